@@ -1,0 +1,34 @@
+//! What can be wrong with a compensation from outside.
+
+/// Why a compensation could not be made.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CompensationError {
+    /// The mean of what is read does not depend on what is stored.
+    #[error(
+        "the affine decoder needs p01 + p10 < 1, but they are {p01} and {p10}: \
+         the mean of what is read says nothing about what is stored"
+    )]
+    NotInvertible {
+        /// Probability that a stored 0 is read as 1.
+        p01: f64,
+        /// Probability that a stored 1 is read as 0.
+        p10: f64,
+    },
+    /// A layer without weights.
+    #[error("layer {0:?} has no weights")]
+    EmptyLayer(String),
+    /// A distortion that is negative, NaN or infinite, or none at all.
+    #[error(
+        "layer {layer:?} has distortion {value} with {protected} bits protected: \
+         it must be finite and not negative"
+    )]
+    Distortion {
+        /// The layer.
+        layer: String,
+        /// The number of protected bits.
+        protected: usize,
+        /// The offending value; NaN if there is none.
+        value: f64,
+    },
+}

@@ -1,0 +1,238 @@
+//! The command line of the experiment runner.
+//!
+//! It is a file of its own, on clap alone, so that `cargo xtask reproduce` can include it: help and
+//! wrong usage then answer at once, before the long build of the experiments.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, ValueEnum};
+
+/// The experiments, by the id of their claim: what `--only` accepts.
+pub(crate) const CLAIM_IDS: [&str; 5] =
+    ["physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.tac.lenet", "t0.table1"];
+
+const AFTER_HELP: &str = "\
+Examples:
+  cargo xtask reproduce                               everything, on the CPU
+  cargo xtask reproduce --smoke                       does it all run? (about a minute)
+  cargo xtask reproduce --only qtaml.drift,t0.table1  two of the experiments
+  cargo xtask reproduce --device cuda                 networks on an NVIDIA GPU
+  cargo xtask reproduce --resume                      go on where an interrupted run stopped
+
+Files, in the folder of --out:
+  report.html    the report: one page with all figures, to open in a browser
+  results.json   every claim with its measured value, 95 % interval and verdict
+  *.csv          one per figure and table, raw trials included
+  *.svg          the figures
+
+Time:
+  The first build takes about ten minutes. After it the quick profile takes less than fifteen
+  minutes on two CPU cores, and --smoke about one.
+
+Exit codes:
+  0    every experiment ran; the verdict `not reproduced` is a result, not a failure
+  1    an experiment failed, or the build did
+  2    wrong usage
+  130  interrupted; finished parts are kept, go on with --resume";
+
+/// What the experiment runner can be asked to do.
+#[derive(Debug, Parser)]
+#[command(name = "qtaml-experiments", version, about = "Runs the experiments behind the claims")]
+pub(crate) enum RunnerCli {
+    /// Run the experiments and write the report
+    Reproduce(ReproduceArgs),
+    /// Run the backend workload on one device and print one line of JSON
+    #[command(hide = true)]
+    Backend(BackendArgs),
+}
+
+/// Measure every claim of the project anew and write a report
+///
+/// Trains the networks, injects seeded bit faults, compares each claim with the value its source
+/// states, and prints a closing table. The same seed gives the same faults on every machine, with
+/// any number of threads.
+#[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct ReproduceArgs {
+    /// Size of the experiments
+    #[arg(long, value_enum, default_value_t = Profile::Quick)]
+    pub(crate) profile: Profile,
+
+    /// Only check that everything runs: few fault patterns and seeds, numbers are not results
+    #[arg(long)]
+    pub(crate) smoke: bool,
+
+    /// Run only these experiments; repeat the flag or separate the ids with commas
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = CLAIM_IDS)]
+    pub(crate) only: Vec<String>,
+
+    /// Where the networks run
+    #[arg(long, value_enum, value_name = "NAME", default_value_t = DeviceName::Flex)]
+    pub(crate) device: DeviceName,
+
+    /// Seed of everything random: initial weights, batches and faults
+    #[arg(long, value_name = "N", default_value_t = 42)]
+    pub(crate) seed: u64,
+
+    /// Keep what an interrupted run with the same flags has finished
+    #[arg(long)]
+    pub(crate) resume: bool,
+
+    /// Folder for the report and the data; created if missing
+    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    pub(crate) out: PathBuf,
+
+    /// CPU threads to use; changes the time, never the numbers [default: all]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) threads: Option<u16>,
+
+    /// Commit that the report names
+    #[arg(long, value_name = "HASH", hide = true)]
+    pub(crate) commit: Option<String>,
+}
+
+/// Measures one backend, in a process of its own: a driver that crashes takes only itself along.
+#[derive(Debug, Args)]
+pub(crate) struct BackendArgs {
+    /// Device to measure
+    #[arg(long, value_enum, value_name = "NAME")]
+    pub(crate) device: DeviceName,
+
+    /// Print the measurement as one line of JSON on stdout, for a program to read
+    #[arg(long)]
+    pub(crate) json: bool,
+
+    /// A smaller workload, for devices emulated in software
+    #[arg(long)]
+    pub(crate) tiny: bool,
+
+    /// Compare the logits with those in this file
+    #[arg(long, value_name = "FILE", conflicts_with = "write_reference")]
+    pub(crate) reference: Option<PathBuf>,
+
+    /// Write the logits to this file, for the other devices to compare with
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write_reference: Option<PathBuf>,
+}
+
+/// How much work the experiments do.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Profile {
+    /// Embedded digits and small nets: two CPU cores, under fifteen minutes
+    Quick,
+}
+
+/// A device, under burn's own name of its backend.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum DeviceName {
+    /// CPU, burn's maintained backend
+    Flex,
+    /// CPU, on the ndarray crate: about 35 times slower in training than flex
+    Ndarray,
+    /// GPU through WGSL shaders: Vulkan, Metal, DirectX 12
+    Wgpu,
+    /// GPU through SPIR-V shaders
+    Vulkan,
+    /// NVIDIA GPU
+    Cuda,
+}
+
+impl DeviceName {
+    /// The name as it stands on the command line; also the name of the cargo feature.
+    pub(crate) const fn as_str(self) -> &'static str {
+        match self {
+            Self::Flex => "flex",
+            Self::Ndarray => "ndarray",
+            Self::Wgpu => "wgpu",
+            Self::Vulkan => "vulkan",
+            Self::Cuda => "cuda",
+        }
+    }
+}
+
+impl fmt::Display for DeviceName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+    use clap::error::ErrorKind;
+
+    use super::*;
+
+    fn reproduce(flags: &[&str]) -> Result<ReproduceArgs, clap::Error> {
+        match RunnerCli::try_parse_from([&["runner", "reproduce"], flags].concat())? {
+            RunnerCli::Reproduce(args) => Ok(args),
+            RunnerCli::Backend(_) => unreachable!("`reproduce` was asked for"),
+        }
+    }
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        RunnerCli::command().debug_assert();
+    }
+
+    #[test]
+    fn without_flags_it_is_the_quick_profile_on_flex_with_seed_42() {
+        let args = reproduce(&[]).expect("no flag is required");
+        assert_eq!(args.profile, Profile::Quick);
+        assert_eq!(args.device, DeviceName::Flex);
+        assert_eq!(args.seed, 42);
+        assert_eq!(args.out, PathBuf::from("target/reproduce"));
+        assert!(args.only.is_empty() && args.threads.is_none() && !args.smoke && !args.resume);
+    }
+
+    #[test]
+    fn ids_may_be_repeated_and_separated_by_commas() {
+        let flags = ["--only", "qtaml.drift,t0.table1", "--only", "physics.decade"];
+        let args = reproduce(&flags).expect("all three exist");
+        assert_eq!(args.only, ["qtaml.drift", "t0.table1", "physics.decade"]);
+    }
+
+    #[test]
+    fn an_unknown_id_is_wrong_usage_and_names_the_known_ones() {
+        let error = reproduce(&["--only", "qtaml.drfit"]).expect_err("a typing error");
+        assert_eq!((error.kind(), error.exit_code()), (ErrorKind::InvalidValue, 2));
+        let message = error.to_string();
+        assert!(CLAIM_IDS.iter().all(|id| message.contains(id)), "{message}");
+    }
+
+    #[test]
+    fn what_does_not_exist_is_not_offered() {
+        for flags in [["--profile", "full"], ["--device", "tpu"], ["--threads", "0"]] {
+            assert_eq!(reproduce(&flags).expect_err("not available").exit_code(), 2, "{flags:?}");
+        }
+    }
+
+    #[test]
+    fn the_long_help_teaches_examples_files_and_exit_codes() {
+        let help = reproduce(&["--help"]).expect_err("help is an early exit").to_string();
+        for part in ["Examples:", "report.html", "ten minutes", "130  interrupted", "[default: 42]"]
+        {
+            assert!(help.contains(part), "`{part}` is missing in:\n{help}");
+        }
+        assert!(!help.contains("--commit"), "hidden flags stay hidden");
+    }
+
+    #[test]
+    fn devices_are_called_the_same_everywhere() {
+        for device in DeviceName::value_variants() {
+            let value = device.to_possible_value().expect("no device is hidden");
+            assert_eq!(value.get_name(), device.as_str());
+        }
+    }
+
+    #[test]
+    fn a_backend_either_writes_the_reference_or_compares_with_it() {
+        let run = |flags: &[&str]| {
+            RunnerCli::try_parse_from([&["runner", "backend", "--device", "flex"], flags].concat())
+        };
+        assert!(run(&["--json", "--tiny", "--reference", "a.json"]).is_ok());
+        let both = run(&["--reference", "a.json", "--write-reference", "b.json"]);
+        assert_eq!(both.expect_err("one of the two").kind(), ErrorKind::ArgumentConflict);
+    }
+}

@@ -1,0 +1,59 @@
+//! The claims, one file each, in the order of the report.
+
+pub mod physics_decade;
+pub mod qtaml_drift;
+pub mod qtaml_tac;
+pub mod qtaml_variance;
+pub mod sampled_channel;
+pub mod t0_table1;
+
+use anyhow::Result;
+
+use crate::context::Context;
+use crate::results::Outcome;
+
+/// One experiment: what it is called and how it is run.
+pub struct Experiment {
+    /// The id of its claim.
+    pub id: &'static str,
+    /// The heading of its section.
+    pub title: &'static str,
+    /// Measures it.
+    pub run: fn(&Context) -> Result<Outcome>,
+}
+
+/// All experiments.
+pub const EXPERIMENTS: [Experiment; 5] = [
+    Experiment {
+        id: "physics.decade",
+        title: "From oxide to flip probability",
+        run: physics_decade::run,
+    },
+    Experiment { id: "qtaml.drift", title: "The mean drifts affinely", run: qtaml_drift::run },
+    Experiment {
+        id: "qtaml.variance",
+        title: "The top bit owns the variance",
+        run: qtaml_variance::run,
+    },
+    Experiment {
+        id: "qtaml.tac.lenet",
+        title: "Tunneling-aware compensation on LeNet",
+        run: qtaml_tac::lenet,
+    },
+    Experiment {
+        id: "t0.table1",
+        title: "Table 1 of T0-QAT, over many seeds",
+        run: t0_table1::run,
+    },
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::args::CLAIM_IDS;
+
+    #[test]
+    fn the_command_line_knows_every_experiment() {
+        assert_eq!(EXPERIMENTS.map(|e| e.id), CLAIM_IDS);
+    }
+}

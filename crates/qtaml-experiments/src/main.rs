@@ -1,0 +1,56 @@
+//! The experiment runner: our claims as code, and what it takes to run and report them.
+//!
+//! `cargo xtask reproduce` builds and starts it. A claim is one file under [`claims`]; around them
+//! lie the [`context`] that they share, the [`journal`] that makes runs resumable, and the
+//! presentation: [`results`], [`chart`], [`report`], [`artifacts`], [`terminal`], [`progress`].
+
+mod args;
+pub mod artifacts;
+pub mod backend;
+pub mod chart;
+pub mod claims;
+pub mod context;
+pub mod journal;
+pub mod progress;
+pub mod report;
+pub mod reproduce;
+pub mod results;
+pub mod stats;
+pub mod terminal;
+
+use std::io::IsTerminal;
+use std::process::ExitCode;
+
+use clap::Parser;
+use tracing_subscriber::EnvFilter;
+
+use crate::args::RunnerCli;
+use crate::context::Interrupted;
+
+const INTERRUPTED: u8 = 130;
+
+fn main() -> ExitCode {
+    let cli = RunnerCli::parse();
+    tracing_subscriber::fmt()
+        .with_env_filter(
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+        )
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal())
+        .init();
+    let outcome = match &cli {
+        RunnerCli::Reproduce(args) => reproduce::run(args),
+        RunnerCli::Backend(args) => backend::run(args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if error.is::<Interrupted>() => {
+            eprintln!("interrupted: finished parts are kept; add --resume to go on from here");
+            ExitCode::from(INTERRUPTED)
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}

@@ -1,0 +1,398 @@
+//! What an experiment hands over, and the schema of `results.json`.
+
+use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
+
+use crate::chart::Chart;
+
+/// Version of the layout of `results.json`; it grows when a reader of the old layout would fail.
+pub const SCHEMA: u32 = 1;
+
+/// One run: its facts and all claims it measured. This is `results.json`.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Results {
+    /// Layout version, [`SCHEMA`].
+    pub schema: u32,
+    /// Name of the profile, `quick` or `full`.
+    pub profile: String,
+    /// Name of the device that computed.
+    pub device: String,
+    /// The seed every random stream of the run descends from.
+    pub seed: u64,
+    /// Version of the crate.
+    pub version: String,
+    /// Commit of the source tree.
+    pub commit: String,
+    /// Wall-clock time of the run in seconds.
+    pub seconds: f64,
+    /// The claims, in the order in which they were measured.
+    pub claims: Vec<Claim>,
+}
+
+impl Results {
+    /// The text of `results.json`.
+    ///
+    /// # Errors
+    ///
+    /// JSON knows no NaN and no infinity (they would silently become `null`), so a number that is
+    /// not finite is refused with the names of its claim and field.
+    pub fn to_json(&self) -> Result<String> {
+        ensure!(self.seconds.is_finite(), "seconds is {}, must be finite", self.seconds);
+        self.claims.iter().try_for_each(Claim::check)?;
+        serde_json::to_string_pretty(self).context("results do not serialise")
+    }
+}
+
+/// One statement, what its source says and what we measured.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Claim {
+    /// Stable name such as `qtaml.tac.lenet`.
+    pub id: String,
+    /// Who states it.
+    pub source: Source,
+    /// The statement as one sentence.
+    pub statement: String,
+    /// The source's value in words or numbers.
+    pub expected: String,
+    /// Our value.
+    pub measured: f64,
+    /// Unit of `measured` and `interval`.
+    pub unit: String,
+    /// 95 % interval of `measured`; both ends equal `measured` where nothing is random.
+    pub interval: [f64; 2],
+    /// Number of independent trials behind `measured`.
+    pub n: u64,
+    /// How the two values compare.
+    pub verdict: Verdict,
+    /// Everything else worth keeping. A number that is not finite arrives here as `null`.
+    pub details: serde_json::Value,
+}
+
+impl Claim {
+    /// Refuses numbers that JSON cannot hold; worth calling as soon as a claim is measured.
+    ///
+    /// # Errors
+    ///
+    /// Names the claim, the field and its value.
+    pub fn check(&self) -> Result<()> {
+        let [low, high] = self.interval;
+        for (field, value) in
+            [("measured", self.measured), ("interval[0]", low), ("interval[1]", high)]
+        {
+            ensure!(value.is_finite(), "claim {}: {field} is {value}, must be finite", self.id);
+        }
+        Ok(())
+    }
+}
+
+/// Who states a claim.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Source {
+    /// Quantum-tunneling-aware machine learning, arXiv 2606.00741.
+    Qtaml,
+    /// T0-QAT, J. Pascher 2025.
+    T0,
+    /// This project.
+    Ours,
+}
+
+impl Source {
+    /// The name a reader sees.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Qtaml => "QTAML",
+            Self::T0 => "T0-QAT",
+            Self::Ours => "ours",
+        }
+    }
+}
+
+/// How our value compares with the source's.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// Our value agrees with the source's.
+    Reproduced,
+    /// Our value does not reach the source's.
+    NotReproduced,
+    /// Our value excludes the source's statement.
+    Contradicted,
+    /// There is no value to compare with.
+    New,
+}
+
+impl Verdict {
+    /// All verdicts in the order of a tally.
+    pub const ALL: [Self; 4] =
+        [Self::Reproduced, Self::NotReproduced, Self::Contradicted, Self::New];
+
+    /// The words a reader sees.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Reproduced => "reproduced",
+            Self::NotReproduced => "not reproduced",
+            Self::Contradicted => "contradicted",
+            Self::New => "new",
+        }
+    }
+
+    /// A symbol that tells the verdicts apart without colour.
+    pub const fn symbol(self) -> &'static str {
+        match self {
+            Self::Reproduced => "✓",
+            Self::NotReproduced => "✗",
+            Self::Contradicted => "≠",
+            Self::New => "◆",
+        }
+    }
+}
+
+/// An experiment under its name, with what came out of it: one section of the report.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Section {
+    /// Stable name such as `qtaml.tac`.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// What came out.
+    pub outcome: Outcome,
+}
+
+/// Everything one experiment hands over. Serialisable, so that a finished one survives a restart.
+#[derive(Serialize, Deserialize, Clone, Debug, Default, PartialEq)]
+pub struct Outcome {
+    /// The claims it measured.
+    pub claims: Vec<Claim>,
+    /// Short paragraphs: protocol, definitions that are ours, limits.
+    pub method: Vec<String>,
+    /// Figures in reading order.
+    pub figures: Vec<Figure>,
+    /// Tables in reading order.
+    pub tables: Vec<Table>,
+}
+
+/// A chart with its words.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Figure {
+    /// Stem of the figure's files.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// What to see and what the intervals mean.
+    pub caption: String,
+    /// The chart.
+    pub chart: Chart,
+}
+
+/// A table of numbers and words.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Table {
+    /// Stem of the table's file.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// Column headings, with units.
+    pub columns: Vec<String>,
+    /// Rows as long as `columns`.
+    pub rows: Vec<Vec<Value>>,
+    /// Whether the report shows it; raw trials go to the CSV file alone.
+    pub in_report: bool,
+}
+
+/// One cell of a [`Table`].
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+// Untagged keeps raw trials small. Integers come first: read as a number they would lose digits.
+#[serde(untagged)]
+pub enum Value {
+    /// A count.
+    Integer(i64),
+    /// A measured number.
+    Number(f64),
+    /// Words; empty where there is no value.
+    Text(String),
+}
+
+impl From<f64> for Value {
+    fn from(value: f64) -> Self {
+        Self::Number(value)
+    }
+}
+
+impl From<i64> for Value {
+    fn from(value: i64) -> Self {
+        Self::Integer(value)
+    }
+}
+
+impl From<u32> for Value {
+    fn from(value: u32) -> Self {
+        Self::Integer(value.into())
+    }
+}
+
+impl From<usize> for Value {
+    fn from(value: usize) -> Self {
+        // Counts of things in memory stay far below 2^63.
+        Self::Integer(value as i64)
+    }
+}
+
+impl From<&str> for Value {
+    fn from(value: &str) -> Self {
+        Self::Text(value.into())
+    }
+}
+
+impl From<String> for Value {
+    fn from(value: String) -> Self {
+        Self::Text(value)
+    }
+}
+
+#[cfg(test)]
+pub(crate) mod sample {
+    //! A small run with everything in it, for the tests of the presentation layer.
+
+    use serde_json::json;
+
+    use super::{Claim, Figure, Outcome, Results, SCHEMA, Section, Source, Table, Verdict};
+    use crate::chart::sample::accuracy_against_budget;
+
+    pub(crate) fn claim(id: &str, verdict: Verdict) -> Claim {
+        Claim {
+            id: id.into(),
+            source: Source::Qtaml,
+            statement: "TAC reaches 95 % of clean accuracy with less overhead than <uniform> \
+                        protection & without labels."
+                .into(),
+            expected: "3.4 to 33.6".into(),
+            measured: 4.182,
+            unit: "ratio".into(),
+            interval: [3.871, 4.512],
+            n: 50,
+            verdict,
+            details: json!({"net": "lenet", "p": 0.1, "budgets": {"uniform": 0.375, "tac": 0.09}}),
+        }
+    }
+
+    pub(crate) fn section() -> Section {
+        Section {
+            id: "qtaml.tac".into(),
+            title: "Protection where it counts".into(),
+            outcome: Outcome {
+                claims: vec![
+                    claim("qtaml.tac.lenet", Verdict::Reproduced),
+                    claim("qtaml.tac.vgg", Verdict::NotReproduced),
+                ],
+                method: vec!["50 fault patterns, the same ones for every scheme.".into()],
+                figures: vec![Figure {
+                    id: "qtaml.tac.lenet-budget".into(),
+                    title: "Accuracy against protected bits, LeNet".into(),
+                    caption: "Mean over 50 patterns with 95 % intervals.".into(),
+                    chart: accuracy_against_budget(),
+                }],
+                tables: vec![
+                    Table {
+                        id: "qtaml.tac.budgets".into(),
+                        title: "Budgets that reach 95 % of clean".into(),
+                        columns: vec!["net".into(), "budget [%]".into(), "patterns".into()],
+                        rows: vec![vec!["lenet".into(), 9.04_f64.into(), 50_usize.into()]],
+                        in_report: true,
+                    },
+                    Table {
+                        id: "qtaml.tac.trials".into(),
+                        title: "Raw trials".into(),
+                        columns: vec!["pattern".into(), "accuracy".into()],
+                        rows: vec![vec![0_usize.into(), 0.953_f64.into()]],
+                        in_report: false,
+                    },
+                ],
+            },
+        }
+    }
+
+    pub(crate) fn results() -> Results {
+        let mut claims = section().outcome.claims;
+        claims.push(claim("t0.table1", Verdict::Contradicted));
+        claims.push(claim("ours.bayes.lenet", Verdict::New));
+        Results {
+            schema: SCHEMA,
+            profile: "quick".into(),
+            device: "flex".into(),
+            seed: 42,
+            version: "0.1.0".into(),
+            commit: "0123abc".into(),
+            seconds: 412.5,
+            claims,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schema_one_has_exactly_the_published_fields_and_words() -> Result<()> {
+        let json: serde_json::Value = serde_json::from_str(&sample::results().to_json()?)?;
+        let keys = |value: &serde_json::Value| -> Vec<String> {
+            value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
+        };
+        let sorted = |mut names: Vec<String>| {
+            names.sort();
+            names.join(" ")
+        };
+        assert_eq!(sorted(keys(&json)), "claims commit device profile schema seconds seed version");
+        assert_eq!(
+            sorted(keys(&json["claims"][0])),
+            "details expected id interval measured n source statement unit verdict"
+        );
+        assert_eq!(json["schema"], 1);
+        let words = |field: &str| -> Vec<_> {
+            json["claims"].as_array().into_iter().flatten().map(|c| c[field].clone()).collect()
+        };
+        assert_eq!(words("verdict"), ["reproduced", "not_reproduced", "contradicted", "new"]);
+        let sources = serde_json::to_string(&[Source::Qtaml, Source::T0, Source::Ours])?;
+        assert_eq!(sources, r#"["qtaml","t0","ours"]"#);
+        Ok(())
+    }
+
+    #[test]
+    fn results_survive_a_round_trip() -> Result<()> {
+        let results = sample::results();
+        assert_eq!(serde_json::from_str::<Results>(&results.to_json()?)?, results);
+        let section = sample::section();
+        let text = serde_json::to_string(&section)?;
+        assert_eq!(serde_json::from_str::<Section>(&text)?, section);
+        Ok(())
+    }
+
+    #[test]
+    fn numbers_that_json_lacks_are_refused_by_name() {
+        let error = |edit: fn(&mut Results)| {
+            let mut results = sample::results();
+            edit(&mut results);
+            results.to_json().err().map(|error| error.to_string()).unwrap_or_default()
+        };
+        assert_eq!(
+            error(|r| r.claims[0].measured = f64::NAN),
+            "claim qtaml.tac.lenet: measured is NaN, must be finite"
+        );
+        assert_eq!(
+            error(|r| r.claims[1].interval[1] = f64::INFINITY),
+            "claim qtaml.tac.vgg: interval[1] is inf, must be finite"
+        );
+        assert_eq!(error(|r| r.seconds = f64::NAN), "seconds is NaN, must be finite");
+    }
+
+    #[test]
+    fn a_cell_keeps_its_kind_through_json() -> Result<()> {
+        let cells: Vec<Value> =
+            vec![i64::MAX.into(), 1.0_f64.into(), (-0.0_f64).into(), 1e-18_f64.into(), "1".into()];
+        let text = serde_json::to_string(&cells)?;
+        assert_eq!(text, r#"[9223372036854775807,1.0,-0.0,1e-18,"1"]"#);
+        assert_eq!(serde_json::from_str::<Vec<Value>>(&text)?, cells);
+        Ok(())
+    }
+}

@@ -1,0 +1,90 @@
+//! The little statistics that the claims share.
+
+use anyhow::{Context, Result, ensure};
+use qtaml::fault::Seed;
+use rand::RngExt as _;
+use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+
+/// A mean with its 95 % interval.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mean {
+    /// The mean.
+    pub value: f64,
+    /// Its 95 % interval by Student's t.
+    pub interval: [f64; 2],
+    /// The standard deviation of one value.
+    pub deviation: f64,
+}
+
+/// Mean of at least two values.
+///
+/// # Errors
+///
+/// Fewer than two values.
+pub fn mean(values: &[f64]) -> Result<Mean> {
+    ensure!(values.len() >= 2, "a mean with an interval needs two values, not {}", values.len());
+    let n = values.len() as f64;
+    let value = values.iter().sum::<f64>() / n;
+    let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
+    let t = StudentsT::new(0.0, 1.0, n - 1.0).context("Student's t")?.inverse_cdf(0.975);
+    let half = t * (variance / n).sqrt();
+    Ok(Mean { value, interval: [value - half, value + half], deviation: variance.sqrt() })
+}
+
+/// The `|z|` that the largest of `tests` standard normal scores exceeds with probability
+/// `false_alarm` at most (Bonferroni).
+pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
+    -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests as f64))
+}
+
+/// The 95 % percentile-bootstrap interval of a statistic of `n` exchangeable units: it is handed
+/// the positions of a resample.
+///
+/// # Errors
+///
+/// What the statistic fails with.
+pub fn bootstrap(
+    n: usize,
+    resamples: usize,
+    seed: Seed,
+    statistic: impl Fn(&[usize]) -> Result<f64>,
+) -> Result<[f64; 2]> {
+    let mut rng = seed.rng("bootstrap", 0);
+    let mut draws: Vec<f64> = (0..resamples)
+        .map(|_| statistic(&(0..n).map(|_| rng.random_range(0..n)).collect::<Vec<_>>()))
+        .collect::<Result<_>>()?;
+    draws.sort_by(f64::total_cmp);
+    let at = |share: f64| draws[((draws.len() - 1) as f64 * share).round() as usize];
+    Ok([at(0.025), at(0.975)])
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Student's sleep data (1908), drug 2: R's `t.test` gives mean 2.33, interval 0.898 to 3.762.
+    #[test]
+    fn the_interval_is_students() {
+        let sleep = [1.9, 0.8, 1.1, 0.1, -0.1, 4.4, 5.5, 1.6, 4.6, 3.4];
+        let mean = mean(&sleep).unwrap();
+        assert!((mean.value - 2.33).abs() < 1e-12);
+        assert!((mean.interval[0] - 0.897_677_5).abs() < 1e-6, "{mean:?}");
+        assert!((mean.interval[1] - 3.762_322_5).abs() < 1e-6, "{mean:?}");
+        assert!(super::mean(&[1.0]).is_err());
+    }
+
+    #[test]
+    fn bonferroni_is_the_normal_quantile() {
+        assert!((largest_z(1, 0.05) - 1.959_964).abs() < 1e-5);
+        assert!((largest_z(10, 0.05) - 2.807_034).abs() < 1e-5);
+    }
+
+    #[test]
+    fn the_bootstrap_of_a_mean_is_close_to_students_interval() {
+        let values: Vec<f64> = (0..200).map(|i| f64::from(i * 37 % 101)).collect();
+        let of = |at: &[usize]| Ok(at.iter().map(|&i| values[i]).sum::<f64>() / at.len() as f64);
+        let [low, high] = bootstrap(values.len(), 2000, Seed(1), of).unwrap();
+        let [t_low, t_high] = mean(&values).unwrap().interval;
+        assert!((low - t_low).abs() < 0.6 && (high - t_high).abs() < 0.6, "{low} {high}");
+    }
+}

@@ -1,0 +1,64 @@
+//! Exact, seeded bit faults in stored weights, and their error distribution in closed form.
+//!
+//! A memory cell flips each of its bits independently, with a probability that
+//! [`qtaml_physics`] derives from the oxide. This crate
+//!
+//! - draws such faults so that each flip is a pure function of (seed, trial, tensor, position):
+//!   the order of the work, the number of threads and the device cannot change it
+//!   ([`Injector`], [`Site`]);
+//! - states what they do to a code in closed form: an affine drift of the mean and a variance
+//!   that the top bits own ([`CodeChannel`]), and, as its independent check, the exact table
+//!   P(read | stored) ([`ChannelMatrix`]);
+//! - knows which bits an error-correcting memory would keep ([`Protection`]).
+//!
+//! # A walk
+//!
+//! ```
+//! use qtaml_fault::{Injector, Protection, Seed, Site};
+//! use qtaml_physics::FlipProbability;
+//! use qtaml_quant::{BitWidth, QuantizedTensor};
+//!
+//! let stored = QuantizedTensor::quantize(&[0.5, -1.0, 0.25, 1.0], &[4], BitWidth::INT8)?;
+//! let injector = Injector::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8);
+//!
+//! // Trial 0 of seed 42 in this tensor: the same faults on every machine.
+//! let site = Site::new(Seed(42), 0, "conv1.weight");
+//! let read = injector.read(stored.words(), &site, Protection::NONE);
+//! assert_eq!(read, injector.read(stored.words(), &site, Protection::NONE));
+//!
+//! // The same faults again, but the two top bits of each weight are kept.
+//! let kept = injector.read(stored.words(), &site, Protection::top(2, BitWidth::INT8)?);
+//! for ((&clean, &all), &some) in stored.words().iter().zip(&read).zip(&kept) {
+//!     assert_eq!(some, clean ^ ((clean ^ all) & 0b0011_1111));
+//! }
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! What to expect of them, without drawing any:
+//!
+//! ```
+//! use qtaml_fault::{CodeChannel, Protection};
+//! use qtaml_physics::FlipProbability;
+//! use qtaml_quant::BitWidth;
+//!
+//! let channel =
+//!     CodeChannel::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8, Protection::NONE);
+//! assert!((channel.mean(100) - (0.8 * 100.0 - 0.1)).abs() < 1e-12);
+//! assert!((channel.variance(100) - 0.09 * 21845.0).abs() < 1e-9);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+#![deny(missing_docs)]
+
+mod channel;
+mod error;
+mod inject;
+mod philox;
+mod protection;
+mod site;
+
+pub use channel::{ChannelMatrix, CodeChannel};
+pub use error::FaultError;
+pub use inject::Injector;
+pub use philox::{Philox4x32, PhiloxRng};
+pub use protection::Protection;
+pub use site::{Seed, Site};

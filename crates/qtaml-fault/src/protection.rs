@@ -1,0 +1,71 @@
+//! The bits of a code that an error-correcting memory keeps.
+
+use qtaml_quant::BitWidth;
+
+use crate::FaultError;
+
+/// A set of bits that never flip: *ideal* protection, free of the cost and the residual errors
+/// of a real code.
+///
+/// ```
+/// use qtaml_fault::Protection;
+/// use qtaml_quant::BitWidth;
+///
+/// let two = Protection::top(2, BitWidth::INT8)?;
+/// assert_eq!(two.mask(), 0b1100_0000);
+/// assert_eq!(two.count(), 2);
+/// # Ok::<(), qtaml_fault::FaultError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Protection {
+    mask: u8,
+}
+
+impl Protection {
+    /// No bit is protected.
+    pub const NONE: Self = Self { mask: 0 };
+
+    /// The `k` most significant bits of a code of the given width.
+    ///
+    /// # Errors
+    /// [`FaultError::TooManyBits`] if the code has fewer than `k` bits.
+    pub fn top(k: u32, width: BitWidth) -> Result<Self, FaultError> {
+        if k > width.get() {
+            return Err(FaultError::TooManyBits { bits: k, width });
+        }
+        let exposed = u16::from(width.mask()) >> k;
+        Ok(Self { mask: width.mask() & !(exposed as u8) })
+    }
+
+    /// The protected bits, set.
+    pub const fn mask(self) -> u8 {
+        self.mask
+    }
+
+    /// The number of protected bits.
+    pub const fn count(self) -> u32 {
+        self.mask.count_ones()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_top_bits_of_every_width() {
+        for width in (2..=8).map(|b| BitWidth::new(b).unwrap()) {
+            for k in 0..=width.get() {
+                let mask = Protection::top(k, width).unwrap().mask();
+                let by_hand = (0..width.get()).rev().take(k as usize).fold(0, |m, i| m | 1 << i);
+                assert_eq!(mask, by_hand, "{width} k = {k}");
+            }
+        }
+    }
+
+    #[test]
+    fn more_bits_than_there_are() {
+        let error = Protection::top(5, BitWidth::INT4).unwrap_err();
+        assert_eq!(error.to_string(), "cannot protect 5 bits of an INT4 code: 0..=4 are allowed");
+    }
+}

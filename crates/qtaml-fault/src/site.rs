@@ -1,0 +1,93 @@
+//! Where and when faults happen: the address of a random stream.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Philox4x32, PhiloxRng};
+
+/// The one number from which everything random in an experiment follows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Seed(pub u64);
+
+impl Seed {
+    /// A generator of its own for each named purpose: `seed.rng("shuffle", epoch)`.
+    pub fn rng(self, purpose: &str, index: u64) -> PhiloxRng {
+        PhiloxRng::new(self.keyed(purpose), index)
+    }
+
+    fn keyed(self, name: &str) -> Philox4x32 {
+        let key = mix(self.0 ^ mix(fnv1a(name)));
+        Philox4x32::new([key as u32, (key >> 32) as u32])
+    }
+}
+
+/// A tensor in one trial of an experiment.
+///
+/// The bits of weight `i` are decided by the Philox block with counter `(i, trial, lane)` under a
+/// key made of the seed and the tensor's name, and by nothing else.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Site {
+    philox: Philox4x32,
+    trial: u32,
+}
+
+impl Site {
+    /// The site of `tensor` in trial number `trial` of `seed`.
+    pub fn new(seed: Seed, trial: u32, tensor: &str) -> Self {
+        Self { philox: seed.keyed(tensor), trial }
+    }
+
+    /// The 128 random bits of weight `index` in `lane`.
+    #[inline]
+    pub(crate) fn block(&self, index: u64, lane: u32) -> [u32; 4] {
+        self.philox.block([index as u32, (index >> 32) as u32, self.trial, lane])
+    }
+}
+
+/// FNV-1a, 64 bits: names are few and short, what matters is that it never changes.
+fn fnv1a(name: &str) -> u64 {
+    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+        (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
+    })
+}
+
+/// The finaliser of `SplitMix64` (Steele, Lea, Flood, OOPSLA 2014): near seeds get far keys.
+const fn mix(x: u64) -> u64 {
+    let x = x.wrapping_add(0x9e37_79b9_7f4a_7c15);
+    let x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+    let x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+    x ^ (x >> 31)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    /// Reference values of the FNV authors and of the `SplitMix64` reference program.
+    #[test]
+    fn hashes_are_the_published_ones() {
+        assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
+    }
+
+    #[test]
+    fn every_part_of_the_address_counts() {
+        let mut blocks = HashSet::new();
+        for seed in [0, 1] {
+            for trial in [0, 1] {
+                for tensor in ["conv1.weight", "conv2.weight"] {
+                    let site = Site::new(Seed(seed), trial, tensor);
+                    for index in [0, 1, 1 << 32] {
+                        for lane in [0, 1] {
+                            blocks.insert(site.block(index, lane));
+                        }
+                    }
+                }
+            }
+        }
+        assert_eq!(blocks.len(), 2 * 2 * 2 * 3 * 2);
+    }
+}

@@ -1,0 +1,77 @@
+//! What can be wrong with a physical quantity.
+
+use std::ops::RangeInclusive;
+
+/// Why a physical quantity was refused or could not be found.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PhysicsError {
+    /// A quantity lies outside its allowed range. The ranges are wide enough for any real device
+    /// and narrow enough to catch a value given in the wrong unit.
+    #[error("{quantity} = {value:?} is outside {allowed:?}")]
+    OutOfRange {
+        /// The quantity, named with its unit like the field that holds it.
+        quantity: &'static str,
+        /// The value that was given.
+        value: f64,
+        /// The values that are allowed.
+        allowed: RangeInclusive<f64>,
+    },
+
+    /// Leakage at equal rates starts at 0 and tends to 1/2, so it passes only the values between.
+    #[error("flip probability {probability:?} is never reached: equal rates give 0 < p < 0.5")]
+    Unreachable {
+        /// The probability that was asked for.
+        probability: f64,
+    },
+
+    /// No oxide in the searched range gives the wanted flip probability.
+    #[error(
+        "no oxide_nm in {searched_nm:?} gives flip probability {probability:?}: \
+         it runs from {thinnest:?} (thinnest) to {thickest:?} (thickest)"
+    )]
+    NoThickness {
+        /// The probability that was asked for.
+        probability: f64,
+        /// The thicknesses searched, in nm.
+        searched_nm: RangeInclusive<f64>,
+        /// The flip probability of the thinnest oxide.
+        thinnest: f64,
+        /// The flip probability of the thickest oxide.
+        thickest: f64,
+    },
+}
+
+/// `value` itself if it is `allowed`; NaN never is.
+pub(crate) fn checked(
+    quantity: &'static str,
+    value: f64,
+    allowed: RangeInclusive<f64>,
+) -> Result<f64, PhysicsError> {
+    if allowed.contains(&value) {
+        Ok(value)
+    } else {
+        Err(PhysicsError::OutOfRange { quantity, value, allowed })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bounds_are_allowed_and_nothing_beyond_them() {
+        for inside in [1.0, 1.5, 2.0] {
+            assert_eq!(checked("x_nm", inside, 1.0..=2.0), Ok(inside));
+        }
+        for outside in [0.999, 2.001, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
+            assert!(checked("x_nm", outside, 1.0..=2.0).is_err(), "{outside}");
+        }
+    }
+
+    #[test]
+    fn message_names_the_quantity_its_value_and_what_is_allowed() {
+        let message = checked("thickness_nm", 2e-9, 0.001..=1e4).unwrap_err().to_string();
+        assert_eq!(message, "thickness_nm = 2e-9 is outside 0.001..=10000.0");
+    }
+}

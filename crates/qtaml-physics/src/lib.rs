@@ -1,0 +1,62 @@
+//! Quantum tunneling through gate oxides: from barrier to bit-flip probability.
+//!
+//! A memory cell keeps a bit as charge behind an oxide a few nanometres thick. Electrons tunnel
+//! through it, and now and then a bit is lost. This crate walks from the oxide to the one number
+//! that the rest of the project works with, the probability that a stored bit reads back flipped.
+//!
+//! # The walk
+//!
+//! 1. An oxide is a [`Barrier`]: a height, a thickness and a tunneling mass. In it the wave
+//!    function decays by a factor e every `1 / kappa`.
+//! 2. A field tilts the barrier into a [`Shape`] that is easier to cross. The WKB exponent is
+//!    known in closed form for each, and the transmission is its exponential.
+//! 3. A [`Cell`] multiplies the transmission with the attempt rate: so many charges leave per
+//!    second.
+//! 4. [`Rates`] and a storage time make a two-state Markov process, and this a
+//!    [`FlipProbability`].
+//!
+//! ```
+//! use qtaml_physics::{Barrier, Cell, Condition, Shape};
+//!
+//! // 1. Silicon dioxide: a decade of leakage per 0.2 nm.
+//! let oxide = Barrier::sio2(4.5)?;
+//! assert!((oxide.thickness_per_decade_nm() - 0.2).abs() < 0.01);
+//!
+//! // 2. A small read voltage tilts the barrier.
+//! assert_eq!(oxide.shape(0.02), Shape::Trapezoidal);
+//! assert!(oxide.wkb_exponent(0.02) < oxide.wkb_exponent(0.0));
+//!
+//! // 3. and 4. Ten years on the shelf, as one chain of numbers that can be shown or saved.
+//! let cell = Cell { barrier: oxide, attempt_rate_hz: 1e13 };
+//! let shelf = Condition { field_v_per_nm: 0.0, retention_s: 3.156e8 };
+//! let chain = cell.tunneling(&shelf)?;
+//! assert!((chain.probability.p01() - 0.0427).abs() < 1e-4);
+//!
+//! // And back: when is one bit in ten lost?
+//! let years = cell.retention_for(0.1, 0.0)? / 3.156e7;
+//! assert!((years - 25.0).abs() < 0.1);
+//! # Ok::<(), qtaml_physics::PhysicsError>(())
+//! ```
+//!
+//! # What to trust
+//!
+//! WKB is right in the exponent and off by a prefactor of order one
+//! ([`Barrier::exact_rectangular_transmission`] shows by how much), worth about a tenth of
+//! a nanometre of oxide. Equal rates for both stored values are our simplification. [`XI`] is
+//! a postulate of one of the project's sources and takes no part in the physics.
+
+#![deny(missing_docs)]
+
+mod barrier;
+mod cell;
+mod constants;
+mod error;
+mod probability;
+mod retention;
+
+pub use barrier::{Barrier, Shape};
+pub use cell::{Cell, Chain, Condition};
+pub use constants::{ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, KAPPA_PER_NM, REDUCED_PLANCK_J_S, XI};
+pub use error::PhysicsError;
+pub use probability::FlipProbability;
+pub use retention::Rates;

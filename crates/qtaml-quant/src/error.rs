@@ -1,0 +1,47 @@
+//! What can be wrong with weights from outside.
+
+/// Why weights could not be quantized or stored words not be read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum QuantError {
+    /// A bit width outside the supported range.
+    #[error("bit width {0} is not supported: it must be in 2..=8")]
+    BitWidth(u32),
+    /// A tensor without elements has no scale.
+    #[error("the tensor has no elements (shape {shape:?}): there is nothing to quantize")]
+    Empty {
+        /// The shape that was given.
+        shape: Vec<usize>,
+    },
+    /// The number of values does not fit the shape.
+    #[error("{values} values do not fill shape {shape:?}, which holds {expected}")]
+    Shape {
+        /// The shape that was given.
+        shape: Vec<usize>,
+        /// The number of elements of that shape.
+        expected: usize,
+        /// The number of values that were given.
+        values: usize,
+    },
+    /// A weight is NaN or infinite.
+    #[error("weight {index} is {value}: weights must be finite")]
+    NotFinite {
+        /// Position of the first such weight in row-major order.
+        index: usize,
+        /// The offending value.
+        value: f32,
+    },
+    /// A scale that is negative, NaN or infinite.
+    #[error("scale {0} is not allowed: it must be finite and not negative")]
+    Scale(f32),
+    /// A stored word has bits set above its width.
+    #[error("word {word:#04x} at {index} does not fit {bits} bits")]
+    Word {
+        /// Position of the first such word.
+        index: usize,
+        /// The offending word.
+        word: u8,
+        /// The width that it must fit.
+        bits: u32,
+    },
+}

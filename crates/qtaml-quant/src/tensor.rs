@@ -1,0 +1,194 @@
+//! A tensor of weights as it lies in memory: words and one scale.
+
+use crate::{BitWidth, QuantError};
+
+/// Weights of one tensor, quantized symmetrically with one scale.
+///
+/// # Formula
+/// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
+/// `w ≈ scale * code` (THEORY section 2). The code `-2^(b-1)` is never written, but a fault can
+/// produce it, and reading knows it. A tensor of zeros has scale 0.
+///
+/// # Shapes
+/// Any shape with at least one element; words are row-major, one byte each, in its low `b` bits.
+#[derive(Debug, Clone, PartialEq)]
+pub struct QuantizedTensor {
+    shape: Vec<usize>,
+    bits: BitWidth,
+    scale: f32,
+    words: Vec<u8>,
+}
+
+impl QuantizedTensor {
+    /// Quantizes `weights`, row-major, of the given `shape`.
+    ///
+    /// # Errors
+    /// [`QuantError::Empty`], [`QuantError::Shape`], or [`QuantError::NotFinite`] for NaN and
+    /// infinite weights.
+    pub fn quantize(weights: &[f32], shape: &[usize], bits: BitWidth) -> Result<Self, QuantError> {
+        check_shape(shape, weights.len())?;
+        if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
+            return Err(QuantError::NotFinite { index, value: weights[index] });
+        }
+        let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
+        let scale = (f64::from(largest) / f64::from(bits.max_code())) as f32;
+        let words = weights.iter().map(|&w| bits.word_of(code(w, scale, bits))).collect();
+        Ok(Self { shape: shape.to_vec(), bits, scale, words })
+    }
+
+    /// Takes words that were stored before.
+    ///
+    /// # Errors
+    /// [`QuantError::Empty`], [`QuantError::Shape`], [`QuantError::Scale`] for a scale that is
+    /// negative, NaN or infinite, [`QuantError::Word`] for a word with bits above the width.
+    pub fn from_words(
+        words: Vec<u8>,
+        shape: &[usize],
+        bits: BitWidth,
+        scale: f32,
+    ) -> Result<Self, QuantError> {
+        check_shape(shape, words.len())?;
+        if !(scale.is_finite() && scale >= 0.0) {
+            return Err(QuantError::Scale(scale));
+        }
+        if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
+            return Err(QuantError::Word { index, word: words[index], bits: bits.get() });
+        }
+        Ok(Self { shape: shape.to_vec(), bits, scale, words })
+    }
+
+    /// The shape of the tensor.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// The number of weights.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty: construction refuses that")]
+    pub fn len(&self) -> usize {
+        self.words.len()
+    }
+
+    /// The width of a code.
+    pub fn bits(&self) -> BitWidth {
+        self.bits
+    }
+
+    /// What one step of the code is worth, in units of the weights.
+    pub fn scale(&self) -> f32 {
+        self.scale
+    }
+
+    /// The stored words, row-major.
+    pub fn words(&self) -> &[u8] {
+        &self.words
+    }
+
+    /// The stored codes, row-major.
+    pub fn codes(&self) -> impl Iterator<Item = i32> {
+        self.words.iter().map(|&word| self.bits.code_of(word))
+    }
+
+    /// The weights that the codes stand for, row-major.
+    pub fn dequantize(&self) -> Vec<f32> {
+        self.codes().map(|code| self.scale * code as f32).collect()
+    }
+}
+
+fn check_shape(shape: &[usize], values: usize) -> Result<(), QuantError> {
+    let expected = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
+    if expected == 0 {
+        return Err(QuantError::Empty { shape: shape.to_vec() });
+    }
+    if expected != values {
+        return Err(QuantError::Shape { shape: shape.to_vec(), expected, values });
+    }
+    Ok(())
+}
+
+/// `round(w / scale)`, in f64 so that the rounding of the scale itself cannot move a tie.
+fn code(weight: f32, scale: f32, bits: BitWidth) -> i32 {
+    if scale == 0.0 {
+        return 0;
+    }
+    let max = f64::from(bits.max_code());
+    (f64::from(weight) / f64::from(scale)).round_ties_even().clamp(-max, max) as i32
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn quantize(weights: &[f32], bits: BitWidth) -> QuantizedTensor {
+        QuantizedTensor::quantize(weights, &[weights.len()], bits).unwrap()
+    }
+
+    #[test]
+    fn ties_go_to_the_even_code() {
+        let stored = quantize(&[127.0, 0.5, 1.5, -0.5, -2.5], BitWidth::INT8);
+        assert_eq!(stored.codes().collect::<Vec<_>>(), [127, 0, 2, 0, -2]);
+    }
+
+    #[test]
+    fn zeros_stay_zero() {
+        let stored = quantize(&[0.0, -0.0], BitWidth::INT4);
+        assert_eq!((stored.scale(), stored.words()), (0.0, &[0_u8, 0][..]));
+    }
+
+    #[test]
+    fn weights_too_small_for_a_scale_become_zero() {
+        assert_eq!(quantize(&[f32::from_bits(1)], BitWidth::INT8).dequantize(), [0.0]);
+    }
+
+    #[test]
+    fn bad_input_is_named() {
+        let bits = BitWidth::INT8;
+        assert_eq!(
+            QuantizedTensor::quantize(&[], &[0, 3], bits),
+            Err(QuantError::Empty { shape: vec![0, 3] })
+        );
+        assert_eq!(
+            QuantizedTensor::quantize(&[1.0], &[2, 2], bits).unwrap_err().to_string(),
+            "1 values do not fill shape [2, 2], which holds 4"
+        );
+        assert_eq!(
+            QuantizedTensor::quantize(&[1.0, f32::NAN], &[2], bits).unwrap_err().to_string(),
+            "weight 1 is NaN: weights must be finite"
+        );
+        assert_eq!(
+            QuantizedTensor::from_words(vec![3, 16], &[2], BitWidth::INT4, 1.0),
+            Err(QuantError::Word { index: 1, word: 16, bits: 4 })
+        );
+        assert_eq!(
+            QuantizedTensor::from_words(vec![3], &[1], bits, -1.0),
+            Err(QuantError::Scale(-1.0))
+        );
+        assert!(QuantizedTensor::quantize(&[1.0], &[usize::MAX, 2], bits).is_err());
+    }
+
+    proptest! {
+        #[test]
+        fn the_error_is_at_most_half_a_step(
+            weights in prop::collection::vec(-1e3_f32..1e3, 1..64),
+            bits in 2_u32..=8,
+        ) {
+            let stored = quantize(&weights, BitWidth::new(bits).unwrap());
+            let half_step = stored.scale() * 0.5;
+            let slack = 1e-6 * weights.iter().fold(0.0_f32, |m, w| m.max(w.abs()));
+            for (w, read) in weights.iter().zip(stored.dequantize()) {
+                prop_assert!((w - read).abs() <= half_step + slack);
+            }
+        }
+
+        #[test]
+        fn quantizing_again_changes_no_code(
+            weights in prop::collection::vec(-10.0_f32..10.0, 1..64),
+            bits in 2_u32..=8,
+        ) {
+            let first = quantize(&weights, BitWidth::new(bits).unwrap());
+            let second = quantize(&first.dequantize(), first.bits());
+            prop_assert_eq!(first.words(), second.words());
+        }
+    }
+}

@@ -1,0 +1,76 @@
+//! Accuracy on a fixed set of images.
+
+use burn::module::Module;
+use burn::tensor::{Device, Tensor};
+
+use crate::Images;
+use crate::parameters::to_host;
+
+/// A network that classifies images. Burn modules are `Sync`, so trials can run side by side.
+pub trait Classifier: Module + Sync {
+    /// One score per class, before any softmax.
+    ///
+    /// # Shapes
+    /// `[n, channels, height, width]` to `[n, classes]`.
+    fn logits(&self, images: Tensor<4>) -> Tensor<2>;
+}
+
+/// Images that stay on a device, to evaluate many networks on.
+#[derive(Debug, Clone)]
+pub struct Evaluation {
+    images: Tensor<4>,
+    labels: Vec<u8>,
+}
+
+impl Evaluation {
+    /// Uploads the images once.
+    pub fn new(images: &Images, device: &Device) -> Self {
+        Self { images: images.tensor(device), labels: images.labels().to_vec() }
+    }
+
+    /// The number of images.
+    pub fn len(&self) -> usize {
+        self.labels.len()
+    }
+
+    /// Whether there are none.
+    pub fn is_empty(&self) -> bool {
+        self.labels.is_empty()
+    }
+
+    /// The network's scores, `[n, classes]` row-major.
+    pub fn logits(&self, model: &impl Classifier) -> Vec<f32> {
+        to_host(model.logits(self.images.clone()))
+    }
+
+    /// The share of images whose highest score is that of their label. A score that is not a
+    /// number never wins.
+    pub fn accuracy(&self, model: &impl Classifier) -> f64 {
+        let logits = self.logits(model);
+        let classes = logits.len() / self.labels.len().max(1);
+        let right = logits
+            .chunks(classes.max(1))
+            .zip(&self.labels)
+            .filter(|(scores, label)| highest(scores) == Some(usize::from(**label)))
+            .count();
+        right as f64 / self.labels.len() as f64
+    }
+}
+
+/// The first of the highest scores.
+fn highest(scores: &[f32]) -> Option<usize> {
+    let best = scores.iter().copied().filter(|s| !s.is_nan()).reduce(f32::max)?;
+    scores.iter().position(|s| *s == best)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_highest_score_wins_and_nan_never() {
+        assert_eq!(highest(&[0.0, 3.0, 3.0]), Some(1));
+        assert_eq!(highest(&[f32::NAN, -1.0]), Some(1));
+        assert_eq!(highest(&[f32::NAN]), None);
+    }
+}

@@ -1,0 +1,69 @@
+//! Networks under bit faults, on [burn].
+//!
+//! Everything to the left of this crate is arithmetic on words and codes. Here it meets networks:
+//! data to train on, a model, a reproducible training loop, the weights of any burn module as
+//! stored words, the sensitivity of its output to each layer, and its accuracy under faults.
+//!
+//! # A walk
+//!
+//! ```no_run
+//! use qtaml_compensation::{Decoder, allocation};
+//! use qtaml_fault::Seed;
+//! use qtaml_physics::FlipProbability;
+//! use qtaml_quant::BitWidth;
+//! use qtaml_train::{Digits, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig};
+//! use qtaml_train::{device, sensitivity, train};
+//!
+//! // Train a small network on the embedded digits, on any device this build knows.
+//! let device = device::open("flex")?;
+//! let digits = Digits::embedded()?;
+//! let model = LeNetConfig::digits().init(&device);
+//! let model = train(model, &digits.train, &TrainingConfig::new(), Seed(42), &device, |_| ())?;
+//!
+//! // Store it as INT8 codes, in a memory whose bits flip with probability 0.1.
+//! let network = StoredNetwork::quantize(&model, BitWidth::INT8)?;
+//! let memory = Memory::new(FlipProbability::symmetric(0.1)?, Seed(42));
+//!
+//! // How much does the output feel an error in each layer? No labels are read.
+//! let norms = sensitivity::jacobian_norms(&model, &digits.calibration, 16, Seed(42), &device)?;
+//! let layers = network.distortions(&memory, Decoder::Affine, &norms)?;
+//!
+//! // Spend the protection budget where it counts, and look at what is read in trial 0.
+//! let path = allocation::optimal_path(&layers);
+//! let read = network.read(&memory, 0, &path[10], Decoder::Affine)?;
+//! let test = Evaluation::new(&digits.test, &device);
+//! println!("{:.3} of {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
+//! # Ok::<(), qtaml_train::TrainError>(())
+//! ```
+//!
+//! # Randomness
+//!
+//! Initial weights, shuffles, noise and faults come from seeded streams on the host, never from
+//! the backend's generator: every backend trains from the same start on the same batches, and
+//! meets the same faults.
+#![deny(missing_docs)]
+
+mod checkpoint;
+mod data;
+pub mod device;
+mod ensemble;
+mod error;
+mod evaluation;
+mod initial;
+mod lenet;
+mod parameters;
+pub mod sensitivity;
+mod stored;
+mod training;
+
+pub use burn::tensor::Device;
+pub use checkpoint::{Checkpoint, fingerprint};
+pub use data::{Digits, Images};
+pub use ensemble::{LinearEnsemble, RegressionTasks};
+pub use error::TrainError;
+pub use evaluation::{Classifier, Evaluation};
+pub use initial::initialise;
+pub use lenet::{LeNet, LeNetConfig};
+pub use parameters::{Parameter, parameters, replace_parameters};
+pub use stored::{Memory, StoredLayer, StoredNetwork};
+pub use training::{Epoch, TrainingConfig, train};

@@ -1,0 +1,163 @@
+//! The parameters of any burn module, by name, as plain numbers on the host.
+
+use std::collections::HashMap;
+
+use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Tensor, TensorData};
+
+use crate::TrainError;
+
+/// One float parameter of a network.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Parameter {
+    /// Its path in the module, such as `conv1.weight`.
+    pub name: String,
+    /// Its shape.
+    pub shape: Vec<usize>,
+    /// Its values, row-major.
+    pub values: Vec<f32>,
+}
+
+impl Parameter {
+    /// Whether this is a weight matrix or kernel: what dominates a network's memory, and what we
+    /// store as codes. Biases and norm parameters have rank one and stay as they are.
+    pub fn is_weight(&self) -> bool {
+        self.shape.len() >= 2
+    }
+}
+
+/// The learnable parameters of a module, in the order of its fields. Running statistics of norm
+/// layers are state, not parameters, and are left out.
+pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
+    let mut collector = Collector::default();
+    module.visit(&mut collector);
+    collector.found
+}
+
+/// The module with new values for the parameters named in `values`; all others stay.
+///
+/// # Errors
+/// [`TrainError::UnknownParameter`] for a name that the module does not have,
+/// [`TrainError::ParameterShape`] for a wrong number of values.
+pub fn replace_parameters<M: Module>(
+    module: M,
+    values: HashMap<String, Vec<f32>>,
+) -> Result<M, TrainError> {
+    let mut replacer = Replacer { path: Vec::new(), values, known: Vec::new(), misfit: None };
+    let module = module.map(&mut replacer);
+    if let Some(misfit) = replacer.misfit {
+        return Err(misfit);
+    }
+    match replacer.values.into_keys().min() {
+        Some(name) => Err(TrainError::UnknownParameter { name, known: replacer.known }),
+        None => Ok(module),
+    }
+}
+
+/// Norm layers keep what they measured among their float tensors.
+fn is_state(name: &str) -> bool {
+    name.ends_with("running_mean") || name.ends_with("running_var")
+}
+
+#[derive(Default)]
+struct Collector {
+    path: Vec<String>,
+    found: Vec<Parameter>,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        if !is_state(&name) {
+            let tensor = param.val();
+            let shape = tensor.dims().to_vec();
+            self.found.push(Parameter { name, shape, values: to_host(tensor) });
+        }
+    }
+}
+
+struct Replacer {
+    path: Vec<String>,
+    values: HashMap<String, Vec<f32>>,
+    known: Vec<String>,
+    misfit: Option<TrainError>,
+}
+
+impl ModuleMapper for Replacer {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        if is_state(&name) {
+            return param;
+        }
+        let replacement = self.values.remove(&name);
+        self.known.push(name.clone());
+        let Some(values) = replacement else { return param };
+        let shape = param.dims();
+        if shape.iter().product::<usize>() != values.len() {
+            let shape = shape.to_vec();
+            self.misfit = Some(TrainError::ParameterShape { name, shape, values: values.len() });
+            return param;
+        }
+        param.map(|old| Tensor::from_data(TensorData::new(values, shape), &old.device()))
+    }
+}
+
+/// The values of a tensor as `f32`, whatever float type its device computes in.
+pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().iter::<f32>().collect()
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::nn::{BatchNormConfig, Linear, LinearConfig};
+    use burn::tensor::Device;
+
+    use super::*;
+
+    fn linear() -> Linear {
+        LinearConfig::new(3, 2).init(&Device::flex())
+    }
+
+    #[test]
+    fn what_is_replaced_is_found_again() {
+        let values: Vec<f32> = (0..6).map(|i| i as f32).collect();
+        let new = HashMap::from([("weight".to_owned(), values.clone())]);
+        let replaced = replace_parameters(linear(), new).unwrap();
+        let found = parameters(&replaced);
+        assert_eq!(found[0], Parameter { name: "weight".into(), shape: vec![3, 2], values });
+        assert_eq!(found[1].name, "bias");
+    }
+
+    #[test]
+    fn unknown_names_and_wrong_sizes_are_errors() {
+        let unknown = HashMap::from([("wieght".to_owned(), vec![0.0; 6])]);
+        let error = replace_parameters(linear(), unknown).unwrap_err().to_string();
+        assert_eq!(error, "unknown parameter \"wieght\": the network has weight, bias");
+        let short = HashMap::from([("weight".to_owned(), vec![0.0; 5])]);
+        let error = replace_parameters(linear(), short).unwrap_err().to_string();
+        assert_eq!(error, "5 values for parameter \"weight\" of shape [3, 2]");
+    }
+
+    #[test]
+    fn running_statistics_are_not_parameters() {
+        let norm = BatchNormConfig::new(4).init(&Device::flex());
+        let names: Vec<String> = parameters(&norm).into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["gamma", "beta"]);
+    }
+}

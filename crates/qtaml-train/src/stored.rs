@@ -1,0 +1,234 @@
+//! A network whose weights lie in a leaking memory.
+
+use std::collections::HashMap;
+
+use burn::module::Module;
+use qtaml_compensation::{
+    Allocation, CodeHistogram, DecodeTable, Decoder, LayerDistortion, mean_square_error,
+};
+use qtaml_fault::{CodeChannel, Injector, Protection, Seed, Site};
+use qtaml_physics::FlipProbability;
+use qtaml_quant::{BitWidth, QuantizedTensor};
+
+use crate::sensitivity::JacobianNorm;
+use crate::{TrainError, parameters, replace_parameters};
+
+/// The memory that the weights are stored in: how often its bits flip, and from which seed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Memory {
+    probability: FlipProbability,
+    seed: Seed,
+}
+
+impl Memory {
+    /// A memory whose unprotected bits flip with `probability`; its patterns follow from `seed`.
+    pub const fn new(probability: FlipProbability, seed: Seed) -> Self {
+        Self { probability, seed }
+    }
+
+    /// The flip probability of an unprotected bit.
+    pub const fn probability(&self) -> FlipProbability {
+        self.probability
+    }
+}
+
+/// One weight tensor of a network, as stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct StoredLayer {
+    /// The name of the parameter, such as `conv1.weight`: with the seed it addresses the faults.
+    pub name: String,
+    /// Its words and scale.
+    pub tensor: QuantizedTensor,
+}
+
+/// A network with its weights stored as codes.
+///
+/// Every parameter of rank two or more is stored; biases and norm parameters, well under a
+/// percent of a network, stay as they are (ours).
+#[derive(Debug, Clone)]
+pub struct StoredNetwork<M> {
+    golden: M,
+    layers: Vec<StoredLayer>,
+}
+
+impl<M: Module> StoredNetwork<M> {
+    /// Quantizes the weights of `model`, one scale per tensor.
+    ///
+    /// # Errors
+    /// [`TrainError::Quant`] naming the parameter for weights that are NaN or infinite,
+    /// [`TrainError::NoWeights`] if there are none.
+    pub fn quantize(model: &M, bits: BitWidth) -> Result<Self, TrainError> {
+        let layers: Vec<StoredLayer> = parameters(model)
+            .into_iter()
+            .filter(crate::Parameter::is_weight)
+            .map(|p| match QuantizedTensor::quantize(&p.values, &p.shape, bits) {
+                Ok(tensor) => Ok(StoredLayer { name: p.name, tensor }),
+                Err(source) => Err(TrainError::Quant { name: p.name, source }),
+            })
+            .collect::<Result<_, _>>()?;
+        if layers.is_empty() {
+            return Err(TrainError::NoWeights);
+        }
+        let weights = layers.iter().map(|l| (l.name.clone(), l.tensor.dequantize())).collect();
+        let golden = replace_parameters(model.clone(), weights)?;
+        Ok(Self { golden, layers })
+    }
+
+    /// The quantized network as it is without faults.
+    pub fn golden(&self) -> &M {
+        &self.golden
+    }
+
+    /// The stored weights, in the order of the network's fields.
+    pub fn layers(&self) -> &[StoredLayer] {
+        &self.layers
+    }
+
+    /// What faults do to the output, layer by layer and for every number of protected top bits.
+    ///
+    /// # Formula
+    /// `D_l(k) = ||J_l||_F^2 Δ_l^2 mse_l(k)` summed over the layer's weights (THEORY section 4).
+    /// `Δ_l` is proportional to `||W_l||_inf`, and `mse_l(k)` is exact for the layer's own codes.
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownParameter`] if `norms` lacks a stored layer, and
+    /// [`TrainError::Compensation`] if the decoder does not exist for this memory.
+    pub fn distortions(
+        &self,
+        memory: &Memory,
+        decoder: Decoder,
+        norms: &[JacobianNorm],
+    ) -> Result<Vec<LayerDistortion>, TrainError> {
+        self.layers
+            .iter()
+            .map(|layer| {
+                let norm = norms.iter().find(|n| n.name == layer.name).ok_or_else(|| {
+                    let known = norms.iter().map(|n| n.name.clone()).collect();
+                    TrainError::UnknownParameter { name: layer.name.clone(), known }
+                })?;
+                let score = norm.squared * f64::from(layer.tensor.scale()).powi(2);
+                let histogram = CodeHistogram::of(&layer.tensor);
+                let bits = layer.tensor.bits();
+                let distortion = |k| {
+                    let channel = layer_channel(memory, bits, k)?;
+                    let table = DecodeTable::new(decoder, &channel)?;
+                    Ok(score * mean_square_error(&histogram, &channel, &table))
+                };
+                let by_protected =
+                    (0..=bits.get()).map(distortion).collect::<Result<_, TrainError>>();
+                Ok(LayerDistortion::new(&layer.name, layer.tensor.len(), by_protected?)?)
+            })
+            .collect()
+    }
+
+    /// The words read in one trial, layer by layer.
+    ///
+    /// The same memory and trial give the same faults under every allocation; more protection
+    /// only removes some.
+    ///
+    /// # Errors
+    /// [`TrainError::Fault`] if the allocation protects more bits than a layer has.
+    pub fn words(
+        &self,
+        memory: &Memory,
+        trial: u32,
+        allocation: &Allocation,
+    ) -> Result<Vec<Vec<u8>>, TrainError> {
+        self.layers
+            .iter()
+            .zip(allocation.protected_bits())
+            .map(|(layer, &k)| {
+                let bits = layer.tensor.bits();
+                let site = Site::new(memory.seed, trial, &layer.name);
+                let injector = Injector::new(memory.probability, bits);
+                Ok(injector.read(layer.tensor.words(), &site, Protection::top(k, bits)?))
+            })
+            .collect()
+    }
+
+    /// The network as it is read in one trial.
+    ///
+    /// # Errors
+    /// As [`words`](Self::words), and [`TrainError::Compensation`] if the decoder does not exist
+    /// for this memory.
+    pub fn read(
+        &self,
+        memory: &Memory,
+        trial: u32,
+        allocation: &Allocation,
+        decoder: Decoder,
+    ) -> Result<M, TrainError> {
+        let mut weights = HashMap::new();
+        let words = self.words(memory, trial, allocation)?;
+        for ((layer, words), &k) in self.layers.iter().zip(words).zip(allocation.protected_bits()) {
+            let channel = layer_channel(memory, layer.tensor.bits(), k)?;
+            let table = DecodeTable::new(decoder, &channel)?;
+            weights.insert(layer.name.clone(), table.weights(&words, layer.tensor.scale()));
+        }
+        replace_parameters(self.golden.clone(), weights)
+    }
+}
+
+fn layer_channel(memory: &Memory, bits: BitWidth, k: u32) -> Result<CodeChannel, TrainError> {
+    Ok(CodeChannel::new(memory.probability, bits, Protection::top(k, bits)?))
+}
+
+#[cfg(all(test, feature = "flex"))]
+mod tests {
+    use burn::tensor::Device;
+    use qtaml_compensation::allocation::uniform_path;
+
+    use super::*;
+    use crate::{Digits, LeNet, LeNetConfig, initialise, sensitivity};
+
+    fn network() -> (StoredNetwork<LeNet>, Vec<JacobianNorm>) {
+        let device = Device::flex();
+        let model = initialise(LeNetConfig::digits().init(&device), Seed(2)).unwrap();
+        let images = Digits::embedded().unwrap().calibration.select(&[0, 1]);
+        let norms = sensitivity::jacobian_norms(&model, &images, 4, Seed(0), &device).unwrap();
+        (StoredNetwork::quantize(&model, BitWidth::INT8).unwrap(), norms)
+    }
+
+    fn memory(p: f64) -> Memory {
+        Memory::new(FlipProbability::symmetric(p).unwrap(), Seed(42))
+    }
+
+    #[test]
+    fn full_protection_reads_the_golden_network() {
+        let (network, norms) = network();
+        let layers = network.distortions(&memory(0.1), Decoder::Affine, &norms).unwrap();
+        let path = uniform_path(&layers);
+        let full = &path[8];
+        assert_eq!(full.distortion(&layers), 0.0);
+        for decoder in [Decoder::Raw, Decoder::Affine] {
+            let read = network.read(&memory(0.1), 0, full, decoder).unwrap();
+            assert_eq!(parameters(&read), parameters(network.golden()));
+        }
+    }
+
+    #[test]
+    fn faults_change_weights_and_nothing_else() {
+        let (network, norms) = network();
+        let layers = network.distortions(&memory(0.1), Decoder::Raw, &norms).unwrap();
+        let read = network.read(&memory(0.1), 0, &uniform_path(&layers)[0], Decoder::Raw).unwrap();
+        for (clean, faulty) in parameters(network.golden()).iter().zip(parameters(&read)) {
+            assert_eq!(clean.values == faulty.values, !clean.is_weight(), "{}", clean.name);
+        }
+    }
+
+    #[test]
+    fn a_layer_without_a_norm_is_named() {
+        let (network, norms) = network();
+        let error = network.distortions(&memory(0.1), Decoder::Raw, &norms[1..]).unwrap_err();
+        assert!(error.to_string().starts_with("unknown parameter \"conv1.weight\""), "{error}");
+    }
+
+    #[test]
+    fn infinite_weights_are_named() {
+        let model = LeNetConfig::digits().init(&Device::flex());
+        let values = HashMap::from([("fc3.weight".to_owned(), vec![f32::INFINITY; 840])]);
+        let model = replace_parameters(model, values).unwrap();
+        let error = StoredNetwork::quantize(&model, BitWidth::INT8).unwrap_err().to_string();
+        assert_eq!(error, "parameter \"fc3.weight\": weight 0 is inf: weights must be finite");
+    }
+}

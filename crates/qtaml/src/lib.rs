@@ -1,0 +1,63 @@
+//! Quantum-tunneling-aware machine learning: from a leaking oxide to a network that lives with it.
+//!
+//! Memory cells leak. Electrons tunnel through thin gate oxides and flip bits of stored weights.
+//! Digital logic cannot live with that; a neural network can, if the errors are modelled right.
+//! This crate is the front door to a family that does so. It holds no code of its own: each
+//! chapter below is a crate that can be depended on alone.
+//!
+//! | module | crate | what it answers |
+//! | --- | --- | --- |
+//! | [`physics`] | `qtaml-physics` | How likely does a bit flip, given oxide, field and time? |
+//! | [`quant`] | `qtaml-quant` | Which bits does a weight have, and what are they worth? |
+//! | [`fault`] | `qtaml-fault` | What is read back, and how is it distributed? |
+//! | [`compensation`] | `qtaml-compensation` | What to believe, and which bits to protect? |
+//! | [`train`] | `qtaml-train` | What does a network make of it? |
+//!
+//! # From oxide to network
+//!
+//! A cell gives a flip probability, and the probability gives the law of the error:
+//!
+//! ```
+//! use qtaml::prelude::*;
+//!
+//! // 4.5 nm of SiO2, attempts at 10 THz, no field: one bit in ten is lost after 25 years.
+//! let cell = Cell { barrier: Barrier::sio2(4.5)?, attempt_rate_hz: 1e13 };
+//! let retention_s = cell.retention_for(0.1, 0.0)?;
+//! let p = cell.flip_probability(&Condition { field_v_per_nm: 0.0, retention_s })?;
+//!
+//! // Stored as INT8, a weight of code 100 then reads as 79.9 in the mean.
+//! let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE);
+//! assert!((channel.mean(100) - 79.9).abs() < 1e-6);
+//!
+//! // Protecting the top two of its eight bits takes away 15/16 of the variance.
+//! let kept = CodeChannel::new(p, BitWidth::INT8, Protection::top(2, BitWidth::INT8)?);
+//! assert!((kept.variance(100) / channel.variance(100) - 1.0 / 16.0).abs() < 1e-3);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
+//! [`train`] continues the walk with a network.
+//!
+//! # Features
+//!
+//! One per backend, under burn's names: `flex` (default, CPU), `ndarray` (CPU), `wgpu`, `vulkan`
+//! and `cuda`. Code does not change with the backend: it takes a [`train::Device`], and
+//! [`train::device::open`] makes one from its name.
+#![deny(missing_docs)]
+
+pub use qtaml_compensation as compensation;
+pub use qtaml_fault as fault;
+pub use qtaml_physics as physics;
+pub use qtaml_quant as quant;
+pub use qtaml_train as train;
+
+/// What most programs need, in one line: `use qtaml::prelude::*;`.
+pub mod prelude {
+    pub use crate::compensation::{Allocation, DecodeTable, Decoder, LayerDistortion, allocation};
+    pub use crate::fault::{ChannelMatrix, CodeChannel, Injector, Protection, Seed, Site};
+    pub use crate::physics::{Barrier, Cell, Condition, FlipProbability};
+    pub use crate::quant::{BitWidth, QuantizedTensor};
+    pub use crate::train::{
+        Classifier, Device, Digits, Evaluation, Images, LeNetConfig, Memory, StoredNetwork,
+        TrainingConfig, device, sensitivity, train,
+    };
+}

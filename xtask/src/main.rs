@@ -1,0 +1,48 @@
+//! Automation of this repository, as `cargo xtask <command>`.
+//!
+//! It never links burn, so that it builds in seconds and answers at once.
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+#[path = "../../crates/qtaml-experiments/src/args.rs"]
+#[allow(dead_code, reason = "part of it is for the experiment runner alone")]
+mod args;
+mod backends;
+mod check;
+mod reproduce;
+mod tidy;
+mod workspace;
+
+/// Automation of this repository.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version)]
+enum Xtask {
+    Reproduce(args::ReproduceArgs),
+    Backends(backends::BackendsArgs),
+    /// Run every check a change must pass: fmt, tidy, clippy, test, doc
+    Check,
+    /// Check the rules of the workspace that the compiler does not know
+    Tidy,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Xtask::parse() {
+        Xtask::Reproduce(args) => return reproduce::run(&args, std::env::args_os().skip(2)),
+        Xtask::Backends(args) => backends::run(&args)?,
+        Xtask::Check => check::run()?,
+        Xtask::Tidy => tidy::run()?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        super::Xtask::command().debug_assert();
+    }
+}
