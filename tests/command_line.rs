@@ -1,4 +1,5 @@
 //! The `qtaml` command as a user meets it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use assert_cmd::Command;
 use predicates::prelude::*;

@@ -1,4 +1,5 @@
 //! The same seed gives the same codes and faults: for any number of threads and on every backend.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(feature = "flex")]
 
 use qtaml::prelude::*;

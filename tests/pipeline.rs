@@ -1,5 +1,6 @@
 //! The whole story through the facade: an oxide leaks, bits flip, a network suffers, compensation
 //! repairs.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(feature = "flex")]
 
 use qtaml::prelude::*;

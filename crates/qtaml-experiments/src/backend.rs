@@ -1,7 +1,7 @@
 //! One workload on one device, for `cargo xtask backends`: does it compute what flex computes, and
 //! how fast?
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 use std::time::Instant;
@@ -80,9 +80,10 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
     let (model, step_ms) = timed_training(&training, device)?;
     let reference = args.reference.as_deref().map(read_reference).transpose()?;
     let model = match &reference {
-        Some(reference) => {
-            replace_parameters(model, reference.weights.iter().cloned().collect::<HashMap<_, _>>())?
-        }
+        Some(reference) => replace_parameters(
+            model,
+            reference.weights.iter().cloned().collect::<BTreeMap<_, _>>(),
+        )?,
         None => model,
     };
     let network = StoredNetwork::quantize(&model, BitWidth::INT8)?;

@@ -90,7 +90,7 @@ fn open_journal(args: &ReproduceArgs, progress: &Progress) -> Result<Journal> {
         Opening::Fresh => {}
         Opening::Missing => progress.say("nothing to resume: starting afresh"),
         Opening::OtherFingerprint(_) => {
-            progress.say("the interrupted run had other flags or another commit: starting afresh")
+            progress.say("the interrupted run had other flags or another commit: starting afresh");
         }
         Opening::Resumed { entries, .. } => {
             progress.say(&format!("resuming: {entries} finished parts are kept"));
@@ -135,14 +135,13 @@ fn commit(args: &ReproduceArgs) -> &str {
 
 /// The line that repeats this run.
 fn command(args: &ReproduceArgs) -> String {
-    let mut command = String::from("cargo xtask reproduce");
-    if args.smoke {
-        command += " --smoke";
-    }
-    if !args.only.is_empty() {
-        command += &format!(" --only {}", args.only.join(","));
-    }
-    command + &format!(" --device {} --seed {}", args.device, args.seed)
+    let smoke = if args.smoke { " --smoke" } else { "" };
+    let only = if args.only.is_empty() {
+        String::new()
+    } else {
+        format!(" --only {}", args.only.join(","))
+    };
+    format!("cargo xtask reproduce{smoke}{only} --device {} --seed {}", args.device, args.seed)
 }
 
 fn conclude(args: &ReproduceArgs, results: &Results, files: usize) {

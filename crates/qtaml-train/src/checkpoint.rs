@@ -1,6 +1,6 @@
 //! Trained weights that are kept between runs.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
@@ -84,7 +84,9 @@ impl Checkpoint {
 pub fn fingerprint(value: &impl Serialize) -> String {
     // Our own configurations always have a JSON form; a value that has none gets the empty one's.
     let json = serde_json::to_vec(value).unwrap_or_default();
-    Sha256::digest(json).iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    let digest = Sha256::digest(json);
+    let head = digest.iter().take(8).fold(0_u64, |head, byte| head << 8 | u64::from(*byte));
+    format!("{head:016x}")
 }
 
 fn encode(parameters: &[Parameter]) -> Result<Vec<u8>, String> {
@@ -100,7 +102,7 @@ fn encode(parameters: &[Parameter]) -> Result<Vec<u8>, String> {
     safetensors::serialize(views, None).map_err(|e| e.to_string())
 }
 
-fn decode(bytes: &[u8]) -> Result<HashMap<String, Vec<f32>>, String> {
+fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Vec<f32>>, String> {
     let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
     file.tensors()
         .into_iter()
@@ -114,7 +116,8 @@ fn decode(bytes: &[u8]) -> Result<HashMap<String, Vec<f32>>, String> {
         .collect()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Device;

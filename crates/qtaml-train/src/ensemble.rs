@@ -163,7 +163,8 @@ fn normals(rng: &mut PhiloxRng, count: usize) -> Vec<f32> {
     StandardNormal.sample_iter(rng).take(count).collect()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
 

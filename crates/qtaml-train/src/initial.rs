@@ -32,7 +32,8 @@ fn draw(parameter: &Parameter, seed: Seed) -> Vec<f32> {
     (0..count).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use burn::nn::{LinearConfig, conv::Conv2dConfig};
     use burn::tensor::Device;

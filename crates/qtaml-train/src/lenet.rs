@@ -11,7 +11,7 @@ use crate::Classifier;
 
 /// Size of a [`LeNet`].
 ///
-/// LeCun, Bottou, Bengio, Haffner, Proc. IEEE 86(11), 1998; here with 3x3 kernels that keep the
+/// Y. LeCun, L. Bottou, Y. Bengio and P. Haffner, Proc. IEEE 86(11), 1998; here with 3x3 kernels that keep the
 /// size, rectifiers and max pooling, so that it fits images of any size divisible by four.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct LeNetConfig {
@@ -75,10 +75,11 @@ impl Classifier for LeNet {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
-    use crate::{Digits, parameters};
+    use crate::{Digits, Parameter, parameters};
 
     #[test]
     fn shapes() {
@@ -86,7 +87,7 @@ mod tests {
         let model = LeNetConfig::digits().init(&device);
         let images = Digits::embedded().unwrap().calibration;
         assert_eq!(model.logits(images.tensor(&device)).dims(), [200, 10]);
-        let weights: Vec<_> = parameters(&model).into_iter().filter(|p| p.is_weight()).collect();
+        let weights: Vec<_> = parameters(&model).into_iter().filter(Parameter::is_weight).collect();
         let names: Vec<&str> = weights.iter().map(|p| p.name.as_str()).collect();
         assert_eq!(
             names,

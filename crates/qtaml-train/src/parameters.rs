@@ -1,6 +1,6 @@
 //! The parameters of any burn module, by name, as plain numbers on the host.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
 use burn::tensor::{Tensor, TensorData};
@@ -41,7 +41,7 @@ pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
 /// [`TrainError::ParameterShape`] for a wrong number of values.
 pub fn replace_parameters<M: Module>(
     module: M,
-    values: HashMap<String, Vec<f32>>,
+    values: BTreeMap<String, Vec<f32>>,
 ) -> Result<M, TrainError> {
     let mut replacer = Replacer { path: Vec::new(), values, known: Vec::new(), misfit: None };
     let module = module.map(&mut replacer);
@@ -86,7 +86,7 @@ impl ModuleVisitor for Collector {
 
 struct Replacer {
     path: Vec<String>,
-    values: HashMap<String, Vec<f32>>,
+    values: BTreeMap<String, Vec<f32>>,
     known: Vec<String>,
     misfit: Option<TrainError>,
 }
@@ -123,7 +123,8 @@ pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().iter::<f32>().collect()
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use burn::nn::{BatchNormConfig, Linear, LinearConfig};
     use burn::tensor::Device;
@@ -137,7 +138,7 @@ mod tests {
     #[test]
     fn what_is_replaced_is_found_again() {
         let values: Vec<f32> = (0..6).map(|i| i as f32).collect();
-        let new = HashMap::from([("weight".to_owned(), values.clone())]);
+        let new = BTreeMap::from([("weight".to_owned(), values.clone())]);
         let replaced = replace_parameters(linear(), new).unwrap();
         let found = parameters(&replaced);
         assert_eq!(found[0], Parameter { name: "weight".into(), shape: vec![3, 2], values });
@@ -146,10 +147,10 @@ mod tests {
 
     #[test]
     fn unknown_names_and_wrong_sizes_are_errors() {
-        let unknown = HashMap::from([("wieght".to_owned(), vec![0.0; 6])]);
+        let unknown = BTreeMap::from([("wieght".to_owned(), vec![0.0; 6])]);
         let error = replace_parameters(linear(), unknown).unwrap_err().to_string();
         assert_eq!(error, "unknown parameter \"wieght\": the network has weight, bias");
-        let short = HashMap::from([("weight".to_owned(), vec![0.0; 5])]);
+        let short = BTreeMap::from([("weight".to_owned(), vec![0.0; 5])]);
         let error = replace_parameters(linear(), short).unwrap_err().to_string();
         assert_eq!(error, "5 values for parameter \"weight\" of shape [3, 2]");
     }

@@ -119,9 +119,10 @@ impl ModuleVisitor for SquaredNorms {
     }
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
-    use std::collections::HashMap;
+    use std::collections::BTreeMap;
 
     use super::*;
     use crate::{Digits, Evaluation, LeNetConfig, initialise, parameters, replace_parameters};
@@ -135,7 +136,7 @@ mod tests {
         let eps = 1e-3;
         let shifted = |signs: &[f32], step: f32| {
             let values = weight.iter().zip(signs).map(|(w, s)| w + step * s).collect();
-            let values = HashMap::from([(layer.to_owned(), values)]);
+            let values = BTreeMap::from([(layer.to_owned(), values)]);
             evaluation.logits(&replace_parameters(model.clone(), values).unwrap())
         };
         let draws: Vec<f64> = (0..200)

@@ -1,6 +1,6 @@
 //! A network whose weights lie in a leaking memory.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use burn::module::Module;
 use qtaml_compensation::{
@@ -158,7 +158,7 @@ impl<M: Module> StoredNetwork<M> {
         allocation: &Allocation,
         decoder: Decoder,
     ) -> Result<M, TrainError> {
-        let mut weights = HashMap::new();
+        let mut weights = BTreeMap::new();
         let words = self.words(memory, trial, allocation)?;
         for ((layer, words), &k) in self.layers.iter().zip(words).zip(allocation.protected_bits()) {
             let channel = layer_channel(memory, layer.tensor.bits(), k)?;
@@ -173,7 +173,8 @@ fn layer_channel(memory: &Memory, bits: BitWidth, k: u32) -> Result<CodeChannel,
     Ok(CodeChannel::new(memory.probability, bits, Protection::top(k, bits)?))
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use burn::tensor::Device;
     use qtaml_compensation::allocation::uniform_path;
@@ -226,7 +227,7 @@ mod tests {
     #[test]
     fn infinite_weights_are_named() {
         let model = LeNetConfig::digits().init(&Device::flex());
-        let values = HashMap::from([("fc3.weight".to_owned(), vec![f32::INFINITY; 840])]);
+        let values = BTreeMap::from([("fc3.weight".to_owned(), vec![f32::INFINITY; 840])]);
         let model = replace_parameters(model, values).unwrap();
         let error = StoredNetwork::quantize(&model, BitWidth::INT8).unwrap_err().to_string();
         assert_eq!(error, "parameter \"fc3.weight\": weight 0 is inf: weights must be finite");

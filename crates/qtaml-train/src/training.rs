@@ -104,7 +104,8 @@ pub fn train<M: Classifier>(
     Ok(model.valid())
 }
 
-#[cfg(all(test, feature = "flex"))]
+#[cfg(test)]
+#[cfg(feature = "flex")]
 mod tests {
     use super::*;
     use crate::{Digits, Evaluation, LeNetConfig, parameters};
