@@ -8,7 +8,7 @@ use qtaml::train::sensitivity::JacobianNorm;
 use qtaml::train::{LeNet, TrainError};
 
 struct Story {
-    digits: Digits,
+    digits: Dataset,
     device: Device,
     network: StoredNetwork<LeNet>,
     norms: Vec<JacobianNorm>,
@@ -16,7 +16,7 @@ struct Story {
 
 fn story() -> Result<Story, TrainError> {
     let device = device::open("flex")?;
-    let digits = Digits::embedded()?;
+    let digits = Dataset::digits()?;
     let config = TrainingConfig { epochs: 4, ..TrainingConfig::new() };
     let model = LeNetConfig::digits().init(&device);
     let model = train(model, &digits.train, &config, Seed(7), &device, |_| ())?;
@@ -36,7 +36,7 @@ fn leaky_memory() -> Memory {
 fn from_oxide_to_a_repaired_network() {
     let story = story().unwrap();
     let memory = leaky_memory();
-    let test = Evaluation::new(&story.digits.test, &story.device);
+    let test = Evaluation::new(&story.digits.test, &story.device).unwrap();
     let clean = test.accuracy(story.network.golden());
     assert!(clean > 0.7, "four epochs reach {clean}");
 
@@ -61,10 +61,8 @@ fn at_the_same_budget_tac_predicts_no_more_distortion_than_uniform() {
     let layers = story.network.distortions(&leaky_memory(), Decoder::Raw, &story.norms).unwrap();
     let path = allocation::optimal_path(&layers);
     for uniform in allocation::uniform_path(&layers) {
-        let affordable = path.iter().rfind(|a| a.cost() <= uniform.cost()).unwrap();
         let next = path.iter().find(|a| a.cost() >= uniform.cost()).unwrap();
         // The path is optimal at its own costs; between two of them, at the dearer one.
         assert!(next.distortion(&layers) <= uniform.distortion(&layers) * (1.0 + 1e-12));
-        assert!(affordable.cost() <= uniform.cost());
     }
 }

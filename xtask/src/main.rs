@@ -1,6 +1,6 @@
 //! Automation of this repository, as `cargo xtask <command>`.
 //!
-//! It never links burn, so that it builds in seconds and answers at once.
+//! It never links burn, so that it builds in a minute and then answers at once.
 
 use std::process::ExitCode;
 

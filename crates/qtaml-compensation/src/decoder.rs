@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::CompensationError;
 
-/// A rule that turns a read word into a value, in units of the code (THEORY section 3).
+/// A rule that turns a read word into a value, in units of the code (docs/theory.md, section 3).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "lowercase")]
 pub enum Decoder {

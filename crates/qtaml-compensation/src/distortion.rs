@@ -34,7 +34,7 @@ impl CodeHistogram {
 /// squared units of the code: exact, by summation over all words, without sampling.
 ///
 /// # Formula
-/// `Σ_q π(q) Σ_y P(y | q) (g(y) - q)^2` (THEORY section 3).
+/// `Σ_q π(q) Σ_y P(y | q) (g(y) - q)^2` (docs/theory.md, section 3).
 pub fn mean_square_error(
     histogram: &CodeHistogram,
     channel: &CodeChannel,
@@ -53,7 +53,7 @@ pub fn mean_square_error(
 /// What the faults in one layer do to the network's output, for every number of protected bits.
 ///
 /// `D_l(k) = S_l mse_l(k)` with the score `S_l = ||J_l||_F^2 Δ_l^2`, `Δ_l` proportional to
-/// `||W_l||_inf` (THEORY section 4).
+/// `||W_l||_inf` (docs/theory.md, section 4).
 #[derive(Debug, Clone, PartialEq)]
 pub struct LayerDistortion {
     name: String,

@@ -13,7 +13,7 @@ use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::sensitivity::JacobianNorm;
 use qtaml::train::{
-    Device, Digits, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
+    Dataset, Device, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
     TrainError, TrainingConfig, device, fingerprint, parameters, replace_parameters, train,
 };
 use serde::{Deserialize, Serialize};
@@ -70,13 +70,13 @@ pub(crate) fn run(args: &BackendArgs) -> Result<()> {
 }
 
 fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
-    let digits = Digits::embedded()?;
+    let digits = Dataset::digits()?;
     let (training, test) = if args.tiny {
         (first(&digits.train, 128), first(&digits.test, 64))
     } else {
         (digits.train.clone(), digits.test.clone())
     };
-    let evaluation = Evaluation::new(&test, device);
+    let evaluation = Evaluation::new(&test, device)?;
     let (model, step_ms) = timed_training(&training, device)?;
     let reference = args.reference.as_deref().map(read_reference).transpose()?;
     let model = match &reference {

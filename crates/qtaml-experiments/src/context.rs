@@ -42,8 +42,10 @@ pub struct Context {
     pub progress: Progress,
     /// Where trained weights are kept.
     pub weights: PathBuf,
-    /// What the weights must have been trained by to be reused, or `None` to train anew.
-    pub trained_by: Option<String>,
+    /// Which build of the runner this is: weights of another one are not reused.
+    pub build: String,
+    /// The folder of Fashion-MNIST, in the full profile.
+    pub fashion_mnist: Option<PathBuf>,
     /// Set by Ctrl-C.
     pub interrupted: &'static AtomicBool,
 }
@@ -89,13 +91,11 @@ impl Context {
         images: &Images,
         config: &TrainingConfig,
     ) -> Result<M> {
-        let key = (name, config, self.seed, &self.device_name, &self.trained_by);
+        let key = (name, config, self.seed, &self.device_name, &self.fashion_mnist, &self.build);
         let checkpoint = Checkpoint::new(&self.weights, name, &fingerprint(&key));
         // Materialised first: a lazily drawn initial weight must not come from burn's generator.
         let model = initialise(model, self.seed)?;
-        if self.trained_by.is_some()
-            && let Some(kept) = checkpoint.load(model.clone())?
-        {
+        if let Some(kept) = checkpoint.load(model.clone())? {
             return Ok(kept);
         }
         let task = self.progress.task(&format!("{name} training"), config.epochs as u64);

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::Instant;
+use std::time::{Instant, UNIX_EPOCH};
 
 use anyhow::{Context as _, Result};
 use qtaml::fault::Seed;
@@ -76,21 +76,21 @@ fn prepare(args: &ReproduceArgs) -> Result<Context> {
         journal,
         progress,
         weights: args.out.join("weights"),
-        trained_by: trained_by(args),
+        build: build()?,
+        fashion_mnist: (args.profile == Profile::Full).then(|| args.data_dir.clone()),
         interrupted: &CTRL_C,
     })
 }
 
 fn open_journal(args: &ReproduceArgs, progress: &Progress) -> Result<Journal> {
-    let device = args.device.as_str();
-    let work = (profile(args), device, args.seed, env!("CARGO_PKG_VERSION"), commit(args));
+    let work = (profile(args), args.device.as_str(), args.seed, &args.data_dir, build()?);
     let path = args.out.join("journal.jsonl");
     let (journal, opening) = Journal::open(&path, &fingerprint(&work), args.resume)?;
     match opening {
         Opening::Fresh => {}
         Opening::Missing => progress.say("nothing to resume: starting afresh"),
         Opening::OtherFingerprint(_) => {
-            progress.say("the interrupted run had other flags or another commit: starting afresh");
+            progress.say("the interrupted run had other flags or another build: starting afresh");
         }
         Opening::Resumed { entries, .. } => {
             progress.say(&format!("resuming: {entries} finished parts are kept"));
@@ -99,12 +99,16 @@ fn open_journal(args: &ReproduceArgs, progress: &Progress) -> Result<Journal> {
     Ok(journal)
 }
 
-/// Trained weights may be reused if the code that trained them is known: a clean commit. A resumed
-/// run continues its own.
-fn trained_by(args: &ReproduceArgs) -> Option<String> {
-    let commit = commit(args);
-    let known = commit != "unknown" && !commit.ends_with("-dirty");
-    (known || args.resume).then(|| format!("{} {commit}", env!("CARGO_PKG_VERSION")))
+/// Version, size and time of this program. Finished parts and trained weights depend on the code
+/// that made them, and a commit does not name the code of a tree with changes.
+fn build() -> Result<String> {
+    let path = std::env::current_exe().context("cannot find this program")?;
+    let built = || -> std::io::Result<String> {
+        let file = path.metadata()?;
+        let modified = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
+        Ok(format!("{} {} {}", env!("CARGO_PKG_VERSION"), file.len(), modified.as_nanos()))
+    };
+    built().with_context(|| format!("cannot look at {}", path.display()))
 }
 
 /// The first Ctrl-C lets the part under way finish; the second does not wait.
@@ -126,6 +130,7 @@ fn profile(args: &ReproduceArgs) -> &'static str {
     match (args.profile, args.smoke) {
         (Profile::Quick, false) => "quick",
         (Profile::Quick, true) => "smoke",
+        (Profile::Full, _) => "full",
     }
 }
 
@@ -135,13 +140,17 @@ fn commit(args: &ReproduceArgs) -> &str {
 
 /// The line that repeats this run.
 fn command(args: &ReproduceArgs) -> String {
-    let smoke = if args.smoke { " --smoke" } else { "" };
+    let size = match profile(args) {
+        "quick" => String::new(),
+        "smoke" => " --smoke".into(),
+        name => format!(" --profile {name}"),
+    };
     let only = if args.only.is_empty() {
         String::new()
     } else {
         format!(" --only {}", args.only.join(","))
     };
-    format!("cargo xtask reproduce{smoke}{only} --device {} --seed {}", args.device, args.seed)
+    format!("cargo xtask reproduce{size}{only} --device {} --seed {}", args.device, args.seed)
 }
 
 fn conclude(args: &ReproduceArgs, results: &Results, files: usize) {

@@ -13,7 +13,7 @@ pub const SCHEMA: u32 = 1;
 pub struct Results {
     /// Layout version, [`SCHEMA`].
     pub schema: u32,
-    /// Name of the profile, `quick` or `full`.
+    /// Name of the profile: `smoke`, `quick` or `full`.
     pub profile: String,
     /// Name of the device that computed.
     pub device: String,

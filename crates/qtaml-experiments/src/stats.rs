@@ -5,6 +5,8 @@ use qtaml::fault::Seed;
 use rand::RngExt as _;
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
+use crate::results::Verdict;
+
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Mean {
@@ -35,6 +37,20 @@ pub fn mean(values: &[f64]) -> Result<Mean> {
 /// `false_alarm` at most (Bonferroni).
 pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
     -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests as f64))
+}
+
+/// What a 95 % interval says of a source's range, where `no_effect` is the value of a claim that is
+/// empty: `reproduced` if the interval meets the range and excludes no effect, `contradicted` if it
+/// misses the range and does not exclude it, else `not reproduced`.
+pub fn judge(interval: [f64; 2], source: [f64; 2], no_effect: f64) -> Verdict {
+    let meets = interval[0] <= source[1] && source[0] <= interval[1];
+    let effect =
+        if source[0] > no_effect { interval[0] > no_effect } else { interval[1] < no_effect };
+    match (meets, effect) {
+        (true, true) => Verdict::Reproduced,
+        (false, false) => Verdict::Contradicted,
+        _ => Verdict::NotReproduced,
+    }
 }
 
 /// The 95 % percentile-bootstrap interval of a statistic of `n` exchangeable units: it is handed
@@ -71,6 +87,19 @@ mod tests {
         assert!((mean.interval[0] - 0.897_677_5).abs() < 1e-6, "{mean:?}");
         assert!((mean.interval[1] - 3.762_322_5).abs() < 1e-6, "{mean:?}");
         assert!(super::mean(&[1.0]).is_err());
+    }
+
+    #[test]
+    fn a_verdict_needs_the_source_met_and_an_effect() {
+        let more = [3.4, f64::INFINITY];
+        assert_eq!(judge([3.0, 4.0], more, 1.0), Verdict::Reproduced);
+        assert_eq!(judge([1.2, 1.4], more, 1.0), Verdict::NotReproduced);
+        assert_eq!(judge([0.9, 1.1], more, 1.0), Verdict::Contradicted);
+        assert_eq!(judge([0.5, 9.0], more, 1.0), Verdict::NotReproduced, "too wide to tell");
+        let less = [0.49, 0.49];
+        assert_eq!(judge([0.4, 0.6], less, 1.0), Verdict::Reproduced);
+        assert_eq!(judge([0.6, 0.9], less, 1.0), Verdict::NotReproduced);
+        assert_eq!(judge([0.9, 1.1], less, 1.0), Verdict::Contradicted);
     }
 
     #[test]

@@ -5,7 +5,7 @@ use qtaml_quant::BitWidth;
 
 use crate::Protection;
 
-/// The error distribution of one stored code, in closed form (THEORY section 2).
+/// The error distribution of one stored code, in closed form (docs/theory.md, section 2).
 ///
 /// # Formula
 /// With `U` the unprotected bits, `B_i` their stored values, `w_i` what they are worth
@@ -15,7 +15,8 @@ use crate::Protection;
 /// - affine mean drift `E[q'] = q_M + (1 - p01 - p10) q_U + p01 Σ_U w_i`, which is
 ///   `(1 - 2p) q - p` for symmetric `p` without protection;
 /// - variance hierarchy `Var[q'] = Σ_U 4^i [B_i p10 (1 - p10) + (1 - B_i) p01 (1 - p01)]`, which
-///   is `p (1 - p) (4^b - 1) / 3` for every code: the top bit alone owns three quarters of it.
+///   is `p (1 - p) (4^b - 1) / 3` for every code where `p` is symmetric and nothing protected:
+///   the top bit alone owns three quarters of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeChannel {
     probability: FlipProbability,

@@ -12,11 +12,12 @@ pub struct Seed(pub u64);
 impl Seed {
     /// A generator of its own for each named purpose: `seed.rng("shuffle", epoch)`.
     pub fn rng(self, purpose: &str, index: u64) -> PhiloxRng {
-        PhiloxRng::new(self.keyed(purpose), index)
+        PhiloxRng::new(self.keyed("stream/", purpose), index)
     }
 
-    fn keyed(self, name: &str) -> Philox4x32 {
-        let key = mix(self.0 ^ mix(fnv1a(name)));
+    /// The domain keeps a tensor and a purpose of the same name apart.
+    fn keyed(self, domain: &str, name: &str) -> Philox4x32 {
+        let key = mix(self.0 ^ mix(fnv1a(domain.bytes().chain(name.bytes()))));
         Philox4x32::new([key as u32, (key >> 32) as u32])
     }
 }
@@ -34,7 +35,7 @@ pub struct Site {
 impl Site {
     /// The site of `tensor` in trial number `trial` of `seed`.
     pub fn new(seed: Seed, trial: u32, tensor: &str) -> Self {
-        Self { philox: seed.keyed(tensor), trial }
+        Self { philox: seed.keyed("fault/", tensor), trial }
     }
 
     /// The 128 random bits of weight `index` in `lane`.
@@ -45,8 +46,8 @@ impl Site {
 }
 
 /// FNV-1a, 64 bits: names are few and short, what matters is that it never changes.
-fn fnv1a(name: &str) -> u64 {
-    name.bytes().fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
+fn fnv1a(name: impl Iterator<Item = u8>) -> u64 {
+    name.fold(0xcbf2_9ce4_8422_2325, |hash, byte| {
         (hash ^ u64::from(byte)).wrapping_mul(0x0000_0100_0000_01b3)
     })
 }
@@ -68,9 +69,15 @@ mod tests {
     /// Reference values of the FNV authors and of the `SplitMix64` reference program.
     #[test]
     fn hashes_are_the_published_ones() {
-        assert_eq!(fnv1a(""), 0xcbf2_9ce4_8422_2325);
-        assert_eq!(fnv1a("a"), 0xaf63_dc4c_8601_ec8c);
+        assert_eq!(fnv1a("".bytes()), 0xcbf2_9ce4_8422_2325);
+        assert_eq!(fnv1a("a".bytes()), 0xaf63_dc4c_8601_ec8c);
         assert_eq!(mix(0), 0xe220_a839_7b1d_cdaf);
+    }
+
+    #[test]
+    fn a_tensor_never_shares_the_stream_of_a_purpose() {
+        let site = Site::new(Seed(1), 0, "shuffle").philox;
+        assert_ne!(site, Seed(1).keyed("stream/", "shuffle"));
     }
 
     #[test]

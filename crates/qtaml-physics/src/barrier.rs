@@ -13,8 +13,8 @@ const ENERGY_EV: RangeInclusive<f64> = 1e-6..=100.0;
 /// A uniform oxide between two electrodes, as an electron that wants to cross it sees it.
 ///
 /// The height is counted from the electron's energy. A field tilts the barrier; it is taken by its
-/// magnitude, because both electrodes are alike and reversing it only exchanges them. A NaN field gives NaN, as everywhere in `f64` arithmetic;
-/// [`Condition`](crate::Condition) refuses it.
+/// magnitude, because both electrodes are alike and reversing it only exchanges them. A NaN field
+/// gives NaN, as everywhere in `f64` arithmetic; [`Condition`](crate::Condition) refuses it.
 ///
 /// ```
 /// use qtaml_physics::{Barrier, Shape};
@@ -130,7 +130,7 @@ impl Barrier {
     /// `2 ∫ kappa dx = 4/3 · kappa · w · (1 + r² / (1 + r))`
     ///
     /// with the flat-barrier `kappa`, the forbidden width `w = min(d, phi / eF)` and
-    /// `r² = max(0, 1 - eFd / phi)`, the height left on the far side. It is THEORY section 1's
+    /// `r² = max(0, 1 - eFd / phi)`, the height left on the far side. It is docs/theory.md, section 1's
     /// `4 sqrt(2 m*) / (3 hbar e F) · [phi^1.5 - (phi - eFd)^1.5]` with the common factor `F`
     /// divided out: nothing cancels as the field vanishes, and it is `2 kappa d` without one.
     pub fn wkb_exponent(&self, field_v_per_nm: f64) -> f64 {
@@ -153,7 +153,7 @@ impl Barrier {
     /// `T = exp(-2 ∫ kappa dx)`. Right in the exponent, off by a prefactor of order one; compare
     /// [`exact_rectangular_transmission`](Self::exact_rectangular_transmission).
     ///
-    /// Source: THEORY section 1.
+    /// Source: docs/theory.md, section 1.
     pub fn wkb_transmission(&self, field_v_per_nm: f64) -> f64 {
         (-self.wkb_exponent(field_v_per_nm)).exp()
     }
@@ -165,7 +165,7 @@ impl Barrier {
     ///
     /// `T = 1 / (1 + exp(2 ∫ kappa dx))`
     ///
-    /// Source: E. C. Kemble, Phys. Rev. 48, 549 (1935); THEORY section 1.
+    /// Source: E. C. Kemble, Phys. Rev. 48, 549 (1935); docs/theory.md, section 1.
     pub fn kemble_transmission(&self, field_v_per_nm: f64) -> f64 {
         1.0 / (1.0 + self.wkb_exponent(field_v_per_nm).exp())
     }
@@ -180,7 +180,7 @@ impl Barrier {
     ///
     /// `T = 1 / (1 + V0² sinh²(kappa d) / (4 E (V0 - E)))`
     ///
-    /// Source: THEORY section 1; any textbook of quantum mechanics.
+    /// Source: docs/theory.md, section 1; any textbook of quantum mechanics.
     ///
     /// # Errors
     ///

@@ -1,4 +1,4 @@
-//! The constants of nature behind a tunneling exponent, and the one postulate of the first source.
+//! The constants of nature behind a tunneling exponent, and the one postulate of T0-QAT.
 
 /// Elementary charge in coulomb, exact since the 2019 SI (CODATA 2022).
 pub const ELEMENTARY_CHARGE_C: f64 = 1.602_176_634e-19;
@@ -17,14 +17,14 @@ pub const ELECTRON_MASS_KG: f64 = 9.109_383_713_9e-31;
 ///
 /// `sqrt(2 m_e · 1 eV) / hbar`
 ///
-/// Source: THEORY section 1.
+/// Source: docs/theory.md, section 1.
 pub const KAPPA_PER_NM: f64 = sqrt(
     2.0e-18 * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C / (REDUCED_PLANCK_J_S * REDUCED_PLANCK_J_S),
 );
 
 /// The dimensionless ξ = 4/3 · 10⁻⁴ that scales the noise of T0-QAT.
 ///
-/// This is a postulate of the first source (J. Pascher, 2025), taken as given. It is **not** a
+/// This is a postulate of T0-QAT (J. Pascher, 2025), taken as given. It is **not** a
 /// measured constant, and nothing in the tunneling physics of this crate depends on it.
 pub const XI: f64 = 4.0 / 3.0 * 1e-4;
 
@@ -66,7 +66,7 @@ mod tests {
 
     #[test]
     fn xi_scales_to_the_noise_of_the_first_source() {
-        // THEORY section 7: s = 80000 gives sigma = 10.67.
+        // docs/theory.md, section 7: s = 80000 gives sigma = 10.67.
         assert_relative_eq!(80_000.0 * XI, 32.0 / 3.0, max_relative = 1e-15);
     }
 }

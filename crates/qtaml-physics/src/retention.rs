@@ -44,7 +44,7 @@ impl Rates {
     /// `p01 = g01 / g · (1 - exp(-g t))` with `g = g01 + g10`, and `p10` likewise.
     ///
     /// Equal rates give `(1 - exp(-2 g01 t)) / 2`, one-way leakage gives `1 - exp(-g t)`. Small
-    /// probabilities keep full relative precision. Source: THEORY section 1.
+    /// probabilities keep full relative precision. Source: docs/theory.md, section 1.
     ///
     /// # Errors
     ///

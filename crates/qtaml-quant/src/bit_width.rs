@@ -7,7 +7,7 @@ use crate::QuantError;
 /// Number of bits `b` of a stored code, 2 to 8, read as two's complement.
 ///
 /// Bit `i` has the value `2^i`, and the top bit, the sign, has `-2^(b-1)`
-/// (THEORY section 2). A *code* is the integer `q` that the bits stand for; a *word* is the bit
+/// (docs/theory.md, section 2). A *code* is the integer `q` that the bits stand for; a *word* is the bit
 /// pattern itself, in the low `b` bits of a byte.
 ///
 /// ```

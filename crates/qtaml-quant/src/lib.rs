@@ -2,7 +2,7 @@
 //!
 //! A weight that is stored in a memory cell is a handful of bits. This crate turns floating-point
 //! weights into such bits and back, and says what each bit is worth: the two facts on which every
-//! model of memory faults rests. It knows nothing of faults itself, and nothing of tensors libraries.
+//! model of memory faults rests. It knows nothing of faults itself, and nothing of tensor libraries.
 //!
 //! # A walk
 //!

@@ -6,7 +6,7 @@ use crate::{BitWidth, QuantError};
 ///
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
-/// `w ≈ scale * code` (THEORY section 2). The code `-2^(b-1)` is never written, but a fault can
+/// `w ≈ scale * code` (docs/theory.md, section 2). The code `-2^(b-1)` is never written, but a fault can
 /// produce it, and reading knows it. A tensor of zeros has scale 0.
 ///
 /// # Shapes

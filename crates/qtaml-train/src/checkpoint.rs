@@ -62,7 +62,7 @@ impl Checkpoint {
         let folder = self.path.parent().unwrap_or(Path::new("."));
         let write = || -> std::io::Result<()> {
             std::fs::create_dir_all(folder)?;
-            let mut file = tempfile::NamedTempFile::new_in(folder)?;
+            let mut file = readable_by_others().tempfile_in(folder)?;
             file.write_all(&bytes)?;
             file.as_file().sync_all()?;
             file.persist(&self.path)?;
@@ -78,6 +78,17 @@ impl Checkpoint {
     fn unusable(&self, problem: String) -> TrainError {
         TrainError::Checkpoint { path: self.path.clone(), problem }
     }
+}
+
+/// Temporary files are private by default; this one is to be read as the umask allows.
+fn readable_by_others() -> tempfile::Builder<'static, 'static> {
+    let mut builder = tempfile::Builder::new();
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::PermissionsExt;
+        builder.permissions(std::fs::Permissions::from_mode(0o666));
+    }
+    builder
 }
 
 /// 16 hexadecimal digits of the SHA-256 of a value's JSON form.

@@ -1,6 +1,6 @@
 //! Thousands of small linear regressions, trained side by side.
 //!
-//! The first source trains one linear layer on one synthetic task and reports one number per
+//! T0-QAT (J. Pascher, 2025) trains one linear layer on one synthetic task and reports one number per
 //! method. To know what such a number is worth takes many seeds, so here all of them share a
 //! batch axis: gradients do not cross it and Adam works element by element, so each task is
 //! trained exactly as it would be alone.
@@ -93,7 +93,8 @@ impl LinearEnsemble {
         let targets = tasks.targets.clone().autodiff();
         let mut streams = tasks.streams("regression.training-noise");
         let mut model = Self::init(tasks, &device);
-        let mut adam = AdamConfig::new().init();
+        // The ε of the framework that the source used; burn's default is 1e-5.
+        let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
         for _ in 0..epochs {
             let (weight_noise, bias_noise) = model.noise(noise, &mut streams, &device);
             let loss = model.losses_tensor(&inputs, &targets, weight_noise, bias_noise).sum();
@@ -195,7 +196,7 @@ mod tests {
     }
 
     /// For any weights at all, noise sigma costs sigma^2 (1 + E||x||^2) = 11 sigma^2 on average
-    /// (THEORY section 7). Checked on an untrained layer; five standard errors.
+    /// (docs/theory.md, section 7). Checked on an untrained layer; five standard errors.
     #[test]
     fn the_cost_of_evaluation_noise_does_not_depend_on_training() {
         let device = Device::flex();

@@ -56,6 +56,14 @@ pub enum TrainError {
         /// The number of values that were given.
         values: usize,
     },
+    /// An allocation for another network.
+    #[error("the allocation has {given} layers, the network stores {layers}")]
+    Allocation {
+        /// Layers of the network.
+        layers: usize,
+        /// Layers of the allocation.
+        given: usize,
+    },
     /// A network without weights to store.
     #[error("the network has no weights of rank two or more: nothing to store")]
     NoWeights,

@@ -3,8 +3,8 @@
 use burn::module::Module;
 use burn::tensor::{Device, Tensor};
 
-use crate::Images;
 use crate::parameters::to_host;
+use crate::{Images, TrainError};
 
 /// A network that classifies images. Burn modules are `Sync`, so trials can run side by side.
 pub trait Classifier: Module + Sync {
@@ -24,18 +24,21 @@ pub struct Evaluation {
 
 impl Evaluation {
     /// Uploads the images once.
-    pub fn new(images: &Images, device: &Device) -> Self {
-        Self { images: images.tensor(device), labels: images.labels().to_vec() }
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] without images: nothing could be said of their accuracy.
+    pub fn new(images: &Images, device: &Device) -> Result<Self, TrainError> {
+        if images.is_empty() {
+            let problem = "has no images".into();
+            return Err(TrainError::Data { name: "evaluation".into(), problem });
+        }
+        Ok(Self { images: images.tensor(device), labels: images.labels().to_vec() })
     }
 
     /// The number of images.
+    #[expect(clippy::len_without_is_empty, reason = "it is never empty: construction refuses that")]
     pub fn len(&self) -> usize {
         self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
     }
 
     /// The network's scores, `[n, classes]` row-major.
@@ -47,9 +50,9 @@ impl Evaluation {
     /// number never wins.
     pub fn accuracy(&self, model: &impl Classifier) -> f64 {
         let logits = self.logits(model);
-        let classes = logits.len() / self.labels.len().max(1);
+        let classes = logits.len() / self.labels.len();
         let right = logits
-            .chunks(classes.max(1))
+            .chunks(classes)
             .zip(&self.labels)
             .filter(|(scores, label)| highest(scores) == Some(usize::from(**label)))
             .count();

@@ -79,13 +79,13 @@ impl Classifier for LeNet {
 #[cfg(feature = "flex")]
 mod tests {
     use super::*;
-    use crate::{Digits, Parameter, parameters};
+    use crate::{Dataset, Parameter, parameters};
 
     #[test]
     fn shapes() {
         let device = Device::flex();
         let model = LeNetConfig::digits().init(&device);
-        let images = Digits::embedded().unwrap().calibration;
+        let images = Dataset::digits().unwrap().calibration;
         assert_eq!(model.logits(images.tensor(&device)).dims(), [200, 10]);
         let weights: Vec<_> = parameters(&model).into_iter().filter(Parameter::is_weight).collect();
         let names: Vec<&str> = weights.iter().map(|p| p.name.as_str()).collect();

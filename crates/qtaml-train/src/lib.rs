@@ -11,12 +11,12 @@
 //! use qtaml_fault::Seed;
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_quant::BitWidth;
-//! use qtaml_train::{Digits, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig};
+//! use qtaml_train::{Dataset, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig};
 //! use qtaml_train::{device, sensitivity, train};
 //!
 //! // Train a small network on the embedded digits, on any device this build knows.
 //! let device = device::open("flex")?;
-//! let digits = Digits::embedded()?;
+//! let digits = Dataset::digits()?;
 //! let model = LeNetConfig::digits().init(&device);
 //! let model = train(model, &digits.train, &TrainingConfig::new(), Seed(42), &device, |_| ())?;
 //!
@@ -31,7 +31,7 @@
 //! // Spend the protection budget where it counts, and look at what is read in trial 0.
 //! let path = allocation::optimal_path(&layers);
 //! let read = network.read(&memory, 0, &path[10], Decoder::Affine)?;
-//! let test = Evaluation::new(&digits.test, &device);
+//! let test = Evaluation::new(&digits.test, &device)?;
 //! println!("{:.3} of {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
 //! # Ok::<(), qtaml_train::TrainError>(())
 //! ```
@@ -58,7 +58,7 @@ mod training;
 
 pub use burn::tensor::Device;
 pub use checkpoint::{Checkpoint, fingerprint};
-pub use data::{Digits, Images};
+pub use data::{Dataset, Images};
 pub use ensemble::{LinearEnsemble, RegressionTasks};
 pub use error::TrainError;
 pub use evaluation::{Classifier, Evaluation};

@@ -23,10 +23,13 @@ pub struct JacobianNorm {
 /// Estimates `||J_l||_F^2` for every weight of rank two or more, `J_l = d(scores)/d(W_l)`.
 ///
 /// # Formula
-/// Hutchinson's estimator (THEORY section 2): for random signs `v`, `E ||J^T v||^2 = ||J||_F^2`.
+/// Hutchinson's estimator (docs/theory.md, section 2): for random signs `v`, `E ||J^T v||^2 = ||J||_F^2`.
 /// With independent signs on every score of every image, one backward pass gives
 /// `Σ_images J^T v`, whose squared norm has the expectation `Σ_images ||J||_F^2`: the cross terms
 /// vanish. This is averaged over `projections` passes and divided by the number of images.
+///
+/// Layers that work differently in training, such as batch norm and dropout, would do so here: the
+/// estimate is for networks without them.
 ///
 /// # Errors
 /// [`TrainError::Range`] for fewer than two projections, [`TrainError::Data`] without images,
@@ -125,13 +128,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::{Digits, Evaluation, LeNetConfig, initialise, parameters, replace_parameters};
+    use crate::{Dataset, Evaluation, LeNetConfig, initialise, parameters, replace_parameters};
 
     /// The forward-only twin: move one layer by ±eps in random directions and look at the scores.
     /// For signs u, E ||J u||^2 = ||J||_F^2 as well.
     fn by_perturbation(model: &crate::LeNet, layer: &str, images: &Images) -> JacobianNorm {
         let device = Device::flex();
-        let evaluation = Evaluation::new(images, &device);
+        let evaluation = Evaluation::new(images, &device).unwrap();
         let weight = parameters(model).into_iter().find(|p| p.name == layer).unwrap().values;
         let eps = 1e-3;
         let shifted = |signs: &[f32], step: f32| {
@@ -155,7 +158,7 @@ mod tests {
     #[test]
     fn backward_and_forward_estimates_agree() {
         let device = Device::flex();
-        let images = Digits::embedded().unwrap().calibration.select(&[0, 1, 2, 3]);
+        let images = Dataset::digits().unwrap().calibration.select(&[0, 1, 2, 3]);
         let model = initialise(LeNetConfig::digits().init(&device), Seed(5)).unwrap();
         let norms = jacobian_norms(&model, &images, 200, Seed(1), &device).unwrap();
         assert_eq!(norms.len(), 5);
@@ -174,7 +177,7 @@ mod tests {
     #[test]
     fn too_little_to_estimate_from() {
         let device = Device::flex();
-        let images = Digits::embedded().unwrap().calibration.select(&[0]);
+        let images = Dataset::digits().unwrap().calibration.select(&[0]);
         let model = LeNetConfig::digits().init(&device);
         let error = jacobian_norms(&model, &images, 1, Seed(1), &device).unwrap_err();
         assert!(error.to_string().starts_with("the number of projections is 1"));

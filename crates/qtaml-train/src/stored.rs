@@ -43,8 +43,8 @@ pub struct StoredLayer {
 
 /// A network with its weights stored as codes.
 ///
-/// Every parameter of rank two or more is stored; biases and norm parameters, well under a
-/// percent of a network, stay as they are (ours).
+/// Every parameter of rank two or more is stored; biases and norm parameters, about a percent of a
+/// network, stay as they are (ours).
 #[derive(Debug, Clone)]
 pub struct StoredNetwork<M> {
     golden: M,
@@ -87,8 +87,9 @@ impl<M: Module> StoredNetwork<M> {
     /// What faults do to the output, layer by layer and for every number of protected top bits.
     ///
     /// # Formula
-    /// `D_l(k) = ||J_l||_F^2 Δ_l^2 mse_l(k)` summed over the layer's weights (THEORY section 4).
-    /// `Δ_l` is proportional to `||W_l||_inf`, and `mse_l(k)` is exact for the layer's own codes.
+    /// `D_l(k) = ||J_l||_F^2 Δ_l^2 mse_l(k)` summed over the layer's weights (docs/theory.md, section 4).
+    /// `Δ_l` is proportional to `||W_l||_inf`, and `mse_l(k)` is exact for the layer's own codes. The
+    /// bias of the raw decoder is counted as if it were noise (ours).
     ///
     /// # Errors
     /// [`TrainError::UnknownParameter`] if `norms` lacks a stored layer, and
@@ -127,13 +128,18 @@ impl<M: Module> StoredNetwork<M> {
     /// only removes some.
     ///
     /// # Errors
-    /// [`TrainError::Fault`] if the allocation protects more bits than a layer has.
+    /// [`TrainError::Allocation`] if the allocation has another number of layers,
+    /// [`TrainError::Fault`] if it protects more bits than a layer has.
     pub fn words(
         &self,
         memory: &Memory,
         trial: u32,
         allocation: &Allocation,
     ) -> Result<Vec<Vec<u8>>, TrainError> {
+        let (layers, given) = (self.layers.len(), allocation.protected_bits().len());
+        if layers != given {
+            return Err(TrainError::Allocation { layers, given });
+        }
         self.layers
             .iter()
             .zip(allocation.protected_bits())
@@ -180,12 +186,12 @@ mod tests {
     use qtaml_compensation::allocation::uniform_path;
 
     use super::*;
-    use crate::{Digits, LeNet, LeNetConfig, initialise, sensitivity};
+    use crate::{Dataset, LeNet, LeNetConfig, initialise, sensitivity};
 
     fn network() -> (StoredNetwork<LeNet>, Vec<JacobianNorm>) {
         let device = Device::flex();
         let model = initialise(LeNetConfig::digits().init(&device), Seed(2)).unwrap();
-        let images = Digits::embedded().unwrap().calibration.select(&[0, 1]);
+        let images = Dataset::digits().unwrap().calibration.select(&[0, 1]);
         let norms = sensitivity::jacobian_norms(&model, &images, 4, Seed(0), &device).unwrap();
         (StoredNetwork::quantize(&model, BitWidth::INT8).unwrap(), norms)
     }
@@ -222,6 +228,15 @@ mod tests {
         let (network, norms) = network();
         let error = network.distortions(&memory(0.1), Decoder::Raw, &norms[1..]).unwrap_err();
         assert!(error.to_string().starts_with("unknown parameter \"conv1.weight\""), "{error}");
+    }
+
+    #[test]
+    fn an_allocation_for_another_network_is_refused() {
+        let (network, norms) = network();
+        let layers = network.distortions(&memory(0.1), Decoder::Raw, &norms).unwrap();
+        let fewer = &uniform_path(&layers[1..])[0];
+        let error = network.read(&memory(0.1), 0, fewer, Decoder::Raw).unwrap_err().to_string();
+        assert_eq!(error, "the allocation has 4 layers, the network stores 5");
     }
 
     #[test]

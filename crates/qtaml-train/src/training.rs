@@ -108,7 +108,7 @@ pub fn train<M: Classifier>(
 #[cfg(feature = "flex")]
 mod tests {
     use super::*;
-    use crate::{Digits, Evaluation, LeNetConfig, parameters};
+    use crate::{Dataset, Evaluation, LeNetConfig, parameters};
 
     fn short() -> TrainingConfig {
         TrainingConfig { epochs: 2, ..TrainingConfig::new() }
@@ -117,21 +117,21 @@ mod tests {
     #[test]
     fn the_same_seed_trains_the_same_network_and_it_learns() {
         let device = Device::flex();
-        let digits = Digits::embedded().unwrap();
+        let digits = Dataset::digits().unwrap();
         let run = || {
             let model = LeNetConfig::digits().init(&device);
             train(model, &digits.train, &short(), Seed(3), &device, |_| ()).unwrap()
         };
         let (first, second) = (run(), run());
         assert_eq!(parameters(&first), parameters(&second));
-        let accuracy = Evaluation::new(&digits.test, &device).accuracy(&first);
+        let accuracy = Evaluation::new(&digits.test, &device).unwrap().accuracy(&first);
         assert!(accuracy > 0.5, "two epochs reach {accuracy}, chance is 0.1");
     }
 
     #[test]
     fn nonsense_is_refused() {
         let device = Device::flex();
-        let digits = Digits::embedded().unwrap();
+        let digits = Dataset::digits().unwrap();
         let attempt = |config: TrainingConfig, images: &crate::Images| {
             let model = LeNetConfig::digits().init(&device);
             let result = train(model, images, &config, Seed(3), &device, |_| ());

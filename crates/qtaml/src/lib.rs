@@ -57,7 +57,7 @@ pub mod prelude {
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability};
     pub use crate::quant::{BitWidth, QuantizedTensor};
     pub use crate::train::{
-        Classifier, Device, Digits, Evaluation, Images, LeNetConfig, Memory, StoredNetwork,
+        Classifier, Dataset, Device, Evaluation, Images, LeNetConfig, Memory, StoredNetwork,
         TrainingConfig, device, sensitivity, train,
     };
 }

@@ -72,7 +72,7 @@ fn method() -> Vec<String> {
          probability p = (1 - exp(-2 Γ t)) / 2. WKB is right in the exponent and off by a \
          prefactor of order one.",
         "The reference cell is ours: the sources give flip probabilities, not cells. Its \
-         retention time is solved so that p = 0.10, the value at which the first source tests \
+         retention time is solved so that p = 0.10, the value at which QTAML tests \
          convolutional networks; every network experiment below takes p from this cell.",
     ]
     .map(String::from)

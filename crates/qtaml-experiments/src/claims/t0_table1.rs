@@ -9,8 +9,8 @@ use serde_json::json;
 
 use crate::chart::{Axis, Chart, Mark, Rule, Series};
 use crate::context::Context;
-use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
-use crate::stats::{Mean, bootstrap, mean};
+use crate::results::{Claim, Figure, Outcome, Source, Table, Value};
+use crate::stats::{Mean, bootstrap, judge, mean};
 
 // The source's listing.
 const SAMPLES: usize = 1000;
@@ -112,13 +112,6 @@ impl Summary {
 
     fn claim(&self, losses: &[Losses]) -> Claim {
         let expected = SOURCE_T0[2] / SOURCE_BASELINE[2];
-        let [low, high] = self.interval;
-        let verdict = match () {
-            () if (low..=high).contains(&expected) => Verdict::Reproduced,
-            // The source's ratio is excluded and "no effect" is not.
-            () if expected < low && high >= 1.0 => Verdict::Contradicted,
-            () => Verdict::NotReproduced,
-        };
         let law = f64::from(EVALUATION_NOISE).powi(2) * (1.0 + FEATURES as f64);
         Claim {
             id: "t0.table1".into(),
@@ -131,7 +124,7 @@ impl Summary {
             unit: "ratio".into(),
             interval: self.interval,
             n: losses.len() as u64,
-            verdict,
+            verdict: judge(self.interval, [expected; 2], 1.0),
             details: json!({
                 "mean_drop_by_theory": law,
                 "baseline": { "full_precision": self.baseline[0].value,

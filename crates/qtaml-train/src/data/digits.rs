@@ -1,12 +1,10 @@
-//! Labelled images, and the digits that come with the crate.
+//! The 1,797 handwritten digits that come with the crate.
 
 use std::io::Read;
 
-use burn::tensor::{Device, Int, Tensor, TensorData};
 use flate2::read::GzDecoder;
-use qtaml_fault::Seed;
-use rand::seq::SliceRandom;
 
+use super::{Dataset, Images, fixed_order};
 use crate::TrainError;
 
 const NAME: &str = "digits";
@@ -16,95 +14,17 @@ const CLASSES: usize = 10;
 /// The whole file is smaller; anything larger is not this data set.
 const MOST_BYTES: u64 = 1 << 20;
 
-/// Grey images of one size with their labels.
-///
-/// # Shapes
-/// `pixels` is `[n, height, width]`, row-major, from 0 (background) to 1.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Images {
-    pixels: Vec<f32>,
-    labels: Vec<u8>,
-    size: [usize; 2],
-    classes: usize,
-}
-
-impl Images {
-    /// The number of images.
-    pub fn len(&self) -> usize {
-        self.labels.len()
-    }
-
-    /// Whether there are none.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_empty()
-    }
-
-    /// The labels, each below [`classes`](Self::classes).
-    pub fn labels(&self) -> &[u8] {
-        &self.labels
-    }
-
-    /// The number of classes.
-    pub fn classes(&self) -> usize {
-        self.classes
-    }
-
-    /// The images with the given positions, in that order.
+impl Dataset {
+    /// The 8x8 digits that are compiled into the crate: 1,097 to train on, 200 to calibrate with
+    /// (their labels are never read) and 500 to test on.
     ///
-    /// # Panics
-    /// If a position is not below [`len`](Self::len).
-    #[must_use]
-    pub fn select(&self, positions: &[usize]) -> Self {
-        let area = self.size[0] * self.size[1];
-        let pixels = positions.iter().flat_map(|&i| &self.pixels[i * area..(i + 1) * area]);
-        Self {
-            pixels: pixels.copied().collect(),
-            labels: positions.iter().map(|&i| self.labels[i]).collect(),
-            ..*self
-        }
-    }
-
-    /// The images as a batch.
-    ///
-    /// # Shapes
-    /// `[n, 1, height, width]`
-    pub fn tensor(&self, device: &Device) -> Tensor<4> {
-        let shape = [self.len(), 1, self.size[0], self.size[1]];
-        Tensor::from_data(TensorData::new(self.pixels.clone(), shape), device)
-    }
-
-    /// The labels as a tensor.
-    ///
-    /// # Shapes
-    /// `[n]`
-    pub fn label_tensor(&self, device: &Device) -> Tensor<1, Int> {
-        let labels: Vec<i32> = self.labels.iter().map(|&label| i32::from(label)).collect();
-        Tensor::from_data(TensorData::new(labels, [self.len()]), device)
-    }
-}
-
-/// The 1,797 handwritten digits of the embedded data set, split once and for all.
-///
-/// Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI Machine Learning
-/// Repository, CC BY 4.0. The split is ours: a fixed permutation, then 1,097 images to train on,
-/// 200 to calibrate with (their labels are never read) and 500 to test on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Digits {
-    /// What networks learn from.
-    pub train: Images,
-    /// What label-free methods look at.
-    pub calibration: Images,
-    /// What accuracy is measured on.
-    pub test: Images,
-}
-
-impl Digits {
-    /// The data set that is compiled into the crate.
+    /// Optical Recognition of Handwritten Dataset, E. Alpaydin and C. Kaynak, UCI Machine Learning
+    /// Repository, CC BY 4.0.
     ///
     /// # Errors
-    /// As [`read`](Self::read).
-    pub fn embedded() -> Result<Self, TrainError> {
-        Self::read(&include_bytes!("../data/digits.csv.gz")[..])
+    /// As [`read_digits`](Self::read_digits).
+    pub fn digits() -> Result<Self, TrainError> {
+        Self::read_digits(&include_bytes!("../../data/digits.csv.gz")[..])
     }
 
     /// The same data set from a gzipped CSV file: 64 pixels from 0 to 16 and a label a line.
@@ -112,7 +32,7 @@ impl Digits {
     /// # Errors
     /// [`TrainError::Data`] naming the line for a truncated or damaged file, or one with other
     /// content.
-    pub fn read(gzipped: impl Read) -> Result<Self, TrainError> {
+    pub fn read_digits(gzipped: impl Read) -> Result<Self, TrainError> {
         let mut text = String::new();
         GzDecoder::new(gzipped)
             .take(MOST_BYTES)
@@ -120,8 +40,7 @@ impl Digits {
             .map_err(|e| problem(format!("cannot be unpacked: {e}")))?;
         let all = parse(&text)?;
 
-        let mut order: Vec<usize> = (0..all.len()).collect();
-        order.shuffle(&mut Seed(0).rng("digits.split", 0));
+        let order = fixed_order("digits.split", all.len());
         let (test, rest) = order.split_at(500);
         let (calibration, train) = rest.split_at(200);
         Ok(Self {
@@ -170,11 +89,11 @@ fn problem(problem: String) -> TrainError {
 mod tests {
     use super::*;
 
-    const GZIPPED: &[u8] = include_bytes!("../data/digits.csv.gz");
+    const GZIPPED: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
     #[test]
-    fn the_embedded_digits_are_whole_and_disjoint() {
-        let digits = Digits::embedded().unwrap();
+    fn the_embedded_digits_are_whole() {
+        let digits = Dataset::digits().unwrap();
         let parts = [&digits.train, &digits.calibration, &digits.test];
         assert_eq!(parts.map(Images::len), [1097, 200, 500]);
         // Class counts as published with the data set.
@@ -185,12 +104,13 @@ mod tests {
             }
         }
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);
+        assert_eq!(digits.test.labels()[..8], [5, 2, 9, 6, 8, 7, 7, 6], "the split is fixed");
     }
 
     #[test]
     fn a_truncated_file_is_refused() {
         for length in [0, 10, GZIPPED.len() / 2, GZIPPED.len() - 1] {
-            let error = Digits::read(&GZIPPED[..length]).unwrap_err().to_string();
+            let error = Dataset::read_digits(&GZIPPED[..length]).unwrap_err().to_string();
             assert!(error.starts_with("data set digits: cannot be unpacked"), "{error}");
         }
     }
