@@ -59,7 +59,7 @@ fn method(tests: usize, bound: f64) -> Vec<String> {
     ]
 }
 
-/// Sampled variance against the law, in standard errors: Var[s²] = (μ4 - σ⁴) / n, nearly.
+/// Sampled variance against the law, in standard errors: the variance of s² is (μ4 - σ⁴) / n, nearly.
 fn total_scores(case: &Sampled) -> Vec<f64> {
     let matrix = ChannelMatrix::new(&case.channel);
     case.moments
