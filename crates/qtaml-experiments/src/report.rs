@@ -61,6 +61,9 @@ fn header(results: &Results) -> Markup {
                 "What bit flips from quantum tunneling do to quantized neural networks, and what "
                 "repairs them: every claim, computed again."
             }
+            @if results.profile == "smoke" {
+                p.lead { b { "Smoke run: it shows that everything runs; the numbers are no results." } }
+            }
             ul.tally {
                 @for verdict in Verdict::ALL {
                     @let count = results.claims.iter().filter(|c| c.verdict == verdict).count();

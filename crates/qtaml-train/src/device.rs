@@ -62,7 +62,9 @@ fn first(name: &'static str, kind: burn::tensor::DeviceType) -> Result<Device, T
     Device::enumerate(kind).into_vec().into_iter().next().ok_or(TrainError::NoDevice(name))
 }
 
-/// What a device calls itself.
+/// What a device calls itself: backend and hardware.
 pub fn describe(device: &Device) -> String {
-    format!("{device:?}")
+    let debug = format!("{device:?}");
+    let inner = debug.strip_prefix("Device<").and_then(|rest| rest.strip_suffix('>'));
+    inner.unwrap_or(&debug).to_owned()
 }
