@@ -15,7 +15,7 @@ const PANICKED: i32 = 101;
 
 /// Runs the experiments with `flags`, word for word; `args` are the same, parsed.
 pub(crate) fn run(args: &ReproduceArgs, flags: impl Iterator<Item = OsString>) -> Result<ExitCode> {
-    eprintln!("Building the experiments first: about 10 minutes the first time, then seconds.");
+    eprintln!("Building the experiments first: 10 to 15 minutes the first time, then seconds.");
     let interrupted = outlive_ctrl_c()?;
     let ours = |child: ExitStatus| ExitCode::from(exit_code(child.code(), &interrupted));
     let mut build = build_runner(args.device);

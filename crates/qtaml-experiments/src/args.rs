@@ -28,8 +28,8 @@ Files, in the folder of --out:
   *.svg          the figures
 
 Time:
-  The first build takes about ten minutes. After it the quick profile takes a few
-  minutes on two CPU cores, and --smoke less than one.
+  The first build takes 10 to 15 minutes. After it the quick profile takes about two
+  minutes on two CPU cores, and --smoke a quarter of one.
 
 Exit codes:
   0    every experiment ran; the verdict `not reproduced` is a result, not a failure
@@ -219,7 +219,7 @@ mod tests {
     #[test]
     fn the_long_help_teaches_examples_files_and_exit_codes() {
         let help = reproduce(&["--help"]).expect_err("help is an early exit").to_string();
-        for part in ["Examples:", "report.html", "ten minutes", "130  interrupted", "[default: 42]"]
+        for part in ["Examples:", "report.html", "15 minutes", "130  interrupted", "[default: 42]"]
         {
             assert!(help.contains(part), "`{part}` is missing in:\n{help}");
         }

@@ -61,3 +61,8 @@ pub mod prelude {
         TrainingConfig, device, sensitivity, train,
     };
 }
+
+/// The example of the README, so that it keeps compiling.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
