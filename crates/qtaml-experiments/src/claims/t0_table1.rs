@@ -179,7 +179,7 @@ fn method(seeds: usize) -> Vec<String> {
              methods get the same."
         ),
         "What the source leaves open is ours: the target is y = x·w* + b* + 0.1 noise with \
-         standard normal w*, b*; the baseline trains without noise; `quantized` means normal \
+         standard normal w*, b*; the baseline trains without noise; “quantized” means normal \
          noise of standard deviation 0.5 on weights and bias, the value that matches the size of \
          the source's baseline drop. ξ is the source's postulate, not a measured constant."
             .into(),
