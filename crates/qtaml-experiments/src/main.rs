@@ -28,12 +28,15 @@ use crate::args::RunnerCli;
 use crate::context::Interrupted;
 
 const INTERRUPTED: u8 = 130;
+/// What is logged unless `RUST_LOG` says otherwise: wgpu complains of every graphics API that a
+/// machine lacks, even where it has found another.
+const LOGGED: &str = "warn,wgpu_hal=off";
 
 fn main() -> ExitCode {
     let cli = RunnerCli::parse();
     tracing_subscriber::fmt()
         .with_env_filter(
-            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("warn")),
+            EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new(LOGGED)),
         )
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
