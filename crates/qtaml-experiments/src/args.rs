@@ -142,7 +142,7 @@ pub(crate) enum DeviceName {
     Wgpu,
     /// GPU through SPIR-V shaders
     Vulkan,
-    /// NVIDIA GPU
+    /// NVIDIA GPU; building it downloads an LLVM bundle
     Cuda,
 }
 
