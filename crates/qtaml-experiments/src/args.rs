@@ -136,7 +136,7 @@ pub(crate) enum Profile {
 pub(crate) enum DeviceName {
     /// CPU, burn's maintained backend
     Flex,
-    /// CPU, on the ndarray crate: about 35 times slower in training than flex
+    /// CPU, on the ndarray crate: many times slower in training than flex
     Ndarray,
     /// GPU through WGSL shaders: Vulkan, Metal, DirectX 12
     Wgpu,

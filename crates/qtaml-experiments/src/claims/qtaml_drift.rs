@@ -1,12 +1,13 @@
 //! `qtaml.drift`: faults move the mean of a stored code affinely, E[q'] = (1 - 2p) q - p.
 
 use anyhow::Result;
+use qtaml::fault::CodeChannel;
 use serde_json::json;
 
-use super::sampled_channel::{BITS, Sampled, sampled};
+use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
 use crate::chart::{Axis, Chart, Mark, Rule, Series};
 use crate::context::Context;
-use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
+use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 use crate::stats::largest_z;
 
 /// The chance that a correct injector and a correct formula are called wrong.
@@ -74,7 +75,7 @@ fn drift_figure(cases: &[Sampled]) -> Figure {
     // The other cases are in the table; five lines over one another would hide each other.
     let shown = cases.iter().filter(|case| SHOWN.contains(&case.label.as_str()));
     let series = shown.flat_map(|case| {
-        let q = |m: &super::sampled_channel::Moments| f64::from(m.code);
+        let q = |m: &Moments| f64::from(m.code);
         let mut moments: Vec<_> = case.moments.iter().collect();
         moments.sort_by_key(|m| m.code);
         let law = moments.iter().map(|m| (q(m), case.channel.mean(m.code) - q(m)));
@@ -123,27 +124,13 @@ fn score_figure(cases: &[Sampled], scores: &[Vec<f64>], bound: f64) -> Figure {
 }
 
 fn table(cases: &[Sampled], scores: &[Vec<f64>]) -> Table {
-    let columns = ["case", "code", "samples", "law [steps]", "sampled [steps]", "z"];
-    let rows = cases.iter().zip(scores).flat_map(|(case, scores)| {
-        case.moments.iter().zip(scores).map(|(m, z)| -> Vec<Value> {
-            let law = case.channel.mean(m.code);
-            let code = i64::from(m.code);
-            let label = case.label.as_str();
-            vec![
-                label.into(),
-                code.into(),
-                (m.n as i64).into(),
-                law.into(),
-                m.mean().into(),
-                (*z).into(),
-            ]
-        })
-    });
     Table {
         id: "qtaml.drift.codes".into(),
         title: format!("Mean of every {BITS} code"),
-        columns: columns.map(String::from).to_vec(),
-        rows: rows.collect(),
+        columns: ["case", "code", "samples", "law [steps]", "sampled [steps]", "z"]
+            .map(String::from)
+            .to_vec(),
+        rows: code_rows(cases, scores, CodeChannel::mean, Moments::mean),
         in_report: false,
     }
 }

@@ -2,14 +2,14 @@
 //! four times what the one below it does.
 
 use anyhow::Result;
-use qtaml::fault::ChannelMatrix;
+use qtaml::fault::{ChannelMatrix, CodeChannel};
 use serde_json::json;
 
 use super::qtaml_drift::FALSE_ALARM;
-use super::sampled_channel::{BITS, Moments, Sampled, sampled};
+use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
 use crate::chart::{Axis, Chart, Mark, Series};
 use crate::context::Context;
-use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
+use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 use crate::stats::largest_z;
 
 /// Measures the claim.
@@ -139,27 +139,13 @@ fn hierarchy_figure(cases: &[Sampled]) -> Figure {
 }
 
 fn table(cases: &[Sampled], scores: &[Vec<f64>]) -> Table {
-    let columns = ["case", "code", "samples", "law [steps²]", "sampled [steps²]", "z"];
-    let rows = cases.iter().zip(scores).flat_map(|(case, scores)| {
-        case.moments.iter().zip(scores).map(|(m, z)| -> Vec<Value> {
-            let law = case.channel.variance(m.code);
-            let code = i64::from(m.code);
-            let label = case.label.as_str();
-            vec![
-                label.into(),
-                code.into(),
-                (m.n as i64).into(),
-                law.into(),
-                m.variance().into(),
-                (*z).into(),
-            ]
-        })
-    });
     Table {
         id: "qtaml.variance.codes".into(),
         title: format!("Variance of every {BITS} code"),
-        columns: columns.map(String::from).to_vec(),
-        rows: rows.collect(),
+        columns: ["case", "code", "samples", "law [steps²]", "sampled [steps²]", "z"]
+            .map(String::from)
+            .to_vec(),
+        rows: code_rows(cases, scores, CodeChannel::variance, Moments::variance),
         in_report: false,
     }
 }

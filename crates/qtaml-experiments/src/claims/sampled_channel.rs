@@ -9,6 +9,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::results::Value;
 
 /// The width that both claims are measured at.
 pub const BITS: BitWidth = BitWidth::INT8;
@@ -113,4 +114,27 @@ fn sample(context: &Context, label: &str, channel: &CodeChannel, stored: u8, n: 
         }
     }
     moments
+}
+
+/// One row per case and code: the law and what was sampled, with its score.
+pub fn code_rows(
+    cases: &[Sampled],
+    scores: &[Vec<f64>],
+    law: fn(&CodeChannel, i32) -> f64,
+    sampled: fn(&Moments) -> f64,
+) -> Vec<Vec<Value>> {
+    let of_case = |(case, scores): (&Sampled, &Vec<f64>)| -> Vec<Vec<Value>> {
+        let row = |(m, z): (&Moments, &f64)| {
+            vec![
+                case.label.as_str().into(),
+                i64::from(m.code).into(),
+                (m.n as i64).into(),
+                law(&case.channel, m.code).into(),
+                sampled(m).into(),
+                (*z).into(),
+            ]
+        };
+        case.moments.iter().zip(scores).map(row).collect()
+    };
+    cases.iter().zip(scores).flat_map(of_case).collect()
 }
