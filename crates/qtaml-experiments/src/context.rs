@@ -101,8 +101,9 @@ impl Context {
         let task = self.progress.task(&format!("{name} training"), config.epochs as u64);
         let model = train(model, images, config, self.seed, &self.device, |_| task.tick(1))
             .with_context(|| format!("training {name}"))?;
-        self.check_interrupted()?;
+        // Kept first: Ctrl-C must not lose a training that is done.
         checkpoint.save(&model)?;
+        self.check_interrupted()?;
         Ok(model)
     }
 }
