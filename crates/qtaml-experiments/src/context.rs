@@ -5,9 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use qtaml::fault::Seed;
-use qtaml::train::{
-    Checkpoint, Classifier, Device, Images, TrainingConfig, fingerprint, initialise, train,
-};
+use qtaml::train::{Checkpoint, Classifier, Device, Images, TrainingConfig, fingerprint, train};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
@@ -93,8 +91,6 @@ impl Context {
     ) -> Result<M> {
         let key = (name, config, self.seed, &self.device_name, &self.fashion_mnist, &self.build);
         let checkpoint = Checkpoint::new(&self.weights, name, &fingerprint(&key));
-        // Materialised first: a lazily drawn initial weight must not come from burn's generator.
-        let model = initialise(model, self.seed)?;
         if let Some(kept) = checkpoint.load(model.clone())? {
             return Ok(kept);
         }
