@@ -52,7 +52,7 @@ fn render(
         for figure in &outcome.figures {
             let stem = stem(&figure.id)?;
             data.push((format!("{stem}.svg"), figure.chart.to_svg(&figure.title)?.into_bytes()));
-            data.push((format!("{stem}.csv"), csv(&figure.chart.to_table(stem, &figure.title))?));
+            data.push((format!("{stem}.csv"), csv(&figure.to_table())?));
         }
         for table in &outcome.tables {
             data.push((format!("{}.csv", stem(&table.id)?), csv(table)?));

@@ -2,12 +2,11 @@
 //!
 //! `cargo xtask reproduce` builds and starts it. A claim is one file under [`claims`]; around them
 //! lie the [`context`] that they share, the [`journal`] that makes runs resumable, and the
-//! presentation: [`results`], [`chart`], [`report`], [`artifacts`], [`terminal`], [`progress`].
+//! presentation: [`results`], [`report`], [`artifacts`], [`terminal`], [`progress`].
 
 mod args;
 pub mod artifacts;
 pub mod backend;
-pub mod chart;
 pub mod claims;
 pub mod context;
 pub mod journal;

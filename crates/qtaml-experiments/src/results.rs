@@ -1,9 +1,8 @@
 //! What an experiment hands over, and the schema of `results.json`.
 
 use anyhow::{Context, Result, ensure};
+use qtaml_chart::Chart;
 use serde::{Deserialize, Serialize};
-
-use crate::chart::Chart;
 
 /// Version of the layout of `results.json`; it grows when a reader of the old layout would fail.
 pub const SCHEMA: u32 = 1;
@@ -185,6 +184,33 @@ pub struct Figure {
     pub chart: Chart,
 }
 
+impl Figure {
+    /// The data behind the picture, for the CSV file.
+    pub fn to_table(&self) -> Table {
+        let cell = |end: Option<f64>| end.map_or(Value::Text(String::new()), Value::Number);
+        let rows = self.chart.series.iter().flat_map(|series| {
+            series.points.iter().map(move |point| {
+                let [low, high] = point.interval.map_or([None; 2], |interval| interval.map(Some));
+                vec![
+                    series.name.as_str().into(),
+                    point.x.into(),
+                    point.y.into(),
+                    cell(low),
+                    cell(high),
+                ]
+            })
+        });
+        let columns = ["series", &self.chart.x.caption(), &self.chart.y.caption(), "low", "high"];
+        Table {
+            id: self.id.clone(),
+            title: self.title.clone(),
+            columns: columns.map(String::from).to_vec(),
+            rows: rows.collect(),
+            in_report: false,
+        }
+    }
+}
+
 /// A table of numbers and words.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 pub struct Table {
@@ -254,10 +280,10 @@ impl From<String> for Value {
 pub(crate) mod sample {
     //! A small run with everything in it, for the tests of the presentation layer.
 
+    use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
     use serde_json::json;
 
     use super::{Claim, Figure, Outcome, Results, SCHEMA, Section, Source, Table, Verdict};
-    use crate::chart::sample::accuracy_against_budget;
 
     pub(crate) fn claim(id: &str, verdict: Verdict) -> Claim {
         Claim {
@@ -273,6 +299,24 @@ pub(crate) mod sample {
             n: 50,
             verdict,
             details: json!({"net": "lenet", "p": 0.1, "budgets": {"uniform": 0.375, "tac": 0.09}}),
+        }
+    }
+
+    /// Two schemes, intervals, and the line they have to reach.
+    fn accuracy_against_budget() -> Chart {
+        let curve = |name: &str, half: f64| {
+            let points = (0..12).map(|i| {
+                let budget = f64::from(i) * 50.0 / 11.0;
+                let mean = 88.0 - 67.0 * (-budget / half).exp();
+                (budget, mean, [mean - 1.0, mean + 1.0])
+            });
+            Series::new(name, Mark::LinePoints, points)
+        };
+        Chart {
+            x: Axis::linear("protected share of all bits", "%"),
+            y: Axis::linear("accuracy", "%"),
+            series: vec![curve("TAC", 6.0), curve("Uniform-MSP", 19.0)],
+            rules: vec![Rule::horizontal(84.3, "95 % of clean")],
         }
     }
 
@@ -394,5 +438,17 @@ mod tests {
         assert_eq!(text, r#"[9223372036854775807,1.0,-0.0,1e-18,"1"]"#);
         assert_eq!(serde_json::from_str::<Vec<Value>>(&text)?, cells);
         Ok(())
+    }
+
+    #[test]
+    fn every_point_of_a_figure_reaches_its_table() {
+        let table = sample::section().outcome.figures[0].to_table();
+        assert_eq!(
+            table.columns,
+            ["series", "protected share of all bits [%]", "accuracy [%]", "low", "high"]
+        );
+        assert_eq!(table.rows.len(), 24);
+        assert_eq!(table.rows[12][0], Value::from("Uniform-MSP"));
+        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
     }
 }

@@ -3,9 +3,9 @@
 
 use anyhow::Result;
 use qtaml::physics::{Barrier, Cell, Chain, Condition};
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
-use crate::chart::{Axis, Chart, Mark, Rule, Series};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 

@@ -2,10 +2,10 @@
 
 use anyhow::Result;
 use qtaml::fault::CodeChannel;
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
 use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
-use crate::chart::{Axis, Chart, Mark, Rule, Series};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 use crate::stats::largest_z;

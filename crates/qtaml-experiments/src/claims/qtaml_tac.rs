@@ -9,11 +9,11 @@ use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
 use qtaml::train::{
     Classifier, Dataset, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig,
 };
+use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 use rayon::prelude::*;
 use serde_json::json;
 
 use super::physics_decade;
-use crate::chart::{Axis, Chart, Mark, Point, Rule, Series};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value};
 use crate::stats::{bootstrap, judge, mean};

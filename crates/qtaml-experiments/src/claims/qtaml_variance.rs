@@ -3,11 +3,11 @@
 
 use anyhow::Result;
 use qtaml::fault::{ChannelMatrix, CodeChannel};
+use qtaml_chart::{Axis, Chart, Mark, Series};
 use serde_json::json;
 
 use super::qtaml_drift::FALSE_ALARM;
 use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
-use crate::chart::{Axis, Chart, Mark, Series};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 use crate::stats::largest_z;

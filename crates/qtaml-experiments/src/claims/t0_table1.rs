@@ -4,10 +4,10 @@
 use anyhow::Result;
 use qtaml::physics::XI;
 use qtaml::train::{LinearEnsemble, RegressionTasks};
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
-use crate::chart::{Axis, Chart, Mark, Rule, Series};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value};
 use crate::stats::{Mean, bootstrap, judge, mean};

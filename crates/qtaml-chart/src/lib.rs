@@ -3,13 +3,38 @@
 //! The picture is responsive (a view box, no size), needs no ids and no styles from outside, tells
 //! series apart by colour *and* by marker and dash, and is the same bytes for the same data.
 
-use std::fmt::Write;
+#![deny(missing_docs)]
 
-use anyhow::{Result, ensure};
 use maud::{Markup, html};
 use serde::{Deserialize, Serialize};
 
-use crate::results::{Table, Value};
+/// Why a chart cannot be drawn.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ChartError {
+    /// No point has a place on both axes, so there is nothing to see.
+    #[error("figure {title:?}: none of its {points} points has a place on its axes")]
+    NothingToShow {
+        /// The title that the picture was to have.
+        title: String,
+        /// How many points the chart has.
+        points: usize,
+    },
+
+    /// The range of an axis does not rise, is not finite, or leaves the positive numbers on a
+    /// logarithmic scale.
+    #[error("axis {axis:?}: range {low} to {high}, must rise and fit the {scale:?} scale")]
+    ImpossibleRange {
+        /// The label of the axis.
+        axis: String,
+        /// The low end that was given.
+        low: f64,
+        /// The high end that was given.
+        high: f64,
+        /// The scale of the axis.
+        scale: Scale,
+    },
+}
 
 /// Two axes and what is drawn between them.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -54,7 +79,8 @@ impl Axis {
         Self { range: Some([low, high]), ..self }
     }
 
-    fn caption(&self) -> String {
+    /// Label and unit, as they stand beside the axis.
+    pub fn caption(&self) -> String {
         if self.unit.is_empty() {
             self.label.clone()
         } else {
@@ -186,64 +212,44 @@ pub enum At {
 }
 
 impl Chart {
-    /// The data behind the picture, for the CSV file.
-    pub fn to_table(&self, id: &str, title: &str) -> Table {
-        let cell = |end: Option<f64>| end.map_or(Value::Text(String::new()), Value::Number);
-        let rows = self.series.iter().flat_map(|series| {
-            series.points.iter().map(move |point| {
-                let [low, high] = point.interval.map_or([None; 2], |interval| interval.map(Some));
-                vec![
-                    series.name.as_str().into(),
-                    point.x.into(),
-                    point.y.into(),
-                    cell(low),
-                    cell(high),
-                ]
-            })
-        });
-        let columns = ["series", &self.x.caption(), &self.y.caption(), "low", "high"];
-        Table {
-            id: id.into(),
-            title: title.into(),
-            columns: columns.map(String::from).to_vec(),
-            rows: rows.collect(),
-            in_report: false,
-        }
-    }
-
     /// The picture. Points without a place (not finite, or not positive on a logarithmic axis) are
     /// left out and counted in its description.
     ///
     /// # Errors
     ///
-    /// No point has a place, or an axis has an impossible range.
-    pub fn to_svg(&self, title: &str) -> Result<String> {
+    /// [`ChartError::NothingToShow`] if no point has a place, [`ChartError::ImpossibleRange`] if the
+    /// range of an axis cannot be shown.
+    pub fn to_svg(&self, title: &str) -> Result<String, ChartError> {
         let shown = self.shown();
         let count = |series: &[Series]| series.iter().map(|s| s.points.len()).sum::<usize>();
         let (total, kept) = (count(&self.series), count(&shown));
-        ensure!(kept > 0, "figure {title:?}: none of its {total} points has a place on its axes");
+        if kept == 0 {
+            return Err(ChartError::NothingToShow { title: title.into(), points: total });
+        }
         let plot = Plot::new(self, shown)?;
-        let description = self.description(total, kept)?;
-        Ok(plot.draw(title, &description).into_string())
+        Ok(plot.draw(title, &self.description(total, kept)).into_string())
     }
 
     /// The picture in words, for readers who do not see it.
-    fn description(&self, total: usize, kept: usize) -> Result<String> {
-        let mut description = format!("{} against {}.", self.y.caption(), self.x.caption());
-        for series in &self.series {
-            write!(description, " {}: {} points.", series.name, series.points.len())?;
-        }
-        for rule in self.rules.iter().filter(|rule| !rule.label.is_empty()) {
+    fn description(&self, total: usize, kept: usize) -> String {
+        let axes = format!("{} against {}.", self.y.caption(), self.x.caption());
+        let series = |s: &Series| format!("{}: {} points.", s.name, s.points.len());
+        let rule = |rule: &Rule| {
             let (axis, value) = match rule.at {
                 At::X(x) => (&self.x, x),
                 At::Y(y) => (&self.y, y),
             };
-            write!(description, " Line at {} = {value}: {}.", axis.label, rule.label)?;
-        }
-        if kept < total {
-            write!(description, " {} of {total} points have no place here.", total - kept)?;
-        }
-        Ok(description)
+            format!("Line at {} = {value}: {}.", axis.label, rule.label)
+        };
+        let left_out = (kept < total)
+            .then(|| format!("{} of {total} points have no place here.", total - kept));
+        let named = self.rules.iter().filter(|rule| !rule.label.is_empty());
+        let sentences: Vec<String> = std::iter::once(axes)
+            .chain(self.series.iter().map(series))
+            .chain(named.map(rule))
+            .chain(left_out)
+            .collect();
+        sentences.join(" ")
     }
 
     /// The series without the points that the axes cannot show.
@@ -269,14 +275,13 @@ struct Span {
 }
 
 impl Span {
-    fn new(axis: &Axis, values: impl Iterator<Item = f64>) -> Result<Self> {
+    fn new(axis: &Axis, values: impl Iterator<Item = f64>) -> Result<Self, ChartError> {
         let scale = axis.scale;
         if let Some([low, high]) = axis.range {
-            ensure!(
-                scale.shows(low) && scale.shows(high) && low < high,
-                "axis {:?}: range {low} to {high}, must rise and fit the {scale:?} scale",
-                axis.label
-            );
+            if !(scale.shows(low) && scale.shows(high) && low < high) {
+                let axis = axis.label.clone();
+                return Err(ChartError::ImpossibleRange { axis, low, high, scale });
+            }
             return Ok(Self { scale, low: scale.length(low), high: scale.length(high) });
         }
         let lengths = values.filter(|value| scale.shows(*value)).map(|value| scale.length(value));
@@ -461,7 +466,7 @@ struct Plot<'a> {
 }
 
 impl<'a> Plot<'a> {
-    fn new(chart: &'a Chart, series: Vec<Series>) -> Result<Self> {
+    fn new(chart: &'a Chart, series: Vec<Series>) -> Result<Self, ChartError> {
         let points = || series.iter().flat_map(|series| &series.points);
         let place = |vertical: bool| {
             chart.rules.iter().filter_map(move |rule| match rule.at {
@@ -698,13 +703,13 @@ impl<'a> Plot<'a> {
 }
 
 #[cfg(test)]
-pub(crate) mod sample {
-    //! Charts like those of the experiments.
+mod sample {
+    //! A chart with everything in it.
 
     use super::{Axis, Chart, Mark, Rule, Series};
 
     /// Three schemes, intervals, and the line they have to reach.
-    pub(crate) fn accuracy_against_budget() -> Chart {
+    pub(super) fn accuracy_against_budget() -> Chart {
         let curve = |name: &str, half: f64| {
             let points = (0..12).map(|i| {
                 let budget = f64::from(i) * 50.0 / 11.0;
@@ -761,7 +766,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_steps_and_equal_factors_are_equally_long() -> Result<()> {
+    fn equal_steps_and_equal_factors_are_equally_long() -> Result<(), ChartError> {
         let linear = Span::new(&Axis::linear("x", "").between(2.0, 6.0), std::iter::empty())?;
         assert_eq!([2.0, 3.0, 6.0].map(|x| linear.fraction(x)), [0.0, 0.25, 1.0]);
         let log = Span::new(&Axis::log10("p", "").between(1e-4, 1.0), std::iter::empty())?;
@@ -773,7 +778,7 @@ mod tests {
     }
 
     #[test]
-    fn points_without_a_place_are_counted_and_never_drawn() -> Result<()> {
+    fn points_without_a_place_are_counted_and_never_drawn() -> Result<(), ChartError> {
         let points = [(0.0, 1.0), (1e-3, -2.0), (1e-2, 1.0), (f64::NAN, 1.0), (1e-1, 2.0)];
         let svg = line(Axis::log10("p", ""), Axis::log10("y", ""), &points).to_svg("t")?;
         assert!(svg.contains("3 of 5 points have no place here."));
@@ -798,7 +803,7 @@ mod tests {
     }
 
     #[test]
-    fn one_point_and_an_interval_down_to_zero_still_make_a_picture() -> Result<()> {
+    fn one_point_and_an_interval_down_to_zero_still_make_a_picture() -> Result<(), ChartError> {
         let mut chart = line(Axis::log10("p", ""), Axis::log10("y", "nm"), &[(0.1, 3.0)]);
         chart.series[0].points[0].interval = Some([0.0, 4.0]);
         let svg = chart.to_svg("t")?;
@@ -807,7 +812,7 @@ mod tests {
     }
 
     #[test]
-    fn the_picture_is_accessible_responsive_escaped_and_repeatable() -> Result<()> {
+    fn the_picture_is_accessible_responsive_escaped_and_repeatable() -> Result<(), ChartError> {
         let chart = sample::accuracy_against_budget();
         let svg = chart.to_svg("a < b & c")?;
         assert!(svg.contains(r#"role="img""#) && svg.contains("<desc>accuracy [%] against"));
@@ -830,7 +835,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_hold_each_value_until_the_next_point() -> Result<()> {
+    fn steps_hold_each_value_until_the_next_point() -> Result<(), ChartError> {
         let mut chart =
             line(Axis::linear("x", ""), Axis::linear("y", ""), &[(0.0, 0.0), (1.0, 1.0)]);
         chart.series[0].mark = Mark::Steps;
@@ -838,17 +843,5 @@ mod tests {
         let corners = plot.trace(&chart.series[0], |point| point.y);
         assert_eq!(corners, [plot.place(0.0, 0.0), plot.place(1.0, 0.0), plot.place(1.0, 1.0)]);
         Ok(())
-    }
-
-    #[test]
-    fn every_point_reaches_the_table() {
-        let table = sample::accuracy_against_budget().to_table("f", "Figure");
-        assert_eq!(
-            table.columns,
-            ["series", "protected share of all bits [%]", "accuracy [%]", "low", "high"]
-        );
-        assert_eq!(table.rows.len(), 36);
-        assert_eq!(table.rows[12][0], Value::from("TAC, magnitude score"));
-        assert!(table.rows.iter().all(|row| row.len() == table.columns.len()));
     }
 }
