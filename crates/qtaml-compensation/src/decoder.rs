@@ -1,7 +1,7 @@
 //! What to believe when a word is read.
 
 use qtaml_fault::CodeChannel;
-use qtaml_quant::BitWidth;
+use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
 
 use crate::CompensationError;
@@ -12,8 +12,10 @@ use crate::CompensationError;
 pub enum Decoder {
     /// Believe the word: `g(y) = y`.
     Raw,
-    /// Invert the mean drift: `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)`. Unbiased, and
-    /// its noise is larger than the raw one by the factor `1 / (1 - p01 - p10)`.
+    /// Invert the mean drift, so that the mean of what is believed is what was stored. For two's
+    /// complement and one law for all bits it is `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)`
+    /// with the parts `y_M`, `y_U` of the code that protected and unprotected bits hold: affine in
+    /// what was read, and noisier than it by the factor `1 / (1 - p01 - p10)`.
     Affine,
 }
 
@@ -30,7 +32,7 @@ impl std::fmt::Display for Decoder {
 /// read, it costs nothing afterwards.
 #[derive(Debug, Clone, PartialEq)]
 pub struct DecodeTable {
-    bits: BitWidth,
+    format: Format,
     values: Vec<f64>,
 }
 
@@ -38,39 +40,55 @@ impl DecodeTable {
     /// The table of `decoder` for words read through `channel`.
     ///
     /// # Errors
-    /// [`CompensationError::NotInvertible`] if the affine decoder meets `p01 + p10 >= 1`.
+    /// [`CompensationError::NotInvertible`] if the affine decoder meets a bit with `p01 + p10 >= 1`.
     pub fn new(decoder: Decoder, channel: &CodeChannel) -> Result<Self, CompensationError> {
-        let bits = channel.bits();
+        let format = channel.format();
+        let words = format.bits().words();
         let values = match decoder {
-            Decoder::Raw => bits.words().map(|read| f64::from(bits.code_of(read))).collect(),
-            Decoder::Affine => affine(channel)?,
+            Decoder::Raw => words.map(|read| f64::from(format.code_of(read))).collect(),
+            Decoder::Affine => {
+                let signs = unbiased_signs(channel)?;
+                words.map(|read| with_signs(format, &signs, read)).collect()
+            }
         };
-        Ok(Self { bits, values })
+        Ok(Self { format, values })
     }
 
     /// The value of a read word, in units of the code.
     pub fn value(&self, read: u8) -> f64 {
-        self.values[usize::from(read & self.bits.mask())]
+        self.values[usize::from(read & self.format.bits().mask())]
     }
 
     /// The weights that `words`, read from a tensor of the given scale, stand for.
     pub fn weights(&self, words: &[u8], scale: f32) -> Vec<f32> {
         let scaled: Vec<f32> = self.values.iter().map(|v| (v * f64::from(scale)) as f32).collect();
-        words.iter().map(|read| scaled[usize::from(read & self.bits.mask())]).collect()
+        let mask = self.format.bits().mask();
+        words.iter().map(|read| scaled[usize::from(read & mask)]).collect()
     }
 }
 
-fn affine(channel: &CodeChannel) -> Result<Vec<f64>, CompensationError> {
-    let (gain, offset) = (channel.gain(), channel.offset());
-    if gain <= 0.0 {
-        let p = channel.probability();
-        return Err(CompensationError::NotInvertible { p01: p.p01(), p10: p.p10() });
-    }
-    let value = |read| {
-        let (kept, exposed) = channel.split(read);
-        f64::from(kept) + (f64::from(exposed) - offset) / gain
+/// For each bit, what to take for its sign where a 0 and where a 1 is read.
+///
+/// The mean of the sign read is `(1 - p01 - p10) s + p10 - p01`. Solved for `s`, and the bits being
+/// independent, every product of such signs has the product of the stored signs as its mean.
+fn unbiased_signs(channel: &CodeChannel) -> Result<Vec<[f64; 2]>, CompensationError> {
+    let sign = |bit| {
+        let (p01, p10) = (channel.flip(bit, false), channel.flip(bit, true));
+        let gain = 1.0 - p01 - p10;
+        if gain <= 0.0 {
+            return Err(CompensationError::NotInvertible { bit, p01, p10 });
+        }
+        Ok([1.0, -1.0].map(|read| (read - (p10 - p01)) / gain))
     };
-    Ok(channel.bits().words().map(value).collect())
+    (0..channel.bits().get() as usize).map(sign).collect()
+}
+
+/// The code of the word `read` where its signs are replaced by `signs`.
+fn with_signs(format: Format, signs: &[[f64; 2]], read: u8) -> f64 {
+    let sign = |i: usize| signs[i][usize::from(read >> i & 1)];
+    let product =
+        |bits: u8| -> f64 { (0..signs.len()).filter(|i| bits >> i & 1 == 1).map(sign).product() };
+    format.terms().map(|term| term.weight * product(term.bits)).sum()
 }
 
 #[cfg(test)]
@@ -78,27 +96,48 @@ mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::{ChannelMatrix, Protection};
     use qtaml_physics::FlipProbability;
+    use qtaml_quant::BitWidth;
 
     use super::*;
 
-    fn channel(p01: f64, p10: f64, bits: BitWidth, k: u32) -> CodeChannel {
-        let p = FlipProbability::asymmetric(p01, p10).unwrap();
-        CodeChannel::new(p, bits, Protection::top(k, bits).unwrap())
+    fn channel(p01: f64, p10: f64, format: impl Into<Format>, k: u32) -> CodeChannel {
+        let (p, format) = (FlipProbability::asymmetric(p01, p10).unwrap(), format.into());
+        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
     }
 
     #[test]
-    fn affine_is_unbiased_for_every_code_and_protection() {
+    fn affine_is_unbiased_for_every_word_format_and_protection() {
         for (p01, p10) in [(0.1, 0.1), (0.02, 0.3), (0.0, 0.4)] {
-            for bits in [BitWidth::INT4, BitWidth::INT8] {
-                for k in 0..=bits.get() {
-                    let channel = channel(p01, p10, bits, k);
+            for format in Format::all() {
+                for k in 0..=format.bits().get() {
+                    let channel = channel(p01, p10, format, k);
                     let table = DecodeTable::new(Decoder::Affine, &channel).unwrap();
                     let matrix = ChannelMatrix::new(&channel);
-                    for stored in bits.words() {
+                    for stored in format.bits().words() {
                         let mean = matrix.expect(stored, |read| table.value(read));
-                        let code = f64::from(bits.code_of(stored));
+                        let code = f64::from(format.code_of(stored));
                         assert_relative_eq!(mean, code, epsilon = 1e-9);
                     }
+                }
+            }
+        }
+    }
+
+    /// The correction as the source describes it, where it is affine.
+    #[test]
+    fn twos_complement_is_corrected_affinely() {
+        let (p01, p10) = (0.02, 0.3);
+        for bits in BitWidth::all() {
+            for k in 0..=bits.get() {
+                let channel = channel(p01, p10, bits, k);
+                let table = DecodeTable::new(Decoder::Affine, &channel).unwrap();
+                let kept = channel.protection().mask();
+                let code = |word| f64::from(Format::from(bits).code_of(word));
+                for read in bits.words() {
+                    let offset = p01 * code(bits.mask() & !kept);
+                    let exposed = (code(read & !kept & bits.mask()) - offset) / (1.0 - p01 - p10);
+                    let expected = code(read & kept) + exposed;
+                    assert_relative_eq!(table.value(read), expected, epsilon = 1e-10);
                 }
             }
         }
@@ -120,6 +159,6 @@ mod tests {
     #[test]
     fn a_channel_that_tells_nothing_is_refused() {
         let error = DecodeTable::new(Decoder::Affine, &channel(0.5, 0.5, BitWidth::INT8, 0));
-        assert_eq!(error, Err(CompensationError::NotInvertible { p01: 0.5, p10: 0.5 }));
+        assert_eq!(error, Err(CompensationError::NotInvertible { bit: 0, p01: 0.5, p10: 0.5 }));
     }
 }

@@ -44,7 +44,7 @@ pub fn mean_square_error(
     histogram
         .iter()
         .map(|(stored, share)| {
-            let code = f64::from(channel.bits().code_of(stored));
+            let code = f64::from(channel.format().code_of(stored));
             share * matrix.expect(stored, |read| (table.value(read) - code).powi(2))
         })
         .sum()
@@ -138,21 +138,22 @@ mod tests {
         let p = FlipProbability::asymmetric(0.1, 0.2).unwrap();
         for k in 0..=8 {
             let protection = Protection::top(k, BitWidth::INT8).unwrap();
-            let channel = CodeChannel::new(p, BitWidth::INT8, protection);
+            let channel = CodeChannel::new(p, BitWidth::INT8, protection).unwrap();
             let histogram = CodeHistogram::of(&tensor);
             let n = tensor.len() as f64;
 
             let raw = DecodeTable::new(Decoder::Raw, &channel).unwrap();
             let expected: f64 = tensor
-                .codes()
-                .map(|q| (channel.mean(q) - f64::from(q)).powi(2) + channel.variance(q))
+                .words()
+                .iter()
+                .map(|&word| channel.drift(word).powi(2) + channel.variance(word))
                 .sum();
             let error = mean_square_error(&histogram, &channel, &raw);
             assert_relative_eq!(error, expected / n, epsilon = 1e-9, max_relative = 1e-9);
 
             let affine = DecodeTable::new(Decoder::Affine, &channel).unwrap();
-            let variance: f64 = tensor.codes().map(|q| channel.variance(q)).sum();
-            let expected = variance / channel.gain().powi(2) / n;
+            let variance: f64 = tensor.words().iter().map(|&word| channel.variance(word)).sum();
+            let expected = variance / (1.0_f64 - 0.1 - 0.2).powi(2) / n;
             let error = mean_square_error(&histogram, &channel, &affine);
             assert_relative_eq!(error, expected, epsilon = 1e-9, max_relative = 1e-9);
         }
@@ -166,12 +167,12 @@ mod tests {
             for k in 0..=8 {
                 let protection = Protection::top(k, BitWidth::INT8).unwrap();
                 let p = FlipProbability::symmetric(p).unwrap();
-                let channel = CodeChannel::new(p, BitWidth::INT8, protection);
+                let channel = CodeChannel::new(p, BitWidth::INT8, protection).unwrap();
                 let [raw, affine] = [Decoder::Raw, Decoder::Affine]
                     .map(|decoder| DecodeTable::new(decoder, &channel).unwrap());
                 let matrix = ChannelMatrix::new(&channel);
                 for stored in BitWidth::INT8.words() {
-                    let code = f64::from(BitWidth::INT8.code_of(stored));
+                    let code = f64::from(channel.format().code_of(stored));
                     let [raw, affine] = [&raw, &affine].map(|table| {
                         matrix.expect(stored, |read| (table.value(read) - code).powi(2))
                     });

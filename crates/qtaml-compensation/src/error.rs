@@ -6,10 +6,12 @@
 pub enum CompensationError {
     /// The mean of what is read does not depend on what is stored.
     #[error(
-        "the affine decoder needs p01 + p10 < 1, but they are {p01} and {p10}: \
+        "the affine decoder needs p01 + p10 < 1, but they are {p01} and {p10} for bit {bit}: \
          the mean of what is read says nothing about what is stored"
     )]
     NotInvertible {
+        /// The first such bit, 0 for the least significant one.
+        bit: usize,
         /// Probability that a stored 0 is read as 1.
         p01: f64,
         /// Probability that a stored 1 is read as 0.

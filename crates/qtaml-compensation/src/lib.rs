@@ -13,13 +13,13 @@
 //! use qtaml_compensation::{DecodeTable, Decoder};
 //! use qtaml_fault::{ChannelMatrix, CodeChannel, Protection};
 //! use qtaml_physics::FlipProbability;
-//! use qtaml_quant::BitWidth;
+//! use qtaml_quant::Format;
 //!
-//! let bits = BitWidth::INT8;
-//! let channel = CodeChannel::new(FlipProbability::symmetric(0.1)?, bits, Protection::NONE);
+//! let int8 = Format::INT8;
+//! let channel = CodeChannel::new(FlipProbability::symmetric(0.1)?, int8, Protection::NONE)?;
 //! let table = DecodeTable::new(Decoder::Affine, &channel)?;
 //! let matrix = ChannelMatrix::new(&channel);
-//! let mean = matrix.expect(bits.word_of(100), |read| table.value(read));
+//! let mean = matrix.expect(int8.word_of(100), |read| table.value(read));
 //! assert!((mean - 100.0).abs() < 1e-9);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::Seed;
 use rand::RngExt as _;
-use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
+use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::results::Verdict;
 
@@ -31,12 +31,6 @@ pub fn mean(values: &[f64]) -> Result<Mean> {
     let t = StudentsT::new(0.0, 1.0, n - 1.0).context("Student's t")?.inverse_cdf(0.975);
     let half = t * (variance / n).sqrt();
     Ok(Mean { value, interval: [value - half, value + half], deviation: variance.sqrt() })
-}
-
-/// The `|z|` that the largest of `tests` standard normal scores exceeds with probability
-/// `false_alarm` at most (Bonferroni).
-pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
-    -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests as f64))
 }
 
 /// What a 95 % interval says of a source's range, where `no_effect` is the value of a claim that is
@@ -100,12 +94,6 @@ mod tests {
         assert_eq!(judge([0.4, 0.6], less, 1.0), Verdict::Reproduced);
         assert_eq!(judge([0.6, 0.9], less, 1.0), Verdict::NotReproduced);
         assert_eq!(judge([0.9, 1.1], less, 1.0), Verdict::Contradicted);
-    }
-
-    #[test]
-    fn bonferroni_is_the_normal_quantile() {
-        assert!((largest_z(1, 0.05) - 1.959_964).abs() < 1e-5);
-        assert!((largest_z(10, 0.05) - 2.807_034).abs() < 1e-5);
     }
 
     #[test]

@@ -1,43 +1,76 @@
-//! What faults do to a code: the law in closed form, and the exact table beside it.
+//! What faults do to a stored word: the law in closed form, and the exact table beside it.
 
-use qtaml_physics::FlipProbability;
-use qtaml_quant::BitWidth;
+use qtaml_physics::FlipProfile;
+use qtaml_quant::{BitWidth, Format};
 
-use crate::Protection;
+use crate::{FaultError, Protection};
 
-/// The error distribution of one stored code, in closed form (docs/theory.md, section 2).
+/// The error distribution of one stored word, in closed form (docs/theory.md, section 2).
+///
+/// It holds for every width, encoding and set of protected bits, with a flip probability of its
+/// own for each bit and each stored value.
 ///
 /// # Formula
-/// With `U` the unprotected bits, `B_i` their stored values, `w_i` what they are worth
-/// (`w_(b-1) = -2^(b-1)`, else `2^i`), and `q_M`, `q_U` the parts of the code that the protected
-/// and the unprotected bits hold:
+/// A code is a sum of products of signs, `q = Σ_S a_S Π_S s_i` ([`Format::terms`]). An independent
+/// fault that flips bit `i` with `p_i` turns its sign into one of mean `(1 - 2 p_i) s_i` and
+/// variance `v_i = 4 p_i (1 - p_i)`, so with `χ_S` the product of the stored signs
 ///
-/// - affine mean drift `E[q'] = q_M + (1 - p01 - p10) q_U + p01 Σ_U w_i`, which is
-///   `(1 - 2p) q - p` for symmetric `p` without protection;
-/// - variance hierarchy `Var[q'] = Σ_U 4^i [B_i p10 (1 - p10) + (1 - B_i) p01 (1 - p01)]`, which
-///   is `p (1 - p) (4^b - 1) / 3` for every code where `p` is symmetric and nothing protected:
-///   the top bit alone owns three quarters of it.
+/// - `E[q'] = Σ_S a_S χ_S Π_S (1 - 2 p_i)`;
+/// - `Var[q'] = Σ_S Σ_T a_S a_T χ_(S Δ T) Π_(S Δ T) (1 - 2 p_i) [1 - Π_(S ∩ T) (1 - v_i)]`.
+///
+/// For two's complement and one symmetric `p` these are the laws of the sources:
+///
+/// - affine mean drift, `E[q'] = (1 - 2p) q - p`;
+/// - variance hierarchy, `Var[q'] = p (1 - p) (4^b - 1) / 3` for every code: the top bit alone owns
+///   three quarters of it.
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeChannel {
-    probability: FlipProbability,
-    bits: BitWidth,
+    flips: FlipProfile,
+    format: Format,
     protection: Protection,
+    /// Of a stored 0 and of a stored 1, for every bit; 0 where it is protected.
+    law: [[f64; 2]; 8],
 }
 
 impl CodeChannel {
-    /// The channel from a stored code to the code that is read.
-    pub fn new(probability: FlipProbability, bits: BitWidth, protection: Protection) -> Self {
-        Self { probability, bits, protection }
+    /// The channel from a stored word to the word that is read. A width alone stands for two's
+    /// complement, one probability for that of every bit.
+    ///
+    /// # Errors
+    /// [`FaultError::ProfileWidth`] and [`FaultError::ProtectedBits`] for flip probabilities and
+    /// protected bits that do not fit the width.
+    pub fn new(
+        flips: impl Into<FlipProfile>,
+        format: impl Into<Format>,
+        protection: Protection,
+    ) -> Result<Self, FaultError> {
+        let (flips, format) = (flips.into(), format.into());
+        let width = format.bits();
+        check_width(&flips, width)?;
+        protection.check_width(width)?;
+        let mut law = [[0.0; 2]; 8];
+        for (i, law) in law.iter_mut().enumerate().take(width.get() as usize) {
+            if protection.mask() >> i & 1 == 0 {
+                let p = flips.at(i);
+                *law = [p.p01(), p.p10()];
+            }
+        }
+        Ok(Self { flips, format, protection, law })
     }
 
-    /// The width of a code.
+    /// The width of a word.
     pub fn bits(&self) -> BitWidth {
-        self.bits
+        self.format.bits()
     }
 
-    /// The flip probability of an unprotected bit.
-    pub fn probability(&self) -> FlipProbability {
-        self.probability
+    /// What a word means.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The flip probabilities of unprotected bits.
+    pub fn flips(&self) -> &FlipProfile {
+        &self.flips
     }
 
     /// The protected bits.
@@ -45,63 +78,96 @@ impl CodeChannel {
         self.protection
     }
 
-    /// `E[q']`, the mean code read where `code` is stored.
-    pub fn mean(&self, code: i32) -> f64 {
-        let (kept, exposed) = self.split(self.bits.word_of(code));
-        f64::from(kept) + self.gain() * f64::from(exposed) + self.offset()
+    /// The probability that bit `bit` flips where it stores `value`; 0 if it is protected.
+    ///
+    /// # Panics
+    /// For a bit above 7.
+    pub fn flip(&self, bit: usize, value: bool) -> f64 {
+        self.law[bit][usize::from(value)]
     }
 
-    /// `Var[q']`, the variance of the code read where `code` is stored.
-    pub fn variance(&self, code: i32) -> f64 {
-        self.bit_variances(code).sum()
+    /// `E[q']`, the mean code read where the word `stored` is stored.
+    pub fn mean(&self, stored: u8) -> f64 {
+        f64::from(self.format.code_of(stored)) + self.drift(stored)
     }
 
-    /// What each bit adds to the variance, least significant first; 0 for a protected one.
-    pub fn bit_variances(&self, code: i32) -> impl Iterator<Item = f64> {
-        let (p01, p10) = (self.probability.p01(), self.probability.p10());
-        let (word, kept) = (self.bits.word_of(code), self.protection.mask());
-        self.bits.bit_values().enumerate().map(move |(i, value)| {
-            let p = match (kept >> i & 1, word >> i & 1) {
-                (1, _) => 0.0,
-                (_, 1) => p10,
-                _ => p01,
-            };
-            p * (1.0 - p) * f64::from(value).powi(2)
+    /// `E[q'] - q`, the mean error; nothing cancels, so it is right for the smallest `p`.
+    pub fn drift(&self, stored: u8) -> f64 {
+        let lost = |bits| some(bits_of(bits).map(|i| 2.0 * self.flip_stored(i, stored)));
+        self.format.terms().map(|t| -t.weight * sign(t.bits & stored) * lost(t.bits)).sum()
+    }
+
+    /// `Var[q']`, the variance of the code read where the word `stored` is stored.
+    pub fn variance(&self, stored: u8) -> f64 {
+        let kept = |bits| -> f64 {
+            bits_of(bits).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
+        };
+        let variance = |i| {
+            let p = self.flip_stored(i, stored);
+            4.0 * p * (1.0 - p)
+        };
+        let terms = self.format.terms();
+        let pairs = terms.clone().flat_map(|s| terms.clone().map(move |t| (s, t)));
+        pairs
+            .map(|(s, t)| {
+                let (apart, shared) = (s.bits ^ t.bits, s.bits & t.bits);
+                let noise = some(bits_of(shared).map(variance));
+                s.weight * t.weight * sign(apart & stored) * kept(apart) * noise
+            })
+            .sum()
+    }
+
+    /// The variance that each bit would cause if it were the only one to flip, least significant
+    /// first; 0 for a protected one. For two's complement and offset binary they sum to
+    /// [`variance`](Self::variance), for the other encodings they do so to first order in `p`.
+    ///
+    /// # Formula
+    /// `p_i (1 - p_i) δ_i²` with `δ_i` the change of the code when bit `i` is flipped.
+    pub fn bit_variances(&self, stored: u8) -> impl Iterator<Item = f64> {
+        let code = self.format.code_of(stored);
+        (0..self.bits().get() as usize).map(move |i| {
+            let p = self.flip_stored(i, stored);
+            let change = self.format.code_of(stored ^ (1 << i)) - code;
+            p * (1.0 - p) * f64::from(change).powi(2)
         })
     }
 
-    /// `1 - p01 - p10`: by how much the unprotected part of a code shrinks in the mean.
-    pub fn gain(&self) -> f64 {
-        1.0 - self.probability.p01() - self.probability.p10()
+    /// `P(read | stored)` for every word read, in the order of the words: the product over the bits.
+    pub fn row(&self, stored: u8) -> Vec<f64> {
+        (0..self.bits().get() as usize).fold(vec![1.0], |row, i| {
+            let p = self.flip_stored(i, stored);
+            let [zero, one] = if stored >> i & 1 == 1 { [p, 1.0 - p] } else { [1.0 - p, p] };
+            row.iter().map(|x| x * zero).chain(row.iter().map(|x| x * one)).collect()
+        })
     }
 
-    /// `p01 Σ_U w_i`: by how much every code moves in the mean.
-    pub fn offset(&self) -> f64 {
-        let (_, all_exposed) = self.split(self.bits.mask());
-        self.probability.p01() * f64::from(all_exposed)
+    /// The probability that bit `bit` of the word `stored` flips.
+    fn flip_stored(&self, bit: usize, stored: u8) -> f64 {
+        self.flip(bit, stored >> bit & 1 == 1)
     }
+}
 
-    /// The part of a word's code that its protected bits hold, and that of the others.
-    pub fn split(&self, word: u8) -> (i32, i32) {
-        let kept = self.bits.code_of(word & self.protection.mask());
-        (kept, self.bits.code_of(word) - kept)
+/// Refuses flip probabilities for another number of bits.
+pub(crate) fn check_width(flips: &FlipProfile, width: BitWidth) -> Result<(), FaultError> {
+    match flips.bits() {
+        Some(bits) if bits != width.get() as usize => Err(FaultError::ProfileWidth { bits, width }),
+        _ => Ok(()),
     }
+}
 
-    /// `P(read | stored)` of two words: the product over the unprotected bits, 0 if a protected
-    /// one differs.
-    pub fn transition(&self, stored: u8, read: u8) -> f64 {
-        let flipped = stored ^ read;
-        if flipped & self.protection.mask() != 0 {
-            return 0.0;
-        }
-        let exposed = self.bits.mask() & !self.protection.mask();
-        let (p01, p10) = (self.probability.p01(), self.probability.p10());
-        let power = |p: f64, mask: u8| p.powi((mask & exposed).count_ones() as i32);
-        power(p10, flipped & stored)
-            * power(1.0 - p10, !flipped & stored)
-            * power(p01, flipped & !stored)
-            * power(1.0 - p01, !flipped & !stored)
-    }
+/// `1 - Π (1 - x)`, without cancellation where all `x` are small.
+fn some(x: impl Iterator<Item = f64>) -> f64 {
+    x.fold(0.0, |lost, x| lost + x * (1.0 - lost))
+}
+
+/// The product of the signs of the bits that are set, -1 for each.
+fn sign(bits: u8) -> f64 {
+    if bits.count_ones().is_multiple_of(2) { 1.0 } else { -1.0 }
+}
+
+/// The positions of the bits that are set.
+pub(crate) fn bits_of(mask: u8) -> impl Iterator<Item = usize> {
+    (0..8).filter(move |i| mask >> i & 1 == 1)
 }
 
 /// `P(read | stored)` over all words: at most 256 x 256 numbers from which every expectation
@@ -119,14 +185,10 @@ impl ChannelMatrix {
     /// The matrix of a channel.
     pub fn new(channel: &CodeChannel) -> Self {
         let bits = channel.bits();
-        let rows = bits
-            .words()
-            .flat_map(|stored| bits.words().map(move |read| channel.transition(stored, read)))
-            .collect();
-        Self { bits, rows }
+        Self { bits, rows: bits.words().flat_map(|stored| channel.row(stored)).collect() }
     }
 
-    /// The width of a code.
+    /// The width of a word.
     pub fn bits(&self) -> BitWidth {
         self.bits
     }
@@ -146,7 +208,7 @@ impl ChannelMatrix {
     /// use qtaml_quant::BitWidth;
     ///
     /// let p = FlipProbability::symmetric(0.01)?;
-    /// let matrix = ChannelMatrix::new(&CodeChannel::new(p, BitWidth::INT8, Protection::NONE));
+    /// let matrix = ChannelMatrix::new(&CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?);
     /// let survives = matrix.expect(0x2a, |read| f64::from(u8::from(read == 0x2a)));
     /// assert!((survives - 0.99_f64.powi(8)).abs() < 1e-15);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -159,17 +221,56 @@ impl ChannelMatrix {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use proptest::prelude::*;
+    use qtaml_physics::FlipProbability;
+    use qtaml_quant::Encoding;
 
     use super::*;
 
+    fn symmetric(p: f64) -> FlipProfile {
+        FlipProbability::symmetric(p).unwrap().into()
+    }
+
+    /// The same for every bit, symmetric and not, from nothing to certainty, and a law in which no
+    /// two bits are alike.
+    fn profiles(width: BitWidth) -> Vec<FlipProfile> {
+        let pairs = [
+            (0.0, 0.0),
+            (1e-18, 1e-18),
+            (1e-6, 1e-6),
+            (0.1, 0.1),
+            (0.5, 0.5),
+            (0.02, 0.3),
+            (0.0, 1e-9),
+            (0.9, 0.7),
+            (1.0, 0.0),
+        ];
+        let pair = |(p01, p10)| FlipProbability::asymmetric(p01, p10).unwrap();
+        let uniform = pairs.map(|p| FlipProfile::from(pair(p)));
+        let mixed = (0..width.get()).map(|i| {
+            let p = 10_f64.powi(-(i as i32));
+            pair((p / 3.0, p / 2.0))
+        });
+        let mut profiles = uniform.to_vec();
+        profiles.push(FlipProfile::per_bit(mixed.collect()).unwrap());
+        profiles
+    }
+
+    /// Protection of the top bits, and of every second bit.
+    fn protections(width: BitWidth) -> Vec<Protection> {
+        let mut all: Vec<_> =
+            (0..=width.get()).map(|k| Protection::top(k, width).unwrap()).collect();
+        all.push(Protection::of_bits(0b0101_0101 & width.mask(), width).unwrap());
+        all
+    }
+
     fn every_channel() -> impl Iterator<Item = CodeChannel> {
-        let probabilities =
-            [(0.0, 0.0), (1e-6, 1e-6), (0.1, 0.1), (0.5, 0.5), (0.02, 0.3), (1.0, 0.0)];
-        probabilities.into_iter().flat_map(|(p01, p10)| {
-            (2..=8).flat_map(move |b| {
-                let bits = BitWidth::new(b).unwrap();
-                let p = FlipProbability::asymmetric(p01, p10).unwrap();
-                (0..=b).map(move |k| CodeChannel::new(p, bits, Protection::top(k, bits).unwrap()))
+        Format::all().flat_map(|format| {
+            let width = format.bits();
+            profiles(width).into_iter().flat_map(move |profile| {
+                protections(width).into_iter().map(move |protection| {
+                    CodeChannel::new(profile.clone(), format, protection).unwrap()
+                })
             })
         })
     }
@@ -185,45 +286,87 @@ mod tests {
         }
     }
 
-    /// The closed forms against plain summation over the matrix, for every code.
+    /// The closed forms against plain summation over the matrix, for every word of every format,
+    /// to twelve digits of what flips at that rate could do to a code: 1e-18 keeps its digits too.
     #[test]
     fn mean_and_variance_are_those_of_the_matrix() {
         for channel in every_channel() {
-            let (bits, matrix) = (channel.bits(), ChannelMatrix::new(&channel));
-            for stored in bits.words() {
-                let code = bits.code_of(stored);
-                let value = |read| f64::from(bits.code_of(read));
-                let mean = matrix.expect(stored, value);
-                let variance = matrix.expect(stored, |read| (value(read) - mean).powi(2));
-                assert_relative_eq!(
-                    channel.mean(code),
-                    mean,
-                    epsilon = 1e-10,
-                    max_relative = 1e-12
-                );
-                assert_relative_eq!(
-                    channel.variance(code),
-                    variance,
-                    epsilon = 1e-9,
-                    max_relative = 1e-10
-                );
+            let (format, matrix) = (channel.format(), ChannelMatrix::new(&channel));
+            let levels = format.bits().levels() as f64;
+            for stored in format.bits().words() {
+                let flips: f64 = (0..8).map(|i| channel.flip_stored(i, stored)).sum();
+                let code = f64::from(format.code_of(stored));
+                let error = |read| f64::from(format.code_of(read)) - code;
+                let drift = matrix.expect(stored, error);
+                let off = (channel.drift(stored) - drift).abs();
+                assert!(off <= 1e-12 * levels * flips, "{channel:?} {stored:#b}: {off}");
+                assert_eq!(channel.mean(stored), code + channel.drift(stored));
+
+                let variance = matrix.expect(stored, |read| (error(read) - drift).powi(2));
+                let off = (channel.variance(stored) - variance).abs();
+                assert!(off <= 1e-12 * levels * levels * flips, "{channel:?} {stored:#b}: {off}");
             }
         }
+    }
+
+    /// One entry of the matrix, by the definition: bits flip or stay, each on its own.
+    #[test]
+    fn entries_are_products_over_the_bits() {
+        let law = |bit: u8| FlipProbability::asymmetric(0.01 * f64::from(bit), 0.1).unwrap();
+        let flips = FlipProfile::per_bit((0..4).map(law).collect()).unwrap();
+        let top = Protection::top(1, BitWidth::INT4).unwrap();
+        let channel = CodeChannel::new(flips, BitWidth::INT4, top).unwrap();
+        let matrix = ChannelMatrix::new(&channel);
+        // 0110 -> 0011: bit 0 flips up, bit 1 stays, bit 2 flips down, bit 3 is protected.
+        assert_relative_eq!(matrix.row(0b0110)[0b0011], 0.0 * 0.9 * 0.1);
+        assert_relative_eq!(matrix.row(0b0101)[0b0111], 0.9 * 0.01 * 0.9, max_relative = 1e-15);
+        assert_eq!(matrix.row(0b0101)[0b1111], 0.0, "the protected bit never differs");
     }
 
     /// The forms as the sources state them.
     #[test]
     fn the_symmetric_unprotected_case_is_the_published_one() {
         for p in [1e-4, 0.05, 0.1, 0.5] {
-            for b in 2..=8 {
-                let bits = BitWidth::new(b).unwrap();
-                let probability = FlipProbability::symmetric(p).unwrap();
-                let channel = CodeChannel::new(probability, bits, Protection::NONE);
-                let hierarchy = p * (1.0 - p) * (4_f64.powi(b as i32) - 1.0) / 3.0;
-                for code in -bits.max_code() - 1..=bits.max_code() {
-                    let drift = (1.0 - 2.0 * p) * f64::from(code) - p;
-                    assert_relative_eq!(channel.mean(code), drift, epsilon = 1e-12);
-                    assert_relative_eq!(channel.variance(code), hierarchy, max_relative = 1e-12);
+            for bits in BitWidth::all() {
+                for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
+                    let format = Format::new(bits, encoding);
+                    let channel = CodeChannel::new(symmetric(p), format, Protection::NONE).unwrap();
+                    let levels = bits.levels() as f64;
+                    let hierarchy = p * (1.0 - p) * (levels * levels - 1.0) / 3.0;
+                    for stored in bits.words() {
+                        let code = f64::from(format.code_of(stored));
+                        let drift = (1.0 - 2.0 * p) * code - p;
+                        assert_relative_eq!(channel.mean(stored), drift, epsilon = 1e-12);
+                        let variance = channel.variance(stored);
+                        assert_relative_eq!(variance, hierarchy, max_relative = 1e-12);
+                    }
+                }
+            }
+        }
+    }
+
+    /// docs/theory.md, section 2: `q_M + (1 - p01 - p10) q_U + p01 Σ_U w_i`, and the sum over the
+    /// unprotected bits of `4^i` times the variance of the bit stored.
+    #[test]
+    fn protected_and_asymmetric_twos_complement_is_the_derived_one() {
+        let (p01, p10) = (0.02, 0.3);
+        let p = FlipProbability::asymmetric(p01, p10).unwrap();
+        for bits in BitWidth::all() {
+            for protection in protections(bits) {
+                let channel = CodeChannel::new(p, bits, protection).unwrap();
+                let exposed = bits.mask() & !protection.mask();
+                let worth = |word: u8| f64::from(Format::from(bits).code_of(word));
+                for stored in bits.words() {
+                    let kept = worth(stored & protection.mask());
+                    let drift = (1.0 - p01 - p10) * worth(stored & exposed) + p01 * worth(exposed);
+                    let mean = channel.mean(stored);
+                    assert_relative_eq!(mean, kept + drift, epsilon = 1e-12);
+                    let bit = |i| {
+                        let p = if stored >> i & 1 == 1 { p10 } else { p01 };
+                        4_f64.powi(i as i32) * p * (1.0 - p)
+                    };
+                    let variance: f64 = bits_of(exposed).map(bit).sum();
+                    assert_relative_eq!(channel.variance(stored), variance, max_relative = 1e-12);
                 }
             }
         }
@@ -231,13 +374,65 @@ mod tests {
 
     #[test]
     fn the_top_bit_owns_three_quarters() {
-        let p = FlipProbability::symmetric(0.1).unwrap();
-        let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE);
+        let channel = CodeChannel::new(symmetric(0.1), BitWidth::INT8, Protection::NONE).unwrap();
         let share = channel.bit_variances(5).last().unwrap() / channel.variance(5);
         assert_relative_eq!(
             share,
             3.0 * 4_f64.powi(7) / (4_f64.powi(8) - 1.0),
             max_relative = 1e-12
         );
+    }
+
+    #[test]
+    fn bits_share_out_the_variance_to_first_order() {
+        for format in Format::all() {
+            let p = 1e-9;
+            let channel = CodeChannel::new(symmetric(p), format, Protection::NONE).unwrap();
+            for stored in format.bits().words() {
+                let shares: f64 = channel.bit_variances(stored).sum();
+                assert_relative_eq!(shares, channel.variance(stored), max_relative = 1e-6);
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_the_width_is_refused() {
+        let three = FlipProfile::per_bit(vec![FlipProbability::NEVER; 3]).unwrap();
+        let error = CodeChannel::new(three, BitWidth::INT4, Protection::NONE).unwrap_err();
+        let message = "3 flip probabilities do not fit an INT4 code: one per bit is needed";
+        assert_eq!(error.to_string(), message);
+        let top = Protection::top(1, BitWidth::INT8).unwrap();
+        let error = CodeChannel::new(FlipProbability::NEVER, BitWidth::INT4, top).unwrap_err();
+        assert!(matches!(error, FaultError::ProtectedBits { mask: 0b1000_0000, .. }), "{error}");
+    }
+
+    fn any_law() -> impl Strategy<Value = FlipProfile> {
+        prop::collection::vec((0.0..=1.0, 0.0..=1.0), 8).prop_map(|laws| {
+            let pair = |(p01, p10)| FlipProbability::asymmetric(p01, p10).unwrap();
+            FlipProfile::per_bit(laws.into_iter().map(pair).collect()).unwrap()
+        })
+    }
+
+    proptest! {
+        /// Where each bit adds its own part, any set; elsewhere from the top down.
+        #[test]
+        fn protection_never_increases_the_variance(
+            flips in any_law(), stored: u8, kept: u8, more: u8, k in 0_u32..8,
+        ) {
+            let variance = |encoding, protection| {
+                let format = Format::new(BitWidth::INT8, encoding);
+                CodeChannel::new(flips.clone(), format, protection).unwrap().variance(stored)
+            };
+            let of = |mask| Protection::of_bits(mask, BitWidth::INT8).unwrap();
+            for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
+                let [less, more] = [kept, kept | more].map(|mask| variance(encoding, of(mask)));
+                prop_assert!(more <= less + 1e-9);
+            }
+            let top = |k| Protection::top(k, BitWidth::INT8).unwrap();
+            for encoding in [Encoding::SignMagnitude, Encoding::Gray] {
+                let [less, more] = [k, k + 1].map(|k| variance(encoding, top(k)));
+                prop_assert!(more <= less + 1e-9, "{encoding} {k}: {less} {more}");
+            }
+        }
     }
 }

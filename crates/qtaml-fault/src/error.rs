@@ -1,6 +1,6 @@
 //! What can be wrong with a fault model from outside.
 
-use qtaml_quant::BitWidth;
+use qtaml_quant::{BitWidth, Format};
 
 /// Why a fault model was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -13,5 +13,29 @@ pub enum FaultError {
         bits: u32,
         /// The width of the code.
         width: BitWidth,
+    },
+    /// A protected bit outside the word.
+    #[error("protected bits {mask:#010b} do not fit an {width} code, whose bits are {:#010b}", width.mask())]
+    ProtectedBits {
+        /// The bits asked for.
+        mask: u8,
+        /// The width of the code.
+        width: BitWidth,
+    },
+    /// Flip probabilities for another number of bits.
+    #[error("{bits} flip probabilities do not fit an {width} code: one per bit is needed")]
+    ProfileWidth {
+        /// The number of probabilities.
+        bits: usize,
+        /// The width of the code.
+        width: BitWidth,
+    },
+    /// Words in another format than the channel's.
+    #[error("{given} words cannot be read as {expected}")]
+    Format {
+        /// The format of the words.
+        given: Format,
+        /// The format of the channel.
+        expected: Format,
     },
 }

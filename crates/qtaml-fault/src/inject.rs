@@ -1,11 +1,10 @@
 //! Drawing the faults.
 
-use std::ops::Range;
-
-use qtaml_physics::FlipProbability;
+use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
-use crate::{Protection, Site};
+use crate::channel::{bits_of, check_width};
+use crate::{FaultError, Protection, Site};
 
 /// Flips each stored bit independently with its probability, exactly.
 ///
@@ -16,16 +15,26 @@ use crate::{Protection, Site};
 /// last bit.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Injector {
-    /// Of a stored 0 and of a stored 1.
-    flip: [Threshold; 2],
+    /// Of a stored 0 and of a stored 1, for every bit.
+    flip: [[Threshold; 8]; 2],
     bits: BitWidth,
 }
 
 impl Injector {
-    /// An injector for codes of the given width whose bits flip with `probability`.
-    pub fn new(probability: FlipProbability, bits: BitWidth) -> Self {
-        let flip = [probability.p01(), probability.p10()].map(Threshold::new);
-        Self { flip, bits }
+    /// An injector for words of the given width whose bits flip as `flips` says; one probability
+    /// stands for that of every bit.
+    ///
+    /// # Errors
+    /// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits.
+    pub fn new(flips: impl Into<FlipProfile>, bits: BitWidth) -> Result<Self, FaultError> {
+        let flips = flips.into();
+        check_width(&flips, bits)?;
+        let mut flip = [[Threshold::NEVER; 8]; 2];
+        for i in bits_of(bits.mask()) {
+            let p = flips.at(i);
+            (flip[0][i], flip[1][i]) = (Threshold::new(p.p01()), Threshold::new(p.p10()));
+        }
+        Ok(Self { flip, bits })
     }
 
     /// What is read where `words` are stored.
@@ -56,9 +65,9 @@ impl Injector {
         let (mut below, mut ties) = ([0_u8; 2], 0_u8);
         for j in 0..8 {
             let digits = block[j / 2] >> (16 * (j % 2)) & 0xffff;
-            below[0] |= u8::from(digits < zero.head) << j;
-            below[1] |= u8::from(digits < one.head) << j;
-            ties |= u8::from(digits == zero.head || digits == one.head) << j;
+            below[0] |= u8::from(digits < zero[j].head) << j;
+            below[1] |= u8::from(digits < one[j].head) << j;
+            ties |= u8::from(digits == zero[j].head || digits == one[j].head) << j;
         }
         if ties & self.bits.mask() != 0 {
             self.settle_ties(ties, &mut below, index, site);
@@ -72,8 +81,8 @@ impl Injector {
         for j in bits_of(ties) {
             let head = head_block[j / 2] >> (16 * (j % 2)) & 0xffff;
             let tail = tail_digits(site.block(index, 1 + j as u32));
-            for (below, threshold) in below.iter_mut().zip(&self.flip) {
-                if head == threshold.head && tail < threshold.tail {
+            for (below, thresholds) in below.iter_mut().zip(&self.flip) {
+                if head == thresholds[j].head && tail < thresholds[j].tail {
                     *below |= 1 << j;
                 }
             }
@@ -93,6 +102,8 @@ struct Threshold {
 const TAIL_BITS: u32 = 112;
 
 impl Threshold {
+    const NEVER: Self = Self { head: 0, tail: 0 };
+
     fn new(p: f64) -> Self {
         if p >= 1.0 {
             return Self { head: 1 << 16, tail: 0 };
@@ -108,21 +119,17 @@ fn tail_digits(block: [u32; 4]) -> u128 {
     digits >> (128 - TAIL_BITS)
 }
 
-fn bits_of(mask: u8) -> impl Iterator<Item = usize> {
-    let set: Range<usize> = 0..8;
-    set.filter(move |j| mask >> j & 1 == 1)
-}
-
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use qtaml_physics::FlipProbability;
     use statrs::distribution::{ChiSquared, ContinuousCDF};
 
     use super::*;
     use crate::Seed;
 
     fn injector(p01: f64, p10: f64) -> Injector {
-        Injector::new(FlipProbability::asymmetric(p01, p10).unwrap(), BitWidth::INT8)
+        Injector::new(FlipProbability::asymmetric(p01, p10).unwrap(), BitWidth::INT8).unwrap()
     }
 
     fn site(trial: u32) -> Site {
@@ -145,6 +152,18 @@ mod tests {
         assert_eq!(injector(1.0, 1.0).read(&stored, &site(0), Protection::NONE), flipped);
         assert_eq!(injector(1.0, 0.0).read(&stored, &site(0), Protection::NONE), [255; 256]);
         assert_eq!(injector(0.0, 1.0).read(&stored, &site(0), Protection::NONE), [0; 256]);
+    }
+
+    #[test]
+    fn each_bit_has_its_own_law() {
+        let certain = |bit| if bit % 2 == 0 { (1.0, 0.0) } else { (0.0, 1.0) };
+        let law = |bit| FlipProbability::asymmetric(certain(bit).0, certain(bit).1).unwrap();
+        let flips = FlipProfile::per_bit((0..8).map(law).collect()).unwrap();
+        let injector = Injector::new(flips, BitWidth::INT8).unwrap();
+        let stored: Vec<u8> = (0..=255).collect();
+        assert_eq!(injector.read(&stored, &site(0), Protection::NONE), [0b0101_0101; 256]);
+        let three = FlipProfile::per_bit(vec![FlipProbability::NEVER; 3]).unwrap();
+        assert!(Injector::new(three, BitWidth::INT8).is_err());
     }
 
     #[test]
@@ -255,7 +274,8 @@ mod tests {
         fn bits_above_the_width_stay_clear(
             words in prop::collection::vec(0_u8..16, 1..100),
         ) {
-            let int4 = Injector::new(FlipProbability::symmetric(0.5).unwrap(), BitWidth::INT4);
+            let p = FlipProbability::symmetric(0.5).unwrap();
+            let int4 = Injector::new(p, BitWidth::INT4).unwrap();
             prop_assert!(int4.read(&words, &site(6), Protection::NONE).iter().all(|w| *w < 16));
         }
     }

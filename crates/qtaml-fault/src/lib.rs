@@ -6,9 +6,10 @@
 //! - draws such faults so that each flip is a pure function of (seed, trial, tensor, position):
 //!   the order of the work, the number of threads and the device cannot change it
 //!   ([`Injector`], [`Site`]);
-//! - states what they do to a code in closed form: an affine drift of the mean and a variance
-//!   that the top bits own ([`CodeChannel`]), and, as its independent check, the exact table
-//!   P(read | stored) ([`ChannelMatrix`]);
+//! - states what they do to a code in closed form, for every width, encoding and law of the bits:
+//!   an affine drift of the mean and a variance that the top bits own ([`CodeChannel`]), and, as
+//!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
+//! - holds the one against the other by sampling ([`CodeSample`]);
 //! - knows which bits an error-correcting memory would keep ([`Protection`]).
 //!
 //! # A walk
@@ -19,7 +20,7 @@
 //! use qtaml_quant::{BitWidth, QuantizedTensor};
 //!
 //! let stored = QuantizedTensor::quantize(&[0.5, -1.0, 0.25, 1.0], &[4], BitWidth::INT8)?;
-//! let injector = Injector::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8);
+//! let injector = Injector::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8)?;
 //!
 //! // Trial 0 of seed 42 in this tensor: the same faults on every machine.
 //! let site = Site::new(Seed(42), 0, "conv1.weight");
@@ -42,7 +43,7 @@
 //! use qtaml_quant::BitWidth;
 //!
 //! let channel =
-//!     CodeChannel::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8, Protection::NONE);
+//!     CodeChannel::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8, Protection::NONE)?;
 //! assert!((channel.mean(100) - (0.8 * 100.0 - 0.1)).abs() < 1e-12);
 //! assert!((channel.variance(100) - 0.09 * 21845.0).abs() < 1e-9);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
@@ -54,6 +55,7 @@ mod error;
 mod inject;
 mod philox;
 mod protection;
+mod sampling;
 mod site;
 
 pub use channel::{ChannelMatrix, CodeChannel};
@@ -61,4 +63,5 @@ pub use error::FaultError;
 pub use inject::Injector;
 pub use philox::{Philox4x32, PhiloxRng};
 pub use protection::Protection;
+pub use sampling::{BitScore, CodeSample, Moments, Score, largest_z};
 pub use site::{Seed, Site};

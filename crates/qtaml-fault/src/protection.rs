@@ -37,6 +37,24 @@ impl Protection {
         Ok(Self { mask: width.mask() & !(exposed as u8) })
     }
 
+    /// The bits that are set in `mask`, for a code of the given width.
+    ///
+    /// # Errors
+    /// [`FaultError::ProtectedBits`] if the code lacks one of them.
+    pub fn of_bits(mask: u8, width: BitWidth) -> Result<Self, FaultError> {
+        let protection = Self { mask };
+        protection.check_width(width)?;
+        Ok(protection)
+    }
+
+    /// Refuses bits outside the width.
+    pub(crate) fn check_width(self, width: BitWidth) -> Result<(), FaultError> {
+        match self.mask & !width.mask() {
+            0 => Ok(()),
+            _ => Err(FaultError::ProtectedBits { mask: self.mask, width }),
+        }
+    }
+
     /// The protected bits, set.
     pub const fn mask(self) -> u8 {
         self.mask
@@ -54,13 +72,21 @@ mod tests {
 
     #[test]
     fn the_top_bits_of_every_width() {
-        for width in (2..=8).map(|b| BitWidth::new(b).unwrap()) {
+        for width in BitWidth::all() {
             for k in 0..=width.get() {
                 let mask = Protection::top(k, width).unwrap().mask();
                 let by_hand = (0..width.get()).rev().take(k as usize).fold(0, |m, i| m | 1 << i);
                 assert_eq!(mask, by_hand, "{width} k = {k}");
             }
         }
+    }
+
+    #[test]
+    fn any_bits_of_the_code_and_no_others() {
+        let protection = Protection::of_bits(0b1010, BitWidth::INT4).unwrap();
+        assert_eq!((protection.mask(), protection.count()), (0b1010, 2));
+        let error = Protection::of_bits(0b1_0000, BitWidth::INT4).unwrap_err().to_string();
+        assert!(error.starts_with("protected bits 0b00010000 do not fit an INT4 code"), "{error}");
     }
 
     #[test]

@@ -1,21 +1,16 @@
-//! The width of a code, and what its bits are worth.
+//! The width of a code.
 
 use serde::{Deserialize, Serialize};
 
 use crate::QuantError;
 
-/// Number of bits `b` of a stored code, 2 to 8, read as two's complement.
-///
-/// Bit `i` has the value `2^i`, and the top bit, the sign, has `-2^(b-1)`
-/// (docs/theory.md, section 2). A *code* is the integer `q` that the bits stand for; a *word* is the bit
-/// pattern itself, in the low `b` bits of a byte.
+/// Number of bits `b` of a stored word, 2 to 8.
 ///
 /// ```
 /// use qtaml_quant::BitWidth;
 ///
 /// let int4 = BitWidth::new(4)?;
-/// assert_eq!(int4.word_of(-3), 0b1101);
-/// assert_eq!(int4.code_of(0b1101), -3);
+/// assert_eq!((int4.levels(), int4.max_code(), int4.mask()), (16, 7, 0b1111));
 /// # Ok::<(), qtaml_quant::QuantError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -39,6 +34,11 @@ impl BitWidth {
         }
     }
 
+    /// Every width there is, narrowest first.
+    pub fn all() -> impl DoubleEndedIterator<Item = Self> {
+        (2..=8).map(Self)
+    }
+
     /// The number of bits `b`.
     pub const fn get(self) -> u32 {
         self.0 as u32
@@ -59,26 +59,9 @@ impl BitWidth {
         u8::MAX >> (8 - self.0)
     }
 
-    /// The value of each bit, least significant first. They sum to -1.
-    pub fn bit_values(self) -> impl DoubleEndedIterator<Item = i32> {
-        let sign = self.0 - 1;
-        (0..self.0).map(move |i| if i == sign { -(1 << i) } else { 1 << i })
-    }
-
     /// All words, in the order of their bit patterns.
     pub fn words(self) -> impl Iterator<Item = u8> {
         0..=self.mask()
-    }
-
-    /// The word that stores `code`. Bits that do not fit are cut off, as in a memory cell.
-    pub const fn word_of(self, code: i32) -> u8 {
-        code as u8 & self.mask()
-    }
-
-    /// The code that `word` stands for. Bits above the width are ignored.
-    pub const fn code_of(self, word: u8) -> i32 {
-        let unused = 8 - self.0;
-        (((word << unused) as i8) >> unused) as i32
     }
 }
 
@@ -106,37 +89,15 @@ impl std::fmt::Display for BitWidth {
 mod tests {
     use super::*;
 
-    fn every_width() -> impl Iterator<Item = BitWidth> {
-        (2..=8).map(|bits| BitWidth::new(bits).unwrap())
-    }
-
     #[test]
-    fn a_code_is_the_sum_of_its_bit_values() {
-        for bits in every_width() {
-            for word in bits.words() {
-                let sum: i32 = bits
-                    .bit_values()
-                    .enumerate()
-                    .filter(|(i, _)| word >> i & 1 == 1)
-                    .map(|(_, value)| value)
-                    .sum();
-                assert_eq!(bits.code_of(word), sum, "{bits} word {word:#b}");
-            }
+    fn every_width_counts_its_words() {
+        assert_eq!(BitWidth::all().count(), 7);
+        for bits in BitWidth::all() {
+            assert_eq!(bits.words().count(), bits.levels());
+            assert_eq!(bits.levels(), 1 << bits.get());
+            assert_eq!(usize::from(bits.mask()) + 1, bits.levels());
+            assert_eq!(2 * (bits.max_code() + 1), bits.levels() as i32);
         }
-    }
-
-    #[test]
-    fn words_and_codes_are_one_to_one() {
-        for bits in every_width() {
-            for code in -bits.max_code() - 1..=bits.max_code() {
-                assert_eq!(bits.code_of(bits.word_of(code)), code);
-            }
-        }
-    }
-
-    #[test]
-    fn bit_values_sum_to_minus_one() {
-        assert!(every_width().all(|bits| bits.bit_values().sum::<i32>() == -1));
     }
 
     #[test]

@@ -6,7 +6,7 @@
 //!
 //! # A walk
 //!
-//! Pick a [`BitWidth`], quantize, look at the stored words, read them back:
+//! Pick a [`BitWidth`] or a whole [`Format`], quantize, look at the stored words, read them back:
 //!
 //! ```
 //! use qtaml_quant::{BitWidth, QuantizedTensor};
@@ -21,22 +21,29 @@
 //! # Ok::<(), qtaml_quant::QuantError>(())
 //! ```
 //!
-//! The most significant bit is worth as much as all others together, and that is the whole reason
-//! why protecting a few bits goes a long way:
+//! A flip of the most significant bit moves a code further than all other bits together, and that
+//! is the whole reason why protecting a few bits goes a long way. It depends on the [`Encoding`]:
 //!
 //! ```
-//! use qtaml_quant::BitWidth;
+//! use qtaml_quant::{BitWidth, Encoding, Format};
 //!
-//! let values: Vec<i32> = BitWidth::INT8.bit_values().collect();
-//! assert_eq!(values, [1, 2, 4, 8, 16, 32, 64, -128]);
-//! assert_eq!(values.iter().sum::<i32>(), -1);
+//! let moved_by_top_bit = |encoding| {
+//!     let format = Format::new(BitWidth::INT8, encoding);
+//!     format.code_of(format.word_of(3) ^ 0b1000_0000) - 3
+//! };
+//! assert_eq!(moved_by_top_bit(Encoding::TwosComplement), -128);
+//! assert_eq!(moved_by_top_bit(Encoding::SignMagnitude), -6);
 //! ```
 #![deny(missing_docs)]
 
 mod bit_width;
+mod encoding;
 mod error;
+mod format;
 mod tensor;
 
 pub use bit_width::BitWidth;
+pub use encoding::Encoding;
 pub use error::QuantError;
+pub use format::{Format, Term};
 pub use tensor::QuantizedTensor;

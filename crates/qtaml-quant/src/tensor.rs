@@ -1,39 +1,46 @@
 //! A tensor of weights as it lies in memory: words and one scale.
 
-use crate::{BitWidth, QuantError};
+use crate::{BitWidth, Format, QuantError};
 
 /// Weights of one tensor, quantized symmetrically with one scale.
 ///
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
-/// `w ≈ scale * code` (docs/theory.md, section 2). The code `-2^(b-1)` is never written, but a fault can
-/// produce it, and reading knows it. A tensor of zeros has scale 0.
+/// `w ≈ scale * code` (docs/theory.md, section 2). The code `-2^(b-1)` is never written, but a fault
+/// can produce it, and reading knows it. A tensor of zeros has scale 0.
 ///
 /// # Shapes
 /// Any shape with at least one element; words are row-major, one byte each, in its low `b` bits.
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedTensor {
     shape: Vec<usize>,
-    bits: BitWidth,
+    format: Format,
     scale: f32,
     words: Vec<u8>,
 }
 
 impl QuantizedTensor {
-    /// Quantizes `weights`, row-major, of the given `shape`.
+    /// Quantizes `weights`, row-major, of the given `shape`; a width alone stands for two's
+    /// complement.
     ///
     /// # Errors
     /// [`QuantError::Empty`], [`QuantError::Shape`], or [`QuantError::NotFinite`] for NaN and
     /// infinite weights.
-    pub fn quantize(weights: &[f32], shape: &[usize], bits: BitWidth) -> Result<Self, QuantError> {
+    pub fn quantize(
+        weights: &[f32],
+        shape: &[usize],
+        format: impl Into<Format>,
+    ) -> Result<Self, QuantError> {
+        let format = format.into();
         check_shape(shape, weights.len())?;
         if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
             return Err(QuantError::NotFinite { index, value: weights[index] });
         }
         let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
-        let scale = (f64::from(largest) / f64::from(bits.max_code())) as f32;
-        let words = weights.iter().map(|&w| bits.word_of(code(w, scale, bits))).collect();
-        Ok(Self { shape: shape.to_vec(), bits, scale, words })
+        let scale = (f64::from(largest) / f64::from(format.bits().max_code())) as f32;
+        let word = |&w| format.word_of(code(w, scale, format.bits()));
+        let words = weights.iter().map(word).collect();
+        Ok(Self { shape: shape.to_vec(), format, scale, words })
     }
 
     /// Takes words that were stored before.
@@ -44,9 +51,11 @@ impl QuantizedTensor {
     pub fn from_words(
         words: Vec<u8>,
         shape: &[usize],
-        bits: BitWidth,
+        format: impl Into<Format>,
         scale: f32,
     ) -> Result<Self, QuantError> {
+        let format = format.into();
+        let bits = format.bits();
         check_shape(shape, words.len())?;
         if !(scale.is_finite() && scale >= 0.0) {
             return Err(QuantError::Scale(scale));
@@ -54,7 +63,7 @@ impl QuantizedTensor {
         if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
             return Err(QuantError::Word { index, word: words[index], bits: bits.get() });
         }
-        Ok(Self { shape: shape.to_vec(), bits, scale, words })
+        Ok(Self { shape: shape.to_vec(), format, scale, words })
     }
 
     /// The shape of the tensor.
@@ -68,9 +77,14 @@ impl QuantizedTensor {
         self.words.len()
     }
 
-    /// The width of a code.
+    /// What its words mean.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The width of a word.
     pub fn bits(&self) -> BitWidth {
-        self.bits
+        self.format.bits()
     }
 
     /// What one step of the code is worth, in units of the weights.
@@ -85,7 +99,7 @@ impl QuantizedTensor {
 
     /// The stored codes, row-major.
     pub fn codes(&self) -> impl Iterator<Item = i32> {
-        self.words.iter().map(|&word| self.bits.code_of(word))
+        self.words.iter().map(|&word| self.format.code_of(word))
     }
 
     /// The weights that the codes stand for, row-major.
@@ -120,8 +134,8 @@ mod tests {
 
     use super::*;
 
-    fn quantize(weights: &[f32], bits: BitWidth) -> QuantizedTensor {
-        QuantizedTensor::quantize(weights, &[weights.len()], bits).unwrap()
+    fn quantize(weights: &[f32], format: impl Into<Format>) -> QuantizedTensor {
+        QuantizedTensor::quantize(weights, &[weights.len()], format).unwrap()
     }
 
     #[test]
@@ -165,6 +179,15 @@ mod tests {
             Err(QuantError::Scale(-1.0))
         );
         assert!(QuantizedTensor::quantize(&[1.0], &[usize::MAX, 2], bits).is_err());
+    }
+
+    #[test]
+    fn every_encoding_stores_the_same_codes() {
+        let weights: Vec<f32> = (-50..50).map(|i| (i as f32 * 0.7).sin()).collect();
+        for format in Format::all() {
+            let stored = quantize(&weights, format);
+            assert_eq!(stored.dequantize(), quantize(&weights, format.bits()).dequantize());
+        }
     }
 
     proptest! {

@@ -7,28 +7,29 @@ use qtaml_compensation::{
     Allocation, CodeHistogram, DecodeTable, Decoder, LayerDistortion, mean_square_error,
 };
 use qtaml_fault::{CodeChannel, Injector, Protection, Seed, Site};
-use qtaml_physics::FlipProbability;
-use qtaml_quant::{BitWidth, QuantizedTensor};
+use qtaml_physics::FlipProfile;
+use qtaml_quant::{Format, QuantizedTensor};
 
 use crate::sensitivity::JacobianNorm;
 use crate::{TrainError, parameters, replace_parameters};
 
 /// The memory that the weights are stored in: how often its bits flip, and from which seed.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct Memory {
-    probability: FlipProbability,
+    flips: FlipProfile,
     seed: Seed,
 }
 
 impl Memory {
-    /// A memory whose unprotected bits flip with `probability`; its patterns follow from `seed`.
-    pub const fn new(probability: FlipProbability, seed: Seed) -> Self {
-        Self { probability, seed }
+    /// A memory whose unprotected bits flip as `flips` says, one probability standing for that of
+    /// every bit; its patterns follow from `seed`.
+    pub fn new(flips: impl Into<FlipProfile>, seed: Seed) -> Self {
+        Self { flips: flips.into(), seed }
     }
 
-    /// The flip probability of an unprotected bit.
-    pub const fn probability(&self) -> FlipProbability {
-        self.probability
+    /// The flip probabilities of unprotected bits.
+    pub const fn flips(&self) -> &FlipProfile {
+        &self.flips
     }
 }
 
@@ -39,6 +40,17 @@ pub struct StoredLayer {
     pub name: String,
     /// Its words and scale.
     pub tensor: QuantizedTensor,
+}
+
+impl StoredLayer {
+    /// What happens to its words in `memory`, with the `k` top bits of each protected.
+    ///
+    /// # Errors
+    /// [`TrainError::Fault`] if the memory or `k` do not fit the width of its words.
+    pub fn channel(&self, memory: &Memory, k: u32) -> Result<CodeChannel, TrainError> {
+        let protection = Protection::top(k, self.tensor.bits())?;
+        Ok(CodeChannel::new(memory.flips.clone(), self.tensor.format(), protection)?)
+    }
 }
 
 /// A network with its weights stored as codes.
@@ -52,16 +64,18 @@ pub struct StoredNetwork<M> {
 }
 
 impl<M: Module> StoredNetwork<M> {
-    /// Quantizes the weights of `model`, one scale per tensor.
+    /// Quantizes the weights of `model`, one scale per tensor. A width alone stands for two's
+    /// complement.
     ///
     /// # Errors
     /// [`TrainError::Quant`] naming the parameter for weights that are NaN or infinite,
     /// [`TrainError::NoWeights`] if there are none.
-    pub fn quantize(model: &M, bits: BitWidth) -> Result<Self, TrainError> {
+    pub fn quantize(model: &M, format: impl Into<Format>) -> Result<Self, TrainError> {
+        let format = format.into();
         let layers: Vec<StoredLayer> = parameters(model)
             .into_iter()
             .filter(crate::Parameter::is_weight)
-            .map(|p| match QuantizedTensor::quantize(&p.values, &p.shape, bits) {
+            .map(|p| match QuantizedTensor::quantize(&p.values, &p.shape, format) {
                 Ok(tensor) => Ok(StoredLayer { name: p.name, tensor }),
                 Err(source) => Err(TrainError::Quant { name: p.name, source }),
             })
@@ -109,14 +123,14 @@ impl<M: Module> StoredNetwork<M> {
                 })?;
                 let score = norm.squared * f64::from(layer.tensor.scale()).powi(2);
                 let histogram = CodeHistogram::of(&layer.tensor);
-                let bits = layer.tensor.bits();
                 let distortion = |k| {
-                    let channel = layer_channel(memory, bits, k)?;
+                    let channel = layer.channel(memory, k)?;
                     let table = DecodeTable::new(decoder, &channel)?;
                     Ok(score * mean_square_error(&histogram, &channel, &table))
                 };
-                let by_protected =
-                    (0..=bits.get()).map(distortion).collect::<Result<_, TrainError>>();
+                let by_protected = (0..=layer.tensor.bits().get())
+                    .map(distortion)
+                    .collect::<Result<_, TrainError>>();
                 Ok(LayerDistortion::new(&layer.name, layer.tensor.len(), by_protected?)?)
             })
             .collect()
@@ -146,7 +160,7 @@ impl<M: Module> StoredNetwork<M> {
             .map(|(layer, &k)| {
                 let bits = layer.tensor.bits();
                 let site = Site::new(memory.seed, trial, &layer.name);
-                let injector = Injector::new(memory.probability, bits);
+                let injector = Injector::new(memory.flips.clone(), bits)?;
                 Ok(injector.read(layer.tensor.words(), &site, Protection::top(k, bits)?))
             })
             .collect()
@@ -167,7 +181,7 @@ impl<M: Module> StoredNetwork<M> {
         let mut weights = BTreeMap::new();
         let words = self.words(memory, trial, allocation)?;
         for ((layer, words), &k) in self.layers.iter().zip(words).zip(allocation.protected_bits()) {
-            let channel = layer_channel(memory, layer.tensor.bits(), k)?;
+            let channel = layer.channel(memory, k)?;
             let table = DecodeTable::new(decoder, &channel)?;
             weights.insert(layer.name.clone(), table.weights(&words, layer.tensor.scale()));
         }
@@ -175,15 +189,13 @@ impl<M: Module> StoredNetwork<M> {
     }
 }
 
-fn layer_channel(memory: &Memory, bits: BitWidth, k: u32) -> Result<CodeChannel, TrainError> {
-    Ok(CodeChannel::new(memory.probability, bits, Protection::top(k, bits)?))
-}
-
 #[cfg(test)]
 #[cfg(feature = "flex")]
 mod tests {
     use burn::tensor::Device;
     use qtaml_compensation::allocation::uniform_path;
+    use qtaml_physics::FlipProbability;
+    use qtaml_quant::BitWidth;
 
     use super::*;
     use crate::{Dataset, LeNet, LeNetConfig, initialise, sensitivity};

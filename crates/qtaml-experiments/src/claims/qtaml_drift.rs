@@ -1,17 +1,13 @@
 //! `qtaml.drift`: faults move the mean of a stored code affinely, E[q'] = (1 - 2p) q - p.
 
 use anyhow::Result;
-use qtaml::fault::CodeChannel;
+use qtaml::fault::{CodeSample, Score, largest_z};
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
-use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
+use super::sampled_channel::{FALSE_ALARM, FORMAT, Sampled, code_rows, codes, largest, sampled};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
-use crate::stats::largest_z;
-
-/// The chance that a correct injector and a correct formula are called wrong.
-pub const FALSE_ALARM: f64 = 1e-6;
 
 /// Cases whose law is drawn.
 const SHOWN: [&str; 2] = ["p = 0.1", "p = 0.1, two top bits protected"];
@@ -19,11 +15,11 @@ const SHOWN: [&str; 2] = ["p = 0.1", "p = 0.1, two top bits protected"];
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
     let cases = sampled(context)?;
-    let scores: Vec<Vec<f64>> = cases.iter().map(z_scores).collect();
+    let scores: Vec<Vec<Score>> = cases.iter().map(|case| case.sample.drifts()).collect();
     let tests = scores.iter().map(Vec::len).sum();
-    let largest = scores.iter().flatten().fold(0.0_f64, |m, z| m.max(z.abs()));
+    let largest = largest(&scores);
     let bound = largest_z(tests, FALSE_ALARM);
-    let n = cases.iter().flat_map(|c| &c.moments).map(|m| m.n).sum();
+    let n = cases.iter().map(|case| case.sample.reads()).sum();
     let claim = Claim {
         id: "qtaml.drift".into(),
         source: Source::Qtaml,
@@ -46,17 +42,6 @@ pub fn run(context: &Context) -> Result<Outcome> {
     })
 }
 
-/// How far each sampled mean is from the law, in standard errors of the law.
-fn z_scores(case: &Sampled) -> Vec<f64> {
-    case.moments
-        .iter()
-        .map(|m| {
-            let error = (case.channel.variance(m.code) / m.n as f64).sqrt();
-            (m.mean() - case.channel.mean(m.code)) / error
-        })
-        .collect()
-}
-
 fn method(tests: usize, bound: f64) -> Vec<String> {
     vec![
         "Every INT8 code is stored many times and read through the injector that all experiments \
@@ -71,16 +56,20 @@ fn method(tests: usize, bound: f64) -> Vec<String> {
     ]
 }
 
+/// The mean errors in the order of the codes.
+fn by_code(sample: &CodeSample) -> Vec<(f64, Score)> {
+    let mut scores: Vec<_> = codes(sample).map(f64::from).zip(sample.drifts()).collect();
+    scores.sort_by(|a, b| a.0.total_cmp(&b.0));
+    scores
+}
+
 fn drift_figure(cases: &[Sampled]) -> Figure {
     // The other cases are in the table; five lines over one another would hide each other.
     let shown = cases.iter().filter(|case| SHOWN.contains(&case.label.as_str()));
     let series = shown.flat_map(|case| {
-        let q = |m: &Moments| f64::from(m.code);
-        let mut moments: Vec<_> = case.moments.iter().collect();
-        moments.sort_by_key(|m| m.code);
-        let law = moments.iter().map(|m| (q(m), case.channel.mean(m.code) - q(m)));
-        let law: Vec<_> = law.collect();
-        let measured = moments.iter().step_by(16).map(|m| (q(m), m.mean() - q(m)));
+        let scores = by_code(&case.sample);
+        let law: Vec<_> = scores.iter().map(|(q, score)| (*q, score.theory)).collect();
+        let measured = scores.iter().step_by(16).map(|(q, score)| (*q, score.measured));
         let measured: Vec<_> = measured.collect();
         [
             Series::new(&format!("law, {}", case.label), Mark::Line, law),
@@ -103,9 +92,9 @@ fn drift_figure(cases: &[Sampled]) -> Figure {
     }
 }
 
-fn score_figure(cases: &[Sampled], scores: &[Vec<f64>], bound: f64) -> Figure {
+fn score_figure(cases: &[Sampled], scores: &[Vec<Score>], bound: f64) -> Figure {
     let series = cases.iter().zip(scores).map(|(case, scores)| {
-        let points = case.moments.iter().zip(scores).map(|(m, z)| (f64::from(m.code), *z));
+        let points = codes(&case.sample).zip(scores).map(|(q, score)| (f64::from(q), score.z()));
         Series::new(&case.label, Mark::Points, points.collect::<Vec<_>>())
     });
     Figure {
@@ -123,14 +112,22 @@ fn score_figure(cases: &[Sampled], scores: &[Vec<f64>], bound: f64) -> Figure {
     }
 }
 
-fn table(cases: &[Sampled], scores: &[Vec<f64>]) -> Table {
+fn table(cases: &[Sampled], scores: &[Vec<Score>]) -> Table {
     Table {
         id: "qtaml.drift.codes".into(),
-        title: format!("Mean of every {BITS} code"),
-        columns: ["case", "code", "samples", "law [steps]", "sampled [steps]", "z"]
-            .map(String::from)
-            .to_vec(),
-        rows: code_rows(cases, scores, CodeChannel::mean, Moments::mean),
+        title: format!("Mean error of every {} code", FORMAT.bits()),
+        columns: [
+            "case",
+            "code",
+            "samples",
+            "law [steps]",
+            "sampled [steps]",
+            "standard error [steps]",
+            "z",
+        ]
+        .map(String::from)
+        .to_vec(),
+        rows: code_rows(cases, scores),
         in_report: false,
     }
 }

@@ -195,7 +195,7 @@ impl<M: Classifier> Trial<'_, M> {
         decoder: Decoder,
         first: u32,
     ) -> Result<Vec<f64>> {
-        let p = memory.probability();
+        let p = memory.flips();
         let bits = allocation.protected_bits();
         let key = format!("{}/{p:?}/{decoder}/{bits:?}/{first}+{}", self.net, self.patterns);
         self.context.unit(&key, || {

@@ -2,23 +2,21 @@
 //! four times what the one below it does.
 
 use anyhow::Result;
-use qtaml::fault::{ChannelMatrix, CodeChannel};
+use qtaml::fault::{Moments, Score, largest_z};
 use qtaml_chart::{Axis, Chart, Mark, Series};
 use serde_json::json;
 
-use super::qtaml_drift::FALSE_ALARM;
-use super::sampled_channel::{BITS, Moments, Sampled, code_rows, sampled};
+use super::sampled_channel::{FALSE_ALARM, FORMAT, Sampled, code_rows, largest, sampled};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
-use crate::stats::largest_z;
 
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
     let cases = sampled(context)?;
-    let totals: Vec<Vec<f64>> = cases.iter().map(total_scores).collect();
-    let bits: Vec<f64> = cases.iter().flat_map(bit_scores).collect();
-    let tests = totals.iter().map(Vec::len).sum::<usize>() + bits.len();
-    let largest = totals.iter().flatten().chain(&bits).fold(0.0_f64, |m, z| m.max(z.abs()));
+    let words: Vec<Vec<Score>> = cases.iter().map(|case| case.sample.variances()).collect();
+    let bits: Vec<Vec<Score>> = cases.iter().map(bit_scores).collect();
+    let tests = words.iter().chain(&bits).map(Vec::len).sum();
+    let largest = largest(&words).max(largest(&bits));
     let bound = largest_z(tests, FALSE_ALARM);
     let claim = Claim {
         id: "qtaml.variance".into(),
@@ -30,7 +28,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
         measured: largest,
         unit: "largest |z|".into(),
         interval: [largest; 2],
-        n: cases.iter().flat_map(|c| &c.moments).map(|m| m.n).sum(),
+        n: cases.iter().map(|case| case.sample.reads()).sum(),
         verdict: if largest <= bound { Verdict::Reproduced } else { Verdict::Contradicted },
         details: json!({
             "tests": tests, "bound": bound, "false_alarm_rate": FALSE_ALARM,
@@ -41,7 +39,7 @@ pub fn run(context: &Context) -> Result<Outcome> {
         claims: vec![claim],
         method: method(tests, bound),
         figures: vec![hierarchy_figure(&cases)],
-        tables: vec![table(&cases, &totals)],
+        tables: vec![table(&cases, &words)],
     })
 }
 
@@ -59,37 +57,9 @@ fn method(tests: usize, bound: f64) -> Vec<String> {
     ]
 }
 
-/// Sampled variance against the law, in standard errors: the variance of s² is (μ4 - σ⁴) / n, nearly.
-fn total_scores(case: &Sampled) -> Vec<f64> {
-    let matrix = ChannelMatrix::new(&case.channel);
-    case.moments
-        .iter()
-        .map(|m| {
-            let (mean, law) = (case.channel.mean(m.code), case.channel.variance(m.code));
-            let centred = |read| f64::from(BITS.code_of(read)) - mean;
-            let fourth = matrix.expect(BITS.word_of(m.code), |read| centred(read).powi(4));
-            (m.variance() - law) / ((fourth - law * law) / m.n as f64).sqrt()
-        })
-        .collect()
-}
-
 /// Flips of each bit, over all codes that store the same value in it, against its probability.
-fn bit_scores(case: &Sampled) -> Vec<f64> {
-    let kept = case.channel.protection().mask();
-    let p = [case.channel.probability().p01(), case.channel.probability().p10()];
-    let pairs = (0..BITS.get() as usize).flat_map(|bit| [(bit, 0), (bit, 1)]);
-    pairs
-        .filter(|(bit, _)| kept >> bit & 1 == 0)
-        .map(|(bit, value)| {
-            let stores = |m: &&Moments| usize::from(BITS.word_of(m.code) >> bit & 1) == value;
-            let (flips, n) = case
-                .moments
-                .iter()
-                .filter(stores)
-                .fold((0.0, 0.0), |(f, n), m| (f + m.flips[bit] as f64, n + m.n as f64));
-            (flips - n * p[value]) / (n * p[value] * (1.0 - p[value])).sqrt()
-        })
-        .collect()
+fn bit_scores(case: &Sampled) -> Vec<Score> {
+    case.sample.bits().into_iter().map(|bit| bit.score).collect()
 }
 
 /// Variance that each bit was seen to contribute, averaged over the codes.
@@ -98,24 +68,26 @@ fn sampled_bit_variance(case: &Sampled, bit: usize) -> f64 {
         let share = m.flips[bit] as f64 / m.n as f64;
         share * (1.0 - share) * 4_f64.powi(bit as i32)
     };
-    case.moments.iter().map(of).sum::<f64>() / case.moments.len() as f64
+    let moments = case.sample.moments();
+    moments.iter().map(of).sum::<f64>() / moments.len() as f64
 }
 
 fn top_bit_share(cases: &[Sampled]) -> f64 {
     let Some(case) = cases.iter().find(|case| case.label == "p = 0.1") else { return f64::NAN };
-    let all: f64 = (0..BITS.get() as usize).map(|bit| sampled_bit_variance(case, bit)).sum();
-    sampled_bit_variance(case, BITS.get() as usize - 1) / all
+    let bits = FORMAT.bits().get() as usize;
+    let all: f64 = (0..bits).map(|bit| sampled_bit_variance(case, bit)).sum();
+    sampled_bit_variance(case, bits - 1) / all
 }
 
 fn hierarchy_figure(cases: &[Sampled]) -> Figure {
     let shown = cases.iter().filter(|case| ["p = 0.01", "p = 0.1"].contains(&case.label.as_str()));
     let series = shown.flat_map(|case| {
-        let count = case.moments.len() as f64;
+        let (channel, moments) = (case.sample.channel(), case.sample.moments());
         let law = |bit| {
-            let of = |m: &Moments| case.channel.bit_variances(m.code).nth(bit).unwrap_or(0.0);
-            case.moments.iter().map(of).sum::<f64>() / count
+            let of = |m: &Moments| channel.bit_variances(m.stored).nth(bit).unwrap_or(0.0);
+            moments.iter().map(of).sum::<f64>() / moments.len() as f64
         };
-        let bits = 0..BITS.get() as usize;
+        let bits = 0..FORMAT.bits().get() as usize;
         let law: Vec<_> = bits.clone().map(|bit| (bit as f64, law(bit))).collect();
         let seen: Vec<_> = bits.map(|b| (b as f64, sampled_bit_variance(case, b))).collect();
         [
@@ -138,14 +110,22 @@ fn hierarchy_figure(cases: &[Sampled]) -> Figure {
     }
 }
 
-fn table(cases: &[Sampled], scores: &[Vec<f64>]) -> Table {
+fn table(cases: &[Sampled], scores: &[Vec<Score>]) -> Table {
     Table {
         id: "qtaml.variance.codes".into(),
-        title: format!("Variance of every {BITS} code"),
-        columns: ["case", "code", "samples", "law [steps²]", "sampled [steps²]", "z"]
-            .map(String::from)
-            .to_vec(),
-        rows: code_rows(cases, scores, CodeChannel::variance, Moments::variance),
+        title: format!("Variance of every {} code", FORMAT.bits()),
+        columns: [
+            "case",
+            "code",
+            "samples",
+            "law [steps²]",
+            "sampled [steps²]",
+            "standard error [steps²]",
+            "z",
+        ]
+        .map(String::from)
+        .to_vec(),
+        rows: code_rows(cases, scores),
         in_report: false,
     }
 }

@@ -1,67 +1,34 @@
 //! What the real injector does to every code, sampled: the raw material of `qtaml.drift` and
 //! `qtaml.variance`.
 
-use anyhow::Result;
-use qtaml::fault::{CodeChannel, Injector, Protection, Site};
+use anyhow::{Result, ensure};
+use qtaml::fault::{CodeChannel, CodeSample, Protection, Score};
 use qtaml::physics::FlipProbability;
-use qtaml::quant::BitWidth;
-use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
+use qtaml::quant::Format;
 
 use crate::context::Context;
 use crate::results::Value;
 
-/// The width that both claims are measured at.
-pub const BITS: BitWidth = BitWidth::INT8;
-/// Words injected at once: small enough for the cache.
-const CHUNK: usize = 1 << 14;
+/// The format that both claims are measured in.
+pub const FORMAT: Format = Format::INT8;
 
-/// Sums over the words read where one code was stored.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Moments {
-    /// The code that was stored.
-    pub code: i32,
-    /// How often it was read.
-    pub n: u64,
-    /// Sum of the codes read.
-    pub sum: i64,
-    /// Sum of their squares.
-    pub sum_of_squares: i64,
-    /// How often each bit flipped, least significant first.
-    pub flips: Vec<u64>,
-}
-
-impl Moments {
-    /// Mean of the codes read.
-    pub fn mean(&self) -> f64 {
-        self.sum as f64 / self.n as f64
-    }
-
-    /// Variance of the codes read, about their own mean.
-    pub fn variance(&self) -> f64 {
-        let n = self.n as f64;
-        let centred = self.sum_of_squares as f64 - (self.sum as f64).powi(2) / n;
-        centred / (n - 1.0)
-    }
-}
+/// The chance that a correct injector and a correct formula are called wrong.
+pub const FALSE_ALARM: f64 = 1e-6;
 
 /// One flip probability with all codes sampled under it.
 pub struct Sampled {
     /// How it is called in tables.
     pub label: String,
-    /// The law that should hold.
-    pub channel: CodeChannel,
-    /// What was read, code by code.
-    pub moments: Vec<Moments>,
+    /// What was read, word by word.
+    pub sample: CodeSample,
 }
 
 /// Samples every code at the flip probabilities that both claims are tested at: three symmetric
-/// ones, the source's among them, one asymmetric, and one with the two top bits protected. None is
-/// so small that the flips of a bit, some hundreds at least, would be far from normal.
+/// ones, the source's among them, one asymmetric, and one with the two top bits protected.
 ///
 /// Both claims draw the same samples; whichever runs second finds them in the journal.
 pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
-    let n = context.size(1 << 18, 1 << 15);
+    let n = context.size(1 << 18, 1 << 17);
     let cases = [
         ("p = 0.01", FlipProbability::symmetric(0.01)?, 0),
         ("p = 0.1", FlipProbability::symmetric(0.1)?, 0),
@@ -69,72 +36,52 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
         ("p01 = 0.02, p10 = 0.2", FlipProbability::asymmetric(0.02, 0.2)?, 0),
         ("p = 0.1, two top bits protected", FlipProbability::symmetric(0.1)?, 2),
     ];
-    let task = context.progress.task("sampling codes", (cases.len() * BITS.levels()) as u64);
+    let task = context.progress.task("sampling codes", cases.len() as u64);
     cases
         .into_iter()
         .map(|(label, probability, k)| {
-            let protection = Protection::top(k, BITS)?;
-            let channel = CodeChannel::new(probability, BITS, protection);
+            let protection = Protection::top(k, FORMAT.bits())?;
+            let channel = CodeChannel::new(probability, FORMAT, protection)?;
             let moments = context.unit(&format!("sampled-channel/{label}/{n}"), || {
-                let moments = BITS.words().collect::<Vec<u8>>().into_par_iter().map(|stored| {
-                    let moments = sample(context, label, &channel, stored, n);
-                    task.tick(1);
-                    moments
-                });
-                Ok(moments.collect::<Vec<_>>())
+                let name = format!("sampled-channel/{label}");
+                let sample = CodeSample::of_every_word(&channel, context.seed, &name, n)?;
+                Ok(sample.moments().to_vec())
             })?;
-            Ok(Sampled { label: label.into(), channel, moments })
+            task.tick(1);
+            let sample = CodeSample::from_moments(&channel, moments);
+            ensure!(sample.is_large_enough(), "{label}: too few flips for scores to be normal");
+            Ok(Sampled { label: label.into(), sample })
         })
         .collect()
 }
 
-/// Stores one word `n` times and reads it back through the injector.
-fn sample(context: &Context, label: &str, channel: &CodeChannel, stored: u8, n: usize) -> Moments {
-    let injector = Injector::new(channel.probability(), BITS);
-    let site = Site::new(context.seed, u32::from(stored), &format!("sampled-channel/{label}"));
-    let mut moments = Moments {
-        code: BITS.code_of(stored),
-        n: n as u64,
-        sum: 0,
-        sum_of_squares: 0,
-        flips: vec![0; BITS.get() as usize],
-    };
-    let mut words = vec![stored; CHUNK];
-    for first in (0..n).step_by(CHUNK) {
-        let words = &mut words[..CHUNK.min(n - first)];
-        words.fill(stored);
-        injector.inject(words, first as u64, &site, channel.protection());
-        for &read in &*words {
-            let code = i64::from(BITS.code_of(read));
-            moments.sum += code;
-            moments.sum_of_squares += code * code;
-            for (bit, flips) in moments.flips.iter_mut().enumerate() {
-                *flips += u64::from((read ^ stored) >> bit & 1);
-            }
-        }
-    }
-    moments
+/// The code that each word of a sample stands for, in the order of its moments.
+pub fn codes(sample: &CodeSample) -> impl Iterator<Item = i32> {
+    sample.moments().iter().map(|m| FORMAT.code_of(m.stored))
+}
+
+/// The largest `|z|` of all scores.
+pub fn largest(scores: &[Vec<Score>]) -> f64 {
+    scores.iter().flatten().fold(0.0_f64, |largest, score| largest.max(score.z().abs()))
 }
 
 /// One row per case and code: the law and what was sampled, with its score.
-pub fn code_rows(
-    cases: &[Sampled],
-    scores: &[Vec<f64>],
-    law: fn(&CodeChannel, i32) -> f64,
-    sampled: fn(&Moments) -> f64,
-) -> Vec<Vec<Value>> {
-    let of_case = |(case, scores): (&Sampled, &Vec<f64>)| -> Vec<Vec<Value>> {
-        let row = |(m, z): (&Moments, &f64)| {
+pub fn code_rows(cases: &[Sampled], scores: &[Vec<Score>]) -> Vec<Vec<Value>> {
+    let of_case = |(case, scores): (&Sampled, &Vec<Score>)| -> Vec<Vec<Value>> {
+        let words = codes(&case.sample).zip(case.sample.moments());
+        let row = |((code, m), score): ((i32, _), &Score)| {
+            let m: &qtaml::fault::Moments = m;
             vec![
                 case.label.as_str().into(),
-                i64::from(m.code).into(),
+                i64::from(code).into(),
                 (m.n as i64).into(),
-                law(&case.channel, m.code).into(),
-                sampled(m).into(),
-                (*z).into(),
+                score.theory.into(),
+                score.measured.into(),
+                score.standard_error.into(),
+                score.z().into(),
             ]
         };
-        case.moments.iter().zip(scores).map(row).collect()
+        words.zip(scores).map(row).collect()
     };
     cases.iter().zip(scores).flat_map(of_case).collect()
 }

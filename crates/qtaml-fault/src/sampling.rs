@@ -1,0 +1,441 @@
+//! The law against the injector: what is read is counted, and compared score by score.
+
+use qtaml_quant::QuantizedTensor;
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, Normal};
+
+use crate::{ChannelMatrix, CodeChannel, FaultError, Injector, Seed, Site};
+
+/// Words injected at once: small enough for the cache.
+const CHUNK: usize = 1 << 14;
+
+/// Flips of a bit, expected at least, before its score counts as normal: with fewer the Poisson
+/// tail is so much longer that scores beyond 5 stop being rare.
+const NORMAL_FROM: f64 = 1000.0;
+
+/// What was read where one word is stored.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Moments {
+    /// The word that is stored.
+    pub stored: u8,
+    /// How often it was read.
+    pub n: u64,
+    /// Sum of the errors of the codes read.
+    pub sum: i64,
+    /// Sum of their squares.
+    pub sum_of_squares: i64,
+    /// How often each bit flipped, least significant first.
+    pub flips: Vec<u64>,
+}
+
+impl Moments {
+    fn none(stored: u8, bits: u32) -> Self {
+        Self { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![0; bits as usize] }
+    }
+
+    fn add(&mut self, read: u8, error: i64) {
+        self.n += 1;
+        self.sum += error;
+        self.sum_of_squares += error * error;
+        for (bit, flips) in self.flips.iter_mut().enumerate() {
+            *flips += u64::from((read ^ self.stored) >> bit & 1);
+        }
+    }
+
+    fn merge(&mut self, other: &Self) {
+        self.n += other.n;
+        self.sum += other.sum;
+        self.sum_of_squares += other.sum_of_squares;
+        self.flips.iter_mut().zip(&other.flips).for_each(|(mine, theirs)| *mine += theirs);
+    }
+
+    /// Mean error of what was read.
+    pub fn drift(&self) -> f64 {
+        self.sum as f64 / self.n as f64
+    }
+
+    /// Mean squared distance of the errors from `drift`: their variance, if that is their mean.
+    pub fn variance_about(&self, drift: f64) -> f64 {
+        let n = self.n as f64;
+        self.sum_of_squares as f64 / n - drift * (2.0 * self.sum as f64 / n - drift)
+    }
+}
+
+/// A number that the law states, as it was sampled.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct Score {
+    /// What the law says.
+    pub theory: f64,
+    /// What was sampled.
+    pub measured: f64,
+    /// The standard deviation of the sampled number under the law.
+    pub standard_error: f64,
+}
+
+impl Score {
+    /// How far the sample is from the law, in standard errors. Where nothing is random it is 0 for
+    /// an exact hit and infinite for everything else.
+    pub fn z(&self) -> f64 {
+        let off = self.measured - self.theory;
+        if off == 0.0 { 0.0 } else { off / self.standard_error }
+    }
+}
+
+/// The share of flips of one bit, among the words that store the same value in it.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub struct BitScore {
+    /// The bit, 0 for the least significant one.
+    pub bit: usize,
+    /// The value that it stores.
+    pub value: bool,
+    /// Its flip probability, and how often it flipped.
+    pub score: Score,
+}
+
+/// A channel, and what the real injector made of every word.
+///
+/// ```
+/// use qtaml_fault::{CodeChannel, CodeSample, Protection, Seed, largest_z};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::BitWidth;
+///
+/// let p = FlipProbability::symmetric(0.1)?;
+/// let channel = CodeChannel::new(p, BitWidth::INT4, Protection::NONE)?;
+/// let sample = CodeSample::of_every_word(&channel, Seed(42), "example", 100_000)?;
+/// assert!(sample.is_large_enough());
+///
+/// let scores = sample.drifts();
+/// let bound = largest_z(scores.len(), 1e-6);
+/// assert!(scores.iter().all(|score| score.z().abs() < bound));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct CodeSample {
+    channel: CodeChannel,
+    moments: Vec<Moments>,
+}
+
+impl CodeSample {
+    /// Stores every word `n` times and reads it back. The name addresses the random stream.
+    ///
+    /// # Errors
+    /// As [`Injector::new`].
+    pub fn of_every_word(
+        channel: &CodeChannel,
+        seed: Seed,
+        name: &str,
+        n: usize,
+    ) -> Result<Self, FaultError> {
+        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
+        let words: Vec<u8> = channel.bits().words().collect();
+        let read = |&stored: &u8| {
+            let site = Site::new(seed, u32::from(stored), name);
+            let chunk = vec![stored; CHUNK.min(n)];
+            let mut moments = Moments::none(stored, channel.bits().get());
+            for first in (0..n).step_by(CHUNK) {
+                let words = &chunk[..CHUNK.min(n - first)];
+                count(channel, &injector, &site, first, words, std::slice::from_mut(&mut moments));
+            }
+            moments
+        };
+        Ok(Self { channel: channel.clone(), moments: words.par_iter().map(read).collect() })
+    }
+
+    /// Reads a stored tensor in trials 0, 1, ... `trials - 1`, as experiments do. Words that do not
+    /// occur in it are left out.
+    ///
+    /// # Errors
+    /// [`FaultError::Format`] if the tensor is not stored as the channel assumes, and as
+    /// [`Injector::new`].
+    pub fn of_tensor(
+        channel: &CodeChannel,
+        seed: Seed,
+        name: &str,
+        tensor: &QuantizedTensor,
+        trials: u32,
+    ) -> Result<Self, FaultError> {
+        if tensor.format() != channel.format() {
+            let (given, expected) = (tensor.format(), channel.format());
+            return Err(FaultError::Format { given, expected });
+        }
+        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
+        let width = channel.bits().get();
+        let none = || channel.bits().words().map(|stored| Moments::none(stored, width)).collect();
+        let moments: Vec<Moments> = (0..trials)
+            .into_par_iter()
+            .fold(none, |mut moments: Vec<Moments>, trial| {
+                let site = Site::new(seed, trial, name);
+                for (chunk, words) in tensor.words().chunks(CHUNK).enumerate() {
+                    count(channel, &injector, &site, chunk * CHUNK, words, &mut moments);
+                }
+                moments
+            })
+            .reduce(none, |mut left, right| {
+                left.iter_mut().zip(&right).for_each(|(left, right)| left.merge(right));
+                left
+            });
+        Ok(Self::from_moments(channel, moments.into_iter().filter(|m| m.n > 0).collect()))
+    }
+
+    /// Takes up a sample that was drawn through this channel before.
+    pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Self {
+        Self { channel: channel.clone(), moments }
+    }
+
+    /// The channel.
+    pub fn channel(&self) -> &CodeChannel {
+        &self.channel
+    }
+
+    /// What was read, word by word.
+    pub fn moments(&self) -> &[Moments] {
+        &self.moments
+    }
+
+    /// How many words were read in all.
+    pub fn reads(&self) -> u64 {
+        self.moments.iter().map(|m| m.n).sum()
+    }
+
+    /// The mean error of each word.
+    pub fn drifts(&self) -> Vec<Score> {
+        let score = |m: &Moments| Score {
+            theory: self.channel.drift(m.stored),
+            measured: m.drift(),
+            standard_error: (self.channel.variance(m.stored) / m.n as f64).sqrt(),
+        };
+        self.moments.iter().map(score).collect()
+    }
+
+    /// The variance of each word, about the mean that the law states: its standard error follows
+    /// from the fourth moment, by summation over the channel matrix.
+    pub fn variances(&self) -> Vec<Score> {
+        let matrix = ChannelMatrix::new(&self.channel);
+        self.moments.iter().map(|m| self.variance_score(m, &matrix)).collect()
+    }
+
+    fn variance_score(&self, m: &Moments, matrix: &ChannelMatrix) -> Score {
+        let (drift, variance) = (self.channel.drift(m.stored), self.channel.variance(m.stored));
+        let spread = self.fourth_moment(m.stored, matrix) - variance * variance;
+        Score {
+            theory: variance,
+            measured: m.variance_about(drift),
+            standard_error: (spread.max(0.0) / m.n as f64).sqrt(),
+        }
+    }
+
+    fn fourth_moment(&self, stored: u8, matrix: &ChannelMatrix) -> f64 {
+        let format = self.channel.format();
+        let mean = self.channel.mean(stored);
+        matrix.expect(stored, |read| (f64::from(format.code_of(read)) - mean).powi(4))
+    }
+
+    /// The flips of each unprotected bit, for either value that it may store.
+    pub fn bits(&self) -> Vec<BitScore> {
+        let kept = self.channel.protection().mask();
+        let exposed = (0..self.channel.bits().get() as usize).filter(|bit| kept >> bit & 1 == 0);
+        exposed
+            .flat_map(|bit| [(bit, false), (bit, true)])
+            .filter_map(|(bit, value)| self.bit_score(bit, value))
+            .collect()
+    }
+
+    fn bit_score(&self, bit: usize, value: bool) -> Option<BitScore> {
+        let stores = |m: &&Moments| (m.stored >> bit & 1 == 1) == value;
+        let counted = self.moments.iter().filter(stores);
+        let (flips, n) = counted.fold((0, 0), |(f, n), m| (f + m.flips[bit], n + m.n));
+        let p = self.channel.flip(bit, value);
+        let score = Score {
+            theory: p,
+            measured: flips as f64 / n as f64,
+            standard_error: (p * (1.0 - p) / n as f64).sqrt(),
+        };
+        (n > 0).then_some(BitScore { bit, value, score })
+    }
+
+    /// The mean error over all that was read: that of a layer, for the sample of a tensor.
+    pub fn mean_drift(&self) -> Score {
+        let n = self.reads() as f64;
+        let sum = |of: &dyn Fn(&Moments) -> f64| self.moments.iter().map(of).sum::<f64>();
+        Score {
+            theory: sum(&|m| m.n as f64 * self.channel.drift(m.stored)) / n,
+            measured: sum(&|m| m.sum as f64) / n,
+            standard_error: sum(&|m| m.n as f64 * self.channel.variance(m.stored)).sqrt() / n,
+        }
+    }
+
+    /// The mean variance over all that was read, each word about its own mean.
+    pub fn mean_variance(&self) -> Score {
+        let n = self.reads() as f64;
+        let scores = self.variances();
+        let weighted = |of: &dyn Fn(&Score, f64) -> f64| -> f64 {
+            self.moments.iter().zip(&scores).map(|(m, score)| of(score, m.n as f64)).sum()
+        };
+        Score {
+            theory: weighted(&|score, n| n * score.theory) / n,
+            measured: weighted(&|score, n| n * score.measured) / n,
+            standard_error: weighted(&|score, n| (n * score.standard_error).powi(2)).sqrt() / n,
+        }
+    }
+
+    /// The least number of flips that any score of a single word rests on in the mean: bits that
+    /// never or always flip do not count.
+    pub fn fewest_flips(&self) -> f64 {
+        let width = self.channel.bits().get() as usize;
+        let random = |m: &Moments| {
+            let p = (0..width).map(|i| self.channel.flip(i, m.stored >> i & 1 == 1));
+            p.map(|p| p.min(1.0 - p)).filter(|&p| p > 0.0).fold(f64::INFINITY, f64::min)
+                * m.n as f64
+        };
+        self.moments.iter().map(random).fold(f64::INFINITY, f64::min)
+    }
+
+    /// Whether every score rests on so many flips that it may be taken as normal: a thousand.
+    pub fn is_large_enough(&self) -> bool {
+        self.fewest_flips() >= NORMAL_FROM
+    }
+}
+
+/// Reads `words`, stored from position `first` on, and adds what is read to the moments of their
+/// words: those of all words, or of the only one that is stored.
+fn count(
+    channel: &CodeChannel,
+    injector: &Injector,
+    site: &Site,
+    first: usize,
+    words: &[u8],
+    moments: &mut [Moments],
+) {
+    let mut read = words.to_vec();
+    injector.inject(&mut read, first as u64, site, channel.protection());
+    let format = channel.format();
+    for (&stored, &read) in words.iter().zip(&read) {
+        let slot = if moments.len() == 1 { 0 } else { usize::from(stored) };
+        let error = format.code_of(read) - format.code_of(stored);
+        moments[slot].add(read, i64::from(error));
+    }
+}
+
+/// The `|z|` that the largest of `tests` standard normal scores exceeds with probability
+/// `false_alarm` at most (Bonferroni).
+///
+/// ```
+/// assert!((qtaml_fault::largest_z(1, 0.05) - 1.96).abs() < 1e-3);
+/// ```
+pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
+    -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests.max(1) as f64))
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use qtaml_physics::{FlipProbability, FlipProfile};
+    use qtaml_quant::{BitWidth, Format};
+
+    use super::*;
+    use crate::Protection;
+
+    /// The chance that any score of a test is called wrong though all is well.
+    const FALSE_ALARM: f64 = 1e-7;
+
+    fn channel(p01: f64, p10: f64, format: Format, k: u32) -> CodeChannel {
+        let p = FlipProbability::asymmetric(p01, p10).unwrap();
+        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
+    }
+
+    /// Every score of every encoding at several laws, all at once.
+    #[test]
+    fn the_injector_obeys_the_law_in_every_format() {
+        let formats = Format::all().filter(|f| f.bits().get() % 2 == 0);
+        let laws = [(0.05, 0.05, 0), (0.5, 0.5, 0), (0.02, 0.2, 0), (0.1, 0.1, 1)];
+        let samples: Vec<CodeSample> = formats
+            .flat_map(|format| laws.map(|(p01, p10, k)| channel(p01, p10, format, k)))
+            .map(|channel| CodeSample::of_every_word(&channel, Seed(1), "law", 1 << 16).unwrap())
+            .collect();
+        let mut z = Vec::new();
+        for sample in &samples {
+            assert!(sample.is_large_enough());
+            let words = sample.drifts().into_iter().chain(sample.variances());
+            z.extend(words.chain(sample.bits().into_iter().map(|b| b.score)).map(|s| s.z()));
+            z.extend([sample.mean_drift().z(), sample.mean_variance().z()]);
+        }
+        let largest = z.iter().fold(0.0_f64, |m, z| m.max(z.abs()));
+        assert!(largest < largest_z(z.len(), FALSE_ALARM), "{largest} of {} scores", z.len());
+    }
+
+    /// The verdict can fail: a law off by one part in ten is found out.
+    #[test]
+    fn another_law_is_found_out() {
+        let drawn = channel(0.1, 0.1, Format::INT8, 0);
+        let sample = CodeSample::of_every_word(&drawn, Seed(2), "off", 1 << 16).unwrap();
+        let claimed = channel(0.11, 0.11, Format::INT8, 0);
+        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec());
+        for scores in [
+            wrong.drifts(),
+            wrong.bits().into_iter().map(|b| b.score).collect(),
+            vec![wrong.mean_variance()],
+        ] {
+            let bound = largest_z(scores.len(), FALSE_ALARM);
+            assert!(scores.iter().any(|s| s.z().abs() > bound), "{} scores", scores.len());
+        }
+    }
+
+    /// All trials of a tensor by hand, through the public injector.
+    #[test]
+    fn a_tensor_is_counted_word_by_word() {
+        let weights: Vec<f32> = (0..300).map(|i| (i as f32 * 0.61).sin()).collect();
+        let tensor = QuantizedTensor::quantize(&weights, &[300], BitWidth::INT4).unwrap();
+        let channel = channel(0.1, 0.2, BitWidth::INT4.into(), 0);
+        let sample = CodeSample::of_tensor(&channel, Seed(3), "layer", &tensor, 5).unwrap();
+        assert_eq!(sample.reads(), 1500);
+
+        let injector = Injector::new(channel.flips().clone(), BitWidth::INT4).unwrap();
+        let format = tensor.format();
+        let (mut sum, mut squares) = (0_i64, 0_i64);
+        for trial in 0..5 {
+            let site = Site::new(Seed(3), trial, "layer");
+            let read = injector.read(tensor.words(), &site, Protection::NONE);
+            for (&stored, read) in tensor.words().iter().zip(read) {
+                let error = i64::from(format.code_of(read) - format.code_of(stored));
+                (sum, squares) = (sum + error, squares + error * error);
+            }
+        }
+        let moments = sample.moments();
+        assert_eq!(moments.iter().map(|m| m.sum).sum::<i64>(), sum);
+        assert_eq!(moments.iter().map(|m| m.sum_of_squares).sum::<i64>(), squares);
+        assert_relative_eq!(sample.mean_drift().measured, sum as f64 / 1500.0);
+    }
+
+    #[test]
+    fn another_format_is_refused() {
+        let tensor = QuantizedTensor::quantize(&[1.0], &[1], BitWidth::INT4).unwrap();
+        let channel = channel(0.1, 0.1, Format::INT8, 0);
+        let error = CodeSample::of_tensor(&channel, Seed(0), "w", &tensor, 1).unwrap_err();
+        let message = "INT4 twos-complement words cannot be read as INT8 twos-complement";
+        assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn too_few_flips_are_not_judged() {
+        let rare = channel(1e-6, 1e-6, Format::INT8, 0);
+        let sample = CodeSample::of_every_word(&rare, Seed(0), "rare", 1000).unwrap();
+        assert_relative_eq!(sample.fewest_flips(), 1e-3, max_relative = 1e-12);
+        assert!(!sample.is_large_enough());
+        let never = CodeChannel::new(
+            FlipProfile::from(FlipProbability::NEVER),
+            Format::INT8,
+            Protection::NONE,
+        );
+        let sample = CodeSample::of_every_word(&never.unwrap(), Seed(0), "never", 10).unwrap();
+        assert!(sample.is_large_enough(), "nothing is random");
+        assert!(sample.drifts().iter().all(|score| score.z() == 0.0));
+    }
+
+    #[test]
+    fn bonferroni_is_the_normal_quantile() {
+        assert_relative_eq!(largest_z(1, 0.05), 1.959_964, max_relative = 1e-6);
+        assert_relative_eq!(largest_z(10, 0.05), 2.807_034, max_relative = 1e-6);
+    }
+}
