@@ -24,7 +24,14 @@ fn results(out: &Path) -> serde_json::Value {
 #[test]
 fn a_run_leaves_everything_behind_and_repeats() {
     let folder = tempfile::tempdir().unwrap();
-    let ids = ["physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.tac.lenet", "t0.table1"];
+    let ids = [
+        "physics.decade",
+        "qtaml.drift",
+        "qtaml.variance",
+        "qtaml.layer",
+        "qtaml.tac.lenet",
+        "t0.table1",
+    ];
     let outs = ["one", "two"].map(|name| folder.path().join(name));
     for (out, threads) in outs.iter().zip(["1", "4"]) {
         runner(out, &["--threads", threads])

@@ -9,8 +9,14 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 5] =
-    ["physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.tac.lenet", "t0.table1"];
+pub(crate) const CLAIM_IDS: [&str; 6] = [
+    "physics.decade",
+    "qtaml.drift",
+    "qtaml.variance",
+    "qtaml.layer",
+    "qtaml.tac.lenet",
+    "t0.table1",
+];
 
 const AFTER_HELP: &str = "\
 Examples:

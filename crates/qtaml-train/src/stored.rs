@@ -114,6 +114,39 @@ impl<M: Module> StoredNetwork<M> {
         decoder: Decoder,
         norms: &[JacobianNorm],
     ) -> Result<Vec<LayerDistortion>, TrainError> {
+        self.by_layer(memory, norms, |histogram, channel| {
+            let table = DecodeTable::new(decoder, channel)?;
+            Ok(mean_square_error(histogram, channel, &table))
+        })
+    }
+
+    /// The variance that faults in each layer give the output, to first order, for every number of
+    /// protected top bits: the drift of the mean is left out.
+    ///
+    /// # Formula
+    /// `||J_l||_F^2 Δ_l^2 Var[q']`, with the variance averaged over the layer's own codes
+    /// (docs/theory.md, section 2).
+    ///
+    /// # Errors
+    /// [`TrainError::UnknownParameter`] if `norms` lacks a stored layer.
+    pub fn output_variances(
+        &self,
+        memory: &Memory,
+        norms: &[JacobianNorm],
+    ) -> Result<Vec<LayerDistortion>, TrainError> {
+        self.by_layer(memory, norms, |histogram, channel| {
+            Ok(histogram.iter().map(|(stored, share)| share * channel.variance(stored)).sum())
+        })
+    }
+
+    /// What an error of `per_weight` squared steps, for each number of protected bits, does to the
+    /// output.
+    fn by_layer(
+        &self,
+        memory: &Memory,
+        norms: &[JacobianNorm],
+        per_weight: impl Fn(&CodeHistogram, &CodeChannel) -> Result<f64, TrainError>,
+    ) -> Result<Vec<LayerDistortion>, TrainError> {
         self.layers
             .iter()
             .map(|layer| {
@@ -123,13 +156,8 @@ impl<M: Module> StoredNetwork<M> {
                 })?;
                 let score = norm.squared * f64::from(layer.tensor.scale()).powi(2);
                 let histogram = CodeHistogram::of(&layer.tensor);
-                let distortion = |k| {
-                    let channel = layer.channel(memory, k)?;
-                    let table = DecodeTable::new(decoder, &channel)?;
-                    Ok(score * mean_square_error(&histogram, &channel, &table))
-                };
                 let by_protected = (0..=layer.tensor.bits().get())
-                    .map(distortion)
+                    .map(|k| Ok(score * per_weight(&histogram, &layer.channel(memory, k)?)?))
                     .collect::<Result<_, TrainError>>();
                 Ok(LayerDistortion::new(&layer.name, layer.tensor.len(), by_protected?)?)
             })
@@ -232,6 +260,25 @@ mod tests {
         let read = network.read(&memory(0.1), 0, &uniform_path(&layers)[0], Decoder::Raw).unwrap();
         for (clean, faulty) in parameters(network.golden()).iter().zip(parameters(&read)) {
             assert_eq!(clean.values == faulty.values, !clean.is_weight(), "{}", clean.name);
+        }
+    }
+
+    /// The law of two's complement, and what the distortion of raw reading has beyond it: the bias.
+    #[test]
+    fn the_output_varies_with_range_and_jacobian() {
+        let (network, norms) = network();
+        let p = 0.01;
+        let variances = network.output_variances(&memory(p), &norms).unwrap();
+        let distortions = network.distortions(&memory(p), Decoder::Raw, &norms).unwrap();
+        for ((layer, norm), (variance, distortion)) in
+            network.layers().iter().zip(&norms).zip(variances.iter().zip(&distortions))
+        {
+            let step = f64::from(layer.tensor.scale());
+            let hierarchy = p * (1.0 - p) * f64::from((1 << 16) - 1) / 3.0;
+            let expected = norm.squared * step * step * hierarchy;
+            let found = variance.by_protected()[0];
+            assert!((found / expected - 1.0).abs() < 1e-9, "{found} {expected}");
+            assert!(found < distortion.by_protected()[0]);
         }
     }
 

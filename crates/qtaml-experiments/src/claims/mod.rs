@@ -5,8 +5,10 @@
     reason = "every experiment fails as its context does: interrupted, or a unit of work failed"
 )]
 
+pub mod networks;
 pub mod physics_decade;
 pub mod qtaml_drift;
+pub mod qtaml_layer;
 pub mod qtaml_tac;
 pub mod qtaml_variance;
 pub mod sampled_channel;
@@ -28,7 +30,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 5] = [
+pub const EXPERIMENTS: [Experiment; 6] = [
     Experiment {
         id: "physics.decade",
         title: "From oxide to flip probability",
@@ -39,6 +41,11 @@ pub const EXPERIMENTS: [Experiment; 5] = [
         id: "qtaml.variance",
         title: "The top bit owns the variance",
         run: qtaml_variance::run,
+    },
+    Experiment {
+        id: "qtaml.layer",
+        title: "Where the linear law of the layers ends",
+        run: qtaml_layer::run,
     },
     Experiment {
         id: "qtaml.tac.lenet",

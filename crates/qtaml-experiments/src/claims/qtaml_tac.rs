@@ -6,13 +6,12 @@ use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
-use qtaml::train::{
-    Classifier, Dataset, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig,
-};
+use qtaml::train::{Classifier, Evaluation, Memory, StoredNetwork};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 use rayon::prelude::*;
 use serde_json::json;
 
+use super::networks::{self, Trained};
 use super::physics_decade;
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value};
@@ -30,14 +29,7 @@ const FRESH: u32 = 1 << 20;
 /// The claim on the LeNet-style network: on the embedded digits, or, in the full profile, on
 /// Fashion-MNIST.
 pub fn lenet(context: &Context) -> Result<Outcome> {
-    let (data, images, epochs) = match &context.fashion_mnist {
-        None => (Dataset::digits()?, "the embedded 8x8 digits", 30),
-        Some(folder) => (Dataset::fashion_mnist(folder)?, "28x28 Fashion-MNIST", 8),
-    };
-    let [side, _] = data.train.size();
-    let model = LeNetConfig { side, classes: data.train.classes() }.init(&context.device);
-    let config = TrainingConfig { epochs, ..TrainingConfig::new() };
-    let model = context.trained("lenet", model, &data.train, &config)?;
+    let Trained { model, data, images } = networks::lenet(context)?;
     let norms = jacobian_norms(&model, &data.calibration, 32, context.seed, &context.device)?;
     // The first ones: with all 10,000 of Fashion-MNIST a run would take a day.
     let test = data.test.select(&(0..data.test.len().min(TEST_IMAGES)).collect::<Vec<_>>());
