@@ -52,6 +52,7 @@ mod cell;
 mod constants;
 mod error;
 mod probability;
+mod profile;
 mod retention;
 
 pub use barrier::{Barrier, Shape};
@@ -59,4 +60,5 @@ pub use cell::{Cell, Chain, Condition};
 pub use constants::{ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, KAPPA_PER_NM, REDUCED_PLANCK_J_S, XI};
 pub use error::PhysicsError;
 pub use probability::FlipProbability;
+pub use profile::FlipProfile;
 pub use retention::Rates;
