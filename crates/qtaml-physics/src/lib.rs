@@ -45,7 +45,8 @@
 //! # Ok::<(), qtaml_physics::PhysicsError>(())
 //! ```
 //!
-//! Where the bits of a word are not kept alike, a [`FlipProfile`] holds one law per bit.
+//! [`Preset`] has cells of familiar memories to start from. Where the bits of a word are not kept
+//! alike, a [`FlipProfile`] holds one law per bit.
 //!
 //! # What to trust
 //!
@@ -55,7 +56,7 @@
 //! barrier; folding it into the attempt rate is ours, and good as long as most charge tunnels.
 //! That a bit hangs on one electron, and equal rates for both stored values unless [`Leakage`]
 //! says otherwise, are our simplifications. Traps, worn oxide and everything else that leaks in a
-//! real memory are left out. [`XI`] is
+//! real memory are left out; [`Preset::limits`] says what that means for each. [`XI`] is
 //! a postulate of one of the project's sources and takes no part in the physics.
 
 #![deny(missing_docs)]
@@ -66,6 +67,7 @@ mod constants;
 mod error;
 mod inverse;
 mod leakage;
+mod preset;
 mod probability;
 mod profile;
 mod retention;
@@ -78,6 +80,7 @@ pub use constants::{
 };
 pub use error::PhysicsError;
 pub use leakage::Leakage;
+pub use preset::Preset;
 pub use probability::FlipProbability;
 pub use profile::FlipProfile;
 pub use retention::Rates;
