@@ -9,6 +9,10 @@ pub const REDUCED_PLANCK_J_S: f64 = 6.626_070_15e-34 / (2.0 * std::f64::consts::
 /// Electron rest mass in kilogram; CODATA 2022, standard uncertainty `0.000_000_002_8e-31`.
 pub const ELECTRON_MASS_KG: f64 = 9.109_383_713_9e-31;
 
+/// Boltzmann constant in electronvolt per kelvin, exact up to rounding since the 2019 SI (CODATA
+/// 2022): 1.380649e-23 J/K over the elementary charge.
+pub const BOLTZMANN_EV_PER_K: f64 = 1.380_649e-23 / ELEMENTARY_CHARGE_C;
+
 /// Decay constant of a free electron's wave function, 1 eV below the top of a barrier, in 1/nm.
 ///
 /// About 5.1232: the wave function falls by a factor e within 0.2 nm.
@@ -48,6 +52,12 @@ mod tests {
     fn reduced_planck_constant_has_the_tabulated_digits() {
         // CODATA 2022: 1.054 571 817... e-34 J s.
         assert_relative_eq!(REDUCED_PLANCK_J_S, 1.054_571_817_646_156_4e-34, max_relative = 1e-15);
+    }
+
+    #[test]
+    fn boltzmann_constant_has_the_tabulated_digits() {
+        // CODATA 2022: 8.617 333 262... e-5 eV/K; more digits from mpmath, 30 digits.
+        assert_relative_eq!(BOLTZMANN_EV_PER_K, 8.617_333_262_145_177e-5, max_relative = 1e-15);
     }
 
     #[test]

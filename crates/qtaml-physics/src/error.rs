@@ -18,27 +18,22 @@ pub enum PhysicsError {
         allowed: RangeInclusive<f64>,
     },
 
-    /// Leakage at equal rates starts at 0 and tends to 1/2, so it passes only the values between.
-    #[error("flip probability {probability:?} is never reached: equal rates give 0 < p < 0.5")]
-    Unreachable {
-        /// The probability that was asked for.
-        probability: f64,
-    },
-
-    /// No oxide in the searched range gives the wanted flip probability.
+    /// No value of the quantity sought gives the wanted flip probability.
     #[error(
-        "no oxide_nm in {searched_nm:?} gives flip probability {probability:?}: \
-         it runs from {thinnest:?} (thinnest) to {thickest:?} (thickest)"
+        "no {quantity} in {searched:?} gives flip probability {probability:?}: \
+         it is {at_start:?} at the lower end and {at_end:?} at the upper"
     )]
-    NoThickness {
+    NoSolution {
+        /// The quantity sought, named with its unit like the field that holds it.
+        quantity: &'static str,
         /// The probability that was asked for.
         probability: f64,
-        /// The thicknesses searched, in nm.
-        searched_nm: RangeInclusive<f64>,
-        /// The flip probability of the thinnest oxide.
-        thinnest: f64,
-        /// The flip probability of the thickest oxide.
-        thickest: f64,
+        /// The values among which a solution was sought.
+        searched: RangeInclusive<f64>,
+        /// The flip probability at the lower end of them.
+        at_start: f64,
+        /// The flip probability at the upper end of them.
+        at_end: f64,
     },
 }
 

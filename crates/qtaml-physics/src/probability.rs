@@ -62,6 +62,11 @@ impl FlipProbability {
         self.p10
     }
 
+    /// The larger of the two: how often the weaker stored value flips.
+    pub fn larger(self) -> f64 {
+        self.p01.max(self.p10)
+    }
+
     /// Whether both values flip with the same probability.
     pub fn is_symmetric(self) -> bool {
         self.p01 == self.p10
@@ -126,6 +131,8 @@ mod tests {
         assert_eq!(FlipProbability::symmetric(0.2)?.symmetric_value(), Some(0.2));
         assert_eq!(FlipProbability::asymmetric(0.2, 0.3)?.symmetric_value(), None);
         assert_eq!(FlipProbability::NEVER.symmetric_value(), Some(0.0));
+        assert_eq!(FlipProbability::asymmetric(0.2, 0.3)?.larger(), 0.3);
+        assert_eq!(FlipProbability::asymmetric(0.4, 0.3)?.larger(), 0.4);
         Ok(())
     }
 

@@ -1,0 +1,82 @@
+//! Which of the two stored values a leak destroys.
+
+use crate::error::{PhysicsError, checked};
+use crate::retention::Rates;
+use serde::{Deserialize, Serialize};
+use std::ops::RangeInclusive;
+
+/// Allowed ratios of the two rates.
+const RATIO: RangeInclusive<f64> = 0.0..=1e6;
+
+/// How the leak rate of a cell divides between a stored 1, the charged cell, and a stored 0.
+///
+/// ```
+/// use qtaml_physics::Leakage;
+///
+/// let rates = Leakage::Ratio { g01_over_g10: 0.5 }.rates(1e-9)?;
+/// assert_eq!((rates.g01_per_s, rates.g10_per_s), (0.5e-9, 1e-9));
+/// # Ok::<(), qtaml_physics::PhysicsError>(())
+/// ```
+#[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case", deny_unknown_fields)]
+pub enum Leakage {
+    /// Both values flip at the leak rate: our simplification, which makes the flip law symmetric.
+    #[default]
+    Symmetric,
+    /// A stored 1 leaks away; an empty cell stays empty.
+    OneWay,
+    /// A stored 1 leaks away at the leak rate, a stored 0 fills up at this multiple of it.
+    Ratio {
+        /// The rate of 0 turning into 1 over the rate of 1 turning into 0, in `0..=1e6`.
+        g01_over_g10: f64,
+    },
+}
+
+impl Leakage {
+    /// The rates of both values in a cell whose charge leaks at `leak_per_s`, in 1/s.
+    ///
+    /// # Formula
+    ///
+    /// `g10 = leak`, `g01 = r · leak` with `r` = 1 if symmetric, 0 if one-way, else the ratio.
+    ///
+    /// # Errors
+    ///
+    /// [`PhysicsError::OutOfRange`] unless the ratio is in `0..=1e6`. The rates themselves are
+    /// checked where they are used.
+    pub fn rates(self, leak_per_s: f64) -> Result<Rates, PhysicsError> {
+        let ratio = match self {
+            Self::Symmetric => 1.0,
+            Self::OneWay => 0.0,
+            Self::Ratio { g01_over_g10 } => checked("g01_over_g10", g01_over_g10, RATIO)?,
+        };
+        Ok(Rates { g01_per_s: ratio * leak_per_s, g10_per_s: leak_per_s })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_named_laws_are_special_ratios() {
+        for (leakage, g01_over_g10) in [(Leakage::Symmetric, 1.0), (Leakage::OneWay, 0.0)] {
+            assert_eq!(leakage.rates(1e-9), Leakage::Ratio { g01_over_g10 }.rates(1e-9));
+        }
+    }
+
+    #[test]
+    fn impossible_ratios_are_refused() {
+        for bad in [-0.1, 1.1e6, f64::NAN, f64::INFINITY] {
+            assert!(Leakage::Ratio { g01_over_g10: bad }.rates(1.0).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn files_name_the_law() {
+        let parse = serde_json::from_str::<Leakage>;
+        assert_eq!(parse(r#""one_way""#).ok(), Some(Leakage::OneWay));
+        let ratio = parse(r#"{"ratio": {"g01_over_g10": 0.5}}"#).ok();
+        assert_eq!(ratio, Some(Leakage::Ratio { g01_over_g10: 0.5 }));
+        assert!(parse(r#"{"ratio": {"g01_over_g10": 0.5, "g10": 1.0}}"#).is_err());
+    }
+}
