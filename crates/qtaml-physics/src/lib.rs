@@ -67,14 +67,18 @@
 //!
 //! WKB is right in the exponent and off by a prefactor of order one
 //! ([`Barrier::exact_rectangular_transmission`] shows by how much), worth about a tenth of
-//! a nanometre of oxide. Three cases are worse, and call for [`transfer_matrix`]: electrons near the
-//! top, where the exponent falls below about 1 and a smooth barrier follows
-//! [`kemble_transmission`] instead; electrons above the top, which WKB lets pass while an abrupt
-//! barrier reflects some of them; and very thin oxide, a few tenths of a nanometre, where nothing
-//! has time to decay. The prefactor comes from the abrupt edges: it depends on kinetic energy and
-//! mass in the electrodes, about which WKB knows nothing. Of the [`Material`]s, SiO2 is well known
-//! and the others are working values. Equal rates for both stored values are our simplification. [`XI`] is
-//! a postulate of one of the project's sources and takes no part in the physics.
+//! a nanometre of oxide. The prefactor comes from the abrupt edges: it depends on kinetic energy
+//! and mass in the electrodes, about which WKB knows nothing. Three cases are worse and call for
+//! [`transfer_matrix`]:
+//!
+//! - electrons near the top, where the exponent falls below about 1; a smooth barrier follows
+//!   [`kemble_transmission`] there,
+//! - electrons above the top, all of which WKB lets pass while an abrupt barrier reflects some,
+//! - very thin oxide, a few tenths of a nanometre, in which nothing has room to decay.
+//!
+//! Of the [`Material`]s, SiO2 is well known and the others are working values. Equal rates for
+//! both stored values are our simplification. [`XI`] is a postulate of one of the project's sources
+//! and takes no part in the physics.
 
 #![deny(missing_docs)]
 
