@@ -126,7 +126,8 @@ pub fn transmission(
         // Where T vanishes, its digits do not matter. But ln T must have settled: steps that are far
         // too long make a potential look opaque that is not.
         if change <= PROMISED || (fine < VANISHES && change <= SETTLED * fine.abs()) {
-            return Ok(fine.exp());
+            // At a resonance rounding may reach beyond one.
+            return Ok(fine.exp().min(1.0));
         }
         if u64::from(steps) * pieces.len() as u64 >= u64::from(MOST_STEPS) {
             let quantity = "transmission";
@@ -471,7 +472,7 @@ mod tests {
             let uphill = stack.reversed().under_field(-field).unwrap();
             let again = transmission(&uphill, energy + drop, &back).unwrap();
             assert_relative_eq!(there, again, max_relative = 1e-9);
-            prop_assert!(0.0 < there && there <= 1.0 + 1e-12);
+            prop_assert!(0.0 < there && there <= 1.0);
         }
     }
 }
