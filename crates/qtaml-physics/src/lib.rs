@@ -77,20 +77,23 @@
 //!
 //! WKB is right in the exponent and off by a prefactor of order one
 //! ([`Barrier::exact_rectangular_transmission`] shows by how much), worth about a tenth of
-//! a nanometre of oxide. Three cases are worse, and call for [`transfer_matrix`]: electrons near the
-//! top, where the exponent falls below about 1 and a smooth barrier follows
-//! [`kemble_transmission`] instead; electrons above the top, which WKB lets pass while an abrupt
-//! barrier reflects some of them; and very thin oxide, a few tenths of a nanometre, where nothing
-//! has time to decay. The prefactor comes from the abrupt edges: it depends on kinetic energy and
-//! mass in the electrodes, about which WKB knows nothing. Of the [`Material`]s, SiO2 is well known
-//! and the others are working values.
+//! a nanometre of oxide. The prefactor comes from the abrupt edges: it depends on kinetic energy
+//! and mass in the electrodes, about which WKB knows nothing. Three cases are worse and call for
+//! [`transfer_matrix`]:
+//!
+//! - electrons near the top, where the exponent falls below about 1; a smooth barrier follows
+//!   [`kemble_transmission`] there,
+//! - electrons above the top, all of which WKB lets pass while an abrupt barrier reflects some,
+//! - very thin oxide, a few tenths of a nanometre, in which nothing has room to decay.
+//!
+//! Of the [`Material`]s, SiO2 is well known and the others are working values.
 //!
 //! The thermal factor is the standard one for free electrons in front of a barrier; folding it into
 //! the attempt rate is ours, and good as long as most charge tunnels. That a bit hangs on one
 //! electron, and equal rates for both stored values unless [`Leakage`] says otherwise, are our
 //! simplifications. Traps, worn oxide and everything else that leaks in a real memory are left out;
-//! [`Preset::limits`] says what that means for each. [`XI`] is
-//! a postulate of one of the project's sources and takes no part in the physics.
+//! [`Preset::limits`] says what that means for each. [`XI`] is a postulate of one of the project's
+//! sources and takes no part in the physics.
 
 #![deny(missing_docs)]
 

@@ -34,9 +34,9 @@ impl Sourced {
 /// The numbers of the built-in materials differ in quality. Those of SiO2 have been measured for
 /// decades. Band offsets and permittivities of the others vary by about 0.2 eV and 10 to 20 %
 /// between films. Tunneling masses are fits that depend on the model fitted; where several were
-/// published, the source of the number names the range. A mass that is half as large is worth a
-/// factor of 0.7 in the WKB exponent, so a leakage current through HfO2 computed from this table is
-/// an order of magnitude at best.
+/// published, the source of the number names the range. A mass that is half as large takes 0.7 of
+/// the WKB exponent, so a leakage current through hafnium oxide that is computed from this table
+/// is an order of magnitude at best.
 ///
 /// ```
 /// use qtaml_physics::{Material, Sourced};
@@ -48,7 +48,7 @@ impl Sourced {
 ///
 /// let mine = Material::new(
 ///     "ZrO2",
-///     Sourced::new(1.4, "J. Robertson, Eur. Phys. J. Appl. Phys. 28, 265 (2004)"),
+///     Sourced::new(1.5, "J. Robertson, Eur. Phys. J. Appl. Phys. 28, 265 (2004)"),
 ///     Sourced::new(0.2, "assumed"),
 ///     Sourced::new(25.0, "J. Robertson, Eur. Phys. J. Appl. Phys. 28, 265 (2004)"),
 ///     Sourced::new(4.8, "assumed"),
@@ -87,7 +87,8 @@ impl Material {
         static_permittivity: Sourced::published(3.9, ROBERTSON),
         optical_permittivity: Sourced::published(
             2.13,
-            "square of the refractive index 1.458; I. H. Malitson, J. Opt. Soc. Am. 55, 1205 (1965)",
+            "square of the refractive index 1.458; I. H. Malitson, J. Opt. Soc. Am. 55, 1205 \
+             (1965)",
         ),
     };
 
@@ -283,10 +284,10 @@ mod tests {
 
     #[test]
     fn oxynitride_is_half_way() {
-        let numbers = [Material::SIO2, Material::SION, Material::SI3N4]
+        let [oxide, middle, nitride] = [Material::SIO2, Material::SION, Material::SI3N4]
             .map(|material| material.numbers().map(|(_, number)| number.value));
-        for i in 0..4 {
-            assert_relative_eq!(numbers[1][i], f64::midpoint(numbers[0][i], numbers[2][i]));
+        for (i, value) in middle.into_iter().enumerate() {
+            assert_relative_eq!(value, f64::midpoint(oxide[i], nitride[i]), max_relative = 1e-15);
         }
     }
 

@@ -45,8 +45,8 @@ impl PiecewiseLinear {
     ///
     /// [`PhysicsError::OutOfRange`] unless there are `2..=10000` knots, the width is in
     /// `0.001..=10000` nm, the energies in `-1e6..=1e6` eV and the masses in `0.001..=100`;
-    /// [`PhysicsError::Unordered`] if the first knot is not at 0 or one does not lie to the right of
-    /// the one before it. An inner knot may lie at the same place as the one before it, but not
+    /// [`PhysicsError::Unordered`] if the first knot is not at 0 or one does not lie to the right
+    /// of the one before it. An inner knot may lie at the same place as the one before it, but not
     /// three of them.
     pub fn new(knots: Vec<Knot>) -> Result<Self, PhysicsError> {
         checked("knots", knots.len() as f64, 2.0..=MOST_KNOTS)?;

@@ -77,7 +77,7 @@ impl<P: Potential + ?Sized> Potential for &P {
 /// ```
 /// use qtaml_physics::{Analytic, wkb_exponent};
 ///
-/// // A parabola 1 eV high and 2 nm wide at its foot: the exponent is pi kappa times half its width.
+/// // A parabola 1 eV high and 2 nm wide at its foot: pi kappa times half its width.
 /// let hill = Analytic::new(2.0, 1.0, |x| 1.0 - (x - 1.0).powi(2));
 /// let expected = std::f64::consts::PI * qtaml_physics::KAPPA_PER_NM;
 /// assert!((wkb_exponent(&hill, 0.0)? / expected - 1.0).abs() < 1e-12);

@@ -27,15 +27,15 @@ const KRONROD: [f64; 8] = [
 const GAUSS: [f64; 4] = [
     0.129_484_966_168_869_7,
     0.279_705_391_489_276_64,
-    0.381_830_050_505_118_93,
+    0.381_830_050_505_118_9,
     0.417_959_183_673_469_4,
 ];
 
 /// Relative error at which an integral counts as done. It is the error of the Gauss rule; the value
 /// returned is Kronrod's, which is far closer.
 const RELATIVE: f64 = 1e-12;
-/// Absolute error that is always good enough: what integrals of this crate are exponents, and this
-/// is below what the exponential of a number of order one can resolve after rounding.
+/// Absolute error that is always good enough: the integrals of this crate are exponents, and an
+/// exponent that is off by this makes a transmission that is off by as much, relatively.
 const ABSOLUTE: f64 = 1e-13;
 const MOST_PANELS: usize = 500;
 

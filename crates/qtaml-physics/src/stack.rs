@@ -53,8 +53,8 @@ impl Stack {
     ///
     /// # Errors
     ///
-    /// [`PhysicsError::OutOfRange`] unless there are `1..=1000` layers, and each thickness and their
-    /// sum are in `0.001..=10000` nm.
+    /// [`PhysicsError::OutOfRange`] unless there are `1..=1000` layers, and each thickness and
+    /// their sum are in `0.001..=10000` nm.
     pub fn new(layers: Vec<Layer>) -> Result<Self, PhysicsError> {
         checked("layers", layers.len() as f64, 1.0..=MOST_LAYERS)?;
         for layer in &layers {
@@ -93,9 +93,8 @@ impl Stack {
     /// The potential under a mean field: the voltage over the whole stack by its thickness. A
     /// positive one lowers the collector.
     ///
-    /// A negative field raises the collector, which holds electrons of this emitter back; then it is
-    /// the collector that emits, into [`reversed`](Self::reversed) under the positive field. For a
-    /// field of either sign taken by its magnitude, as in [`Barrier`](crate::Barrier), do the same.
+    /// A negative field raises the collector, which holds electrons of this emitter back. Then it
+    /// is the collector that emits, into [`reversed`](Self::reversed) under the positive field.
     ///
     /// # Formula
     ///
@@ -242,7 +241,7 @@ mod tests {
         fn splitting_a_layer_changes_nothing(
             thickness in 0.5..10.0, share in 0.1..0.9, field in 0.0..3.0,
         ) {
-            let parts = [(Material::SI3N4, share * thickness), (Material::SI3N4, (1.0 - share) * thickness)];
+            let parts = [share, 1.0 - share].map(|share| (Material::SI3N4, share * thickness));
             let [whole, split] = [stack(&[(Material::SI3N4, thickness)]), stack(&parts)]
                 .map(|stack| wkb_exponent(&stack.under_field(field).unwrap(), 0.0).unwrap());
             assert_relative_eq!(split, whole, max_relative = 1e-10);

@@ -4,7 +4,8 @@
 //!
 //! `d/dx (1/m dψ/dx) = 2/hbar² (V - E) ψ`,
 //!
-//! conserves ψ and `ψ'/m` across jumps (D. J. BenDaniel and C. B. Duke, Phys. Rev. 152, 683, 1966).
+//! conserves ψ and `ψ'/m` across jumps (D. J. `BenDaniel` and C. B. Duke, Phys. Rev. 152, 683,
+//! 1966).
 //! As a system for these two it has a traceless matrix, so one step of the fourth-order Magnus
 //! method (S. Blanes et al., Phys. Rep. 470, 151, 2009) is the exponential of a traceless 2×2
 //! matrix, known in closed form. It conserves the current whatever the step, and is exact where
@@ -37,6 +38,8 @@ const FIRST_STEPS: u32 = 32;
 const MOST_STEPS: u32 = 1 << 20;
 /// The exponent at which a transmission leaves the numbers that `f64` can hold.
 const VANISHES: f64 = -745.2;
+/// Relative change of ln T at which it is safe to say that T vanishes.
+const SETTLED: f64 = 1e-3;
 
 const KINETIC_EV: RangeInclusive<f64> = 1e-9..=2e6;
 
@@ -120,8 +123,11 @@ pub fn transmission(
         let back = propagate_back(potential, energy, &pieces, steps)?;
         let fine = back.ln_transmission(emitter, collector);
         let change = (fine - coarse).abs();
-        if change <= PROMISED || (fine < VANISHES && coarse < VANISHES) {
-            return Ok(fine.exp());
+        // Where T vanishes, its digits do not matter. But ln T must have settled: steps that are far
+        // too long make a potential look opaque that is not.
+        if change <= PROMISED || (fine < VANISHES && change <= SETTLED * fine.abs()) {
+            // At a resonance rounding may reach beyond one.
+            return Ok(fine.exp().min(1.0));
         }
         if u64::from(steps) * pieces.len() as u64 >= u64::from(MOST_STEPS) {
             let quantity = "transmission";
@@ -210,7 +216,7 @@ impl Propagator {
     /// Moves a power of two out of the matrix before it overflows; nothing is rounded.
     fn rescale(&mut self) {
         let largest = self.matrix.iter().flatten().fold(0.0_f64, |most, x| most.max(x.abs()));
-        if largest > 2.0_f64.powi(300) {
+        if largest > 1e90 {
             self.matrix = self.matrix.map(|row| row.map(|x| x * 2.0_f64.powi(-300)));
             self.doublings += 300;
         }
@@ -321,12 +327,12 @@ mod tests {
         // Direct tunneling, Fowler-Nordheim, unlike masses, an electron above the top, thick oxide.
         let electrode = |band_ev, mass_ratio| Electrode { band_ev, mass_ratio };
         for (height, width, mass, field, energy, emitter, collector, expected) in [
-            (3.1, 1.0, 0.42, 0.5, 0.0, (-1.0, 1.0), (-1.5, 1.0), 2.790_748_797_431_207_9e-5),
+            (3.1, 1.0, 0.42, 0.5, 0.0, (-1.0, 1.0), (-1.5, 1.0), 2.790_748_797_431_208e-5),
             (3.1, 2.0, 0.42, 1.0, 0.0, (-2.0, 1.0), (-4.0, 1.0), 1.718_357_347_814_707_7e-8),
             (3.1, 5.0, 0.42, 1.5, 0.0, (-1.0, 0.5), (-8.5, 0.5), 1.349_965_491_520_626_2e-7),
-            (3.1, 8.0, 0.42, 0.25, 0.0, (-1.0, 0.19), (-3.0, 0.98), 3.103_700_816_954_786_3e-33),
-            (1.0, 3.0, 0.2, 0.5, 1.5, (-1.0, 1.0), (-2.5, 1.0), 0.951_063_546_162_114_97),
-            (3.1, 20.0, 0.42, 0.1, 0.0, (-1.0, 1.0), (-3.0, 1.0), 4.537_302_188_582_696_6e-83),
+            (3.1, 8.0, 0.42, 0.25, 0.0, (-1.0, 0.19), (-3.0, 0.98), 3.103_700_816_954_786e-33),
+            (1.0, 3.0, 0.2, 0.5, 1.5, (-1.0, 1.0), (-2.5, 1.0), 0.951_063_546_162_115),
+            (3.1, 20.0, 0.42, 0.1, 0.0, (-1.0, 1.0), (-3.0, 1.0), 4.537_302_188_582_697e-83),
         ] {
             let barrier = Barrier::new(height, width, mass)?.under_field(field)?;
             let electrodes = Electrodes {
@@ -411,10 +417,14 @@ mod tests {
         assert!(transmission(&flat, -1.0, &metal).is_err());
         // Too small for f64, but no failure.
         assert_eq!(transmission(&Barrier::sio2(1e4)?.under_field(1e-4)?, 0.0, &metal)?, 0.0);
-        let torn = Barrier::sio2(1e3)?.under_field(20.0)?;
-        let electrodes = metal.lowered(2e4);
-        let exact = transmission(&torn, 0.0, &electrodes);
-        assert!(matches!(exact, Ok(0.0..=1.0) | Err(PhysicsError::NotConverged { .. })));
+        // 20 V/nm: the electron arrives with 1 keV, after hundreds of thousands of waves with 20.
+        let torn = |nm| {
+            transmission(&Barrier::sio2(nm)?.under_field(20.0)?, 0.0, &metal.lowered(20.0 * nm))
+        };
+        // Airy functions; mpmath, 80 digits inside.
+        assert_relative_eq!(torn(50.0)?, 0.298_050_090_019_079_4, max_relative = 1e-9);
+        let hopeless = torn(1e3);
+        assert!(matches!(hopeless, Err(PhysicsError::NotConverged { .. })), "{hopeless:?}");
         for bad in [f64::NAN, f64::INFINITY] {
             assert!(transmission(&flat, bad, &metal).is_err());
             assert!(transmission(&flat, 0.0, &Electrodes::alike(bad, 1.0)).is_err());
@@ -426,10 +436,11 @@ mod tests {
 
     #[test]
     fn roughness_without_breaks_is_an_error() {
-        let noise = |x: f64| (1e9 * x).sin() * 10.0;
-        let result =
-            transmission(&Analytic::new(5.0, 1.0, noise), 0.0, &Electrodes::alike(1.0, 1.0));
-        assert!(matches!(result, Err(PhysicsError::NotConverged { .. })), "{result:?}");
+        for amplitude in [10.0, 1e4] {
+            let rough = Analytic::new(5.0, 1.0, |x| (1e9 * x).sin() * amplitude);
+            let result = transmission(&rough, 0.0, &Electrodes::alike(1.0, 1.0));
+            assert!(matches!(result, Err(PhysicsError::NotConverged { .. })), "{result:?}");
+        }
     }
 
     proptest! {
@@ -461,7 +472,7 @@ mod tests {
             let uphill = stack.reversed().under_field(-field).unwrap();
             let again = transmission(&uphill, energy + drop, &back).unwrap();
             assert_relative_eq!(there, again, max_relative = 1e-9);
-            prop_assert!(0.0 < there && there <= 1.0 + 1e-12);
+            prop_assert!(0.0 < there && there <= 1.0);
         }
     }
 }

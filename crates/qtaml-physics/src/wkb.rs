@@ -238,6 +238,22 @@ mod tests {
     }
 
     #[test]
+    fn slivers_below_the_top_and_giants_are_integrated() -> Result<(), PhysicsError> {
+        let hill = Analytic::new(2.0, 0.4, |x| 3.0 / (x - 1.0).cosh());
+        let tilted = Barrier::new(3.0, 2.0, 0.4)?.under_field(1.0)?;
+        for below in [1e-15, 1e-12, 1e-9, 1e-6] {
+            assert!((0.0..1e-5).contains(&wkb_exponent(&hill, 3.0 - below)?), "{below}");
+            assert!((0.0..1e-5).contains(&wkb_exponent(&tilted, 3.0 - below)?), "{below}");
+        }
+        for (thickness, field) in [(1e-3, 20.0), (1e4, 20.0), (1e4, 1e-300), (1e4, 0.0)] {
+            let barrier = Barrier::new(100.0, thickness, 100.0)?;
+            let exponent = wkb_exponent(&barrier.under_field(field)?, 0.0)?;
+            assert_relative_eq!(exponent, barrier.wkb_exponent(field), max_relative = 1e-11);
+        }
+        Ok(())
+    }
+
+    #[test]
     fn impossible_inputs_are_refused() {
         let flat = Analytic::new(1.0, 1.0, |_| 1.0);
         for energy in [f64::NAN, f64::INFINITY, -2e6] {
