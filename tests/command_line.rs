@@ -48,6 +48,148 @@ fn wrong_usage_exits_2() {
     qtaml().args(["transmogrify"]).assert().code(2);
 }
 
+/// `qtaml physics` with a command line as it is typed.
+fn physics(line: &str) -> assert_cmd::assert::Assert {
+    qtaml().arg("physics").args(line.split_whitespace()).assert()
+}
+
+/// What a successful run printed as JSON.
+fn json(run: assert_cmd::assert::Assert) -> serde_json::Value {
+    serde_json::from_slice(&run.success().get_output().stdout).unwrap()
+}
+
+/// A folder with a cell file in it.
+fn folder_with_cell(text: &str) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("cell.toml"), text).unwrap();
+    folder
+}
+
+#[test]
+fn every_step_is_shown_with_its_unit_in_one_column() {
+    let run = physics("--oxide-nm 4.5 --retention-s 3.156e8").success();
+    let text = String::from_utf8(run.get_output().stdout.clone()).unwrap();
+    for line in ["oxide thickness    4.5          nm", "retention time     3.156e8      s (10 yr)"]
+    {
+        assert!(text.lines().any(|shown| shown == line), "{line} in\n{text}");
+    }
+    assert!(text.lines().any(|line| line.starts_with("flip probability   0.04")), "{text}");
+}
+
+#[test]
+fn a_file_gives_the_cell_and_flags_win_over_it() {
+    let folder = folder_with_cell("oxide-nm = 4.5\nretention-s = 3.156e8\nmass = 0.5\n");
+    let cell = format!("--cell {} --json", folder.path().join("cell.toml").display());
+    let from_file = json(physics(&cell));
+    assert_eq!(from_file["cell"]["barrier"]["mass_ratio"], 0.5);
+    let by_flags = json(physics("--oxide-nm 4.5 --retention-s 3.156e8 --mass 0.5 --json"));
+    assert_eq!(from_file, by_flags);
+    let overridden = json(physics(&format!("{cell} --oxide-nm 5")));
+    assert_eq!(overridden["cell"]["barrier"]["thickness_nm"], 5.0);
+    assert_eq!(overridden["cell"]["barrier"]["mass_ratio"], 0.5);
+}
+
+#[test]
+fn a_bad_file_is_named_with_its_fault() {
+    for (text, fault) in [
+        ("oxide = 4.5", "unknown field `oxide`"),
+        ("oxide-nm = \"thick\"", "invalid type"),
+        ("oxide-nm = -4\nretention-s = 1", "thickness_nm = -4.0 is outside 0.001..=10000.0"),
+    ] {
+        let folder = folder_with_cell(text);
+        let path = folder.path().join("cell.toml");
+        physics(&format!("--cell {}", path.display())).code(1).stderr(contains(fault));
+    }
+    physics("--cell no-such.toml").code(1).stderr(contains("no-such.toml"));
+}
+
+#[test]
+fn a_sweep_leaves_a_table_and_a_picture() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().join("figures");
+    let line = "--retention-s 3.156e8 --sweep oxide-nm=3..6:4 --out";
+    physics(&format!("{line} {}", out.display()))
+        .success()
+        .stdout(contains("sweep-oxide-nm.csv").and(contains("sweep-oxide-nm.svg")));
+    assert_eq!(std::fs::read_dir(&out).unwrap().count(), 2);
+
+    let csv = std::fs::read_to_string(out.join("sweep-oxide-nm.csv")).unwrap();
+    let rows: Vec<Vec<&str>> = csv.lines().map(|line| line.split(',').collect()).collect();
+    let column = |name| rows[0].iter().position(|column| *column == name).unwrap();
+    let (oxide, p10) = (column("oxide_nm"), column("p10"));
+    let values = |column: usize| -> Vec<f64> {
+        rows[1..].iter().map(|row| row[column].parse().unwrap()).collect()
+    };
+    assert_eq!(values(oxide), [3.0, 4.0, 5.0, 6.0]);
+    assert!(values(p10).is_sorted_by(|thin, thick| thin > thick), "{csv}");
+
+    let svg = std::fs::read_to_string(out.join("sweep-oxide-nm.svg")).unwrap();
+    assert!(svg.starts_with("<svg") && svg.contains("oxide thickness [nm]"));
+}
+
+#[test]
+fn a_sweep_goes_to_the_current_folder_and_as_json_to_none() {
+    let folder = tempfile::tempdir().unwrap();
+    let sweep = |more: &[&str]| {
+        let line = ["physics", "--oxide-nm=4.5", "--sweep=retention-s=1e-3..1e9:13"];
+        qtaml().current_dir(folder.path()).args(line).args(more).assert()
+    };
+    let rows = json(sweep(&["--json"]));
+    assert_eq!(rows.as_array().unwrap().len(), 13);
+    assert!((rows[6]["retention_s"].as_f64().unwrap() - 1e3).abs() < 1e-9);
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0);
+    sweep(&[]).success();
+    assert!(folder.path().join("sweep-retention-s.csv").is_file());
+}
+
+#[test]
+fn impossible_sweeps_are_refused_with_what_is_possible() {
+    for (sweep, says) in [
+        ("oxide-nm=6..3", "has to be the larger one"),
+        ("oxide-nm=3..6:1", "2..=10000"),
+        ("oxide-nm=3", "LOW..HIGH"),
+        ("colour=1..2", "field-v-per-nm"),
+        ("retention-s=0..1", ":linear"),
+    ] {
+        physics(&format!("--oxide-nm 4 --retention-s 1 --sweep {sweep}"))
+            .code(2)
+            .stderr(contains(says));
+    }
+    physics("--retention-s 1 --sweep oxide-nm=0..3")
+        .code(1)
+        .stderr(contains("thickness_nm = 0.0 is outside"));
+    physics("--retention-s 1 --oxide-nm 4 --sweep oxide-nm=3..6")
+        .code(2)
+        .stderr(contains("cannot be given as --oxide-nm"));
+    physics("--oxide-nm 4 --retention-s 1 --out here").code(2).stderr(contains("--sweep"));
+}
+
+#[test]
+fn what_is_solved_for_leads_back_to_the_probability() {
+    for (given, unknown) in
+        [("--oxide-nm 4.5", "retention-s"), ("--retention-s 3.156e8", "oxide-nm")]
+    {
+        let solution = json(physics(&format!("{given} --solve {unknown} --p 0.1 --json")));
+        assert_eq!(solution["solved"]["quantity"], unknown);
+        let value = &solution["solved"]["value"];
+        let again = json(physics(&format!("{given} --{unknown} {value} --json")));
+        let p = again["probability"]["p10"].as_f64().unwrap();
+        assert!((p - 0.1).abs() < 1e-9, "{unknown}: {again}");
+    }
+    physics("--oxide-nm 4.5 --solve retention-s --p 0.1")
+        .success()
+        .stdout(contains("retention-s = ").and(contains("flip probability   0.1\n")));
+}
+
+#[test]
+fn what_cannot_be_solved_is_said() {
+    physics("--oxide-nm 4 --solve retention-s --p 0.7").code(1).stderr(contains("0.7"));
+    physics("--oxide-nm 4 --solve retention-s").code(2).stderr(contains("--p"));
+    physics("--oxide-nm 4 --retention-s 1 --p 0.1").code(2).stderr(contains("--solve"));
+    physics("--oxide-nm 4 --retention-s 1 --solve mass --p 0.1").code(2);
+    physics("--oxide-nm 4 --solve oxide-nm --p 0.1").code(2);
+}
+
 #[test]
 fn devices_are_listed() {
     qtaml().args(["devices"]).assert().success().stdout(contains("flex"));

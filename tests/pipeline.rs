@@ -26,9 +26,9 @@ fn story() -> Result<Story, TrainError> {
 }
 
 fn leaky_memory() -> Memory {
-    let cell = Cell { barrier: Barrier::sio2(4.5).unwrap(), attempt_rate_hz: 1e13 };
-    let retention_s = cell.retention_for(0.1, 0.0).unwrap();
-    let p = cell.flip_probability(&Condition { field_v_per_nm: 0.0, retention_s }).unwrap();
+    let cell = Cell::new(Barrier::sio2(4.5).unwrap(), 1e13);
+    let retention_s = cell.retention_for(0.1, &Condition::at_rest(0.0)).unwrap();
+    let p = cell.flip_probability(&Condition::at_rest(retention_s)).unwrap();
     Memory::new(p, Seed(7))
 }
 

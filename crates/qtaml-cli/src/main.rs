@@ -2,8 +2,16 @@
 
 mod devices;
 mod physics;
+mod usage;
+mod whole_file;
+
+use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+
+use crate::usage::WrongUsage;
+
+const WRONG_USAGE: u8 = 2;
 
 /// Bit faults in stored neural networks: where they come from and what to do about them
 #[derive(Debug, Parser)]
@@ -19,10 +27,17 @@ enum Command {
     Devices(devices::DevicesArgs),
 }
 
-fn main() -> miette::Result<()> {
-    match Cli::parse().command {
+fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
         Command::Physics(args) => physics::run(&args),
         Command::Devices(args) => devices::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(report) => {
+            eprintln!("Error: {report:?}");
+            if report.is::<WrongUsage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
+        }
     }
 }
 

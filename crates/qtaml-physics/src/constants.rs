@@ -13,6 +13,20 @@ pub const ELECTRON_MASS_KG: f64 = 9.109_383_713_9e-31;
 /// 2022): 1.380649e-23 J/K over the elementary charge.
 pub const BOLTZMANN_EV_PER_K: f64 = 1.380_649e-23 / ELEMENTARY_CHARGE_C;
 
+/// Vacuum electric permittivity in farad per metre; CODATA 2022, standard uncertainty
+/// `0.000_000_001_4e-12`.
+pub const VACUUM_PERMITTIVITY_F_PER_M: f64 = 8.854_187_818_8e-12;
+
+/// How strongly an electron in vacuum is drawn to its image in a metal, in eV nm: about 0.36.
+///
+/// # Formula
+///
+/// `e² / (16π ε0)`; at the distance `x` the energy is minus this over `x`.
+///
+/// Source: any textbook of electrodynamics.
+pub const IMAGE_EV_NM: f64 =
+    1.0e9 * ELEMENTARY_CHARGE_C / (16.0 * std::f64::consts::PI * VACUUM_PERMITTIVITY_F_PER_M);
+
 /// Decay constant of a free electron's wave function, 1 eV below the top of a barrier, in 1/nm.
 ///
 /// About 5.1232: the wave function falls by a factor e within 0.2 nm.
@@ -72,6 +86,13 @@ mod tests {
         // In atomic units kappa = sqrt(2 V); CODATA 2022 Hartree energy and Bohr radius.
         let (hartree_ev, bohr_nm) = (27.211_386_245_981_f64, 0.052_917_721_054_4);
         assert_relative_eq!(KAPPA_PER_NM, (2.0 / hartree_ev).sqrt() / bohr_nm, max_relative = 1e-9);
+    }
+
+    #[test]
+    fn image_strength_agrees_with_the_hartree_and_the_bohr_radius() {
+        // In atomic units the image energy is 1 / 4x; CODATA 2022 as above.
+        let (hartree_ev, bohr_nm) = (27.211_386_245_981_f64, 0.052_917_721_054_4);
+        assert_relative_eq!(IMAGE_EV_NM, hartree_ev * bohr_nm / 4.0, max_relative = 1e-9);
     }
 
     #[test]

@@ -18,6 +18,29 @@ pub enum PhysicsError {
         allowed: RangeInclusive<f64>,
     },
 
+    /// The knots of a profile do not run from left to right.
+    #[error(
+        "knot {index} at x_nm = {x_nm:?} is out of order: knots start at 0 and rise, \
+         except that an inner one may share its place with the next, which makes a jump"
+    )]
+    Unordered {
+        /// The first knot that is out of order, counted from 0.
+        index: usize,
+        /// Its place.
+        x_nm: f64,
+    },
+
+    /// A numerical method spent its effort and did not get as close as it promises.
+    #[error("{quantity} did not converge: last change {reached:?}, promised {promised:?}")]
+    NotConverged {
+        /// What was computed.
+        quantity: &'static str,
+        /// How much the last refinement changed it, relatively.
+        reached: f64,
+        /// The change that counts as converged.
+        promised: f64,
+    },
+
     /// No value of the quantity sought gives the wanted flip probability.
     #[error(
         "no {quantity} in {searched:?} gives flip probability {probability:?}: \

@@ -48,16 +48,52 @@
 //! [`Preset`] has cells of familiar memories to start from. Where the bits of a word are not kept
 //! alike, a [`FlipProfile`] holds one law per bit.
 //!
+//! # Other barriers
+//!
+//! Real barriers are rarely one straight line. Everything that implements [`Potential`] has its
+//! [`wkb_exponent`], and its exact transmission from [`transfer_matrix`] to measure the
+//! approximation against: a [`Barrier`] under a field, a [`Stack`] of [`Material`]s, a sampled
+//! profile ([`PiecewiseLinear`]), a formula ([`Analytic`]), and each of them with the
+//! [`ImageForce`] of the electrodes.
+//!
+//! ```
+//! use qtaml_physics::{Layer, Material, Stack, transfer_matrix, wkb_transmission};
+//! use qtaml_physics::transfer_matrix::Electrodes;
+//!
+//! // A gate stack under 1 V.
+//! let stack = Stack::new(vec![
+//!     Layer { material: Material::SIO2, thickness_nm: 0.8 },
+//!     Layer { material: Material::HFO2, thickness_nm: 2.0 },
+//! ])?;
+//! let potential = stack.under_field(1.0 / stack.thickness_nm())?;
+//! let metal = Electrodes::alike(2.0, 1.0).lowered(1.0);
+//! let exact = transfer_matrix::transmission(&potential, 0.0, &metal)?;
+//! let prefactor = exact / wkb_transmission(&potential, 0.0)?;
+//! assert!((0.1..10.0).contains(&prefactor));
+//! # Ok::<(), qtaml_physics::PhysicsError>(())
+//! ```
+//!
 //! # What to trust
 //!
 //! WKB is right in the exponent and off by a prefactor of order one
 //! ([`Barrier::exact_rectangular_transmission`] shows by how much), worth about a tenth of
-//! a nanometre of oxide. The thermal factor is the standard one for free electrons in front of a
-//! barrier; folding it into the attempt rate is ours, and good as long as most charge tunnels.
-//! That a bit hangs on one electron, and equal rates for both stored values unless [`Leakage`]
-//! says otherwise, are our simplifications. Traps, worn oxide and everything else that leaks in a
-//! real memory are left out; [`Preset::limits`] says what that means for each. [`XI`] is
-//! a postulate of one of the project's sources and takes no part in the physics.
+//! a nanometre of oxide. The prefactor comes from the abrupt edges: it depends on kinetic energy
+//! and mass in the electrodes, about which WKB knows nothing. Three cases are worse and call for
+//! [`transfer_matrix`]:
+//!
+//! - electrons near the top, where the exponent falls below about 1; a smooth barrier follows
+//!   [`kemble_transmission`] there,
+//! - electrons above the top, all of which WKB lets pass while an abrupt barrier reflects some,
+//! - very thin oxide, a few tenths of a nanometre, in which nothing has room to decay.
+//!
+//! Of the [`Material`]s, SiO2 is well known and the others are working values.
+//!
+//! The thermal factor is the standard one for free electrons in front of a barrier; folding it into
+//! the attempt rate is ours, and good as long as most charge tunnels. That a bit hangs on one
+//! electron, and equal rates for both stored values unless [`Leakage`] says otherwise, are our
+//! simplifications. Traps, worn oxide and everything else that leaks in a real memory are left out;
+//! [`Preset::limits`] says what that means for each. [`XI`] is a postulate of one of the project's
+//! sources and takes no part in the physics.
 
 #![deny(missing_docs)]
 
@@ -65,22 +101,37 @@ mod barrier;
 mod cell;
 mod constants;
 mod error;
+mod image_force;
 mod inverse;
 mod leakage;
+mod material;
+mod piecewise;
+mod potential;
 mod preset;
 mod probability;
 mod profile;
+mod quadrature;
 mod retention;
+mod stack;
 mod thermal;
+pub mod transfer_matrix;
+mod wkb;
 
 pub use barrier::{Barrier, Shape};
 pub use cell::{Cell, Chain, Condition};
 pub use constants::{
-    BOLTZMANN_EV_PER_K, ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, KAPPA_PER_NM, REDUCED_PLANCK_J_S, XI,
+    BOLTZMANN_EV_PER_K, ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, IMAGE_EV_NM, KAPPA_PER_NM,
+    REDUCED_PLANCK_J_S, VACUUM_PERMITTIVITY_F_PER_M, XI,
 };
 pub use error::PhysicsError;
+pub use image_force::{ImageForce, schottky_lowering_ev};
 pub use leakage::Leakage;
+pub use material::{Material, Sourced};
+pub use piecewise::{Knot, PiecewiseLinear};
+pub use potential::{Analytic, Potential};
 pub use preset::Preset;
 pub use probability::FlipProbability;
 pub use profile::FlipProfile;
 pub use retention::Rates;
+pub use stack::{Layer, Stack};
+pub use wkb::{kemble_transmission, turning_points, wkb_exponent, wkb_transmission};

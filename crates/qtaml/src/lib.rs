@@ -20,10 +20,10 @@
 //! ```
 //! use qtaml::prelude::*;
 //!
-//! // 4.5 nm of SiO2, attempts at 10 THz, no field: one bit in ten is lost after 25 years.
-//! let cell = Cell { barrier: Barrier::sio2(4.5)?, attempt_rate_hz: 1e13 };
-//! let retention_s = cell.retention_for(0.1, 0.0)?;
-//! let p = cell.flip_probability(&Condition { field_v_per_nm: 0.0, retention_s })?;
+//! // 4.5 nm of SiO2, attempts at 10 THz, no field, 300 K: one bit in ten is lost after 23 years.
+//! let cell = Cell::new(Barrier::sio2(4.5)?, 1e13);
+//! let retention_s = cell.retention_for(0.1, &Condition::at_rest(0.0))?;
+//! let p = cell.flip_probability(&Condition::at_rest(retention_s))?;
 //!
 //! // Stored as INT8, a weight of code 100 then reads as 79.9 in the mean.
 //! let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?;

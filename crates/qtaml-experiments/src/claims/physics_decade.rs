@@ -19,9 +19,9 @@ const ABOUT_A_FIFTH: [f64; 2] = [0.15, 0.25];
 /// The reference cell (ours): 4.5 nm of SiO2 without a field, electrons that try 10^13 times a
 /// second, left alone for as long as it takes to lose one bit in ten.
 pub fn reference() -> Result<(Cell, Condition)> {
-    let cell = Cell { barrier: Barrier::sio2(4.5)?, attempt_rate_hz: 1e13 };
-    let retention_s = cell.retention_for(SOURCE_P, 0.0)?;
-    Ok((cell, Condition { field_v_per_nm: 0.0, retention_s }))
+    let cell = Cell::new(Barrier::sio2(4.5)?, 1e13);
+    let retention_s = cell.retention_for(SOURCE_P, &Condition::at_rest(0.0))?;
+    Ok((cell, Condition::at_rest(retention_s)))
 }
 
 /// Measures the claim.
@@ -81,7 +81,7 @@ fn method() -> Vec<String> {
 
 fn thickness_figure(cell: &Cell) -> Result<Figure> {
     let after = |label: &str, retention_s: f64| -> Result<Series> {
-        let condition = Condition { field_v_per_nm: 0.0, retention_s };
+        let condition = Condition::at_rest(retention_s);
         let points = (0..=100).map(|i| {
             let thickness = 2.5 + 0.03 * f64::from(i);
             let barrier = cell.barrier.with_thickness_nm(thickness)?;

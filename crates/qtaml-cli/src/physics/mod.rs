@@ -1,0 +1,141 @@
+//! `qtaml physics`: a cell and how long it is left alone, step by step to the flip probability,
+//! along a sweep, or backwards from the probability.
+
+mod input;
+mod number;
+mod quantity;
+mod solve;
+mod steps;
+mod sweep;
+
+use std::path::{Path, PathBuf};
+
+use clap::Args;
+use miette::{IntoDiagnostic, Result};
+use serde::Serialize;
+
+use self::input::Input;
+use self::quantity::Quantity;
+use self::solve::Solution;
+use self::steps::Steps;
+use self::sweep::Sweep;
+use crate::usage::WrongUsage;
+
+const AFTER_HELP: &str = "\
+Examples:
+  qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
+      ten years behind 4.5 nm of SiO2, step by step
+  qtaml physics --oxide-nm 2 --barrier-ev 1.5 --mass 0.2 --retention-s 1 --json
+      another dielectric, for a program to read
+
+  qtaml physics --retention-s 3.156e8 --sweep oxide-nm=3..6:61
+      61 thicknesses from 3 to 6 nm: sweep-oxide-nm.csv and sweep-oxide-nm.svg in this folder
+  qtaml physics --oxide-nm 4.5 --sweep retention-s=1e-3..1e9 --out figures
+      times in equal factors; add :linear for equal steps, or :log to another quantity
+
+  qtaml physics --oxide-nm 4.5 --solve retention-s --p 0.1
+      when is one bit in ten lost?
+  qtaml physics --retention-s 3.156e8 --field-v-per-nm 0.1 --solve oxide-nm --p 1e-9
+      how thin may the oxide be?
+
+  qtaml physics --cell cell.toml --oxide-nm 5
+      a cell from a file, with one number changed; the keys are the names of the flags:
+          oxide-nm = 4.5
+          retention-s = 3.156e8
+          field-v-per-nm = 0.02";
+
+/// Derive the flip probability of a memory cell from its oxide (WKB tunneling)
+///
+/// The transmission of the barrier times the attempt rate is the rate at which bits flip; a
+/// two-state process with equal rates both ways turns it and the retention time into the flip
+/// probability. WKB is right in the exponent and off by a factor of order one.
+#[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct PhysicsArgs {
+    #[command(flatten)]
+    flags: Input,
+
+    /// Read the cell from a TOML file, whose keys are the names of the flags; flags win over it
+    #[arg(long, value_name = "FILE.toml", help_heading = "Cell and condition")]
+    cell: Option<PathBuf>,
+
+    /// Compute p along one quantity, and write it as CSV and SVG
+    ///
+    /// oxide-nm, field-v-per-nm or retention-s from LOW to HIGH in POINTS points (61 unless
+    /// given), in equal steps or, for the time or after `:log`, in equal factors.
+    #[arg(long, value_name = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]")]
+    sweep: Option<Sweep>,
+
+    /// Folder for the files of a sweep [default: the current one; with --json no files]
+    #[arg(long, value_name = "DIR", requires = "sweep")]
+    out: Option<PathBuf>,
+
+    /// Find the value of one quantity that leads to the flip probability --p
+    #[arg(long, value_name = "QUANTITY", requires = "p", conflicts_with = "sweep")]
+    solve: Option<Quantity>,
+
+    /// The flip probability that --solve is to reach, between 0 and 0.5
+    #[arg(long, value_name = "P", requires = "solve")]
+    p: Option<f64>,
+
+    /// Print JSON instead of text
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
+    let file = args.cell.as_deref().map_or(Ok(Input::default()), Input::read)?;
+    let input = args.flags.or(file);
+    if let Some(sweep) = &args.sweep {
+        refuse_flag(args, sweep.quantity, "swept")?;
+        run_sweep(args, sweep, input)
+    } else if let (Some(unknown), Some(p)) = (args.solve, args.p) {
+        refuse_flag(args, unknown, "solved for")?;
+        let solution = Solution::find(unknown, p, input)?;
+        show(args, &solution, &solution)
+    } else {
+        let steps = Steps::new(input)?;
+        show(args, &steps, &steps)
+    }
+}
+
+/// A quantity in a file may be swept or solved for; on the command line it would say two things.
+fn refuse_flag(args: &PhysicsArgs, quantity: Quantity, role: &str) -> Result<()> {
+    if !args.flags.has(quantity) {
+        return Ok(());
+    }
+    let name = quantity.name();
+    let message = format!("{name} is {role}, and cannot be given as --{name} at the same time");
+    Err(WrongUsage { message, help: format!("leave out --{name}") }.into())
+}
+
+fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: Input) -> Result<()> {
+    let rows = sweep.rows(input)?;
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
+    } else {
+        println!("{}", sweep.summary(&rows));
+    }
+    let folder = match &args.out {
+        None if args.json => return Ok(()),
+        out => out.as_deref().unwrap_or(Path::new(".")),
+    };
+    for path in sweep.write(&rows, folder)? {
+        // Next to JSON, words go where no program reads them.
+        if args.json {
+            eprintln!("wrote {}", path.display());
+        } else {
+            println!("wrote {}", path.display());
+        }
+    }
+    Ok(())
+}
+
+fn show(args: &PhysicsArgs, data: &impl Serialize, text: &impl std::fmt::Display) -> Result<()> {
+    if args.json {
+        println!("{}", serde_json::to_string_pretty(data).into_diagnostic()?);
+    } else {
+        print!("{text}");
+    }
+    Ok(())
+}
