@@ -25,6 +25,7 @@ fn results(out: &Path) -> serde_json::Value {
 fn a_run_leaves_everything_behind_and_repeats() {
     let folder = tempfile::tempdir().unwrap();
     let ids = [
+        "physics.wkb_exact",
         "physics.decade",
         "qtaml.drift",
         "qtaml.variance",

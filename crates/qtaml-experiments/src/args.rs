@@ -9,7 +9,8 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 6] = [
+pub(crate) const CLAIM_IDS: [&str; 7] = [
+    "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
     "qtaml.variance",

@@ -7,6 +7,7 @@
 
 pub mod networks;
 pub mod physics_decade;
+pub mod physics_wkb_exact;
 pub mod qtaml_drift;
 pub mod qtaml_layer;
 pub mod qtaml_tac;
@@ -30,7 +31,8 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 6] = [
+pub const EXPERIMENTS: [Experiment; 7] = [
+    Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
         title: "From oxide to flip probability",

@@ -90,7 +90,7 @@ impl<'a> Trial<'a> {
         let golden = network.golden();
         let norms = jacobian_norms(golden, &chosen, projections, context.seed, &context.device)?;
         let evaluation = Evaluation::new(&chosen, &context.device)?;
-        let patterns = context.size(3000, 20) as u32;
+        let patterns = context.size(2000, 20) as u32;
         Ok(Self { context, network, evaluation, norms, patterns, images })
     }
 
