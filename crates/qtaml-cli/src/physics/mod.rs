@@ -22,6 +22,9 @@ use self::steps::Steps;
 use self::sweep::Sweep;
 use crate::usage::WrongUsage;
 
+/// Heading of the flags that choose what is computed.
+const TASK: &str = "What to compute";
+
 const AFTER_HELP: &str = "\
 Examples:
   qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
@@ -67,25 +70,27 @@ pub(crate) struct PhysicsArgs {
 
     /// Compute p along one quantity, and write it as CSV and SVG
     ///
-    /// oxide-nm, field-v-per-nm, retention-s or temperature-k from LOW to HIGH in POINTS points (61 unless
-    /// given), in equal steps or, for the time or after `:log`, in equal factors.
-    #[arg(long, value_name = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]")]
+    /// oxide-nm, field-v-per-nm, retention-s or temperature-k from LOW to HIGH in POINTS points
+    /// (61 unless given), in equal steps or, for the time or after `:log`, in equal factors.
+    #[arg(long, help_heading = TASK, value_name = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]")]
     sweep: Option<Sweep>,
 
     /// Folder for the files of a sweep [default: the current one; with --json no files]
-    #[arg(long, value_name = "DIR", requires = "sweep")]
+    #[arg(long, help_heading = TASK, value_name = "DIR", requires = "sweep")]
     out: Option<PathBuf>,
 
     /// Find the value of one quantity that leads to the flip probability --p
-    #[arg(long, value_enum, value_name = "QUANTITY", requires = "p", conflicts_with = "sweep")]
+    #[arg(long, help_heading = TASK, value_name = "QUANTITY")]
+    #[arg(requires = "p", conflicts_with = "sweep")]
     solve: Option<Unknown>,
 
     /// The flip probability that --solve is to reach, for the stored value that flips more often
-    #[arg(long, value_name = "P", requires = "solve", allow_negative_numbers = true)]
+    #[arg(long, help_heading = TASK, value_name = "P")]
+    #[arg(requires = "solve", allow_negative_numbers = true)]
     p: Option<f64>,
 
     /// Print JSON instead of text
-    #[arg(long)]
+    #[arg(long, help_heading = TASK)]
     json: bool,
 }
 
