@@ -26,7 +26,7 @@ fn a_cell_gives_its_flip_probability() {
         .success();
     let chain: serde_json::Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
     let p = chain["probability"]["p10"].as_f64().unwrap();
-    assert!((p - 0.0427).abs() < 1e-4, "{chain}");
+    assert!((p - 0.0460).abs() < 1e-4, "{chain}");
 }
 
 #[test]
@@ -90,10 +90,50 @@ fn a_file_gives_the_cell_and_flags_win_over_it() {
 }
 
 #[test]
+fn a_preset_is_a_start_and_says_what_it_leaves_out() {
+    physics("--preset dram").success().stdout(contains("Not modelled in dram: "));
+    let [usual, hot] = ["", "--temperature-k 400"]
+        .map(|more| json(physics(&format!("--preset dram {more} --json"))));
+    assert_eq!(hot["cell"], usual["cell"]);
+    assert_eq!(usual["cell"]["leakage"], "one_way");
+    assert_eq!(hot["condition"]["temperature_k"], 400.0);
+    assert_eq!(hot["condition"]["retention_s"], usual["condition"]["retention_s"]);
+    let p = |chain: &serde_json::Value| chain["probability"]["p10"].as_f64().unwrap();
+    assert!(p(&hot) > p(&usual), "{hot}");
+    physics("--preset tape").code(2).stderr(contains("floating-gate, dram, sram"));
+}
+
+#[test]
+fn a_material_is_a_barrier_and_a_mass() {
+    let chain = json(physics("--oxide-nm 4 --retention-s 1 --material HfO2 --mass 0.2 --json"));
+    assert_eq!(chain["cell"]["barrier"]["height_ev"], 1.4);
+    assert_eq!(chain["cell"]["barrier"]["mass_ratio"], 0.2);
+    physics("--oxide-nm 4 --retention-s 1 --material wood").code(2).stderr(contains("si3n4"));
+}
+
+#[test]
+fn leakage_decides_which_value_is_lost() {
+    let flips = |law: &str| {
+        let line = format!("--oxide-nm 4.5 --retention-s 3.156e8 --leakage {law} --json");
+        let chain = json(physics(&line));
+        ["p01", "p10"].map(|p| chain["probability"][p].as_f64().unwrap())
+    };
+    let [p01, p10] = flips("one-way");
+    assert!(p01 == 0.0 && p10 > 0.0);
+    let [p01, p10] = flips("0.5");
+    assert!((p01 / p10 - 0.5).abs() < 1e-12);
+    physics("--oxide-nm 4 --retention-s 1 --leakage=-2")
+        .code(1)
+        .stderr(contains("g01_over_g10 = -2.0 is outside").and(contains("called leakage")));
+    physics("--oxide-nm 4 --retention-s 1 --leakage never").code(2).stderr(contains("one-way"));
+}
+
+#[test]
 fn a_bad_file_is_named_with_its_fault() {
     for (text, fault) in [
         ("oxide = 4.5", "unknown field `oxide`"),
         ("oxide-nm = \"thick\"", "invalid type"),
+        ("preset = \"tape\"", "there is no preset \"tape\""),
         ("oxide-nm = -4\nretention-s = 1", "thickness_nm = -4.0 is outside 0.001..=10000.0"),
     ] {
         let folder = folder_with_cell(text);
@@ -143,6 +183,20 @@ fn a_sweep_goes_to_the_current_folder_and_as_json_to_none() {
 }
 
 #[test]
+fn every_quantity_can_be_swept() {
+    for sweep in
+        ["oxide-nm=3..5", "field-v-per-nm=-1..1", "retention-s=1e-9..1", "temperature-k=0..400"]
+    {
+        let folder = tempfile::tempdir().unwrap();
+        let out = folder.path().display();
+        physics(&format!("--preset dram --sweep {sweep}:5 --out {out}"))
+            .success()
+            .stdout(contains("5 points"));
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 2, "{sweep}");
+    }
+}
+
+#[test]
 fn impossible_sweeps_are_refused_with_what_is_possible() {
     for (sweep, says) in [
         ("oxide-nm=6..3", "has to be the larger one"),
@@ -166,9 +220,11 @@ fn impossible_sweeps_are_refused_with_what_is_possible() {
 
 #[test]
 fn what_is_solved_for_leads_back_to_the_probability() {
-    for (given, unknown) in
-        [("--oxide-nm 4.5", "retention-s"), ("--retention-s 3.156e8", "oxide-nm")]
-    {
+    for (given, unknown) in [
+        ("--oxide-nm 4.5", "retention-s"),
+        ("--retention-s 3.156e8", "oxide-nm"),
+        ("--preset floating-gate --temperature-k 300", "field-v-per-nm"),
+    ] {
         let solution = json(physics(&format!("{given} --solve {unknown} --p 0.1 --json")));
         assert_eq!(solution["solved"]["quantity"], unknown);
         let value = &solution["solved"]["value"];
@@ -184,9 +240,12 @@ fn what_is_solved_for_leads_back_to_the_probability() {
 #[test]
 fn what_cannot_be_solved_is_said() {
     physics("--oxide-nm 4 --solve retention-s --p 0.7").code(1).stderr(contains("0.7"));
+    physics("--oxide-nm 4 --solve retention-s --p -1").code(1).stderr(contains("-1.0 is outside"));
     physics("--oxide-nm 4 --solve retention-s").code(2).stderr(contains("--p"));
     physics("--oxide-nm 4 --retention-s 1 --p 0.1").code(2).stderr(contains("--solve"));
-    physics("--oxide-nm 4 --retention-s 1 --solve mass --p 0.1").code(2);
+    physics("--oxide-nm 4 --retention-s 1 --solve mass --p 0.1")
+        .code(2)
+        .stderr(contains("field-v-per-nm"));
     physics("--oxide-nm 4 --solve oxide-nm --p 0.1").code(2);
 }
 

@@ -23,7 +23,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    Physics(physics::PhysicsArgs),
+    Physics(Box<physics::PhysicsArgs>),
     Devices(devices::DevicesArgs),
 }
 

@@ -1,4 +1,4 @@
-//! A cell and what it is exposed to, from flags and a file.
+//! A cell and what it is exposed to, from flags, a file and a preset.
 
 use std::fs;
 use std::path::Path;
@@ -7,40 +7,61 @@ use clap::Args;
 use miette::{
     IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, Result, WrapErr, miette,
 };
-use qtaml::physics::{Barrier, Cell, Condition, PhysicsError};
+use qtaml::physics::{Barrier, Cell, Condition, Leakage, Material, PhysicsError, Preset};
 use serde::Deserialize;
 
+use super::named::{self, Named};
 use super::quantity::Quantity;
 use crate::usage::WrongUsage;
 
 /// What a user has said about a cell: the flags, and in the same words the keys of a file.
-#[derive(Args, Deserialize, Debug, Default, Clone, Copy, PartialEq)]
+#[derive(Args, Deserialize, Debug, Default, Clone, PartialEq)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 #[command(next_help_heading = "Cell and condition")]
 pub(super) struct Input {
+    /// Start from a cell and a condition of a familiar memory: floating-gate, dram or sram
+    #[arg(long, value_name = "NAME", value_parser = Preset::named)]
+    #[serde(default, deserialize_with = "named::deserialize")]
+    preset: Option<Preset>,
+
     /// Oxide thickness in nanometres
-    #[arg(long, value_name = "NM")]
+    #[arg(long, value_name = "NM", allow_negative_numbers = true)]
     oxide_nm: Option<f64>,
 
     /// How long the cell is left alone, in seconds
-    #[arg(long, value_name = "S")]
+    #[arg(long, value_name = "S", allow_negative_numbers = true)]
     retention_s: Option<f64>,
 
     /// Field in the oxide, in volts per nanometre [default: 0]
     #[arg(long, value_name = "V/NM", allow_negative_numbers = true)]
     field_v_per_nm: Option<f64>,
 
-    /// Barrier height in electronvolts [default: 3.1, SiO2 on silicon]
-    #[arg(long, value_name = "EV")]
+    /// Temperature in kelvin [default: 300]
+    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    temperature_k: Option<f64>,
+
+    /// Barrier and mass of a dielectric on silicon: sio2, sion, si3n4, al2o3, hfo2 [default: sio2]
+    #[arg(long, value_name = "NAME", value_parser = Material::named)]
+    #[serde(default, deserialize_with = "named::deserialize")]
+    material: Option<Material>,
+
+    /// Barrier height in electronvolts [default: the material's]
+    #[arg(long, value_name = "EV", allow_negative_numbers = true)]
     barrier_ev: Option<f64>,
 
-    /// Tunneling mass in electron masses [default: 0.42, SiO2]
-    #[arg(long, value_name = "RATIO")]
+    /// Tunneling mass in electron masses [default: the material's]
+    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
     mass: Option<f64>,
 
     /// How often an electron tries, in hertz [default: 1e13]
-    #[arg(long, value_name = "HZ")]
+    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
     attempt_rate_hz: Option<f64>,
+
+    /// Which stored value leaks: symmetric, one-way (only a 1), or the rate of 0 to 1 over that of
+    /// 1 to 0 [default: symmetric]
+    #[arg(long, value_name = "LAW", value_parser = Leakage::named, allow_negative_numbers = true)]
+    #[serde(default, deserialize_with = "named::deserialize")]
+    leakage: Option<Leakage>,
 }
 
 const ATTEMPT_RATE_HZ: f64 = 1e13;
@@ -59,34 +80,80 @@ impl Input {
         })
     }
 
-    /// What this input says, and the `fallback` where it says nothing.
-    pub(super) fn or(self, fallback: Self) -> Self {
+    /// The flags, where they say nothing the file, and where both do the preset that one of them
+    /// names.
+    pub(super) fn layered(flags: Self, file: Self) -> Self {
+        let preset = flags.preset.or(file.preset);
+        let fallback = preset.map(Self::of).unwrap_or_default();
+        flags.spelt_out().or(file.spelt_out()).or(fallback)
+    }
+
+    /// What a preset says.
+    fn of(preset: Preset) -> Self {
+        let (Cell { barrier, attempt_rate_hz, leakage }, condition) =
+            (preset.cell(), preset.condition());
         Self {
-            oxide_nm: self.oxide_nm.or(fallback.oxide_nm),
-            retention_s: self.retention_s.or(fallback.retention_s),
-            field_v_per_nm: self.field_v_per_nm.or(fallback.field_v_per_nm),
-            barrier_ev: self.barrier_ev.or(fallback.barrier_ev),
-            mass: self.mass.or(fallback.mass),
-            attempt_rate_hz: self.attempt_rate_hz.or(fallback.attempt_rate_hz),
+            preset: Some(preset),
+            oxide_nm: Some(barrier.thickness_nm()),
+            retention_s: Some(condition.retention_s),
+            field_v_per_nm: Some(condition.field_v_per_nm),
+            temperature_k: Some(condition.temperature_k),
+            material: None,
+            barrier_ev: Some(barrier.height_ev()),
+            mass: Some(barrier.mass_ratio()),
+            attempt_rate_hz: Some(attempt_rate_hz),
+            leakage: Some(leakage),
         }
     }
 
+    /// The material as its numbers, so that a layer below cannot come between the two.
+    fn spelt_out(self) -> Self {
+        let of_material = |number: fn(&Material) -> f64| self.material.as_ref().map(number);
+        let barrier_ev = self.barrier_ev.or(of_material(Material::height_ev));
+        let mass = self.mass.or(of_material(Material::mass_ratio));
+        Self { barrier_ev, mass, ..self }
+    }
+
+    fn or(self, fallback: Self) -> Self {
+        Self {
+            preset: self.preset.or(fallback.preset),
+            oxide_nm: self.oxide_nm.or(fallback.oxide_nm),
+            retention_s: self.retention_s.or(fallback.retention_s),
+            field_v_per_nm: self.field_v_per_nm.or(fallback.field_v_per_nm),
+            temperature_k: self.temperature_k.or(fallback.temperature_k),
+            material: self.material.or(fallback.material),
+            barrier_ev: self.barrier_ev.or(fallback.barrier_ev),
+            mass: self.mass.or(fallback.mass),
+            attempt_rate_hz: self.attempt_rate_hz.or(fallback.attempt_rate_hz),
+            leakage: self.leakage.or(fallback.leakage),
+        }
+    }
+
+    /// The preset that this starts from.
+    pub(super) const fn preset(&self) -> Option<Preset> {
+        self.preset
+    }
+
     /// The same input with another value of one quantity.
-    pub(super) fn with(mut self, quantity: Quantity, value: f64) -> Self {
-        *self.slot(quantity) = Some(value);
-        self
+    pub(super) fn with(&self, quantity: Quantity, value: f64) -> Self {
+        let mut input = self.clone();
+        let slot = match quantity {
+            Quantity::OxideNm => &mut input.oxide_nm,
+            Quantity::FieldVPerNm => &mut input.field_v_per_nm,
+            Quantity::RetentionS => &mut input.retention_s,
+            Quantity::TemperatureK => &mut input.temperature_k,
+        };
+        *slot = Some(value);
+        input
     }
 
     /// Whether a value of the quantity was given.
-    pub(super) fn has(mut self, quantity: Quantity) -> bool {
-        self.slot(quantity).is_some()
-    }
-
-    const fn slot(&mut self, quantity: Quantity) -> &mut Option<f64> {
+    pub(super) const fn has(&self, quantity: Quantity) -> bool {
         match quantity {
-            Quantity::OxideNm => &mut self.oxide_nm,
-            Quantity::FieldVPerNm => &mut self.field_v_per_nm,
-            Quantity::RetentionS => &mut self.retention_s,
+            Quantity::OxideNm => self.oxide_nm.is_some(),
+            Quantity::FieldVPerNm => self.field_v_per_nm.is_some(),
+            Quantity::RetentionS => self.retention_s.is_some(),
+            Quantity::TemperatureK => self.temperature_k.is_some(),
         }
     }
 
@@ -95,20 +162,25 @@ impl Input {
     /// # Errors
     ///
     /// Wrong usage if the thickness or the time is missing; otherwise a number out of its range.
-    pub(super) fn resolve(self) -> Result<(Cell, Condition)> {
+    pub(super) fn resolve(&self) -> Result<(Cell, Condition)> {
         let (Some(oxide_nm), Some(retention_s)) = (self.oxide_nm, self.retention_s) else {
             return Err(self.missing().into());
         };
-        let sio2 = Barrier::sio2(oxide_nm).map_err(refused)?;
-        let height_ev = self.barrier_ev.unwrap_or(sio2.height_ev());
-        let mass_ratio = self.mass.unwrap_or(sio2.mass_ratio());
+        let height_ev = self.barrier_ev.unwrap_or(Material::SIO2.height_ev());
+        let mass_ratio = self.mass.unwrap_or(Material::SIO2.mass_ratio());
         let barrier = Barrier::new(height_ev, oxide_nm, mass_ratio).map_err(refused)?;
-        let attempt_rate_hz = self.attempt_rate_hz.unwrap_or(ATTEMPT_RATE_HZ);
-        let field_v_per_nm = self.field_v_per_nm.unwrap_or(0.0);
-        Ok((Cell { barrier, attempt_rate_hz }, Condition { field_v_per_nm, retention_s }))
+        let cell = Cell::new(barrier, self.attempt_rate_hz.unwrap_or(ATTEMPT_RATE_HZ))
+            .with_leakage(self.leakage.unwrap_or_default());
+        let rest = Condition::at_rest(retention_s);
+        let condition = Condition {
+            field_v_per_nm: self.field_v_per_nm.unwrap_or(rest.field_v_per_nm),
+            temperature_k: self.temperature_k.unwrap_or(rest.temperature_k),
+            ..rest
+        };
+        Ok((cell, condition))
     }
 
-    fn missing(self) -> WrongUsage {
+    fn missing(&self) -> WrongUsage {
         let needed = [Quantity::OxideNm, Quantity::RetentionS];
         let missing: Vec<_> = needed
             .into_iter()
@@ -117,25 +189,30 @@ impl Input {
             .collect();
         WrongUsage {
             message: format!("missing {}", missing.join(" and ")),
-            help: "say it on the command line or in --cell FILE.toml; examples: qtaml physics \
-                   --help"
+            help: "say it on the command line or in --cell FILE.toml, or start from a --preset; \
+                   for examples see qtaml physics --help"
                 .into(),
         }
     }
 }
 
-/// An error of the physics, with the flag to change where the library has another name for it.
+/// An error of the physics, with our name for a quantity where the library has another.
 pub(super) fn refused(error: PhysicsError) -> Report {
-    let PhysicsError::OutOfRange { quantity, .. } = &error else {
-        return Report::from_err(error);
+    let quantity = match &error {
+        PhysicsError::OutOfRange { quantity, .. } | PhysicsError::NoSolution { quantity, .. } => {
+            *quantity
+        }
+        _ => return Report::from_err(error),
     };
-    let flag = match *quantity {
+    let name = match quantity {
         "thickness_nm" => "oxide-nm",
         "height_ev" => "barrier-ev",
         "mass_ratio" => "mass",
-        other => &other.replace('_', "-"),
+        "g01_over_g10" => "leakage",
+        "probability" => "p",
+        _ => return Report::from_err(error),
     };
-    let help = format!("change --{flag}, or `{flag}` in the cell file");
+    let help = format!("{quantity} is called {name} on the command line and in files");
     miette!(help = help, "{error}")
 }
 
@@ -147,18 +224,42 @@ mod tests {
         toml::from_str(text).unwrap()
     }
 
-    #[test]
-    fn flags_win_over_the_file_one_by_one() {
-        let flags = parse("oxide-nm = 2.0\nmass = 0.5");
-        let both = flags.or(parse("oxide-nm = 3.0\nretention-s = 1"));
-        assert_eq!(both, parse("oxide-nm = 2.0\nmass = 0.5\nretention-s = 1.0"));
+    fn resolved(flags: &str, file: &str) -> (Cell, Condition) {
+        Input::layered(parse(flags), parse(file)).resolve().unwrap()
     }
 
     #[test]
-    fn what_is_not_said_is_sio2_without_a_field() {
-        let (cell, condition) = parse("oxide-nm = 2\nretention-s = 1").resolve().unwrap();
-        assert_eq!(cell.barrier, Barrier::sio2(2.0).unwrap());
-        assert_eq!((cell.attempt_rate_hz, condition.field_v_per_nm), (1e13, 0.0));
+    fn flags_win_over_the_file_one_by_one() {
+        let both = resolved("oxide-nm = 2.0\nmass = 0.5", "oxide-nm = 3.0\nretention-s = 1");
+        assert_eq!(both, resolved("oxide-nm = 2.0\nmass = 0.5\nretention-s = 1.0", ""));
+    }
+
+    #[test]
+    fn what_is_not_said_is_sio2_at_rest() {
+        let (cell, condition) = resolved("oxide-nm = 2\nretention-s = 1", "");
+        assert_eq!(cell, Cell::new(Barrier::sio2(2.0).unwrap(), 1e13));
+        assert_eq!(condition, Condition::at_rest(1.0));
+    }
+
+    #[test]
+    fn a_preset_is_the_last_resort_wherever_it_is_named() {
+        for (flags, file) in [("preset = \"dram\"", ""), ("", "preset = \"dram\"")] {
+            let (cell, condition) = resolved(flags, file);
+            assert_eq!((cell, condition), (Preset::Dram.cell(), Preset::Dram.condition()));
+        }
+        let (cell, condition) = resolved("preset = \"dram\"", "retention-s = 1\noxide-nm = 5");
+        assert_eq!((condition.retention_s, cell.barrier.thickness_nm()), (1.0, 5.0));
+        assert_eq!(cell.leakage, Preset::Dram.cell().leakage);
+    }
+
+    #[test]
+    fn a_material_goes_before_all_that_lies_below_it() {
+        let (cell, _) = resolved("material = \"HfO2\"", "preset = \"sram\"\nmass = 0.3");
+        let [height, mass] = [cell.barrier.height_ev(), cell.barrier.mass_ratio()];
+        assert_eq!([height, mass], [Material::HFO2.height_ev(), Material::HFO2.mass_ratio()]);
+        let (cell, _) = resolved("mass = 0.2", "preset = \"sram\"\nmaterial = \"hfo2\"");
+        let [height, mass] = [cell.barrier.height_ev(), cell.barrier.mass_ratio()];
+        assert_eq!([height, mass], [Material::HFO2.height_ev(), 0.2]);
     }
 
     #[test]
@@ -173,10 +274,9 @@ mod tests {
     #[test]
     fn a_refused_number_leads_to_its_flag() {
         let help = |text| parse(text).resolve().unwrap_err().help().unwrap().to_string();
-        assert!(help("oxide-nm = -1\nretention-s = 1").contains("--oxide-nm"));
-        assert!(help("oxide-nm = 1\nretention-s = 1\nmass = 0").contains("--mass"));
-        let error =
-            PhysicsError::OutOfRange { quantity: "retention_s", value: -1.0, allowed: 0.0..=1e300 };
-        assert!(refused(error).help().unwrap().to_string().contains("--retention-s"));
+        assert!(help("oxide-nm = -1\nretention-s = 1").contains("oxide-nm on the command line"));
+        assert!(
+            help("oxide-nm = 1\nretention-s = 1\nmass = 0").contains("mass on the command line")
+        );
     }
 }

@@ -2,6 +2,7 @@
 //! along a sweep, or backwards from the probability.
 
 mod input;
+mod named;
 mod number;
 mod quantity;
 mod solve;
@@ -16,16 +17,21 @@ use serde::Serialize;
 
 use self::input::Input;
 use self::quantity::Quantity;
-use self::solve::Solution;
+use self::solve::{Solution, Unknown};
 use self::steps::Steps;
 use self::sweep::Sweep;
 use crate::usage::WrongUsage;
+
+/// Heading of the flags that choose what is computed.
+const TASK: &str = "What to compute";
 
 const AFTER_HELP: &str = "\
 Examples:
   qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
       ten years behind 4.5 nm of SiO2, step by step
-  qtaml physics --oxide-nm 2 --barrier-ev 1.5 --mass 0.2 --retention-s 1 --json
+  qtaml physics --preset dram --temperature-k 400
+      a familiar memory, hotter than usual
+  qtaml physics --oxide-nm 4 --material hfo2 --retention-s 1 --json
       another dielectric, for a program to read
 
   qtaml physics --retention-s 3.156e8 --sweep oxide-nm=3..6:61
@@ -41,14 +47,17 @@ Examples:
   qtaml physics --cell cell.toml --oxide-nm 5
       a cell from a file, with one number changed; the keys are the names of the flags:
           oxide-nm = 4.5
+          material = \"sio2\"
           retention-s = 3.156e8
-          field-v-per-nm = 0.02";
+          field-v-per-nm = 0.02
+          temperature-k = 350
+          leakage = \"one-way\"";
 
 /// Derive the flip probability of a memory cell from its oxide (WKB tunneling)
 ///
-/// The transmission of the barrier times the attempt rate is the rate at which bits flip; a
-/// two-state process with equal rates both ways turns it and the retention time into the flip
-/// probability. WKB is right in the exponent and off by a factor of order one.
+/// The transmission of the barrier times the attempt rate, and a factor for the warmth of the
+/// electrons, is the rate at which charge leaks; a two-state process turns it and the retention
+/// time into the flip probability. WKB is right in the exponent and off by a factor of order one.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct PhysicsArgs {
@@ -61,42 +70,48 @@ pub(crate) struct PhysicsArgs {
 
     /// Compute p along one quantity, and write it as CSV and SVG
     ///
-    /// oxide-nm, field-v-per-nm or retention-s from LOW to HIGH in POINTS points (61 unless
-    /// given), in equal steps or, for the time or after `:log`, in equal factors.
-    #[arg(long, value_name = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]")]
+    /// oxide-nm, field-v-per-nm, retention-s or temperature-k from LOW to HIGH in POINTS points
+    /// (61 unless given), in equal steps or, for the time or after `:log`, in equal factors.
+    #[arg(long, help_heading = TASK, value_name = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]")]
     sweep: Option<Sweep>,
 
     /// Folder for the files of a sweep [default: the current one; with --json no files]
-    #[arg(long, value_name = "DIR", requires = "sweep")]
+    #[arg(long, help_heading = TASK, value_name = "DIR", requires = "sweep")]
     out: Option<PathBuf>,
 
     /// Find the value of one quantity that leads to the flip probability --p
-    #[arg(long, value_name = "QUANTITY", requires = "p", conflicts_with = "sweep")]
-    solve: Option<Quantity>,
+    #[arg(long, help_heading = TASK, value_name = "QUANTITY")]
+    #[arg(requires = "p", conflicts_with = "sweep")]
+    solve: Option<Unknown>,
 
-    /// The flip probability that --solve is to reach, between 0 and 0.5
-    #[arg(long, value_name = "P", requires = "solve")]
+    /// The flip probability that --solve is to reach, for the stored value that flips more often
+    #[arg(long, help_heading = TASK, value_name = "P")]
+    #[arg(requires = "solve", allow_negative_numbers = true)]
     p: Option<f64>,
 
     /// Print JSON instead of text
-    #[arg(long)]
+    #[arg(long, help_heading = TASK)]
     json: bool,
 }
 
 pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
     let file = args.cell.as_deref().map_or(Ok(Input::default()), Input::read)?;
-    let input = args.flags.or(file);
+    let input = Input::layered(args.flags.clone(), file);
     if let Some(sweep) = &args.sweep {
         refuse_flag(args, sweep.quantity, "swept")?;
-        run_sweep(args, sweep, input)
+        run_sweep(args, sweep, &input)?;
     } else if let (Some(unknown), Some(p)) = (args.solve, args.p) {
-        refuse_flag(args, unknown, "solved for")?;
-        let solution = Solution::find(unknown, p, input)?;
-        show(args, &solution, &solution)
+        refuse_flag(args, unknown.quantity(), "solved for")?;
+        let solution = Solution::find(unknown, p, &input)?;
+        show(args, &solution, &solution)?;
     } else {
-        let steps = Steps::new(input)?;
-        show(args, &steps, &steps)
+        let steps = Steps::new(&input)?;
+        show(args, &steps, &steps)?;
     }
+    if let (Some(preset), false) = (input.preset(), args.json) {
+        println!("\nNot modelled in {preset}: {}.", preset.limits());
+    }
+    Ok(())
 }
 
 /// A quantity in a file may be swept or solved for; on the command line it would say two things.
@@ -109,7 +124,7 @@ fn refuse_flag(args: &PhysicsArgs, quantity: Quantity, role: &str) -> Result<()>
     Err(WrongUsage { message, help: format!("leave out --{name}") }.into())
 }
 
-fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: Input) -> Result<()> {
+fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: &Input) -> Result<()> {
     let rows = sweep.rows(input)?;
     if args.json {
         println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);

@@ -1,11 +1,9 @@
-//! The quantities that can be swept or solved for.
+//! The quantities that can be swept; most can be solved for as well.
 
 use clap::ValueEnum;
-use serde::Serialize;
 
 /// A quantity on the way from oxide to flip probability, named like its flag.
-#[derive(ValueEnum, Serialize, Debug, Clone, Copy, PartialEq, Eq)]
-#[serde(rename_all = "kebab-case")]
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Quantity {
     /// Thickness of the oxide
     OxideNm,
@@ -13,6 +11,8 @@ pub(super) enum Quantity {
     FieldVPerNm,
     /// How long the cell is left alone
     RetentionS,
+    /// Temperature of the electrode that the charge leaves
+    TemperatureK,
 }
 
 impl Quantity {
@@ -22,6 +22,7 @@ impl Quantity {
             Self::OxideNm => "oxide-nm",
             Self::FieldVPerNm => "field-v-per-nm",
             Self::RetentionS => "retention-s",
+            Self::TemperatureK => "temperature-k",
         }
     }
 
@@ -31,6 +32,7 @@ impl Quantity {
             Self::OxideNm => "oxide thickness",
             Self::FieldVPerNm => "oxide field",
             Self::RetentionS => "retention time",
+            Self::TemperatureK => "temperature",
         }
     }
 
@@ -40,6 +42,7 @@ impl Quantity {
             Self::OxideNm => "nm",
             Self::FieldVPerNm => "V/nm",
             Self::RetentionS => "s",
+            Self::TemperatureK => "K",
         }
     }
 

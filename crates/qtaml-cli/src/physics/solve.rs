@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use clap::ValueEnum;
 use miette::Result;
 use serde::Serialize;
 
@@ -9,7 +10,27 @@ use super::input::{Input, refused};
 use super::number::{duration, readable};
 use super::quantity::Quantity;
 use super::steps::Steps;
-use crate::usage::WrongUsage;
+
+/// A quantity that can be solved for.
+#[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Unknown {
+    /// The thinnest oxide that flips no more often
+    OxideNm,
+    /// The weakest field that flips as often
+    FieldVPerNm,
+    /// The time after which this many bits have flipped
+    RetentionS,
+}
+
+impl Unknown {
+    pub(super) const fn quantity(self) -> Quantity {
+        match self {
+            Self::OxideNm => Quantity::OxideNm,
+            Self::FieldVPerNm => Quantity::FieldVPerNm,
+            Self::RetentionS => Quantity::RetentionS,
+        }
+    }
+}
 
 /// The value found, and all steps from it forwards, which end at the wanted probability.
 #[derive(Debug, Clone, Copy, Serialize)]
@@ -21,36 +42,32 @@ pub(super) struct Solution {
 
 #[derive(Debug, Clone, Copy, Serialize)]
 struct Solved {
-    quantity: Quantity,
+    quantity: &'static str,
     value: f64,
     unit: &'static str,
 }
 
 impl Solution {
-    pub(super) fn find(quantity: Quantity, p: f64, input: Input) -> Result<Self> {
+    pub(super) fn find(unknown: Unknown, p: f64, input: &Input) -> Result<Self> {
+        let quantity = unknown.quantity();
         // The quantity's own value plays no part in its search, but a cell has to have one.
         let (cell, condition) = input.with(quantity, 1.0).resolve()?;
-        let value = match quantity {
-            Quantity::OxideNm => cell.thickness_for(p, &condition),
-            Quantity::RetentionS => cell.retention_for(p, condition.field_v_per_nm),
-            Quantity::FieldVPerNm => {
-                let message = "field-v-per-nm cannot be solved for".into();
-                return Err(
-                    WrongUsage { message, help: "solve for another quantity".into() }.into()
-                );
-            }
+        let value = match unknown {
+            Unknown::OxideNm => cell.thickness_for(p, &condition),
+            Unknown::FieldVPerNm => cell.field_for(p, &condition),
+            Unknown::RetentionS => cell.retention_for(p, &condition),
         };
         let value = value.map_err(refused)?;
-        let steps = Steps::new(input.with(quantity, value))?;
-        Ok(Self { solved: Solved { quantity, value, unit: quantity.unit() }, steps })
+        let solved = Solved { quantity: quantity.name(), value, unit: quantity.unit() };
+        Ok(Self { solved, steps: Steps::new(&input.with(quantity, value))? })
     }
 }
 
 impl fmt::Display for Solution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Solved { quantity, value, unit } = self.solved;
-        write!(f, "{} = {} {unit}", quantity.name(), readable(value))?;
-        if let (Quantity::RetentionS, Some(time)) = (quantity, duration(value)) {
+        write!(f, "{quantity} = {} {unit}", readable(value))?;
+        if let ("s", Some(time)) = (unit, duration(value)) {
             write!(f, " ({time})")?;
         }
         write!(f, "\n\n{}", self.steps)

@@ -3,7 +3,7 @@
 use std::fmt;
 
 use miette::Result;
-use qtaml::physics::{Cell, Chain, Condition, Shape};
+use qtaml::physics::{Cell, Chain, Condition, Leakage, Shape};
 use serde::Serialize;
 
 use super::input::{Input, refused};
@@ -19,7 +19,7 @@ pub(super) struct Steps {
 }
 
 impl Steps {
-    pub(super) fn new(input: Input) -> Result<Self> {
+    pub(super) fn new(input: &Input) -> Result<Self> {
         let (cell, condition) = input.resolve()?;
         let chain = cell.tunneling(&condition).map_err(refused)?;
         Ok(Self { cell, condition, chain })
@@ -35,18 +35,26 @@ impl Steps {
             Shape::Trapezoidal => "trapezoidal",
             Shape::Triangular => "triangular",
         };
+        let leakage = match cell.leakage {
+            Leakage::Symmetric => "symmetric".into(),
+            Leakage::OneWay => "one-way".into(),
+            Leakage::Ratio { g01_over_g10 } => readable(g01_over_g10),
+        };
         let time = duration(condition.retention_s).map_or("s".into(), |t| format!("s ({t})"));
         let mut lines = vec![
             line("barrier height", cell.barrier.height_ev(), "eV"),
             line("oxide thickness", cell.barrier.thickness_nm(), "nm"),
             line("tunneling mass", cell.barrier.mass_ratio(), "electron masses"),
             line("oxide field", condition.field_v_per_nm, "V/nm"),
+            line("temperature", condition.temperature_k, "K"),
             ("barrier shape", shape.into(), String::new()),
             line("decay constant", chain.kappa_per_nm, "/nm (without field)"),
             pure("WKB exponent", chain.wkb_exponent),
             pure("transmission", chain.transmission),
+            pure("thermal factor", chain.thermal_factor),
             line("attempt rate", cell.attempt_rate_hz, "Hz"),
-            line("flip rate", chain.rate_per_s, "/s"),
+            line("leak rate", chain.rate_per_s, "/s"),
+            ("leakage", leakage, String::new()),
             line("retention time", condition.retention_s, &time),
         ];
         let p = chain.probability;

@@ -101,9 +101,9 @@ impl Sweep {
     }
 
     /// The cell at every value.
-    pub(super) fn rows(&self, input: Input) -> Result<Vec<Row>> {
+    pub(super) fn rows(&self, input: &Input) -> Result<Vec<Row>> {
         self.values()
-            .map(|value| Ok(Row::new(value, &Steps::new(input.with(self.quantity, value))?)))
+            .map(|value| Ok(Row::new(value, &Steps::new(&input.with(self.quantity, value))?)))
             .collect()
     }
 
@@ -135,7 +135,7 @@ impl Sweep {
             Series::new(name, Mark::Line, rows.iter().map(|row| (row.swept, p(row))))
         };
         let fixed = rows.first().map(|row| self.fixed(row)).unwrap_or_default();
-        let series = if rows.iter().all(|row| row.p01 == row.p10) {
+        let mut series = if rows.iter().all(|row| row.p01 == row.p10) {
             vec![series(&fixed, |row| row.p10)]
         } else {
             vec![
@@ -143,6 +143,8 @@ impl Sweep {
                 series("0 read as 1", |row| row.p01),
             ]
         };
+        // What never flips has no line on a logarithmic axis, and needs no entry in the legend.
+        series.retain(|series| series.points.iter().any(|point| point.y > 0.0));
         let axis = match self.scale {
             Scale::Linear => Axis::linear,
             Scale::Log10 => Axis::log10,
@@ -161,6 +163,7 @@ impl Sweep {
         let fixed = [
             (Quantity::OxideNm, format!("{} nm", readable(row.oxide_nm))),
             (Quantity::FieldVPerNm, format!("{} V/nm", readable(row.field_v_per_nm))),
+            (Quantity::TemperatureK, format!("{} K", readable(row.temperature_k))),
             (
                 Quantity::RetentionS,
                 time.unwrap_or_else(|| format!("{} s", readable(row.retention_s))),
@@ -180,8 +183,10 @@ pub(super) struct Row {
     oxide_nm: f64,
     field_v_per_nm: f64,
     retention_s: f64,
+    temperature_k: f64,
     wkb_exponent: f64,
     transmission: f64,
+    thermal_factor: f64,
     rate_per_s: f64,
     p01: f64,
     p10: f64,
@@ -194,8 +199,10 @@ impl Row {
             oxide_nm: cell.barrier.thickness_nm(),
             field_v_per_nm: condition.field_v_per_nm,
             retention_s: condition.retention_s,
+            temperature_k: condition.temperature_k,
             wkb_exponent: chain.wkb_exponent,
             transmission: chain.transmission,
+            thermal_factor: chain.thermal_factor,
             rate_per_s: chain.rate_per_s,
             p01: chain.probability.p01(),
             p10: chain.probability.p10(),
@@ -232,7 +239,10 @@ mod tests {
         for (text, says) in [
             ("oxide-nm", "the form is"),
             ("oxide-nm=3", "the form is"),
-            ("mass=1..2", "\"mass\" cannot be swept, only oxide-nm, field-v-per-nm, retention-s"),
+            (
+                "mass=1..2",
+                "\"mass\" cannot be swept, only oxide-nm, field-v-per-nm, retention-s, temperature-k",
+            ),
             ("oxide-nm=a..6", "\"a\" is not a finite number"),
             ("oxide-nm=3..inf", "\"inf\" is not a finite number"),
             ("oxide-nm=6..3", "oxide-nm from 6.0 to 3.0"),
