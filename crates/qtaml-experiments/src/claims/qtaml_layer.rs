@@ -1,4 +1,4 @@
-//! `qtaml.layer`: to first order the output varies by Σ_l Var_l ||J_l||². Where does that end?
+//! `qtaml.layer`: to first order the output varies by `Σ_l Var_l ||J_l||²`. Where does that end?
 
 use anyhow::{Context as _, Result};
 use qtaml::compensation::{Allocation, Decoder, LayerDistortion};
