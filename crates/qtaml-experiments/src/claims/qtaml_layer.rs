@@ -112,9 +112,8 @@ impl<'a> Trial<'a> {
         let layers = self.predict(ALONE)?;
         let task = self.context.progress.task("layers one by one", layers.len() as u64);
         let alone = |exposed: usize| {
-            let kept = |(l, layer): (usize, &LayerDistortion)| match l == exposed {
-                true => 0,
-                false => layer.max_protected() as u32,
+            let kept = |(l, layer): (usize, &LayerDistortion)| {
+                if l == exposed { 0 } else { layer.max_protected() as u32 }
             };
             let allocation =
                 Allocation::new(layers.iter().enumerate().map(kept).collect(), &layers);
