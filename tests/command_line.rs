@@ -26,7 +26,7 @@ fn a_cell_gives_its_flip_probability() {
         .success();
     let chain: serde_json::Value = serde_json::from_slice(&run.get_output().stdout).unwrap();
     let p = chain["probability"]["p10"].as_f64().unwrap();
-    assert!((p - 0.0460).abs() < 1e-4, "{chain}");
+    assert!((p - 0.0462).abs() < 1e-4, "{chain}");
 }
 
 #[test]
