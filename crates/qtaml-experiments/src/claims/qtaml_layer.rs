@@ -234,7 +234,9 @@ fn ratio_figure(rare: &[Compared], fine: &[Compared]) -> Figure {
     Figure {
         id: "qtaml.layer.ratio".into(),
         title: "Output variance, sampled over predicted".into(),
-        caption: "1 is the first-order law. Bars are 95 % intervals over fault patterns.".into(),
+        caption:
+            "The dashed line is the first-order law. Bars are 95 % intervals over fault patterns."
+                .into(),
         chart: Chart {
             x: Axis::log10("flip probability", ""),
             y: Axis::log10("sampled / predicted variance", ""),
@@ -242,7 +244,7 @@ fn ratio_figure(rare: &[Compared], fine: &[Compared]) -> Figure {
                 series("every bit exposed", rare),
                 series("top four bits protected", fine),
             ],
-            rules: vec![Rule::horizontal(1.0, "first-order law")],
+            rules: vec![Rule::horizontal(1.0, "")],
         },
     }
 }
