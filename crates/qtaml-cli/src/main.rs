@@ -1,6 +1,7 @@
 //! The `qtaml` command: from oxide to flip probability, and what this build can run on.
 
 mod devices;
+mod laws;
 mod physics;
 
 use clap::{Parser, Subcommand};
@@ -16,12 +17,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Physics(physics::PhysicsArgs),
+    Laws(laws::LawsArgs),
     Devices(devices::DevicesArgs),
 }
 
 fn main() -> miette::Result<()> {
     match Cli::parse().command {
         Command::Physics(args) => physics::run(&args),
+        Command::Laws(args) => laws::run(&args),
         Command::Devices(args) => devices::run(&args),
     }
 }
