@@ -218,7 +218,7 @@ mod laws {
         let folder = tempfile::tempdir().unwrap();
         let out = folder.path().join("new/laws");
         let line = format!("--out {}", out.display());
-        laws(&line).assert().success().stdout(contains("wrote 6 files to"));
+        laws(&line).assert().success().stderr(contains("wrote 6 files to"));
         let read = |name: &str| std::fs::read_to_string(out.join(name)).unwrap();
         for (name, rows, begin) in [
             ("laws.codes.csv", 32, "code,word,reads,quantity,law,sampled,standard_error,z,judged"),

@@ -20,7 +20,8 @@ Examples:
   qtaml laws --p 1e-4 --trials 10000000 --out laws
       rare flips need many reads; tables and figures go to the folder laws
 
-Exit codes: 0 the law holds or was not judged, 1 it is contradicted or the run failed, 2 wrong usage.";
+Exit codes:
+  0 the law holds or was not judged, 1 it is contradicted or the run failed, 2 wrong usage";
 
 /// Check the laws of the weight error against sampled faults
 ///

@@ -65,7 +65,7 @@ pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
         .wrap_err_with(|| format!("{} has unusable weights", path.display()))?;
     ensure!(
         !layers.is_empty(),
-        "{} holds no weights: none of its {} tensors is F16, BF16, F32 or F64 and of rank 2 or more",
+        "{} holds no weights: none of its {} tensors is of rank 2 or more and F16, BF16, F32, F64",
         path.display(),
         tensors.len()
     );

@@ -29,16 +29,14 @@ pub(crate) fn run(args: &LawsArgs) -> Result<()> {
         None => layers::synthetic(seed, channel.format())?,
     };
     let report = measure(args, &channel, &layers).into_diagnostic()?;
-    let mut text = if args.json {
+    let text = if args.json {
         serde_json::to_string_pretty(&report).into_diagnostic()? + "\n"
     } else {
         table::text(&report, &channel, args.all_codes)
     };
     if let Some(folder) = &args.out {
-        let written = files::write(folder, &report)?;
-        if !args.json {
-            text += &format!("wrote {} files to {}\n", written, folder.display());
-        }
+        let count = files::write(folder, &report)?;
+        eprintln!("wrote {count} files to {}", folder.display());
     }
     std::io::stdout().write_all(text.as_bytes()).into_diagnostic()?;
     match report.outcome.verdict {

@@ -3,7 +3,7 @@
 use miette::{IntoDiagnostic, Result};
 use qtaml_chart::{Axis, Chart, ChartError, Mark, Point, Rule, Series};
 
-use super::report::{Bit, Code, Quantity, Reading, Report, Row};
+use super::report::{Quantity, Reading, Report, Row, StoredBit, StoredCode};
 
 /// Points that a figure bears side by side.
 const POINTS: usize = 32;
@@ -26,7 +26,7 @@ pub(super) fn figures(report: &Report) -> Result<Vec<(&'static str, String)>> {
 }
 
 fn readings(report: &Report, quantity: Quantity) -> impl Iterator<Item = (f64, &Reading)> {
-    let of = move |row: &&Row<Code>| row.reading.quantity == quantity;
+    let of = move |row: &&Row<StoredCode>| row.reading.quantity == quantity;
     report.codes.iter().filter(of).map(|row| (f64::from(row.of.code), &row.reading))
 }
 
@@ -51,7 +51,7 @@ fn drift(report: &Report) -> Chart {
 fn bits(report: &Report) -> Chart {
     let width = report.format.bits().get();
     // Both values that a bit may store add to what it contributes.
-    let total = |of: fn(&Bit) -> f64| -> Vec<Point> {
+    let total = |of: fn(&StoredBit) -> f64| -> Vec<Point> {
         let part = |bit| {
             let rows = report.bits.iter().filter(move |row| row.of.bit == bit as usize);
             rows.map(|row| of(&row.of)).sum::<f64>()

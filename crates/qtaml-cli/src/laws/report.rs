@@ -20,8 +20,8 @@ pub(super) struct Report {
     pub(super) trials: u64,
     /// The model file; none for synthetic layers.
     pub(super) weights: Option<String>,
-    pub(super) codes: Vec<Row<Code>>,
-    pub(super) bits: Vec<Row<Bit>>,
+    pub(super) codes: Vec<Row<StoredCode>>,
+    pub(super) bits: Vec<Row<StoredBit>>,
     pub(super) layers: Vec<Row<LayerMean>>,
     #[serde(flatten)]
     pub(super) outcome: Outcome,
@@ -58,7 +58,7 @@ pub(super) enum Quantity {
 
 /// A stored code; sign-magnitude has two words for zero.
 #[derive(Debug, Clone, Serialize)]
-pub(super) struct Code {
+pub(super) struct StoredCode {
     pub(super) code: i32,
     pub(super) word: u8,
     pub(super) reads: u64,
@@ -66,7 +66,7 @@ pub(super) struct Code {
 
 /// A bit that stores one of its two values.
 #[derive(Debug, Serialize)]
-pub(super) struct Bit {
+pub(super) struct StoredBit {
     pub(super) bit: usize,
     pub(super) stored: u8,
     /// What it adds to the variance of a code in the mean over all codes, by the law.
@@ -124,11 +124,11 @@ impl Reading {
 }
 
 /// Mean error and variance of every word, in the order of the codes.
-pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<Code>> {
+pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<StoredCode>> {
     let (format, judged) = (sample.channel().format(), sample.is_large_enough());
     let scores = sample.drifts().into_iter().zip(sample.variances());
     let rows = sample.moments().iter().zip(scores).flat_map(|(m, (drift, variance))| {
-        let of = Code { code: format.code_of(m.stored), word: m.stored, reads: m.n };
+        let of = StoredCode { code: format.code_of(m.stored), word: m.stored, reads: m.n };
         [(Quantity::MeanError, drift), (Quantity::Variance, variance)].map(|(quantity, score)| {
             Row { of: of.clone(), reading: Reading::new(quantity, score, judged) }
         })
@@ -139,14 +139,14 @@ pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<Code>> {
 }
 
 /// The flips of every exposed bit, the most significant first.
-pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<Bit>> {
+pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<StoredBit>> {
     let (scores, judged) = (sample.bits(), sample.is_large_enough());
     let of = |wanted: &dyn Fn(&BitScore) -> bool| -> f64 {
         scores.iter().filter(|score| wanted(score)).map(BitScore::variance).sum()
     };
     let all = of(&|_| true);
     let row = |score: &BitScore| Row {
-        of: Bit {
+        of: StoredBit {
             bit: score.bit,
             stored: score.value.into(),
             variance_law: score.variance(),
@@ -188,8 +188,8 @@ impl Outcome {
     /// The verdict on all scores at once.
     pub(super) fn new(
         channel: &CodeChannel,
-        codes: &[Row<Code>],
-        bits: &[Row<Bit>],
+        codes: &[Row<StoredCode>],
+        bits: &[Row<StoredBit>],
         layers: &[Row<LayerMean>],
         false_alarm: f64,
     ) -> Self {
@@ -238,13 +238,13 @@ impl fmt::Display for Quantity {
     }
 }
 
-impl fmt::Display for Code {
+impl fmt::Display for StoredCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "code {}", self.code)
     }
 }
 
-impl fmt::Display for Bit {
+impl fmt::Display for StoredBit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "bit {} storing {}", self.bit, self.stored)
     }

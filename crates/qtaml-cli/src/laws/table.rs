@@ -3,7 +3,7 @@
 use comfy_table::{CellAlignment, ContentArrangement, Table};
 use qtaml::fault::CodeChannel;
 
-use super::report::{Code, Outcome, Quantity, Reading, Report, Row, Verdict};
+use super::report::{LayerMean, Outcome, Quantity, Reading, Report, Row, StoredCode, Verdict};
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.
 const HEADER_LINE: &str = "     ──            ";
@@ -73,43 +73,42 @@ fn bits(report: &Report) -> String {
 }
 
 fn layers(report: &Report) -> String {
-    let header = [
-        "layer",
-        "weights x passes",
-        "error",
-        "law",
-        "measured",
-        "s.e.",
-        "z",
-        "law [w]",
-        "measured [w]",
-    ];
-    let rows = report.layers.iter().map(|row| {
-        let of = &row.of;
-        // The two rows of a layer begin with its mean: it is named once.
-        let [name, reads] = match row.reading.quantity {
-            Quantity::Variance => [String::new(), String::new()],
-            _ => {
-                let reads =
-                    format!("{} x {}", grouped(of.weights as u64), grouped(of.passes.into()));
-                [of.layer.clone(), reads]
-            }
-        };
-        let id = [name, reads, short(row.reading.quantity).into()];
-        let in_weights = [of.weight_law, of.weight_sampled].map(number);
-        id.into_iter().chain(cells(&row.reading)).chain(in_weights).collect()
-    });
+    let header = ["layer", "error", "law", "measured", "s.e.", "z"];
     let source = match &report.weights {
         Some(path) => format!("Layers of {path}"),
         None => "Three synthetic layers; --weights MODEL.safetensors takes your own".into(),
     };
-    let table = table(&header, 1, rows);
-    format!("{source}\nIn steps of the code, and [w] in units of the weights\n{table}")
+    let units =
+        "In steps of the code, and [w] in units of the weights; below a name, weights x passes";
+    let rows = report.layers.chunks(2).flat_map(layer);
+    format!("{source}\n{units}\n{}", table(&header, 1, rows))
+}
+
+/// Mean and variance of one layer, in steps and in weights; its name and how it was read beside.
+fn layer(rows: &[Row<LayerMean>]) -> Vec<Vec<String>> {
+    let in_steps = rows.iter().map(|row| {
+        let error = short(row.reading.quantity).to_owned();
+        [error].into_iter().chain(cells(&row.reading)).collect()
+    });
+    let in_weights = rows.iter().map(|row| {
+        let unit = if row.reading.quantity == Quantity::Variance { "w²" } else { "w" };
+        let error = format!("{} [{unit}]", short(row.reading.quantity));
+        let of = &row.of;
+        let standard_error = significant(of.weight_standard_error, 2);
+        vec![error, number(of.weight_law), number(of.weight_sampled), standard_error]
+    });
+    let lines: Vec<Vec<String>> = in_steps.chain(in_weights).collect();
+    let id = rows.first().map(|Row { of, .. }| {
+        let reads = format!("{} x {}", grouped(of.weights as u64), grouped(of.passes.into()));
+        [of.layer.clone(), reads]
+    });
+    let id = id.into_iter().flatten().chain(std::iter::repeat(String::new()));
+    id.zip(lines).map(|(id, line)| [id].into_iter().chain(line).collect()).collect()
 }
 
 fn codes(report: &Report, all: bool) -> String {
     let header = ["code", "word", "error", "law", "measured", "s.e.", "z"];
-    let mut shown: Vec<&Row<Code>> = report.codes.iter().collect();
+    let mut shown: Vec<&Row<StoredCode>> = report.codes.iter().collect();
     let title = if all {
         format!("All {} words, in steps of the code", report.codes.len() / 2)
     } else {
@@ -192,9 +191,9 @@ fn table(header: &[&str], numbers: usize, rows: impl Iterator<Item = Vec<String>
     table.to_string()
 }
 
-/// Five significant digits, trailing zeros dropped.
+/// Six significant digits, trailing zeros dropped.
 fn number(value: f64) -> String {
-    let text = significant(value, 5);
+    let text = significant(value, 6);
     let (digits, power) = text.split_at(text.find('e').unwrap_or(text.len()));
     if digits.contains('.') {
         format!("{}{power}", digits.trim_end_matches('0').trim_end_matches('.'))
@@ -219,7 +218,7 @@ fn grouped(count: u64) -> String {
     let digits = count.to_string();
     let mut grouped = String::new();
     for (i, digit) in digits.char_indices() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             grouped.push(',');
         }
         grouped.push(digit);
@@ -236,10 +235,10 @@ mod tests {
         for (value, text) in [
             (0.0, "0"),
             (-25.6, "-25.6"),
-            (1966.05, "1966"),
-            (0.099_991_1, "0.099991"),
+            (1966.05, "1966.05"),
+            (0.099_991_1, "0.0999911"),
             (1e-9, "1e-9"),
-            (1_234_567.0, "1.2346e6"),
+            (1_234_567.0, "1.23457e6"),
             (100_000.0, "100000"),
             (f64::INFINITY, "inf"),
         ] {
