@@ -1,6 +1,8 @@
-//! The `qtaml` command: from oxide to flip probability, and what this build can run on.
+//! The `qtaml` command: from oxide to flip probability, from there to the law of the errors, and what
+//! this build can run on.
 
 mod devices;
+mod laws;
 mod physics;
 mod usage;
 mod whole_file;
@@ -24,12 +26,14 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Physics(Box<physics::PhysicsArgs>),
+    Laws(Box<laws::LawsArgs>),
     Devices(devices::DevicesArgs),
 }
 
 fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Physics(args) => physics::run(&args),
+        Command::Laws(args) => laws::run(&args),
         Command::Devices(args) => devices::run(&args),
     };
     match outcome {

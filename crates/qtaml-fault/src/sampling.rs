@@ -14,6 +14,10 @@ const CHUNK: usize = 1 << 14;
 /// tail is so much longer that scores beyond 5 stop being rare.
 const NORMAL_FROM: f64 = 1000.0;
 
+/// Relative error that the arithmetic of a score may make: far below any standard error that a
+/// sample can have, unless that is zero.
+const ROUNDING: f64 = 1e-12;
+
 /// What was read where one word is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -33,6 +37,30 @@ pub struct Moments {
 impl Moments {
     fn none(stored: u8, bits: u32) -> Self {
         Self { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![0; bits as usize] }
+    }
+
+    /// Stores one word `n` times and reads it back. The name addresses the random stream, the word
+    /// its trial.
+    ///
+    /// # Errors
+    /// As [`Injector::new`].
+    pub fn of_word(
+        channel: &CodeChannel,
+        seed: Seed,
+        name: &str,
+        stored: u8,
+        n: usize,
+    ) -> Result<Self, FaultError> {
+        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
+        let stored = stored & channel.bits().mask();
+        let site = Site::new(seed, u32::from(stored), name);
+        let chunk = vec![stored; CHUNK.min(n)];
+        let mut moments = Self::none(stored, channel.bits().get());
+        for first in (0..n).step_by(CHUNK) {
+            let words = &chunk[..CHUNK.min(n - first)];
+            count(channel, &injector, &site, first, words, std::slice::from_mut(&mut moments));
+        }
+        Ok(moments)
     }
 
     fn add(&mut self, read: u8, error: i64) {
@@ -76,10 +104,10 @@ pub struct Score {
 
 impl Score {
     /// How far the sample is from the law, in standard errors. Where nothing is random it is 0 for
-    /// an exact hit and infinite for everything else.
+    /// a hit, but for the rounding of the sample, and infinite for everything else.
     pub fn z(&self) -> f64 {
         let off = self.measured - self.theory;
-        if off == 0.0 { 0.0 } else { off / self.standard_error }
+        if off.abs() <= ROUNDING * self.theory.abs() { 0.0 } else { off / self.standard_error }
     }
 }
 
@@ -92,6 +120,29 @@ pub struct BitScore {
     pub value: bool,
     /// Its flip probability, and how often it flipped.
     pub score: Score,
+    /// Squared change of the code when the bit flips, summed over the words that store the value
+    /// and divided by the number of all words.
+    pub square_change: f64,
+}
+
+impl BitScore {
+    /// What the bit adds to the mean variance by the law if it were the only one to flip: over all
+    /// bits and values, the mean of [`CodeChannel::bit_variances`].
+    ///
+    /// # Formula
+    /// `p (1 - p)` times [`square_change`](Self::square_change).
+    pub fn variance(&self) -> f64 {
+        self.variance_at(self.score.theory)
+    }
+
+    /// The same from how often the bit flipped.
+    pub fn sampled_variance(&self) -> f64 {
+        self.variance_at(self.score.measured)
+    }
+
+    fn variance_at(&self, p: f64) -> f64 {
+        p * (1.0 - p) * self.square_change
+    }
 }
 
 /// A channel, and what the real injector made of every word.
@@ -128,19 +179,10 @@ impl CodeSample {
         name: &str,
         n: usize,
     ) -> Result<Self, FaultError> {
-        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
         let words: Vec<u8> = channel.bits().words().collect();
-        let read = |&stored: &u8| {
-            let site = Site::new(seed, u32::from(stored), name);
-            let chunk = vec![stored; CHUNK.min(n)];
-            let mut moments = Moments::none(stored, channel.bits().get());
-            for first in (0..n).step_by(CHUNK) {
-                let words = &chunk[..CHUNK.min(n - first)];
-                count(channel, &injector, &site, first, words, std::slice::from_mut(&mut moments));
-            }
-            moments
-        };
-        Ok(Self { channel: channel.clone(), moments: words.par_iter().map(read).collect() })
+        let read = |&stored: &u8| Moments::of_word(channel, seed, name, stored, n);
+        let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
+        Ok(Self::from_moments(channel, moments))
     }
 
     /// Reads a stored tensor in trials 0, 1, ... `trials - 1`, as experiments do. Words that do not
@@ -243,16 +285,21 @@ impl CodeSample {
     }
 
     fn bit_score(&self, bit: usize, value: bool) -> Option<BitScore> {
-        let stores = |m: &&Moments| (m.stored >> bit & 1 == 1) == value;
-        let counted = self.moments.iter().filter(stores);
-        let (flips, n) = counted.fold((0, 0), |(f, n), m| (f + m.flips[bit], n + m.n));
+        let format = self.channel.format();
+        let change = |word: u8| format.code_of(word ^ 1 << bit) - format.code_of(word);
+        let (mut flips, mut n, mut squares) = (0, 0, 0.0);
+        for m in self.moments.iter().filter(|m| (m.stored >> bit & 1 == 1) == value) {
+            (flips, n) = (flips + m.flips[bit], n + m.n);
+            squares += m.n as f64 * f64::from(change(m.stored)).powi(2);
+        }
         let p = self.channel.flip(bit, value);
         let score = Score {
             theory: p,
             measured: flips as f64 / n as f64,
             standard_error: (p * (1.0 - p) / n as f64).sqrt(),
         };
-        (n > 0).then_some(BitScore { bit, value, score })
+        let square_change = squares / self.reads() as f64;
+        (n > 0).then_some(BitScore { bit, value, score, square_change })
     }
 
     /// The mean error over all that was read: that of a layer, for the sample of a tensor.
@@ -283,19 +330,60 @@ impl CodeSample {
     /// The least number of flips that any score of a single word rests on in the mean: bits that
     /// never or always flip do not count.
     pub fn fewest_flips(&self) -> f64 {
-        let width = self.channel.bits().get() as usize;
-        let random = |m: &Moments| {
-            let p = (0..width).map(|i| self.channel.flip(i, m.stored >> i & 1 == 1));
-            p.map(|p| p.min(1.0 - p)).filter(|&p| p > 0.0).fold(f64::INFINITY, f64::min)
-                * m.n as f64
-        };
-        self.moments.iter().map(random).fold(f64::INFINITY, f64::min)
+        let flips = |m: &Moments| rarest(&self.channel, m.stored) * m.n as f64;
+        self.moments.iter().map(flips).fold(f64::INFINITY, f64::min)
     }
 
     /// Whether every score rests on so many flips that it may be taken as normal: a thousand.
     pub fn is_large_enough(&self) -> bool {
-        self.fewest_flips() >= NORMAL_FROM
+        self.moments.iter().all(|m| m.n as f64 >= enough(&self.channel, m.stored))
     }
+
+    /// How often each word has to be read for a sample to be
+    /// [large enough](Self::is_large_enough); 0 where nothing is random.
+    ///
+    /// ```
+    /// use qtaml_fault::{CodeChannel, CodeSample, Protection};
+    /// use qtaml_physics::FlipProbability;
+    /// use qtaml_quant::BitWidth;
+    ///
+    /// let p = FlipProbability::symmetric(1e-6)?;
+    /// let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?;
+    /// assert_eq!(CodeSample::reads_needed(&channel), 1e9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn reads_needed(channel: &CodeChannel) -> f64 {
+        channel.bits().words().map(|stored| enough(channel, stored)).fold(0.0, f64::max)
+    }
+
+    /// Whether the means over all that was read may be taken as normal, rare as a word may be in
+    /// it: they rest on a thousand flips of each bit that may flip at all.
+    pub fn has_normal_means(&self) -> bool {
+        let flips = |bit: usize| -> f64 {
+            let of = |m: &Moments| m.n as f64 * random(&self.channel, bit, m.stored);
+            self.moments.iter().map(of).sum()
+        };
+        let width = self.channel.bits().get() as usize;
+        (0..width).map(flips).all(|flips| flips == 0.0 || flips >= NORMAL_FROM)
+    }
+}
+
+/// The probability of the rarer of the two things that may happen to a bit: 0 if only one may.
+fn random(channel: &CodeChannel, bit: usize, stored: u8) -> f64 {
+    let p = channel.flip(bit, stored >> bit & 1 == 1);
+    p.min(1.0 - p)
+}
+
+/// The rarest thing that may happen to a bit of a word; infinite if nothing is random.
+fn rarest(channel: &CodeChannel, stored: u8) -> f64 {
+    let bits = 0..channel.bits().get() as usize;
+    let each = bits.map(|bit| random(channel, bit, stored));
+    each.filter(|&p| p > 0.0).fold(f64::INFINITY, f64::min)
+}
+
+/// How often a word has to be read for its scores to be normal.
+fn enough(channel: &CodeChannel, stored: u8) -> f64 {
+    (NORMAL_FROM / rarest(channel, stored)).ceil()
 }
 
 /// Reads `words`, stored from position `first` on, and adds what is read to the moments of their
@@ -429,8 +517,56 @@ mod tests {
             Protection::NONE,
         );
         let sample = CodeSample::of_every_word(&never.unwrap(), Seed(0), "never", 10).unwrap();
-        assert!(sample.is_large_enough(), "nothing is random");
+        assert!(sample.is_large_enough() && sample.has_normal_means(), "nothing is random");
+        assert_eq!(CodeSample::reads_needed(sample.channel()), 0.0);
         assert!(sample.drifts().iter().all(|score| score.z() == 0.0));
+    }
+
+    #[test]
+    fn the_reads_that_are_needed_are_enough_and_no_fewer_are() {
+        for (p01, p10) in [(0.1, 0.1), (0.07, 0.3), (0.0, 0.03), (1.0, 0.9), (0.01, 1.0 / 3.0)] {
+            let channel = channel(p01, p10, BitWidth::INT4.into(), 1);
+            let needed = CodeSample::reads_needed(&channel) as usize;
+            let drawn = |n| CodeSample::of_every_word(&channel, Seed(4), "needed", n).unwrap();
+            assert!(drawn(needed).is_large_enough(), "{p01} {p10}");
+            assert!(!drawn(needed - 1).is_large_enough(), "{p01} {p10}");
+        }
+    }
+
+    /// One weight of a hundred that may flip, among zeros that may not.
+    #[test]
+    fn a_mean_over_many_reads_may_rest_on_few_flips() {
+        let channel = channel(0.0, 0.1, Format::INT8, 0);
+        let weights: Vec<f32> = (0..100).map(|i| f32::from(u8::from(i == 7))).collect();
+        let tensor = QuantizedTensor::quantize(&weights, &[100], BitWidth::INT8).unwrap();
+        let drawn =
+            |trials| CodeSample::of_tensor(&channel, Seed(5), "sparse", &tensor, trials).unwrap();
+        assert!(!drawn(100).has_normal_means());
+        assert!(drawn(10_001).has_normal_means());
+    }
+
+    /// A single bit at one half is as far from its mean whether it flips or not: its variance is
+    /// not random, and 100,000 reads are not a power of two.
+    #[test]
+    fn rounding_is_no_contradiction() {
+        let channel = channel(0.5, 0.5, Format::INT8, 7);
+        let sample = CodeSample::of_every_word(&channel, Seed(6), "half", 100_000).unwrap();
+        let scores = sample.variances();
+        assert!(scores.iter().all(|score| score.standard_error == 0.0 && score.z() == 0.0));
+        let off = Score { theory: 1.0, measured: 1.0 + 1e-9, standard_error: 0.0 };
+        assert_eq!(off.z(), f64::INFINITY);
+    }
+
+    /// For bits that add up independently, the parts of the variance make the whole.
+    #[test]
+    fn the_bits_share_the_variance() {
+        let channel = channel(0.02, 0.2, Format::INT8, 2);
+        let sample = CodeSample::of_every_word(&channel, Seed(7), "share", 1 << 14).unwrap();
+        let bits = sample.bits();
+        let law: f64 = bits.iter().map(BitScore::variance).sum();
+        assert_relative_eq!(law, sample.mean_variance().theory, max_relative = 1e-12);
+        let sampled: f64 = bits.iter().map(BitScore::sampled_variance).sum();
+        assert_relative_eq!(sampled, law, max_relative = 0.01);
     }
 
     #[test]

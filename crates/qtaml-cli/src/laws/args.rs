@@ -1,0 +1,215 @@
+//! The command line of `qtaml laws`, and the channel that it describes.
+
+use std::path::PathBuf;
+
+use clap::{Args, value_parser};
+use qtaml::fault::{CodeChannel, FaultError, Protection};
+use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
+use qtaml::quant::{BitWidth, Encoding, Format};
+
+const AFTER_HELP: &str = "\
+Examples:
+  qtaml laws
+      INT8, one bit in ten: every code, every bit and three synthetic layers
+  qtaml laws --p 0.05 --weights model.safetensors
+      the layers of your own model
+  qtaml laws --p01 0.02 --p10 0.2 --encoding sign-magnitude --protect 1
+      zeros and ones leak differently, another encoding, and the sign is protected
+  qtaml laws --bits 4 --p-per-bit 0.1,0.1,0.01,0.001:0.002
+      a law for each bit, least significant first, p or p01:p10
+  qtaml laws --p 1e-4 --trials 10000000 --out laws
+      rare flips need many reads; tables and figures go to the folder laws
+
+Exit codes:
+  0 the law holds or was not judged, 1 it is contradicted or the run failed, 2 wrong usage";
+
+/// Check the laws of the weight error against sampled faults
+///
+/// Every code is stored many times and read back through the fault injector that all experiments
+/// use. Mean error and variance of each code, the flips of each bit, and the mean error and
+/// variance of each layer are compared with their closed forms. The verdict is on all scores at
+/// once: under the law, the largest |z| stays below the bound, but for the false alarm rate
+/// (Bonferroni).
+#[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct LawsArgs {
+    /// Bits of a code, 2 to 8
+    #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
+    bits: BitWidth,
+
+    /// What the bits stand for: twos-complement, sign-magnitude, offset-binary or gray
+    #[arg(long, value_name = "NAME", default_value_t)]
+    encoding: Encoding,
+
+    /// Flip probability of every bit, 0 to 0.5 [default: 0.1]
+    #[arg(long, value_name = "P", value_parser = symmetric)]
+    p: Option<FlipProbability>,
+
+    /// Probability that a stored 0 is read as 1; needs --p10
+    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p")]
+    p01: Option<f64>,
+
+    /// Probability that a stored 1 is read as 0; needs --p01
+    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p")]
+    p10: Option<f64>,
+
+    /// A law for each bit, least significant first: p or p01:p10, separated by commas
+    #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10"])]
+    p_per_bit: Vec<FlipProbability>,
+
+    /// Protect so many of the most significant bits
+    #[arg(long, value_name = "K", default_value_t = 0)]
+    protect: u32,
+
+    /// Protect these bits, 0 the least significant one, separated by commas
+    #[arg(long, value_name = "BITS", value_delimiter = ',', conflicts_with = "protect")]
+    #[arg(value_parser = value_parser!(u8).range(0..=7))]
+    protect_bits: Vec<u8>,
+
+    /// How often each code is read; each layer is read at least as many times, weight by weight
+    #[arg(long, value_name = "N", default_value_t = 1 << 18)]
+    #[arg(value_parser = value_parser!(u64).range(1..=super::MOST_TRIALS))]
+    pub(super) trials: u64,
+
+    /// Everything random follows from this number
+    #[arg(long, value_name = "SEED", default_value_t = 42)]
+    pub(super) seed: u64,
+
+    /// Take the layers of this model, its float tensors of rank 2 and more
+    #[arg(long, value_name = "FILE.safetensors")]
+    pub(super) weights: Option<PathBuf>,
+
+    /// The chance that a true law is called contradicted
+    #[arg(long, value_name = "RATE", default_value = "1e-6", value_parser = false_alarm)]
+    pub(super) false_alarm: f64,
+
+    /// Show every code and not the worst only
+    #[arg(long)]
+    pub(super) all_codes: bool,
+
+    /// Write tables as CSV and figures as SVG into this folder
+    #[arg(long, value_name = "DIR")]
+    pub(super) out: Option<PathBuf>,
+
+    /// Print JSON instead of tables
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl LawsArgs {
+    /// The channel, or what does not fit together.
+    pub(super) fn channel(&self) -> Result<CodeChannel, UsageError> {
+        let protection = if self.protect_bits.is_empty() {
+            Protection::top(self.protect, self.bits)?
+        } else {
+            let mask = self.protect_bits.iter().fold(0, |mask, bit| mask | 1 << bit);
+            Protection::of_bits(mask, self.bits)?
+        };
+        Ok(CodeChannel::new(self.flips()?, Format::new(self.bits, self.encoding), protection)?)
+    }
+
+    fn flips(&self) -> Result<FlipProfile, PhysicsError> {
+        if !self.p_per_bit.is_empty() {
+            return FlipProfile::per_bit(self.p_per_bit.clone());
+        }
+        let one_in_ten = || FlipProbability::symmetric(0.1);
+        let law = match (self.p01, self.p10) {
+            (Some(p01), Some(p10)) => FlipProbability::asymmetric(p01, p10)?,
+            _ => self.p.map_or_else(one_in_ten, Ok)?,
+        };
+        Ok(law.into())
+    }
+}
+
+/// Arguments that make no sense together.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(super) enum UsageError {
+    Physics(#[from] PhysicsError),
+    Fault(#[from] FaultError),
+}
+
+fn number(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+fn bit_width(text: &str) -> Result<BitWidth, String> {
+    let bits = text.parse().map_err(|_| "a whole number, 2 to 8, is needed".to_owned())?;
+    BitWidth::new(bits).map_err(|error| error.to_string())
+}
+
+fn symmetric(text: &str) -> Result<FlipProbability, String> {
+    FlipProbability::symmetric(number(text)?).map_err(|error| error.to_string())
+}
+
+/// `p` or `p01:p10`.
+fn bit_law(text: &str) -> Result<FlipProbability, String> {
+    let Some((p01, p10)) = text.split_once(':') else { return symmetric(text) };
+    FlipProbability::asymmetric(number(p01)?, number(p10)?).map_err(|error| error.to_string())
+}
+
+/// Below 1e-12 the tail of a sum of flips is no longer that of the normal law.
+fn false_alarm(text: &str) -> Result<f64, String> {
+    let rate = number(text)?;
+    let allowed = (1e-12..1.0).contains(&rate);
+    allowed.then_some(rate).ok_or_else(|| format!("{rate:?} is outside 1e-12..1.0"))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        args: LawsArgs,
+    }
+
+    fn channel(line: &str) -> Result<CodeChannel, String> {
+        let words = std::iter::once("laws").chain(line.split_whitespace());
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
+        line.args.channel().map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn every_way_to_say_a_law() {
+        let flip = |line, bit, value| channel(line).unwrap().flip(bit, value);
+        assert_eq!(flip("", 7, true), 0.1);
+        assert_eq!(flip("--p 1e-18", 0, false), 1e-18);
+        assert_eq!(flip("--p01 0.2 --p10 0.7", 3, true), 0.7);
+        let mixed = "--bits 2 --p-per-bit 0.3,0.01:0.02";
+        assert_eq!([flip(mixed, 0, true), flip(mixed, 1, false)], [0.3, 0.01]);
+        assert_eq!(channel("--protect 2").unwrap().protection().mask(), 0b1100_0000);
+        assert_eq!(channel("--protect-bits 6,0").unwrap().protection().mask(), 0b0100_0001);
+        let gray = Format::new(BitWidth::INT4, Encoding::Gray);
+        assert_eq!(channel("--bits 4 --encoding gray").unwrap().format(), gray);
+    }
+
+    #[test]
+    fn what_is_wrong_is_named() {
+        for (line, named) in [
+            ("--bits 9", "bit width 9"),
+            ("--bits x", "2 to 8"),
+            ("--p 0.6", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p nan", "NaN"),
+            ("--p half", "\"half\" is no number"),
+            ("--p01 0.1", "--p10"),
+            ("--p01 0.1 --p10 1.5", "p10 = 1.5"),
+            ("--p 0.1 --p01 0.1 --p10 0.1", "cannot be used with"),
+            ("--p-per-bit 0.1,0.2", "2 flip probabilities do not fit an INT8 code"),
+            ("--p-per-bit 0.1,,0.2", "no number"),
+            ("--encoding morse", "encoding \"morse\" is unknown"),
+            ("--protect 9", "cannot protect 9 bits of an INT8 code"),
+            ("--bits 4 --protect-bits 5", "0b00100000 do not fit an INT4 code"),
+            ("--protect-bits 8", "8 is not in 0..=7"),
+            ("--trials 0", "0 is not in 1..="),
+            ("--false-alarm 0", "1e-12..1.0"),
+        ] {
+            let error = channel(line).unwrap_err();
+            assert!(error.contains(named), "{line}: {error}");
+        }
+    }
+}

@@ -1,0 +1,106 @@
+//! `qtaml laws`: the closed forms of the weight error, checked against sampled faults.
+
+mod args;
+mod files;
+mod layers;
+mod plot;
+mod report;
+mod table;
+
+use std::io::Write;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use miette::{IntoDiagnostic, Result, bail};
+use qtaml::fault::{CodeChannel, CodeSample, FaultError, Moments, Seed};
+use rayon::prelude::*;
+
+pub(crate) use self::args::LawsArgs;
+use self::layers::Layer;
+use self::report::{Outcome, Report, Verdict, bit_rows, code_rows, layer_rows};
+
+/// Sums of squared errors stay far from the end of their integers.
+const MOST_TRIALS: u64 = 1_000_000_000_000;
+
+pub(crate) fn run(args: &LawsArgs) -> Result<()> {
+    let channel = args.channel().unwrap_or_else(|error| wrong_usage(&error));
+    let seed = Seed(args.seed);
+    let layers = match &args.weights {
+        Some(path) => layers::of_model(path, channel.format())?,
+        None => layers::synthetic(seed, channel.format())?,
+    };
+    let report = measure(args, &channel, &layers).into_diagnostic()?;
+    let text = if args.json {
+        serde_json::to_string_pretty(&report).into_diagnostic()? + "\n"
+    } else {
+        table::text(&report, &channel, args.all_codes)
+    };
+    if let Some(folder) = &args.out {
+        let count = files::write(folder, &report)?;
+        eprintln!("wrote {count} files to {}", folder.display());
+    }
+    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()?;
+    match report.outcome.verdict {
+        Verdict::Contradicted => bail!("the sampled faults contradict the law"),
+        Verdict::Holds | Verdict::NotJudged => Ok(()),
+    }
+}
+
+/// What the parser cannot see in a single argument ends as what it can.
+fn wrong_usage(error: &args::UsageError) -> ! {
+    let message = format!("{error}\n\nFor more information, try '--help'.\n");
+    clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).exit()
+}
+
+/// Samples every code and every layer.
+fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<Report, FaultError> {
+    let seed = Seed(args.seed);
+    let plan: Vec<(&Layer, u32)> =
+        layers.iter().map(|layer| (layer, passes(layer, args.trials))).collect();
+    let reads_of = |(layer, passes): &(&Layer, u32)| layer.stored.len() as u64 * u64::from(*passes);
+    let of_codes = channel.bits().levels() as u64 * args.trials;
+    let bar = progress(of_codes + plan.iter().map(reads_of).sum::<u64>());
+
+    let words: Vec<u8> = channel.bits().words().collect();
+    let read = |&word: &u8| {
+        let n = args.trials as usize;
+        let moments = Moments::of_word(channel, seed, "qtaml laws/codes", word, n);
+        bar.inc(args.trials);
+        moments
+    };
+    let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
+    let sample = CodeSample::from_moments(channel, moments);
+    let (codes, bits) = (code_rows(&sample), bit_rows(&sample));
+
+    let mut layers = Vec::new();
+    for planned @ (layer, passes) in &plan {
+        let sample = CodeSample::of_tensor(channel, seed, &layer.name, &layer.stored, *passes)?;
+        layers.extend(layer_rows(layer, &sample));
+        bar.inc(reads_of(planned));
+    }
+    bar.finish_and_clear();
+    Ok(Report {
+        format: channel.format(),
+        flips: channel.flips().clone(),
+        protected_bits: (0..8).filter(|i| channel.protection().mask() >> i & 1 == 1).collect(),
+        seed,
+        trials: args.trials,
+        weights: args.weights.as_ref().map(|path| path.display().to_string()),
+        outcome: Outcome::new(channel, &codes, &bits, &layers, args.false_alarm),
+        codes,
+        bits,
+        layers,
+    })
+}
+
+/// Passes over a layer that read its weights as often as one code is read.
+fn passes(layer: &Layer, trials: u64) -> u32 {
+    let passes = trials.div_ceil(layer.stored.len() as u64);
+    u32::try_from(passes).unwrap_or(u32::MAX)
+}
+
+/// A bar on standard error if that is a terminal, nothing elsewhere.
+fn progress(reads: u64) -> ProgressBar {
+    let style = "sampling {wide_bar:.cyan/dim} {percent:>3} %  {elapsed} eta {eta}";
+    let style = ProgressStyle::with_template(style);
+    ProgressBar::new(reads).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+}
