@@ -38,4 +38,18 @@ pub enum FaultError {
         /// The format of the channel.
         expected: Format,
     },
+    /// A probability outside its range.
+    #[error("probability {0} is outside what this fault model allows")]
+    Probability(f64),
+    /// A burst that is too long, or none.
+    #[error("bursts of {0} bits are not supported: 1..=64 are")]
+    BurstLength(u32),
+    /// More flips than there are bits.
+    #[error("{flips} flips do not fit into {stored} stored bits")]
+    TooManyFlips {
+        /// The number of flips asked for.
+        flips: u64,
+        /// The number of bits that are stored.
+        stored: u64,
+    },
 }

@@ -5,7 +5,7 @@
 //!
 //! - draws such faults so that each flip is a pure function of (seed, trial, tensor, position):
 //!   the order of the work, the number of threads and the device cannot change it
-//!   ([`Injector`], [`Site`]);
+//!   ([`BitFlips`], [`Site`]);
 //! - states what they do to a code in closed form, for every width, encoding and law of the bits:
 //!   an affine drift of the mean and a variance that the top bits own ([`CodeChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
@@ -15,20 +15,20 @@
 //! # A walk
 //!
 //! ```
-//! use qtaml_fault::{Injector, Protection, Seed, Site};
+//! use qtaml_fault::{BitFlips, FaultModel, Protection, Seed, Site};
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_quant::{BitWidth, QuantizedTensor};
 //!
 //! let stored = QuantizedTensor::quantize(&[0.5, -1.0, 0.25, 1.0], &[4], BitWidth::INT8)?;
-//! let injector = Injector::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8)?;
+//! let model = BitFlips::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8)?;
 //!
 //! // Trial 0 of seed 42 in this tensor: the same faults on every machine.
 //! let site = Site::new(Seed(42), 0, "conv1.weight");
-//! let read = injector.read(stored.words(), &site, Protection::NONE);
-//! assert_eq!(read, injector.read(stored.words(), &site, Protection::NONE));
+//! let read = model.read(stored.words(), &site, Protection::NONE.into());
+//! assert_eq!(read, model.read(stored.words(), &site, Protection::NONE.into()));
 //!
 //! // The same faults again, but the two top bits of each weight are kept.
-//! let kept = injector.read(stored.words(), &site, Protection::top(2, BitWidth::INT8)?);
+//! let kept = model.read(stored.words(), &site, Protection::top(2, BitWidth::INT8)?.into());
 //! for ((&clean, &all), &some) in stored.words().iter().zip(&read).zip(&kept) {
 //!     assert_eq!(some, clean ^ ((clean ^ all) & 0b0011_1111));
 //! }
@@ -50,18 +50,29 @@
 //! ```
 #![deny(missing_docs)]
 
+mod bit_flips;
+mod bursts;
 mod channel;
+mod dense;
 mod error;
-mod inject;
+mod flip_count;
+mod model;
 mod philox;
+mod probability;
+mod protected;
 mod protection;
 mod sampling;
 mod site;
+mod sparse;
 
+pub use bit_flips::BitFlips;
+pub use bursts::Bursts;
 pub use channel::{ChannelMatrix, CodeChannel};
 pub use error::FaultError;
-pub use inject::Injector;
+pub use flip_count::FlipCount;
+pub use model::{FaultModel, Faulty, inject};
 pub use philox::{Philox4x32, PhiloxRng};
+pub use protected::Protected;
 pub use protection::Protection;
 pub use sampling::{BitScore, CodeSample, Moments, Score, largest_z};
 pub use site::{Seed, Site};

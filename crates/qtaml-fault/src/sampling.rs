@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::{ChannelMatrix, CodeChannel, FaultError, Injector, Seed, Site};
+use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, FaultModel, Seed, Site};
 
 /// Words injected at once: small enough for the cache.
 const CHUNK: usize = 1 << 14;
@@ -43,7 +43,7 @@ impl Moments {
     /// its trial.
     ///
     /// # Errors
-    /// As [`Injector::new`].
+    /// As [`BitFlips::new`].
     pub fn of_word(
         channel: &CodeChannel,
         seed: Seed,
@@ -51,14 +51,14 @@ impl Moments {
         stored: u8,
         n: usize,
     ) -> Result<Self, FaultError> {
-        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
+        let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let stored = stored & channel.bits().mask();
         let site = Site::new(seed, u32::from(stored), name);
         let chunk = vec![stored; CHUNK.min(n)];
         let mut moments = Self::none(stored, channel.bits().get());
         for first in (0..n).step_by(CHUNK) {
             let words = &chunk[..CHUNK.min(n - first)];
-            count(channel, &injector, &site, first, words, std::slice::from_mut(&mut moments));
+            count(channel, &model, &site, first, words, std::slice::from_mut(&mut moments));
         }
         Ok(moments)
     }
@@ -172,7 +172,7 @@ impl CodeSample {
     /// Stores every word `n` times and reads it back. The name addresses the random stream.
     ///
     /// # Errors
-    /// As [`Injector::new`].
+    /// As [`BitFlips::new`].
     pub fn of_every_word(
         channel: &CodeChannel,
         seed: Seed,
@@ -190,7 +190,7 @@ impl CodeSample {
     ///
     /// # Errors
     /// [`FaultError::Format`] if the tensor is not stored as the channel assumes, and as
-    /// [`Injector::new`].
+    /// [`BitFlips::new`].
     pub fn of_tensor(
         channel: &CodeChannel,
         seed: Seed,
@@ -202,7 +202,7 @@ impl CodeSample {
             let (given, expected) = (tensor.format(), channel.format());
             return Err(FaultError::Format { given, expected });
         }
-        let injector = Injector::new(channel.flips().clone(), channel.bits())?;
+        let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let width = channel.bits().get();
         let none = || channel.bits().words().map(|stored| Moments::none(stored, width)).collect();
         let moments: Vec<Moments> = (0..trials)
@@ -210,7 +210,7 @@ impl CodeSample {
             .fold(none, |mut moments: Vec<Moments>, trial| {
                 let site = Site::new(seed, trial, name);
                 for (chunk, words) in tensor.words().chunks(CHUNK).enumerate() {
-                    count(channel, &injector, &site, chunk * CHUNK, words, &mut moments);
+                    count(channel, &model, &site, chunk * CHUNK, words, &mut moments);
                 }
                 moments
             })
@@ -390,14 +390,14 @@ fn enough(channel: &CodeChannel, stored: u8) -> f64 {
 /// words: those of all words, or of the only one that is stored.
 fn count(
     channel: &CodeChannel,
-    injector: &Injector,
+    model: &BitFlips,
     site: &Site,
     first: usize,
     words: &[u8],
     moments: &mut [Moments],
 ) {
     let mut read = words.to_vec();
-    injector.inject(&mut read, first as u64, site, channel.protection());
+    model.inject(&mut read, first as u64, site, channel.protection().into());
     let format = channel.format();
     for (&stored, &read) in words.iter().zip(&read) {
         let slot = if moments.len() == 1 { 0 } else { usize::from(stored) };
@@ -423,7 +423,7 @@ mod tests {
     use qtaml_quant::{BitWidth, Format};
 
     use super::*;
-    use crate::Protection;
+    use crate::{Protected, Protection};
 
     /// The chance that any score of a test is called wrong though all is well.
     const FALSE_ALARM: f64 = 1e-7;
@@ -479,12 +479,12 @@ mod tests {
         let sample = CodeSample::of_tensor(&channel, Seed(3), "layer", &tensor, 5).unwrap();
         assert_eq!(sample.reads(), 1500);
 
-        let injector = Injector::new(channel.flips().clone(), BitWidth::INT4).unwrap();
+        let model = BitFlips::new(channel.flips().clone(), BitWidth::INT4).unwrap();
         let format = tensor.format();
         let (mut sum, mut squares) = (0_i64, 0_i64);
         for trial in 0..5 {
             let site = Site::new(Seed(3), trial, "layer");
-            let read = injector.read(tensor.words(), &site, Protection::NONE);
+            let read = model.read(tensor.words(), &site, Protected::NOTHING);
             for (&stored, read) in tensor.words().iter().zip(read) {
                 let error = i64::from(format.code_of(read) - format.code_of(stored));
                 (sum, squares) = (sum + error, squares + error * error);

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::philox::Blocks;
 use crate::{Philox4x32, PhiloxRng};
 
 /// The one number from which everything random in an experiment follows.
@@ -22,10 +23,10 @@ impl Seed {
     }
 }
 
-/// A tensor in one trial of an experiment.
+/// A tensor in one trial of an experiment: with the position of a word, the address of its faults.
 ///
-/// The bits of weight `i` are decided by the Philox block with counter `(i, trial, lane)` under a
-/// key made of the seed and the tensor's name, and by nothing else.
+/// Every fault is a function of (seed, trial, tensor, position) and of the fault model, and of
+/// nothing else: not of the machine, the number of threads, or the order of the work.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Site {
     philox: Philox4x32,
@@ -38,10 +39,30 @@ impl Site {
         Self { philox: seed.keyed("fault/", tensor), trial }
     }
 
-    /// The 128 random bits of weight `index` in `lane`.
+    /// 128 random bits; the lane keeps apart what they are for.
     #[inline]
     pub(crate) fn block(&self, index: u64, lane: u32) -> [u32; 4] {
         self.philox.block([index as u32, (index >> 32) as u32, self.trial, lane])
+    }
+
+    /// The same as a number below 2^128, the first word being the most significant.
+    #[inline]
+    pub(crate) fn digits(&self, index: u64, lane: u32) -> u128 {
+        self.block(index, lane).iter().fold(0, |digits, &word| digits << 32 | u128::from(word))
+    }
+
+    /// A whole number below `n`, each equally likely to 2^-64.
+    pub(crate) fn below(&self, n: u64, index: u64, lane: u32) -> u64 {
+        let digits = self.digits(index, lane);
+        let (high, low) = (digits >> 64, digits & u128::from(u64::MAX));
+        let n = u128::from(n);
+        ((high * n + ((low * n) >> 64)) >> 64) as u64
+    }
+
+    /// [`block`](Self::block) of 16 indices in a row.
+    #[inline(always)]
+    pub(crate) fn blocks(&self, first: u64, lane: u32) -> Blocks {
+        self.philox.blocks(first, self.trial, lane)
     }
 }
 

@@ -1,0 +1,278 @@
+//! Independent flips: the model that tunneling leads to.
+
+use qtaml_physics::{FlipProbability, FlipProfile};
+use qtaml_quant::BitWidth;
+
+use crate::channel::check_width;
+use crate::dense::Dense;
+use crate::sparse::Places;
+use crate::{FaultError, FaultModel, Protected, Site};
+
+/// Below this probability of a bit, drawing the flips alone is cheaper than drawing a mask for
+/// every word (measured: `cargo xtask bench fault`). It is part of the stream: moving it changes
+/// the faults between the old and the new value.
+const RARE: f64 = 1.0 / 128.0;
+
+/// Flips each stored bit independently with its probability.
+///
+/// Where flips are frequent, the mask of each word is drawn from its exact distribution; where they
+/// are rare, so are the draws. Both represent any probability, from 1e-300 to 1: the first to
+/// 2^-112, the second to a relative 1e-15.
+#[derive(Debug, Clone, PartialEq)]
+pub struct BitFlips {
+    bits: BitWidth,
+    sampler: Sampler,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+enum Sampler {
+    Dense(Dense),
+    Sparse { candidates: Places, accept: [[f64; 8]; 2] },
+}
+
+impl BitFlips {
+    /// Words of the given width whose bits flip as `flips` says; one probability stands for that
+    /// of every bit.
+    ///
+    /// # Errors
+    /// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits.
+    pub fn new(flips: impl Into<FlipProfile>, bits: BitWidth) -> Result<Self, FaultError> {
+        let flips = flips.into();
+        check_width(&flips, bits)?;
+        let laws = (0..bits.get() as usize).map(|i| flips.at(i));
+        let largest = laws.map(FlipProbability::larger).fold(0.0, f64::max);
+        let sampler = if largest < RARE {
+            let accept = |of: fn(FlipProbability) -> f64| {
+                let share =
+                    |i| if i < bits.get() as usize { of(flips.at(i)) / largest } else { 0.0 };
+                std::array::from_fn(share)
+            };
+            let accept = [accept(FlipProbability::p01), accept(FlipProbability::p10)];
+            Sampler::Sparse { candidates: Places::new(largest), accept }
+        } else {
+            Sampler::Dense(Dense::new(&flips, bits))
+        };
+        Ok(Self { bits, sampler })
+    }
+
+    /// Cells that are stuck at `value` with probability `p`, whatever is stored in them: only the
+    /// other value is read wrong. The same site has the same stuck cells for all that is stored.
+    ///
+    /// # Errors
+    /// [`FaultError::Probability`] unless `p` is in `0..=1`.
+    pub fn stuck_at(value: bool, p: f64, bits: BitWidth) -> Result<Self, FaultError> {
+        let (p01, p10) = if value { (p, 0.0) } else { (0.0, p) };
+        let flips = FlipProbability::asymmetric(p01, p10);
+        Self::new(flips.map_err(|_| FaultError::Probability(p))?, bits)
+    }
+}
+
+impl FaultModel for BitFlips {
+    fn bits(&self) -> BitWidth {
+        self.bits
+    }
+
+    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        protected.check_len(words.len());
+        match (&self.sampler, protected) {
+            (Sampler::Dense(dense), Protected::Alike(protection)) => {
+                let exposed = !protection.mask();
+                dense.inject(words, first, site, |_| exposed);
+            }
+            (Sampler::Dense(dense), Protected::Each(each)) => {
+                dense.inject(words, first, site, |i| !each[i].mask());
+            }
+            (Sampler::Sparse { candidates, accept }, _) => {
+                let width = u64::from(self.bits.get());
+                let (from, to) = (first * width, (first + words.len() as u64) * width);
+                candidates.visit(from, to, site, |place, draw| {
+                    let (i, bit) = ((place / width - first) as usize, (place % width) as usize);
+                    let accept = accept[usize::from(words[i] >> bit & 1)][bit];
+                    if accept == 1.0 || draw.uniform(site) < accept {
+                        words[i] ^= 1 << bit & !protected.mask(i);
+                    }
+                });
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use statrs::distribution::{ChiSquared, ContinuousCDF};
+
+    use super::*;
+    use crate::{Protection, Seed};
+
+    fn model(p01: f64, p10: f64) -> BitFlips {
+        BitFlips::new(FlipProbability::asymmetric(p01, p10).unwrap(), BitWidth::INT8).unwrap()
+    }
+
+    fn site(trial: u32) -> Site {
+        Site::new(Seed(42), trial, "weight")
+    }
+
+    fn read(model: &BitFlips, words: &[u8], trial: u32) -> Vec<u8> {
+        model.read(words, &site(trial), Protected::NOTHING)
+    }
+
+    /// Position and value of every word count.
+    fn checksum(words: &[u8]) -> u32 {
+        (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
+    }
+
+    /// The stream is a promise: a published result must stay reproducible. The expected words come
+    /// from a separate implementation in another language, with exact rational masks and
+    /// 60-digit logarithms. Among 65,536 words some hundred are settled beyond the table.
+    #[test]
+    fn pinned_faults() {
+        let frequent = model(0.1, 0.1);
+        let first = [0, 32, 66, 1, 52, 33, 0, 0, 4, 8, 0, 1, 0, 0, 16, 1];
+        assert_eq!(read(&frequent, &[0; 16], 0), first);
+        assert_eq!(checksum(&read(&frequent, &[0; 65_536], 0)), 2_861_733_038);
+        assert_eq!(checksum(&read(&model(0.02, 0.3), &[0x5a; 4096], 0)), 552_164_953);
+
+        let rare = read(&model(0.003, 0.003), &[0; 4096], 0);
+        let flips = (0..).zip(&rare).filter(|(_, word)| **word != 0);
+        let first: Vec<(usize, u8)> = flips.map(|(i, &word)| (i, word)).take(4).collect();
+        assert_eq!(first, [(11, 128), (35, 64), (50, 32), (89, 1)]);
+        assert_eq!(checksum(&rare), 5_238_831);
+        assert_eq!(checksum(&read(&model(0.001, 0.006), &[0x5a; 4096], 0)), 751_748_330);
+    }
+
+    #[test]
+    fn certain_and_impossible_flips() {
+        let stored: Vec<u8> = (0..=255).collect();
+        assert_eq!(read(&model(0.0, 0.0), &stored, 0), stored);
+        let flipped: Vec<u8> = stored.iter().map(|w| !w).collect();
+        assert_eq!(read(&model(1.0, 1.0), &stored, 0), flipped);
+        assert_eq!(read(&model(1.0, 0.0), &stored, 0), [255; 256]);
+        assert_eq!(read(&model(0.0, 1.0), &stored, 0), [0; 256]);
+    }
+
+    #[test]
+    fn each_bit_has_its_own_law() {
+        let certain = |bit| if bit % 2 == 0 { (1.0, 0.0) } else { (0.0, 1.0) };
+        let law = |bit| FlipProbability::asymmetric(certain(bit).0, certain(bit).1).unwrap();
+        let flips = FlipProfile::per_bit((0..8).map(law).collect()).unwrap();
+        let model = BitFlips::new(flips, BitWidth::INT8).unwrap();
+        let stored: Vec<u8> = (0..=255).collect();
+        assert_eq!(read(&model, &stored, 0), [0b0101_0101; 256]);
+        let three = FlipProfile::per_bit(vec![FlipProbability::NEVER; 3]).unwrap();
+        assert!(BitFlips::new(three, BitWidth::INT8).is_err());
+    }
+
+    #[test]
+    fn stuck_cells_are_stuck_for_whatever_is_stored() {
+        for p in [0.2, 1e-3] {
+            let stuck = BitFlips::stuck_at(true, p, BitWidth::INT8).unwrap();
+            let (zeros, ones) = (vec![0; 1 << 16], vec![255; 1 << 16]);
+            assert_eq!(read(&stuck, &ones, 3), ones, "a stuck one cannot harm a one");
+            let found = read(&stuck, &zeros, 3);
+            assert_eq!(read(&stuck, &found, 3), found, "the same cells are stuck again");
+            assert_ne!(found, zeros);
+        }
+        assert!(BitFlips::stuck_at(true, 1.5, BitWidth::INT8).is_err());
+    }
+
+    /// All 256 masks at once: single bits, pairs and everything beyond, with both samplers. False
+    /// alarm: 1e-7 each.
+    #[test]
+    fn the_bits_of_a_word_flip_independently() {
+        let laws = [(0.1, 0.1), (0.5, 0.5), (0.05, 0.2), (0.007, 0.007), (0.001, 0.006)];
+        for (trial, (p01, p10)) in (0..).zip(laws) {
+            let (n, stored) = (1 << 21, 0b1010_0110_u8);
+            let mut counts = [0_u32; 256];
+            for read in read(&model(p01, p10), &vec![stored; n], trial) {
+                counts[usize::from(read ^ stored)] += 1;
+            }
+            let probability = |mask: usize| -> f64 {
+                (0..8)
+                    .map(|j| {
+                        let p = if stored >> j & 1 == 1 { p10 } else { p01 };
+                        if mask >> j & 1 == 1 { p } else { 1.0 - p }
+                    })
+                    .product()
+            };
+            // Rare masks are pooled so that each cell expects at least 20.
+            let (mut statistic, mut cells) = (0.0, 0);
+            let (mut rare_count, mut rare_expected) = (0.0, 0.0);
+            for (mask, &count) in counts.iter().enumerate() {
+                let expected = n as f64 * probability(mask);
+                if expected < 20.0 {
+                    rare_count += f64::from(count);
+                    rare_expected += expected;
+                } else {
+                    statistic += (f64::from(count) - expected).powi(2) / expected;
+                    cells += 1;
+                }
+            }
+            if rare_expected > 0.0 {
+                statistic += (rare_count - rare_expected).powi(2) / rare_expected;
+                cells += 1;
+            }
+            let tail = ChiSquared::new(f64::from(cells - 1)).unwrap().sf(statistic);
+            assert!(tail > 1e-7, "p01 {p01} p10 {p10}: chi-square {statistic} over {cells} cells");
+        }
+    }
+
+    /// One law for each sampler and each of its branches.
+    fn any_model() -> impl Strategy<Value = BitFlips> {
+        prop::sample::select(vec![(0.3, 0.3), (0.2, 0.4), (0.006, 0.006), (0.005, 0.001)])
+            .prop_map(|(p01, p10)| model(p01, p10))
+    }
+
+    proptest! {
+        #[test]
+        fn slices_agree_with_the_whole(
+            model in any_model(),
+            words in prop::collection::vec(any::<u8>(), 1..2000),
+            cut in any::<prop::sample::Index>(),
+        ) {
+            let whole = read(&model, &words, 1);
+            let cut = cut.index(words.len());
+            let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
+            model.inject(&mut back, cut as u64, &site(1), Protected::NOTHING);
+            model.inject(&mut front, 0, &site(1), Protected::NOTHING);
+            front.extend(back);
+            prop_assert_eq!(front, whole);
+        }
+
+        #[test]
+        fn protected_bits_never_change_and_others_as_before(
+            model in any_model(),
+            words in prop::collection::vec((any::<u8>(), any::<u8>()), 1..2000),
+        ) {
+            let (words, kept): (Vec<u8>, Vec<u8>) = words.into_iter().unzip();
+            let of = |mask| Protection::of_bits(mask, BitWidth::INT8).unwrap();
+            let protections: Vec<Protection> = kept.iter().map(|&mask| of(mask)).collect();
+            let all = read(&model, &words, 2);
+            let each = model.read(&words, &site(2), (&protections).into());
+            let alike = model.read(&words, &site(2), protections[0].into());
+            for i in 0..words.len() {
+                for (read, kept) in [(each[i], kept[i]), (alike[i], kept[0])] {
+                    prop_assert_eq!(read & kept, words[i] & kept);
+                    prop_assert_eq!(read & !kept, all[i] & !kept);
+                }
+            }
+        }
+
+        #[test]
+        fn symmetric_faults_twice_are_none(
+            words in prop::collection::vec(any::<u8>(), 1..2000), p in 0.0..1.0,
+        ) {
+            let model = model(p, p);
+            prop_assert_eq!(read(&model, &read(&model, &words, 5), 5), words);
+        }
+
+        #[test]
+        fn bits_above_the_width_stay_clear(
+            words in prop::collection::vec(0_u8..16, 1..1000), p in 0.001..0.5,
+        ) {
+            let p = FlipProbability::symmetric(p).unwrap();
+            let int4 = BitFlips::new(p, BitWidth::INT4).unwrap();
+            prop_assert!(read(&int4, &words, 6).iter().all(|word| *word < 16));
+        }
+    }
+}

@@ -1,0 +1,118 @@
+//! Bursts: neighbouring bits that are lost together, as by one particle.
+
+use qtaml_quant::BitWidth;
+
+use crate::sparse::Places;
+use crate::{FaultError, FaultModel, Protected, Site};
+
+/// Bursts of a fixed length that begin at each stored bit independently with the same probability.
+///
+/// Bits are neighbours in the order of the words, least significant first, and a burst crosses from
+/// one word into the next; at the end of the tensor it is cut off. A bit that several bursts hit
+/// is read wrong once.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Bursts {
+    bits: BitWidth,
+    starts: Places,
+    length: u32,
+}
+
+impl Bursts {
+    /// Bursts of `length` bits that begin at a bit with probability `p`.
+    ///
+    /// A bit is then read wrong with probability `1 - (1 - p)^length`.
+    ///
+    /// # Errors
+    /// [`FaultError::Probability`] unless `p` is in `0..=0.1`, beyond which bursts would be the
+    /// rule; [`FaultError::BurstLength`] unless the length is in `1..=64`.
+    pub fn new(p: f64, length: u32, bits: BitWidth) -> Result<Self, FaultError> {
+        if !(0.0..=0.1).contains(&p) {
+            return Err(FaultError::Probability(p));
+        }
+        if !(1..=64).contains(&length) {
+            return Err(FaultError::BurstLength(length));
+        }
+        Ok(Self { bits, starts: Places::new(p), length })
+    }
+}
+
+impl FaultModel for Bursts {
+    fn bits(&self) -> BitWidth {
+        self.bits
+    }
+
+    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        protected.check_len(words.len());
+        let width = u64::from(self.bits.get());
+        let (from, to) = (first * width, (first + words.len() as u64) * width);
+        let reach = u64::from(self.length);
+        // Up to here a burst has already flipped: bursts may overlap.
+        let mut done = from;
+        self.starts.visit(from.saturating_sub(reach - 1), to, site, |start, _| {
+            for place in start.max(done)..(start + reach).min(to) {
+                let (i, bit) = ((place / width - first) as usize, place % width);
+                words[i] ^= 1 << bit & !protected.mask(i);
+            }
+            done = done.max((start + reach).min(to));
+        });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Protection, Seed};
+
+    fn read(model: &Bursts, words: &[u8], trial: u32) -> Vec<u8> {
+        model.read(words, &Site::new(Seed(1), trial, "weight"), Protected::NOTHING)
+    }
+
+    /// `1 - (1 - p)^length`, and no flip without a neighbour. Five standard errors, widened because
+    /// the bits of a burst fall together: a false alarm once in a million seeds.
+    #[test]
+    fn bits_are_hit_as_often_as_bursts_cover_them() {
+        let (p, length, words) = (1e-3, 3, 1 << 18);
+        let read = read(&Bursts::new(p, length, BitWidth::INT8).unwrap(), &vec![0; words], 0);
+        let flips: u32 = read.iter().map(|word| word.count_ones()).sum();
+        let (n, rate) = (8.0 * words as f64, 1.0 - (1.0 - p).powi(length as i32));
+        let error = (n * rate * f64::from(length)).sqrt();
+        assert!((f64::from(flips) - n * rate).abs() < 5.0 * error, "{flips} of {}", n * rate);
+
+        let bit = |i: usize| i / 8 < words && read[i / 8] >> (i % 8) & 1 == 1;
+        let alone = |i: &usize| bit(*i) && !(bit(i + 1) || *i > 0 && bit(i - 1));
+        assert_eq!((0..8 * words).filter(alone).count(), 0);
+    }
+
+    #[test]
+    fn impossible_bursts_are_refused() {
+        for p in [-0.1, 0.2, f64::NAN] {
+            assert!(Bursts::new(p, 2, BitWidth::INT8).is_err(), "{p}");
+        }
+        for length in [0, 65] {
+            let error = Bursts::new(0.01, length, BitWidth::INT8).unwrap_err().to_string();
+            assert_eq!(error, format!("bursts of {length} bits are not supported: 1..=64 are"));
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn slices_agree_with_the_whole(
+            words in prop::collection::vec(0_u8..16, 1..2000),
+            cut in any::<prop::sample::Index>(), length in 1_u32..=64, k in 0_u32..=4,
+        ) {
+            let model = Bursts::new(0.01, length, BitWidth::INT4).unwrap();
+            let protection = Protection::top(k, BitWidth::INT4).unwrap();
+            let site = Site::new(Seed(2), 0, "weight");
+            let whole = model.read(&words, &site, protection.into());
+            let cut = cut.index(words.len());
+            let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
+            model.inject(&mut back, cut as u64, &site, protection.into());
+            model.inject(&mut front, 0, &site, protection.into());
+            front.extend(back);
+            prop_assert_eq!(&front, &whole);
+            prop_assert!(words.iter().zip(&whole).all(|(a, b)| (a ^ b) & protection.mask() == 0));
+        }
+    }
+}

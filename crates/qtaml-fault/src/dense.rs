@@ -1,0 +1,226 @@
+//! Drawing the flips of every word, where many flip.
+
+use qtaml_physics::FlipProfile;
+use qtaml_quant::BitWidth;
+
+use crate::Site;
+use crate::philox::{Blocks, LANES};
+use crate::probability::Fraction;
+
+/// Words whose first digits come from the same sixteen blocks.
+pub(crate) const GROUP: usize = 8 * LANES;
+
+/// Binary digits that are looked up in the table.
+const HEAD: u32 = 16;
+/// Binary digits that settle what the table cannot.
+const TAIL: u32 = Fraction::DIGITS - HEAD;
+
+/// Where the digits come from: the first ones of a group, and more for a single word; both once
+/// for stored zeros and once for stored ones.
+const HEAD_LANES: [u32; 2] = [0, 2];
+const TAIL_LANES: [u32; 2] = [1, 3];
+
+/// All bits of a word at once: a mask of flips is looked up by 16 random binary digits.
+///
+/// Each mask owns as many of the 65,536 entries as its probability has multiples of 2^-16. What is
+/// left over of all masks, at most 256 entries, is settled with 104 more digits. So the
+/// distribution is exact to 2^-112, at the price of one table look-up.
+///
+/// Where a stored 0 and a stored 1 flip with different probabilities, both have a table and digits
+/// of their own, and each bit takes its flip from the mask of the value that it stores.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct Dense {
+    /// One table for both stored values, or one for 0 and one for 1.
+    tables: Vec<MaskTable>,
+}
+
+impl Dense {
+    pub(crate) fn new(flips: &FlipProfile, bits: BitWidth) -> Self {
+        let table = |of: fn(&FlipProfile, usize) -> f64| {
+            let flips: Vec<f64> = (0..bits.get() as usize).map(|i| of(flips, i)).collect();
+            MaskTable::new(&flips)
+        };
+        let mut tables = vec![table(|flips, i| flips.at(i).p01())];
+        if !flips.is_symmetric() {
+            tables.push(table(|flips, i| flips.at(i).p10()));
+        }
+        Self { tables }
+    }
+
+    /// Flips bits of `words`, which start at word `first` of their tensor, where `exposed` has them
+    /// set: in the same place of the tensor the same ones, however it is cut.
+    pub(crate) fn inject(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        site: &Site,
+        exposed: impl Fn(usize) -> u8,
+    ) {
+        let (mut group, offset) = (first / GROUP as u64, (first % GROUP as u64) as usize);
+        let head = if offset == 0 { 0 } else { (GROUP - offset).min(words.len()) };
+        let (head, rest) = words.split_at_mut(head);
+        if !head.is_empty() {
+            self.part(head, offset, group, site, &exposed);
+            group += 1;
+        }
+        let done = head.len();
+        let (groups, tail) = rest.as_chunks_mut::<GROUP>();
+        for (words, (done, group)) in groups.iter_mut().zip((done..).step_by(GROUP).zip(group..)) {
+            self.whole(words, group, site, |i| exposed(done + i));
+        }
+        let whole = groups.len();
+        let exposed = |i| exposed(done + whole * GROUP + i);
+        self.part(tail, 0, group + whole as u64, site, &exposed);
+    }
+
+    /// Some words of a group: those from `offset` on.
+    fn part(
+        &self,
+        words: &mut [u8],
+        offset: usize,
+        group: u64,
+        site: &Site,
+        exposed: &impl Fn(usize) -> u8,
+    ) {
+        let here = offset..offset + words.len();
+        let mut whole = [0; GROUP];
+        whole[here.clone()].copy_from_slice(words);
+        let exposed = |i: usize| if here.contains(&i) { exposed(i - offset) } else { 0 };
+        self.whole(&mut whole, group, site, exposed);
+        words.copy_from_slice(&whole[here.clone()]);
+    }
+
+    #[inline]
+    fn whole(
+        &self,
+        words: &mut [u8; GROUP],
+        group: u64,
+        site: &Site,
+        exposed: impl Fn(usize) -> u8,
+    ) {
+        let zero = self.tables[0].draw(group, site, 0);
+        if let Some(ones) = self.tables.get(1) {
+            let one = ones.draw(group, site, 1);
+            for i in 0..GROUP {
+                words[i] ^= (zero[i] & !words[i] | one[i] & words[i]) & exposed(i);
+            }
+        } else {
+            for i in 0..GROUP {
+                words[i] ^= zero[i] & exposed(i);
+            }
+        }
+    }
+}
+
+/// The distribution of the mask of flips of one word.
+#[derive(Debug, Clone, PartialEq)]
+struct MaskTable {
+    /// The mask for each of the first digits; from `rare` on they do not decide.
+    masks: Box<[u8; 1 << HEAD]>,
+    rare: u32,
+    /// For each mask the end of its share of what the table leaves over, in 2^-120.
+    ends: Vec<u128>,
+}
+
+impl MaskTable {
+    /// The table for bits that flip with these probabilities, least significant first.
+    fn new(flips: &[f64]) -> Self {
+        let mut shares = shares(flips);
+        // Products are rounded down, by less than 2^-112 in all: no flip takes the rest.
+        shares[0] += Fraction::ONE.units() - shares.iter().sum::<u128>();
+
+        let mut masks = vec![0; 1 << HEAD];
+        let (mut filled, mut left) = (0, 0);
+        let mut ends = Vec::with_capacity(shares.len());
+        for (mask, share) in shares.into_iter().enumerate() {
+            let whole = (share >> TAIL) as usize;
+            masks[filled..filled + whole].fill(mask as u8);
+            filled += whole;
+            left += share & ((1 << TAIL) - 1);
+            ends.push(left);
+        }
+        let masks = masks.try_into().expect("it was made with this length");
+        Self { masks, rare: filled as u32, ends }
+    }
+
+    /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
+    #[inline(always)]
+    fn draw(&self, group: u64, site: &Site, value: usize) -> [u8; GROUP] {
+        let blocks = site.blocks(group * LANES as u64, HEAD_LANES[value]);
+        let mut masks = [0; GROUP];
+        for (masks, words) in masks.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().zip(&blocks) {
+            for (pair, digits) in masks.as_chunks_mut::<2>().0.iter_mut().zip(words) {
+                *pair = [*digits & 0xffff, digits >> HEAD].map(|head| self.masks[head as usize]);
+            }
+        }
+        if self.any_rare(&blocks) {
+            self.settle(&blocks, &mut masks, group, site, TAIL_LANES[value]);
+        }
+        masks
+    }
+
+    #[inline(always)]
+    fn any_rare(&self, blocks: &Blocks) -> bool {
+        let rare = |digits: u32| ((digits & 0xffff) >= self.rare) | (digits >> HEAD >= self.rare);
+        blocks.as_flattened().iter().fold(false, |any, &digits| any | rare(digits))
+    }
+
+    /// Draws the masks that 16 digits did not decide.
+    #[cold]
+    fn settle(&self, blocks: &Blocks, masks: &mut [u8; GROUP], group: u64, site: &Site, lane: u32) {
+        let digits = blocks.as_flattened().iter().flat_map(|d| [d & 0xffff, d >> HEAD]);
+        for (i, (mask, head)) in masks.iter_mut().zip(digits).enumerate() {
+            if let Some(over) = head.checked_sub(self.rare) {
+                let tail = site.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
+                let point = u128::from(over) << TAIL | tail;
+                *mask = self.ends.partition_point(|&end| end <= point) as u8;
+            }
+        }
+    }
+}
+
+/// The probability of each mask, in 2^-120 and rounded down: bits flip or stay on their own.
+fn shares(flips: &[f64]) -> Vec<u128> {
+    let none = vec![Fraction::ONE];
+    let masks = flips.iter().fold(none, |masks, &p| {
+        let flip = Fraction::new(p);
+        let with = |p: Fraction| masks.iter().map(move |mask| mask.both(p));
+        with(flip.complement()).chain(with(flip)).collect()
+    });
+    masks.into_iter().map(Fraction::units).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn flips(table: &MaskTable) -> Vec<u128> {
+        let mut entries = vec![0_u128; table.ends.len()];
+        table.masks[..table.rare as usize].iter().for_each(|&m| entries[usize::from(m)] += 1);
+        let starts = std::iter::once(&0).chain(&table.ends);
+        let left = table.ends.iter().zip(starts).map(|(end, start)| end - start);
+        entries.into_iter().zip(left).map(|(whole, left)| (whole << TAIL) + left).collect()
+    }
+
+    /// What the table and its tail add up to is the product law, to the last of 120 digits.
+    #[test]
+    fn every_mask_has_its_probability() {
+        for p in [vec![0.1; 8], vec![0.5; 8], vec![1e-18, 0.3, 1.0, 0.0], vec![1.0; 2]] {
+            let table = MaskTable::new(&p);
+            let found = flips(&table);
+            assert_eq!(found.iter().sum::<u128>(), Fraction::ONE.units(), "they sum to one");
+            for (mask, units) in found.into_iter().enumerate() {
+                let exact = |i: usize| if mask >> i & 1 == 1 { p[i] } else { 1.0 - p[i] };
+                let exact: f64 = (0..p.len()).map(exact).product();
+                let share = units as f64 * 2.0_f64.powi(-120);
+                assert!((share - exact).abs() <= 1e-14 * exact + 1e-33, "{mask:#b} of {p:?}");
+            }
+            assert!((1 << HEAD) - table.rare <= table.ends.len() as u32);
+        }
+    }
+
+    #[test]
+    fn a_fair_coin_needs_no_tail() {
+        assert_eq!(MaskTable::new(&[0.5; 8]).rare, 1 << HEAD);
+    }
+}

@@ -1,0 +1,141 @@
+//! An exact number of flips, for sweeps in which the count and not the rate is fixed.
+
+use std::collections::BTreeSet;
+
+use qtaml_quant::BitWidth;
+
+use crate::{FaultError, FaultModel, Protected, Site};
+
+/// Keeps its random numbers apart from those of the other models.
+const LANE: u32 = 4;
+
+/// As many flips as asked for, at distinct stored bits of a tensor, all sets of bits being equally
+/// likely.
+///
+/// Protection takes away the flips that hit protected bits: what is fixed is the number of faults
+/// that occur, not of those that are left.
+#[derive(Debug, Clone, PartialEq)]
+pub struct FlipCount {
+    flips: u64,
+    words: u64,
+    bits: BitWidth,
+}
+
+impl FlipCount {
+    /// `flips` flips in a tensor of `words` words.
+    ///
+    /// # Errors
+    /// [`FaultError::TooManyFlips`] if it has fewer bits.
+    pub fn new(flips: u64, words: u64, bits: BitWidth) -> Result<Self, FaultError> {
+        match words.checked_mul(u64::from(bits.get())) {
+            Some(stored) if flips <= stored => Ok(Self { flips, words, bits }),
+            stored => Err(FaultError::TooManyFlips { flips, stored: stored.unwrap_or(u64::MAX) }),
+        }
+    }
+
+    /// The bits that flip, in rising order: Floyd's way to draw without replacement (J. Bentley and
+    /// B. Floyd, Communications of the ACM 30(9), 754, 1987).
+    fn places(&self, site: &Site) -> BTreeSet<u64> {
+        let stored = self.words * u64::from(self.bits.get());
+        let mut chosen = BTreeSet::new();
+        for last in stored - self.flips..stored {
+            if !chosen.insert(site.below(last + 1, last, LANE)) {
+                chosen.insert(last);
+            }
+        }
+        chosen
+    }
+}
+
+impl FaultModel for FlipCount {
+    fn bits(&self) -> BitWidth {
+        self.bits
+    }
+
+    /// All flips of the tensor are drawn for every slice of it: better read it whole.
+    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        protected.check_len(words.len());
+        let width = u64::from(self.bits.get());
+        let (from, to) = (first * width, (first + words.len() as u64) * width);
+        for place in self.places(site).range(from..to) {
+            let (i, bit) = ((place / width - first) as usize, place % width);
+            words[i] ^= 1 << bit & !protected.mask(i);
+        }
+    }
+
+    fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
+        self.inject(words, 0, site, protected);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{Protection, Seed};
+
+    fn site(trial: u32) -> Site {
+        Site::new(Seed(3), trial, "weight")
+    }
+
+    /// The stream is a promise; the expected words come from a separate implementation in another
+    /// language.
+    #[test]
+    fn pinned_flips() {
+        let model = FlipCount::new(4, 16, BitWidth::INT8).unwrap();
+        let read = model.read(&[0; 16], &site(0), Protected::NOTHING);
+        assert_eq!(read, [0, 0, 0, 0, 32, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+    }
+
+    /// Each bit equally often: chi-square over 80 bits, a false alarm below 1e-6 beyond 150.
+    #[test]
+    fn all_bits_are_alike() {
+        let (words, flips, trials) = (20, 30, 4000);
+        let model = FlipCount::new(flips, words, BitWidth::INT4).unwrap();
+        let mut counts = [0_u32; 80];
+        for trial in 0..trials {
+            for (i, word) in (0..).zip(model.read(&[0; 20], &site(trial), Protected::NOTHING)) {
+                (0..4).for_each(|bit| counts[4 * i + bit] += u32::from(word >> bit & 1));
+            }
+        }
+        // A draw without replacement: the variance of a count is below the Poisson one.
+        let mean = f64::from(trials) * flips as f64 / 80.0;
+        let variance = mean * (1.0 - flips as f64 / 80.0);
+        let chi_square: f64 =
+            counts.iter().map(|&c| (f64::from(c) - mean).powi(2) / variance).sum();
+        assert!(chi_square < 150.0, "{chi_square}");
+    }
+
+    #[test]
+    fn more_flips_than_bits_are_refused() {
+        let error = FlipCount::new(65, 8, BitWidth::INT8).unwrap_err().to_string();
+        assert_eq!(error, "65 flips do not fit into 64 stored bits");
+        assert!(FlipCount::new(1, u64::MAX, BitWidth::INT8).is_err());
+        assert!(FlipCount::new(0, 0, BitWidth::INT8).is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn exactly_so_many_bits_flip_in_any_cut(
+            words in prop::collection::vec(0_u8..4, 1..300),
+            share in 0.0..=1.0, cut in any::<prop::sample::Index>(),
+        ) {
+            let bits = BitWidth::new(2).unwrap();
+            let flips = (share * 2.0 * words.len() as f64) as u64;
+            let model = FlipCount::new(flips, words.len() as u64, bits).unwrap();
+            let whole = model.read(&words, &site(9), Protected::NOTHING);
+            let flipped = words.iter().zip(&whole).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
+            prop_assert_eq!(u64::from(flipped), flips);
+
+            let cut = cut.index(words.len());
+            let mut back = words[cut..].to_vec();
+            model.inject(&mut back, cut as u64, &site(9), Protected::NOTHING);
+            prop_assert_eq!(&back, &whole[cut..]);
+
+            let top = Protection::top(1, bits).unwrap();
+            let kept = model.read(&words, &site(9), top.into());
+            prop_assert!(words.iter().zip(&kept).all(|(a, b)| (a ^ b) & top.mask() == 0));
+        }
+    }
+}

@@ -1,0 +1,105 @@
+//! What a fault model is.
+
+use qtaml_quant::{BitWidth, QuantizedTensor};
+use rayon::prelude::*;
+
+use crate::{Protected, Site};
+
+/// Words that one thread reads at a time: enough to be worth a thread, few enough for its cache.
+const CHUNK: usize = 1 << 18;
+
+/// A way in which a memory reads back other bits than it stores.
+///
+/// A model is pure: which bits are read wrong follows from the site, the position, the stored word
+/// and the model. So a tensor may be cut into any slices, on any number of threads, and more
+/// protection only takes faults away.
+///
+/// ```
+/// use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, Protection, Seed, Site};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::BitWidth;
+///
+/// let models: [&dyn FaultModel; 3] = [
+///     &BitFlips::new(FlipProbability::symmetric(0.01)?, BitWidth::INT8)?,
+///     &Bursts::new(1e-4, 3, BitWidth::INT8)?,
+///     &FlipCount::new(50, 1000, BitWidth::INT8)?,
+/// ];
+/// let site = Site::new(Seed(42), 0, "conv1.weight");
+/// for model in models {
+///     let read = model.read(&[0; 1000], &site, Protection::NONE.into());
+///     assert!(read.iter().any(|&word| word != 0));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub trait FaultModel: Sync {
+    /// The width of the words that it damages.
+    fn bits(&self) -> BitWidth;
+
+    /// Replaces `words`, a slice of a tensor that starts at word `first`, by what is read.
+    ///
+    /// # Panics
+    /// If `protected` says something of every word, but not of as many words as there are.
+    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
+
+    /// Replaces `words`, a whole tensor, by what is read; on all threads.
+    ///
+    /// # Panics
+    /// As [`inject`](Self::inject).
+    fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
+        protected.check_len(words.len());
+        words.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, words)| {
+            let first = chunk * CHUNK;
+            let protected = protected.slice(first..first + words.len());
+            self.inject(words, first as u64, site, protected);
+        });
+    }
+
+    /// What is read where `words`, a whole tensor, are stored; on all threads.
+    ///
+    /// # Panics
+    /// As [`inject`](Self::inject).
+    fn read(&self, words: &[u8], site: &Site, protected: Protected<'_>) -> Vec<u8> {
+        let mut read = words.to_vec();
+        self.inject_all(&mut read, site, protected);
+        read
+    }
+}
+
+/// A tensor as it is read, and how it differs from what is stored.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Faulty {
+    /// What is read, row-major.
+    pub words: Vec<u8>,
+    /// Bits that are read wrong.
+    pub flips: u64,
+    /// Bits that are stored, protected ones included.
+    pub stored_bits: u64,
+}
+
+impl Faulty {
+    /// The share of *stored* bits that are read wrong.
+    pub fn bit_error_rate(&self) -> f64 {
+        self.flips as f64 / self.stored_bits as f64
+    }
+}
+
+/// Reads `stored` through `model`, with nothing protected.
+///
+/// ```
+/// use qtaml_fault::{BitFlips, Seed, Site, inject};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::{BitWidth, QuantizedTensor};
+///
+/// let stored = QuantizedTensor::quantize(&[0.5; 10_000], &[10_000], BitWidth::INT8)?;
+/// let model = BitFlips::new(FlipProbability::symmetric(0.01)?, BitWidth::INT8)?;
+/// let faulty = inject(&stored, &model, &Site::new(Seed(42), 0, "fc.weight"));
+/// assert!((faulty.bit_error_rate() - 0.01).abs() < 0.002);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub fn inject(stored: &QuantizedTensor, model: &dyn FaultModel, site: &Site) -> Faulty {
+    let words = model.read(stored.words(), site, Protected::NOTHING);
+    let flipped = stored.words().iter().zip(&words).map(|(a, b)| u64::from((a ^ b).count_ones()));
+    let flips = flipped.sum();
+    let stored_bits = stored.len() as u64 * u64::from(stored.bits().get());
+    Faulty { words, flips, stored_bits }
+}

@@ -1,0 +1,81 @@
+//! Protected bits, for all words alike or for each its own.
+
+use std::ops::Range;
+
+use crate::Protection;
+
+/// Which bits of which words are protected: per layer, or per word, and so per channel or group.
+///
+/// ```
+/// use qtaml_fault::{BitFlips, FaultModel, Protected, Protection, Seed, Site};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::BitWidth;
+///
+/// // Two channels of three words: the first keeps its top bit, the second everything.
+/// let channels = [1, 8].map(|k| Protection::top(k, BitWidth::INT8).unwrap());
+/// let each = Protected::channels(&channels, 3);
+///
+/// let always = BitFlips::new(FlipProbability::asymmetric(1.0, 1.0)?, BitWidth::INT8)?;
+/// let site = Site::new(Seed(42), 0, "conv1.weight");
+/// let read = always.read(&[0; 6], &site, (&each).into());
+/// assert_eq!(read, [0x7f, 0x7f, 0x7f, 0, 0, 0]);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Protected<'a> {
+    /// The same bits of every word.
+    Alike(Protection),
+    /// Bits of their own for every word, in the order of the words.
+    Each(&'a [Protection]),
+}
+
+impl<'a> Protected<'a> {
+    /// No bit of any word.
+    pub const NOTHING: Self = Self::Alike(Protection::NONE);
+
+    /// The protection of every word, where each of `channels` covers `words` in a row.
+    pub fn channels(channels: &[Protection], words: usize) -> Vec<Protection> {
+        channels.iter().flat_map(|&channel| std::iter::repeat_n(channel, words)).collect()
+    }
+
+    /// What it says of a part of the words.
+    pub(crate) fn slice(self, words: Range<usize>) -> Self {
+        match self {
+            Self::Alike(_) => self,
+            Self::Each(each) => Self::Each(&each[words]),
+        }
+    }
+
+    pub(crate) fn check_len(self, words: usize) {
+        if let Self::Each(each) = self {
+            assert_eq!(each.len(), words, "one protection per word");
+        }
+    }
+
+    /// The protected bits of word `index`.
+    #[inline]
+    pub(crate) fn mask(self, index: usize) -> u8 {
+        match self {
+            Self::Alike(protection) => protection.mask(),
+            Self::Each(each) => each[index].mask(),
+        }
+    }
+}
+
+impl From<Protection> for Protected<'_> {
+    fn from(protection: Protection) -> Self {
+        Self::Alike(protection)
+    }
+}
+
+impl<'a> From<&'a Vec<Protection>> for Protected<'a> {
+    fn from(each: &'a Vec<Protection>) -> Self {
+        Self::Each(each)
+    }
+}
+
+impl<'a> From<&'a [Protection]> for Protected<'a> {
+    fn from(each: &'a [Protection]) -> Self {
+        Self::Each(each)
+    }
+}

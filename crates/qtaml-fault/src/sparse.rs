@@ -1,0 +1,163 @@
+//! Drawing the flips alone, where they are rare.
+
+use crate::Site;
+
+/// Lanes from here on belong to candidates, so that they share no block with other samplers.
+const CANDIDATES: u32 = 1 << 31;
+/// Candidates that a span is expected to hold: enough to make its start cheap, few enough to make
+/// it cheap to begin in its middle.
+const PER_SPAN: f64 = 32.0;
+
+/// Places among a long row of bits, each chosen independently with the same small probability.
+///
+/// The row is cut into spans that are drawn on their own, from one place to the next: the gap
+/// between them is geometric, `floor(E / λ)` with an exponential `E` and `λ = -ln(1 - p)`. The cost is
+/// that of the places, not of the row. `E` is drawn from 128 digits and keeps full relative
+/// precision at both ends; its rounding moves the probability of a gap by about 1e-15 of it, which
+/// is the statistical price of skipping.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Places {
+    rate: f64,
+    span: u64,
+}
+
+impl Places {
+    /// Places chosen with probability `p`, which is taken to be in `0..1`.
+    pub(crate) fn new(p: f64) -> Self {
+        // A power of two, and at most 2^62: no cut of a tensor is that long.
+        let span = (PER_SPAN / p).log2().ceil().clamp(7.0, 62.0);
+        Self { rate: -(-p).ln_1p(), span: 1 << span as u32 }
+    }
+
+    /// Hands the places in `from..to` to `found`, in rising order, each with what tells its random
+    /// stream apart from all others: the span and the lane.
+    pub(crate) fn visit(&self, from: u64, to: u64, site: &Site, mut found: impl FnMut(u64, Draw)) {
+        if self.rate == 0.0 || from >= to {
+            return;
+        }
+        for span in from / self.span..=(to - 1) / self.span {
+            let start = span * self.span;
+            let end = start + self.span;
+            let mut place = start;
+            for k in 0.. {
+                let draw = Draw { span, lane: CANDIDATES | k };
+                let gap = exponential(site.digits(span, draw.lane)) / self.rate;
+                // Beyond 2^64 the cast saturates, which is beyond every span as well.
+                place = place.saturating_add(gap as u64);
+                if place >= end.min(to) {
+                    break;
+                }
+                if place >= from {
+                    found(place, draw);
+                }
+                place += 1;
+            }
+        }
+    }
+}
+
+/// One of the places, as the address of more randomness.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Draw {
+    span: u64,
+    lane: u32,
+}
+
+impl Draw {
+    /// A uniform number in `0..1`, independent of where the place is.
+    pub(crate) fn uniform(self, site: &Site) -> f64 {
+        site.digits(self.span, self.lane ^ (1 << 30)) as f64 * 2.0_f64.powi(-128)
+    }
+}
+
+/// An exponential variate of mean 1 from 128 uniform digits.
+///
+/// `-ln(1 - v)` of a uniform `v`, written so that nothing cancels: from the digits themselves
+/// where they are small, from their complement where they are large.
+fn exponential(digits: u128) -> f64 {
+    const UNIT: f64 = 1.0 / (1_u128 << 64) as f64 / (1_u128 << 64) as f64;
+    if digits < 1 << 127 {
+        -(-(digits as f64 * UNIT)).ln_1p()
+    } else {
+        // The complement lies in 1..=2^127, so the logarithm is finite.
+        -((u128::MAX - digits + 1) as f64 * UNIT).ln()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::Seed;
+
+    fn site() -> Site {
+        Site::new(Seed(7), 0, "places")
+    }
+
+    fn places(p: f64, from: u64, to: u64) -> Vec<u64> {
+        let mut found = Vec::new();
+        Places::new(p).visit(from, to, &site(), |place, _| found.push(place));
+        found
+    }
+
+    #[test]
+    fn the_exponential_keeps_its_digits_at_both_ends() {
+        let two = |n: i32| 2.0_f64.powi(n);
+        assert_eq!(exponential(0), 0.0);
+        assert_eq!(exponential(1), two(-128));
+        assert_eq!(exponential(3 << 60), 3.0 * two(-68));
+        assert!((exponential(u128::MAX) - 128.0 * std::f64::consts::LN_2).abs() < 1e-13);
+        assert!((exponential(1 << 127) - std::f64::consts::LN_2).abs() < 1e-16);
+    }
+
+    /// Counts in a million bits, and the gaps between them, against the geometric law. Both bounds
+    /// are passed by chance less than once in a million seeds.
+    #[test]
+    fn places_come_with_their_probability_and_geometric_gaps() {
+        for p in [1e-4, 1e-3, 7e-3] {
+            let n = 1 << 24;
+            let found = places(p, 0, n);
+            let (mean, sd) = (n as f64 * p, (n as f64 * p * (1.0 - p)).sqrt());
+            assert!((found.len() as f64 - mean).abs() < 5.0 * sd, "{p}: {}", found.len());
+
+            // Ten gaps of equal probability: chi-square with 9 degrees of freedom beyond 45.1.
+            let mut counts = [0.0; 10];
+            for pair in found.windows(2) {
+                let below = 1.0 - (1.0 - p).powf((pair[1] - pair[0] - 1) as f64);
+                let next = 1.0 - (1.0 - p).powf((pair[1] - pair[0]) as f64);
+                // Gaps are whole: spread each over the classes that it covers.
+                let (low, high) = (below * 10.0, next * 10.0);
+                for class in low as usize..=(high as usize).min(9) {
+                    let part = (high.min(class as f64 + 1.0) - low.max(class as f64)).max(0.0);
+                    counts[class] += part / (high - low);
+                }
+            }
+            let each = (found.len() - 1) as f64 / 10.0;
+            let chi_square: f64 = counts.iter().map(|c| (c - each).powi(2) / each).sum();
+            assert!(chi_square < 45.1, "{p}: {chi_square}");
+        }
+    }
+
+    #[test]
+    fn the_rarest_places_cost_nothing_and_never_loop() {
+        assert!(places(1e-18, 0, 1 << 50).len() < 3);
+        assert!(places(5e-324, 0, 1 << 62).is_empty());
+        assert!(places(0.0, 0, u64::MAX).is_empty());
+        assert!(places(0.001, 5, 5).is_empty());
+    }
+
+    proptest! {
+        #[test]
+        fn any_cut_has_the_same_places(
+            from in 0_u64..50_000, cut in 0_u64..50_000, to in 0_u64..50_000,
+        ) {
+            let mut edges = [from, cut, to];
+            edges.sort_unstable();
+            let [from, cut, to] = edges;
+            let mut parts = places(0.003, from, cut);
+            parts.extend(places(0.003, cut, to));
+            prop_assert_eq!(parts, places(0.003, from, to));
+        }
+    }
+}
