@@ -11,14 +11,14 @@ use crate::{FaultError, Protection};
 /// own for each bit and each stored value.
 ///
 /// # Formula
-/// A code is a sum of products of signs, `q = Σ_S a_S Π_S s_i` ([`Format::terms`]). An independent
-/// fault that flips bit `i` with `p_i` turns its sign into one of mean `(1 - 2 p_i) s_i` and
-/// variance `v_i = 4 p_i (1 - p_i)`, so with `χ_S` the product of the stored signs
+/// With `p_k` the probability that bit `k` flips, given what it stores, and `δ_k` what its flip
+/// changes the code by, in the mean over the faults of the bits below it ([`change`](Self::change)),
 ///
-/// - `E[q'] = Σ_S a_S χ_S Π_S (1 - 2 p_i)`;
-/// - `Var[q'] = Σ_S Σ_T a_S a_T χ_(S Δ T) Π_(S Δ T) (1 - 2 p_i) [1 - Π_(S ∩ T) (1 - v_i)]`.
+/// - `E[q'] - q = Σ_k p_k δ_k`;
+/// - `Var[q'] = Σ_k p_k (1 - p_k) δ_k²`.
 ///
-/// For two's complement and one symmetric `p` these are the laws of the sources:
+/// For two's complement, where `δ_k` is `±2^k`, and one symmetric `p` these are the laws of the
+/// sources:
 ///
 /// - affine mean drift, `E[q'] = (1 - 2p) q - p`;
 /// - variance hierarchy, `Var[q'] = p (1 - p) (4^b - 1) / 3` for every code: the top bit alone owns
@@ -91,45 +91,41 @@ impl CodeChannel {
         f64::from(self.format.code_of(stored)) + self.drift(stored)
     }
 
-    /// `E[q'] - q`, the mean error; nothing cancels, so it is right for the smallest `p`.
+    /// `E[q'] - q`, the mean error: to full precision for the smallest `p`.
     pub fn drift(&self, stored: u8) -> f64 {
-        let lost = |bits| some(bits_of(bits).map(|i| 2.0 * self.flip_stored(i, stored)));
-        self.format.terms().map(|t| -t.weight * sign(t.bits & stored) * lost(t.bits)).sum()
+        self.bits_of_word().map(|k| self.flip_stored(k, stored) * self.change(k, stored)).sum()
     }
 
     /// `Var[q']`, the variance of the code read where the word `stored` is stored.
     pub fn variance(&self, stored: u8) -> f64 {
-        let kept = |bits| -> f64 {
-            bits_of(bits).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
-        };
-        let variance = |i| {
-            let p = self.flip_stored(i, stored);
-            4.0 * p * (1.0 - p)
-        };
-        let terms = self.format.terms();
-        let pairs = terms.clone().flat_map(|s| terms.clone().map(move |t| (s, t)));
-        pairs
-            .map(|(s, t)| {
-                let (apart, shared) = (s.bits ^ t.bits, s.bits & t.bits);
-                let noise = some(bits_of(shared).map(variance));
-                s.weight * t.weight * sign(apart & stored) * kept(apart) * noise
-            })
-            .sum()
+        self.bit_variances(stored).sum()
     }
 
-    /// The variance that each bit would cause if it were the only one to flip, least significant
-    /// first; 0 for a protected one. For two's complement and offset binary they sum to
-    /// [`variance`](Self::variance), for the other encodings they do so to first order in `p`.
+    /// What each bit adds to the variance, least significant first; 0 for a protected one.
     ///
     /// # Formula
-    /// `p_i (1 - p_i) δ_i²` with `δ_i` the change of the code when bit `i` is flipped.
+    /// `p_k (1 - p_k) δ_k²`
     pub fn bit_variances(&self, stored: u8) -> impl Iterator<Item = f64> {
-        let code = self.format.code_of(stored);
-        (0..self.bits().get() as usize).map(move |i| {
-            let p = self.flip_stored(i, stored);
-            let change = self.format.code_of(stored ^ (1 << i)) - code;
-            p * (1.0 - p) * f64::from(change).powi(2)
+        self.bits_of_word().map(move |k| {
+            let p = self.flip_stored(k, stored);
+            p * (1.0 - p) * self.change(k, stored).powi(2)
         })
+    }
+
+    /// `δ_k`: by how much the code changes when bit `bit` of the word `stored` flips, the bits above
+    /// it being read as stored, and in the mean over the faults of the bits below it.
+    ///
+    /// # Formula
+    /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the code
+    /// ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement and
+    /// offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
+    pub fn change(&self, bit: usize, stored: u8) -> f64 {
+        let kept = |below| -> f64 {
+            bits_of(below).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
+        };
+        let (this, below) = (1_u8 << bit, (1_u8 << bit) - 1);
+        let terms = self.format.terms().filter(|term| term.bits & this != 0);
+        terms.map(|t| -2.0 * t.weight * sign(t.bits & stored) * kept(t.bits & below)).sum()
     }
 
     /// `P(read | stored)` for every word read, in the order of the words: the product over the bits.
@@ -139,6 +135,10 @@ impl CodeChannel {
             let [zero, one] = if stored >> i & 1 == 1 { [p, 1.0 - p] } else { [1.0 - p, p] };
             row.iter().map(|x| x * zero).chain(row.iter().map(|x| x * one)).collect()
         })
+    }
+
+    fn bits_of_word(&self) -> std::ops::Range<usize> {
+        0..self.bits().get() as usize
     }
 
     /// The probability that bit `bit` of the word `stored` flips.
@@ -153,11 +153,6 @@ pub(crate) fn check_width(flips: &FlipProfile, width: BitWidth) -> Result<(), Fa
         Some(bits) if bits != width.get() as usize => Err(FaultError::ProfileWidth { bits, width }),
         _ => Ok(()),
     }
-}
-
-/// `1 - Π (1 - x)`, without cancellation where all `x` are small.
-fn some(x: impl Iterator<Item = f64>) -> f64 {
-    x.fold(0.0, |lost, x| lost + x * (1.0 - lost))
 }
 
 /// The product of the signs of the bits that are set, -1 for each.
@@ -286,25 +281,26 @@ mod tests {
         }
     }
 
-    /// The closed forms against plain summation over the matrix, for every word of every format,
-    /// to twelve digits of what flips at that rate could do to a code: 1e-18 keeps its digits too.
+    /// The closed forms against plain summation over the matrix, for every word of every format, to
+    /// twelve digits: relative to the variance itself, and to the sum of all errors for the drift.
     #[test]
     fn mean_and_variance_are_those_of_the_matrix() {
         for channel in every_channel() {
             let (format, matrix) = (channel.format(), ChannelMatrix::new(&channel));
-            let levels = format.bits().levels() as f64;
             for stored in format.bits().words() {
-                let flips: f64 = (0..8).map(|i| channel.flip_stored(i, stored)).sum();
                 let code = f64::from(format.code_of(stored));
                 let error = |read| f64::from(format.code_of(read)) - code;
-                let drift = matrix.expect(stored, error);
+                let (drift, size) =
+                    (matrix.expect(stored, error), matrix.expect(stored, |read| error(read).abs()));
                 let off = (channel.drift(stored) - drift).abs();
-                assert!(off <= 1e-12 * levels * flips, "{channel:?} {stored:#b}: {off}");
+                assert!(off <= 1e-12 * size, "{channel:?} {stored:#b}: {off}");
                 assert_eq!(channel.mean(stored), code + channel.drift(stored));
 
                 let variance = matrix.expect(stored, |read| (error(read) - drift).powi(2));
                 let off = (channel.variance(stored) - variance).abs();
-                assert!(off <= 1e-12 * levels * levels * flips, "{channel:?} {stored:#b}: {off}");
+                // Beside the drift the summation itself has only that many digits.
+                let digits = 1e-12 * variance + (1e-14 * size).powi(2);
+                assert!(off <= digits, "{channel:?} {stored:#b}: {off}");
             }
         }
     }
@@ -383,14 +379,30 @@ mod tests {
         );
     }
 
+    /// With one faulty bit alone, its change is that of the code.
     #[test]
-    fn bits_share_out_the_variance_to_first_order() {
+    fn a_lone_flip_changes_the_code_by_what_it_says() {
         for format in Format::all() {
-            let p = 1e-9;
-            let channel = CodeChannel::new(symmetric(p), format, Protection::NONE).unwrap();
+            let channel = CodeChannel::new(symmetric(0.0), format, Protection::NONE).unwrap();
             for stored in format.bits().words() {
-                let shares: f64 = channel.bit_variances(stored).sum();
-                assert_relative_eq!(shares, channel.variance(stored), max_relative = 1e-6);
+                for bit in channel.bits_of_word() {
+                    let flipped = format.code_of(stored ^ 1 << bit);
+                    let expected = f64::from(flipped - format.code_of(stored));
+                    assert_eq!(channel.change(bit, stored), expected, "{format} {stored:#b}");
+                }
+            }
+        }
+    }
+
+    /// Minus zero reads as zero: where only the sign can flip, nothing is random.
+    #[test]
+    fn what_cannot_change_has_no_variance() {
+        let format = Format::new(BitWidth::INT8, Encoding::SignMagnitude);
+        let magnitude = Protection::of_bits(0b0111_1111, BitWidth::INT8).unwrap();
+        for p in [1e-9, 0.01, 0.1, 0.3] {
+            let channel = CodeChannel::new(symmetric(p), format, magnitude).unwrap();
+            for zero in [0b0000_0000, 0b1000_0000] {
+                assert_eq!((channel.drift(zero), channel.variance(zero)), (0.0, 0.0));
             }
         }
     }
@@ -414,7 +426,8 @@ mod tests {
     }
 
     proptest! {
-        /// Where each bit adds its own part, any set; elsewhere from the top down.
+        /// Where each bit adds its own part, any set; elsewhere from the top down: with a higher bit
+        /// exposed, protecting a lower one may raise the variance (docs/theory.md, section 2).
         #[test]
         fn protection_never_increases_the_variance(
             flips in any_law(), stored: u8, kept: u8, more: u8, k in 0_u32..8,

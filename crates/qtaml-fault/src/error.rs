@@ -52,4 +52,15 @@ pub enum FaultError {
         /// The number of bits that are stored.
         stored: u64,
     },
+    /// Counts that no sample of words of this width gives.
+    #[error("{}", match word {
+        Some(word) => format!("the counts of word {word:#04x} cannot come from reading {width} words"),
+        None => "nothing was read: there is nothing to compare".into(),
+    })]
+    Sample {
+        /// The first word whose counts are wrong, if there is any word.
+        word: Option<u8>,
+        /// The width of the words.
+        width: BitWidth,
+    },
 }

@@ -7,6 +7,10 @@ use crate::FaultError;
 /// A set of bits that never flip: *ideal* protection, free of the cost and the residual errors
 /// of a real code.
 ///
+/// Protecting the top bits never raises the variance of a code, and in two's complement and offset
+/// binary no protection does. In Gray code and sign-magnitude it can, where a higher bit stays
+/// exposed (docs/theory.md, section 2).
+///
 /// ```
 /// use qtaml_fault::Protection;
 /// use qtaml_quant::BitWidth;

@@ -107,7 +107,8 @@ impl Score {
     /// a hit, but for the rounding of the sample, and infinite for everything else.
     pub fn z(&self) -> f64 {
         let off = self.measured - self.theory;
-        if off.abs() <= ROUNDING * self.theory.abs() { 0.0 } else { off / self.standard_error }
+        let hit = self.standard_error == 0.0 && off.abs() <= ROUNDING * (1.0 + self.theory.abs());
+        if hit || off == 0.0 { 0.0 } else { off / self.standard_error }
     }
 }
 
@@ -120,14 +121,14 @@ pub struct BitScore {
     pub value: bool,
     /// Its flip probability, and how often it flipped.
     pub score: Score,
-    /// Squared change of the code when the bit flips, summed over the words that store the value
-    /// and divided by the number of all words.
+    /// Squared [`change`](CodeChannel::change) of the code when the bit flips, summed over the words
+    /// that store the value and divided by the number of all words.
     pub square_change: f64,
 }
 
 impl BitScore {
-    /// What the bit adds to the mean variance by the law if it were the only one to flip: over all
-    /// bits and values, the mean of [`CodeChannel::bit_variances`].
+    /// What the bit adds to the mean variance by the law: over all bits and values, the mean of
+    /// [`CodeChannel::variance`].
     ///
     /// # Formula
     /// `p (1 - p)` times [`square_change`](Self::square_change).
@@ -172,7 +173,7 @@ impl CodeSample {
     /// Stores every word `n` times and reads it back. The name addresses the random stream.
     ///
     /// # Errors
-    /// As [`BitFlips::new`].
+    /// [`FaultError::Sample`] if `n` is 0, and as [`BitFlips::new`].
     pub fn of_every_word(
         channel: &CodeChannel,
         seed: Seed,
@@ -181,15 +182,15 @@ impl CodeSample {
     ) -> Result<Self, FaultError> {
         let words: Vec<u8> = channel.bits().words().collect();
         let read = |&stored: &u8| Moments::of_word(channel, seed, name, stored, n);
-        let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
-        Ok(Self::from_moments(channel, moments))
+        Self::from_moments(channel, words.par_iter().map(read).collect::<Result<_, _>>()?)
     }
 
     /// Reads a stored tensor in trials 0, 1, ... `trials - 1`, as experiments do. Words that do not
     /// occur in it are left out.
     ///
     /// # Errors
-    /// [`FaultError::Format`] if the tensor is not stored as the channel assumes, and as
+    /// [`FaultError::Format`] if the tensor is not stored as the channel assumes,
+    /// [`FaultError::Sample`] without trials, and as
     /// [`BitFlips::new`].
     pub fn of_tensor(
         channel: &CodeChannel,
@@ -218,12 +219,29 @@ impl CodeSample {
                 left.iter_mut().zip(&right).for_each(|(left, right)| left.merge(right));
                 left
             });
-        Ok(Self::from_moments(channel, moments.into_iter().filter(|m| m.n > 0).collect()))
+        Self::from_moments(channel, moments.into_iter().filter(|m| m.n > 0).collect())
     }
 
     /// Takes up a sample that was drawn through this channel before.
-    pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Self {
-        Self { channel: channel.clone(), moments }
+    ///
+    /// # Errors
+    /// [`FaultError::Sample`] if nothing was read, or if a word, its flips or their number cannot
+    /// come from words of this width.
+    pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Result<Self, FaultError> {
+        let width = channel.bits();
+        let possible = |m: &Moments| {
+            m.n > 0
+                && m.stored & !width.mask() == 0
+                && m.flips.len() == width.get() as usize
+                && m.flips.iter().all(|&flips| flips <= m.n)
+        };
+        if let Some(m) = moments.iter().find(|m| !possible(m)) {
+            return Err(FaultError::Sample { word: Some(m.stored), width });
+        }
+        if moments.is_empty() {
+            return Err(FaultError::Sample { word: None, width });
+        }
+        Ok(Self { channel: channel.clone(), moments })
     }
 
     /// The channel.
@@ -285,12 +303,10 @@ impl CodeSample {
     }
 
     fn bit_score(&self, bit: usize, value: bool) -> Option<BitScore> {
-        let format = self.channel.format();
-        let change = |word: u8| format.code_of(word ^ 1 << bit) - format.code_of(word);
         let (mut flips, mut n, mut squares) = (0, 0, 0.0);
         for m in self.moments.iter().filter(|m| (m.stored >> bit & 1 == 1) == value) {
             (flips, n) = (flips + m.flips[bit], n + m.n);
-            squares += m.n as f64 * f64::from(change(m.stored)).powi(2);
+            squares += m.n as f64 * self.channel.change(bit, m.stored).powi(2);
         }
         let p = self.channel.flip(bit, value);
         let score = Score {
@@ -412,7 +428,11 @@ fn count(
 /// ```
 /// assert!((qtaml_fault::largest_z(1, 0.05) - 1.96).abs() < 1e-3);
 /// ```
+///
+/// # Panics
+/// Unless `false_alarm` lies between 0 and 1, both excluded.
 pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
+    assert!(false_alarm > 0.0 && false_alarm < 1.0, "false_alarm = {false_alarm} is no chance");
     -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests.max(1) as f64))
 }
 
@@ -459,7 +479,7 @@ mod tests {
         let drawn = channel(0.1, 0.1, Format::INT8, 0);
         let sample = CodeSample::of_every_word(&drawn, Seed(2), "off", 1 << 16).unwrap();
         let claimed = channel(0.11, 0.11, Format::INT8, 0);
-        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec());
+        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
         for scores in [
             wrong.drifts(),
             wrong.bits().into_iter().map(|b| b.score).collect(),
@@ -503,6 +523,25 @@ mod tests {
         let error = CodeSample::of_tensor(&channel, Seed(0), "w", &tensor, 1).unwrap_err();
         let message = "INT4 twos-complement words cannot be read as INT8 twos-complement";
         assert_eq!(error.to_string(), message);
+    }
+
+    #[test]
+    fn what_no_reading_gives_is_refused() {
+        let channel = channel(0.1, 0.1, BitWidth::INT4.into(), 0);
+        let refused = |moments| CodeSample::from_moments(&channel, moments).unwrap_err();
+        assert_eq!(refused(vec![]).to_string(), "nothing was read: there is nothing to compare");
+        let good = Moments::of_word(&channel, Seed(0), "w", 3, 10).unwrap();
+        assert!(CodeSample::from_moments(&channel, vec![good.clone()]).is_ok());
+        for bad in [
+            Moments { n: 0, ..good.clone() },
+            Moments { stored: 16, ..good.clone() },
+            Moments { flips: vec![], ..good.clone() },
+            Moments { flips: vec![11; 4], ..good },
+        ] {
+            let error = refused(vec![bad]).to_string();
+            assert!(error.contains("cannot come from reading INT4 words"), "{error}");
+        }
+        assert!(CodeSample::of_every_word(&channel, Seed(0), "w", 0).is_err());
     }
 
     #[test]

@@ -81,7 +81,7 @@
 //! and mass in the electrodes, about which WKB knows nothing. Three cases are worse and call for
 //! [`transfer_matrix`]:
 //!
-//! - electrons near the top, where the exponent falls below about 1; a smooth barrier follows
+//! - electrons near the top, where the exponent falls below about 2; a smooth barrier follows
 //!   [`kemble_transmission`] there,
 //! - electrons above the top, all of which WKB lets pass while an abrupt barrier reflects some,
 //! - very thin oxide, a few tenths of a nanometre, in which nothing has room to decay.

@@ -36,8 +36,8 @@ pub enum QuantError {
         /// The offending value.
         value: f32,
     },
-    /// A scale that is negative, NaN or infinite.
-    #[error("scale {0} is not allowed: it must be finite and not negative")]
+    /// A scale that is negative, NaN, or so large that some code would have an infinite weight.
+    #[error("scale {0} is not allowed: every code times it must be finite, and it not negative")]
     Scale(f32),
     /// A stored word has bits set above its width.
     #[error("word {word:#04x} at {index} does not fit {bits} bits")]

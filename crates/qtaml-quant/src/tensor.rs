@@ -7,7 +7,8 @@ use crate::{BitWidth, Format, QuantError};
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
 /// `w ≈ scale * code` (docs/theory.md, section 2). The code `-2^(b-1)` is never written, but a fault
-/// can produce it, and reading knows it. A tensor of zeros has scale 0.
+/// can produce it, and reading knows it. A tensor of zeros has scale 0. Within the last percent of
+/// what `f32` holds, the scale is cut so that every code, faulty ones too, still has a finite weight.
 ///
 /// # Shapes
 /// Any shape with at least one element; words are row-major, one byte each, in its low `b` bits.
@@ -38,6 +39,7 @@ impl QuantizedTensor {
         }
         let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
         let scale = (f64::from(largest) / f64::from(format.bits().max_code())) as f32;
+        let scale = scale.min(largest_scale(format.bits()));
         let word = |&w| format.word_of(code(w, scale, format.bits()));
         let words = weights.iter().map(word).collect();
         Ok(Self { shape: shape.to_vec(), format, scale, words })
@@ -47,7 +49,7 @@ impl QuantizedTensor {
     ///
     /// # Errors
     /// [`QuantError::Empty`], [`QuantError::Shape`], [`QuantError::Scale`] for a scale that is
-    /// negative, NaN or infinite, [`QuantError::Word`] for a word with bits above the width.
+    /// negative, NaN, or so large that a code would have an infinite weight, [`QuantError::Word`] for a word with bits above the width.
     pub fn from_words(
         words: Vec<u8>,
         shape: &[usize],
@@ -57,7 +59,7 @@ impl QuantizedTensor {
         let format = format.into();
         let bits = format.bits();
         check_shape(shape, words.len())?;
-        if !(scale.is_finite() && scale >= 0.0) {
+        if !(0.0..=largest_scale(bits)).contains(&scale) {
             return Err(QuantError::Scale(scale));
         }
         if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
@@ -119,6 +121,12 @@ fn check_shape(shape: &[usize], values: usize) -> Result<(), QuantError> {
     Ok(())
 }
 
+/// The largest scale at which every code has a finite weight.
+fn largest_scale(bits: BitWidth) -> f32 {
+    // A power of two: the product with the most negative code is exact.
+    f32::MAX / (bits.max_code() + 1) as f32
+}
+
 /// `round(w / scale)`, in f64 so that the rounding of the scale itself cannot move a tie.
 fn code(weight: f32, scale: f32, bits: BitWidth) -> i32 {
     if scale == 0.0 {
@@ -153,6 +161,18 @@ mod tests {
     #[test]
     fn weights_too_small_for_a_scale_become_zero() {
         assert_eq!(quantize(&[f32::from_bits(1)], BitWidth::INT8).dequantize(), [0.0]);
+    }
+
+    #[test]
+    fn no_code_has_an_infinite_weight() {
+        for bits in BitWidth::all() {
+            let stored = quantize(&[f32::MAX, -f32::MAX], bits);
+            assert!(stored.dequantize().iter().all(|w| w.is_finite()));
+            let lowest = Format::from(bits).word_of(-bits.max_code() - 1);
+            let words = |scale| QuantizedTensor::from_words(vec![lowest], &[1], bits, scale);
+            assert!(words(stored.scale()).unwrap().dequantize()[0].is_finite());
+            assert_eq!(words(f32::MAX), Err(QuantError::Scale(f32::MAX)));
+        }
     }
 
     #[test]

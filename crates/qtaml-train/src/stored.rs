@@ -6,7 +6,7 @@ use burn::module::Module;
 use qtaml_compensation::{
     Allocation, CodeHistogram, DecodeTable, Decoder, LayerDistortion, mean_square_error,
 };
-use qtaml_fault::{CodeChannel, Injector, Protection, Seed, Site};
+use qtaml_fault::{BitFlips, CodeChannel, FaultModel, Protection, Seed, Site};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{Format, QuantizedTensor};
 
@@ -188,8 +188,8 @@ impl<M: Module> StoredNetwork<M> {
             .map(|(layer, &k)| {
                 let bits = layer.tensor.bits();
                 let site = Site::new(memory.seed, trial, &layer.name);
-                let injector = Injector::new(memory.flips.clone(), bits)?;
-                Ok(injector.read(layer.tensor.words(), &site, Protection::top(k, bits)?))
+                let model = BitFlips::new(memory.flips.clone(), bits)?;
+                Ok(model.read(layer.tensor.words(), &site, Protection::top(k, bits)?.into()))
             })
             .collect()
     }

@@ -53,7 +53,9 @@ pub use qtaml_train as train;
 /// What most programs need, in one line: `use qtaml::prelude::*;`.
 pub mod prelude {
     pub use crate::compensation::{Allocation, DecodeTable, Decoder, LayerDistortion, allocation};
-    pub use crate::fault::{ChannelMatrix, CodeChannel, Injector, Protection, Seed, Site};
+    pub use crate::fault::{
+        BitFlips, ChannelMatrix, CodeChannel, FaultModel, Protected, Protection, Seed, Site,
+    };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     pub use crate::train::{

@@ -68,7 +68,7 @@ fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<R
         moments
     };
     let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
-    let sample = CodeSample::from_moments(channel, moments);
+    let sample = CodeSample::from_moments(channel, moments)?;
     let (codes, bits) = (code_rows(&sample), bit_rows(&sample));
 
     let mut layers = Vec::new();

@@ -271,7 +271,7 @@ mod tests {
 
     fn outcome(drawn: &CodeChannel, claimed: &CodeChannel, n: usize) -> Outcome {
         let sample = CodeSample::of_every_word(drawn, Seed(1), "report", n).unwrap();
-        let sample = CodeSample::from_moments(claimed, sample.moments().to_vec());
+        let sample = CodeSample::from_moments(claimed, sample.moments().to_vec()).unwrap();
         Outcome::new(claimed, &code_rows(&sample), &bit_rows(&sample), &[], 1e-6)
     }
 

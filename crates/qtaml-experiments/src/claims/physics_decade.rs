@@ -67,8 +67,8 @@ pub fn run(_: &Context) -> Result<Outcome> {
 
 fn method() -> Vec<String> {
     [
-        "WKB transmission of the barrier, T = exp(-2 ∫ κ dx), times the attempt rate gives the \
-         rate of flips; a two-state Markov cell with equal rates both ways gives the flip \
+        "WKB transmission of the barrier, T = exp(-2 ∫ κ dx), averaged over the Fermi edge of \
+         electrons at 300 K, times the attempt rate gives the rate of flips; a two-state Markov cell with equal rates both ways gives the flip \
          probability p = (1 - exp(-2 Γ t)) / 2. WKB is right in the exponent and off by a \
          prefactor of order one.",
         "The reference cell is ours: the sources give flip probabilities, not cells. Its \
@@ -126,6 +126,8 @@ fn chain_table(cell: &Cell, condition: &Condition, chain: &Chain) -> Table {
             row("decay constant κ", chain.kappa_per_nm, "1/nm"),
             row("WKB exponent", chain.wkb_exponent, ""),
             row("transmission", chain.transmission, ""),
+            row("temperature", chain.temperature_k, "K"),
+            row("thermal factor", chain.thermal_factor, ""),
             row("attempt rate", cell.attempt_rate_hz, "1/s"),
             row("flip rate", chain.rate_per_s, "1/s"),
             row("retention time", chain.retention_s / YEAR_S, "years"),

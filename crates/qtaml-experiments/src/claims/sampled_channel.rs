@@ -48,7 +48,7 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
                 Ok(sample.moments().to_vec())
             })?;
             task.tick(1);
-            let sample = CodeSample::from_moments(&channel, moments);
+            let sample = CodeSample::from_moments(&channel, moments)?;
             ensure!(sample.is_large_enough(), "{label}: too few flips for scores to be normal");
             Ok(Sampled { label: label.into(), sample })
         })
