@@ -108,9 +108,11 @@ pub enum Decoded {
 
 /// Refuses slices that are not as long as the code says.
 fn check_lengths(code: &dyn Code, data: &[bool], stored: &[bool]) -> Result<(), FaultError> {
-    let check = |what, given, expected| match given == expected {
-        true => Ok(()),
-        false => Err(FaultError::CodeLength { what, given, expected }),
+    let check = |what, given, expected| {
+        if given == expected {
+            return Ok(());
+        }
+        Err(FaultError::CodeLength { what, given, expected })
     };
     check("data", data.len(), code.data_bits())?;
     check("stored", stored.len(), code.stored_bits())
@@ -158,7 +160,9 @@ mod check {
     /// What is read of `data` when the bits at `errors` flip.
     pub(super) fn read(code: &dyn Code, data: &[bool], errors: &[usize]) -> (Vec<bool>, Decoded) {
         let mut stored = encoded(code, data);
-        errors.iter().for_each(|&at| stored[at] = !stored[at]);
+        for &at in errors {
+            stored[at] = !stored[at];
+        }
         decoded(code, &stored)
     }
 

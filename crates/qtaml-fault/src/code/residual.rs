@@ -28,11 +28,10 @@ pub struct Residual {
 /// The fate of every error pattern of a code, by the number of flipped bits.
 ///
 /// The decoder of a linear code sees the errors through their syndrome alone. The patterns of each
-/// weight and syndrome are counted by adding one stored bit after the other; the decoder is asked
-/// once per syndrome (ours; it comes to the weight distributions of the cosets, MacWilliams and
-/// Sloane, "The Theory of Error-Correcting Codes", 1977, chapter 6). From
-/// the counts follow the residual rates for any p, without sampling and without cancellation: they
-/// are exact at 1e-18 as they are at one half.
+/// weight and syndrome are counted by adding one stored bit after the other: the weight
+/// distributions of the cosets. The decoder is asked once per syndrome (ours). From the counts
+/// follow the residual rates for any p, without sampling and without cancellation: they are exact
+/// at 1e-18 as they are at one half.
 ///
 /// ```
 /// use qtaml_fault::code::{ErrorWeights, SecDed};

@@ -243,7 +243,7 @@ mod tests {
         let dealt = Interleaved::new(Box::new(code), 16).unwrap();
         let tally = simulate(&dealt, flips, Seed(13), "dealt", 1 << 15).unwrap();
         let law = code.after_majority(flips);
-        let expected = (law.p01() + law.p10()) / 2.0;
+        let expected = f64::midpoint(law.p01(), law.p10());
         let z = (tally.residual().bit_flips - expected) / tally.standard_error();
         assert!(z.abs() < largest_z(1, FALSE_ALARM), "{z}");
     }
