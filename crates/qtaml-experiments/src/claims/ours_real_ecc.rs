@@ -29,6 +29,8 @@ const CODES: [&str; 10] = [
 const SWEEP: [f64; 9] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2];
 /// Stored bits that each simulation is made of.
 const BITS: usize = 1 << 21;
+/// Failed words below which a simulated point says too little to be drawn.
+const FEWEST_FAILURES: u64 = 10;
 /// The residual flip rate that counts as kept (ours): a round value.
 const KEPT: f64 = 1e-3;
 /// Bits of a weight, and how many of them are protected in the two schemes that are compared.
@@ -47,11 +49,11 @@ pub fn run(context: &Context) -> Result<Outcome> {
         claims: vec![claim(&best, &tally, flips)],
         method: method(),
         figures: vec![
-            sweep_figure(&codes),
+            sweep_figure(&codes)?,
             price_figure(&codes, &best, flips)?,
             weight_figure(&all)?,
         ],
-        tables: vec![table(&codes), tallies(&codes)],
+        tables: vec![table(&codes)?, tallies(&codes)?],
     })
 }
 
@@ -59,28 +61,24 @@ pub fn run(context: &Context) -> Result<Outcome> {
 struct Measured {
     spec: CodeSpec,
     code: Box<dyn Code>,
-    points: Vec<(f64, f64, Tally)>,
+    law: Law,
+    tallies: Vec<(f64, Tally)>,
 }
 
 impl Measured {
     fn new(context: &Context, spec: CodeSpec) -> Result<Self> {
-        let law = Law::new(spec)?;
         let task = context.progress.task(&format!("simulating {spec}"), SWEEP.len() as u64);
-        let point = |p: f64| {
-            let law = law.residual(FlipProbability::symmetric(p)?)?;
+        let tally = |p: f64| {
             let tally = simulated(context, spec, p, context.size(BITS, BITS >> 7))?;
             task.tick(1);
-            Ok((p, law, tally))
+            Ok((p, tally))
         };
-        Ok(Self {
-            spec,
-            code: spec.build()?,
-            points: SWEEP.into_iter().map(point).collect::<Result<_>>()?,
-        })
+        let tallies = SWEEP.into_iter().map(tally).collect::<Result<_>>()?;
+        Ok(Self { spec, code: spec.build()?, law: Law::new(spec)?, tallies })
     }
 
-    fn stored_per_weight(&self, protected: f64) -> f64 {
-        WEIGHT_BITS + protected * self.code.overhead()
+    fn residual(&self, p: f64) -> Result<f64> {
+        self.law.residual(FlipProbability::symmetric(p)?)
     }
 }
 
@@ -262,30 +260,40 @@ fn method() -> Vec<String> {
     ]
 }
 
-fn sweep_figure(codes: &[Measured]) -> Figure {
-    let shown = || codes.iter().filter(|c| !matches!(c.spec, CodeSpec::Parity { .. }));
-    let laws = shown().map(|c| {
-        Series::new(&c.spec.to_string(), Mark::Line, c.points.iter().map(|(p, law, _)| (*p, *law)))
-    });
-    let seen = shown().flat_map(|c| {
-        c.points.iter().map(|(p, _, t)| Point::from((*p, t.residual().bit_flips, interval(t))))
-    });
-    Figure {
+fn sweep_figure(codes: &[Measured]) -> Result<Figure> {
+    let shown: Vec<&Measured> =
+        codes.iter().filter(|c| !matches!(c.spec, CodeSpec::Parity { .. })).collect();
+    let mut series = Vec::new();
+    for code in &shown {
+        let points: Result<Vec<_>> = grid(1e-4, 0.2).map(|p| Ok((p, code.residual(p)?))).collect();
+        series.push(Series::new(&code.spec.to_string(), Mark::Line, points?));
+    }
+    let seen = shown.iter().flat_map(|code| &code.tallies);
+    let enough = seen.filter(|(_, tally)| tally.detected + tally.miscorrected >= FEWEST_FAILURES);
+    let point =
+        |(p, tally): &(f64, Tally)| Point::from((*p, tally.residual().bit_flips, interval(tally)));
+    series.push(Series::new("simulated", Mark::Points, enough.map(point)));
+    Ok(Figure {
         id: "ours.real_ecc.residual".into(),
         title: "What real codes leave of the flips".into(),
         caption: format!(
-            "Lines are computed, points simulated with 95 % intervals; where nothing was seen \
-             there is no point. A strong code is a cliff: nothing is left on one side of it, and \
-             nothing is gained on the other. At p = {SOURCE_P} a word of (72, 64) SEC-DED, which \
-             corrects one, meets seven errors."
+            "Lines are computed, points simulated with 95 % intervals, where at least \
+             {FEWEST_FAILURES} words failed. A strong code is a cliff: nothing is left on one side \
+             of it, and nothing is gained on the other. At p = {SOURCE_P} a word of (72, 64) \
+             SEC-DED, which corrects one error, meets seven."
         ),
         chart: Chart {
             x: Axis::log10("raw flip probability", ""),
             y: Axis::log10("residual flip probability", "").between(1e-8, 1.0),
-            series: laws.chain([Series::new("simulated", Mark::Points, seen)]).collect(),
+            series,
             rules: vec![Rule::horizontal(KEPT, "kept")],
         },
-    }
+    })
+}
+
+/// Flip probabilities at equal factors.
+fn grid(from: f64, to: f64) -> impl Iterator<Item = f64> {
+    (0..=40).map(move |i| from * (to / from).powf(f64::from(i) / 40.0))
 }
 
 fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Result<Figure> {
@@ -293,13 +301,10 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
         let residual = SOURCE_P * 10_f64.powf(-f64::from(i) / 25.0);
         (least_overhead(flips, residual), residual)
     });
-    let at_p = |c: &Measured| {
-        let (_, law, _) = c.points.iter().find(|(p, ..)| *p == SOURCE_P)?;
-        Some((c.code.overhead(), *law))
-    };
-    let kind = |name: &str, of: fn(&CodeSpec) -> bool| {
-        let points = codes.iter().filter(|c| of(&c.spec)).filter_map(at_p);
-        Series::new(name, Mark::Points, points)
+    let kind = |name: &str, of: fn(&CodeSpec) -> bool| -> Result<Series> {
+        let codes = codes.iter().filter(|c| of(&c.spec));
+        let points = codes.map(|c| Ok((c.code.overhead(), c.residual(SOURCE_P)?)));
+        Ok(Series::new(name, Mark::Points, points.collect::<Result<Vec<_>>>()?))
     };
     let mut repetitions = Vec::new();
     for copies in (1..=11).step_by(2) {
@@ -320,8 +325,8 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
             series: vec![
                 Series::new("Shannon limit", Mark::Line, limit),
                 Series::new("repetition", Mark::LinePoints, repetitions),
-                kind("SEC-DED", |spec| matches!(spec, CodeSpec::SecDed { .. })),
-                kind("BCH", |spec| matches!(spec, CodeSpec::Bch { .. })),
+                kind("SEC-DED", |spec| matches!(spec, CodeSpec::SecDed { .. }))?,
+                kind("BCH", |spec| matches!(spec, CodeSpec::Bch { .. }))?,
                 Series::new(
                     &format!("cheapest that keeps: {}", best.spec),
                     Mark::Points,
@@ -337,20 +342,21 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
 }
 
 fn weight_figure(all: &AllCodes) -> Result<Figure> {
-    let at = |i: i32| FlipProbability::symmetric(KEPT * 200_f64.powf(f64::from(i) / 40.0));
-    let mut series = Vec::new();
-    for protected in PROTECTED {
-        let (mut real, mut limit) = (Vec::new(), Vec::new());
-        for i in 0..=40 {
-            let flips = at(i)?;
-            let stored = |overhead: f64| WEIGHT_BITS + protected * overhead;
-            real.push((flips.p01(), stored(cheapest(all, flips)?.overhead)));
-            limit.push((flips.p01(), stored(least_overhead(flips, KEPT))));
-        }
+    let price = |p: f64| {
+        let flips = FlipProbability::symmetric(p)?;
+        Ok((p, cheapest(all, flips)?.overhead, least_overhead(flips, KEPT)))
+    };
+    let prices: Vec<(f64, f64, f64)> = grid(KEPT, 0.2).map(price).collect::<Result<_>>()?;
+    let series = PROTECTED.iter().flat_map(|&protected| {
         let kept = if protected == WEIGHT_BITS { "all bits" } else { "top two bits" };
-        series.push(Series::new(&format!("{kept}, cheapest code"), Mark::Line, real));
-        series.push(Series::new(&format!("{kept}, Shannon limit"), Mark::Line, limit));
-    }
+        let stored = |overhead: f64| WEIGHT_BITS + protected * overhead;
+        let real = prices.iter().map(|(p, real, _)| (*p, stored(*real)));
+        let limit = prices.iter().map(|(p, _, limit)| (*p, stored(*limit)));
+        [
+            Series::new(&format!("{kept}, cheapest code"), Mark::Line, real),
+            Series::new(&format!("{kept}, Shannon limit"), Mark::Line, limit),
+        ]
+    });
     Ok(Figure {
         id: "ours.real_ecc.weight".into(),
         title: format!("Stored bits per INT8 weight, for a residual of {KEPT:e}"),
@@ -359,55 +365,57 @@ fn weight_figure(all: &AllCodes) -> Result<Figure> {
             .into(),
         chart: Chart {
             x: Axis::log10("raw flip probability", ""),
-            y: Axis::linear("stored bits per weight", ""),
-            series,
+            y: Axis::log10("stored bits per weight", "").between(7.0, 200.0),
+            series: series.collect(),
             rules: vec![],
         },
     })
 }
 
-fn table(codes: &[Measured]) -> Table {
+fn table(codes: &[Measured]) -> Result<Table> {
     let shown = [1e-4, 1e-3, 0.01, 0.1, 0.2];
     let row = |c: &Measured| {
-        let (k, n) = (c.code.data_bits(), c.code.stored_bits());
+        let (k, n, overhead) = (c.code.data_bits(), c.code.stored_bits(), c.code.overhead());
         let mut row: Vec<Value> = vec![
             c.spec.to_string().as_str().into(),
             format!("({n}, {k})").as_str().into(),
-            c.code.overhead().into(),
+            overhead.into(),
         ];
-        row.extend(PROTECTED.map(|protected| c.stored_per_weight(protected).into()));
-        let points = c.points.iter().filter(|(p, ..)| shown.contains(p));
-        row.extend(points.map(|(_, law, _)| Value::from(*law)));
-        row
+        row.extend(PROTECTED.map(|protected| (WEIGHT_BITS + protected * overhead).into()));
+        for p in shown {
+            row.push(c.residual(p)?.into());
+        }
+        Ok(row)
     };
     let columns = ["code", "(n, k)", "extra bits/bit", "bits/weight, top 2", "bits/weight, all 8"];
     let residuals = shown.map(|p| format!("residual at {p:?}"));
-    Table {
+    Ok(Table {
         id: "ours.real_ecc.codes".into(),
         title: "Real codes: what they store, and what they leave (computed)".into(),
         columns: columns.into_iter().map(String::from).chain(residuals).collect(),
-        rows: codes.iter().map(row).collect(),
+        rows: codes.iter().map(row).collect::<Result<_>>()?,
         in_report: true,
-    }
+    })
 }
 
-fn tallies(codes: &[Measured]) -> Table {
-    let rows = codes.iter().flat_map(|c| {
-        c.points.iter().map(|(p, law, tally)| {
+fn tallies(codes: &[Measured]) -> Result<Table> {
+    let mut rows = Vec::new();
+    for code in codes {
+        for (p, tally) in &code.tallies {
             let [low, high] = interval(tally);
             let counts = [tally.clean, tally.corrected, tally.detected, tally.miscorrected];
             let mut row: Vec<Value> = vec![
-                c.spec.to_string().as_str().into(),
+                code.spec.to_string().as_str().into(),
                 (*p).into(),
-                (*law).into(),
+                code.residual(*p)?.into(),
                 tally.residual().bit_flips.into(),
                 low.into(),
                 high.into(),
             ];
             row.extend(counts.map(|count| Value::from(count as i64)));
-            row
-        })
-    });
+            rows.push(row);
+        }
+    }
     let columns = [
         "code",
         "p",
@@ -420,13 +428,13 @@ fn tallies(codes: &[Measured]) -> Table {
         "detected",
         "miscorrected",
     ];
-    Table {
+    Ok(Table {
         id: "ours.real_ecc.tallies".into(),
         title: "Every simulation".into(),
         columns: columns.map(String::from).to_vec(),
-        rows: rows.collect(),
+        rows,
         in_report: false,
-    }
+    })
 }
 
 #[cfg(test)]
