@@ -454,7 +454,7 @@ mod tests {
 
     #[test]
     fn where_flips_are_rare_enough_nothing_has_to_be_bought() {
-        let rare = FlipProbability::symmetric(KEPT).unwrap();
+        let rare = FlipProbability::symmetric(KEPT / 2.0).unwrap();
         let best = cheapest(&all_codes().unwrap(), rare).unwrap();
         assert_eq!((best.spec, best.overhead), (CodeSpec::Repetition { copies: 1 }, 0.0));
     }

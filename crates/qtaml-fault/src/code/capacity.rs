@@ -52,7 +52,7 @@ pub fn capacity(flips: FlipProbability) -> f64 {
 ///
 /// # Formula
 /// `(1 - H2(residual)) / C - 1`, which is `1 / C - 1` for data without a wrong bit: capacity, and
-/// the rate-distortion function of fair bits (Shannon, IRE National Convention Record 4, 142,
+/// the rate-distortion function of fair bits (Shannon, IRE National Convention Record, part 4, 142,
 /// 1959). Codes come near it only with ever longer words.
 ///
 /// ```

@@ -4,7 +4,7 @@ use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
 use crate::FaultError;
 
 /// Bit interleaving: of `depth` words of a code, first all first bits are stored, then all second
-/// ones, and so on (Lin and Costello, "Error Control Coding", 2nd edition, 2004, section 20.4).
+/// ones, and so on (Lin and Costello, "Error Control Coding", 2nd edition, 2004, chapter 20).
 ///
 /// Neighbouring cells that fail together then belong to different words. Where cells fail
 /// independently it changes nothing.

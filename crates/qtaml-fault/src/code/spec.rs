@@ -176,11 +176,16 @@ mod tests {
 
     proptest! {
         #[test]
-        fn hostile_names_are_errors(name in ".{0,40}", numbers in "[a-z]{3,10}(:[0-9]{0,25}){0,4}") {
-            for text in [name, numbers] {
-                if let Ok(spec) = text.parse::<CodeSpec>() {
-                    prop_assert!(spec.build().is_ok());
-                }
+        fn hostile_names_are_errors(
+            text in prop_oneof![
+                ".{0,40}",
+                "(parity|secded|repetition|bch)(:[0-9]{0,25}){0,4}",
+                "(parity|secded|repetition|bch)(:[0-9]{1,2}){1,3}",
+            ],
+        ) {
+            if let Ok(spec) = text.parse::<CodeSpec>() {
+                prop_assert!(spec.build().is_ok());
+                prop_assert_eq!(spec.to_string().parse(), Ok(spec));
             }
         }
     }
