@@ -30,6 +30,7 @@ fn a_run_leaves_everything_behind_and_repeats() {
         "qtaml.drift",
         "qtaml.variance",
         "qtaml.layer",
+        "ours.real_ecc",
         "qtaml.tac.lenet",
         "t0.table1",
     ];

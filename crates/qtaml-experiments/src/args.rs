@@ -9,12 +9,13 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 7] = [
+pub(crate) const CLAIM_IDS: [&str; 8] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
     "qtaml.variance",
     "qtaml.layer",
+    "ours.real_ecc",
     "qtaml.tac.lenet",
     "t0.table1",
 ];

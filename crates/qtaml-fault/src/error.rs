@@ -1,5 +1,6 @@
 //! What can be wrong with a fault model from outside.
 
+use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format};
 
 /// Why a fault model was refused.
@@ -62,5 +63,65 @@ pub enum FaultError {
         word: Option<u8>,
         /// The width of the words.
         width: BitWidth,
+    },
+    /// A number that a code cannot be built with.
+    #[error("no {code} code with {what} = {value}: {min}..={max} are allowed")]
+    CodeParameter {
+        /// The kind of code.
+        code: &'static str,
+        /// What the number is.
+        what: &'static str,
+        /// The number.
+        value: usize,
+        /// The smallest allowed.
+        min: usize,
+        /// The largest allowed.
+        max: usize,
+    },
+    /// An even number of copies, which can be split between 0 and 1.
+    #[error("{copies} copies have no majority: an odd number is needed")]
+    EvenCopies {
+        /// The number of copies.
+        copies: usize,
+    },
+    /// Bits that are not as many as the code has.
+    #[error("{given} {what} bits given: the code has {expected}")]
+    CodeLength {
+        /// Data or stored bits.
+        what: &'static str,
+        /// How many are given.
+        given: usize,
+        /// How many it takes.
+        expected: usize,
+    },
+    /// The name of a code that there is not.
+    #[error(
+        "unknown code {text:?}: parity:DATA, secded:DATA, repetition:COPIES, bch:M:T and \
+         bch:M:T:DATA are known"
+    )]
+    UnknownCode {
+        /// What was asked for.
+        text: String,
+    },
+    /// A code whose error patterns are too many to count.
+    #[error(
+        "the error patterns of {stored} stored bits with {check} check bits are too many to count: \
+         {max_stored} and {max_check} are allowed"
+    )]
+    TooManyPatterns {
+        /// Its stored bits.
+        stored: usize,
+        /// Its check bits.
+        check: usize,
+        /// The most stored bits.
+        max_stored: usize,
+        /// The most check bits.
+        max_check: usize,
+    },
+    /// A closed form for equal flip probabilities, asked about unequal ones.
+    #[error("{flips}: this closed form needs p01 = p10")]
+    Asymmetric {
+        /// The flip probabilities.
+        flips: FlipProbability,
     },
 }

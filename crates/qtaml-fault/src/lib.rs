@@ -10,7 +10,8 @@
 //!   an affine drift of the mean and a variance that the top bits own ([`CodeChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
 //! - holds the one against the other by sampling ([`CodeSample`]);
-//! - knows which bits an error-correcting memory would keep ([`Protection`]).
+//! - knows which bits an error-correcting memory would keep ([`Protection`]), and what real codes
+//!   ask and leave of that ([`code`]).
 //!
 //! # A walk
 //!
@@ -53,6 +54,7 @@
 mod bit_flips;
 mod bursts;
 mod channel;
+pub mod code;
 mod dense;
 mod error;
 mod flip_count;

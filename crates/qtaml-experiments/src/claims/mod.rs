@@ -6,6 +6,7 @@
 )]
 
 pub mod networks;
+pub mod ours_real_ecc;
 pub mod physics_decade;
 pub mod physics_wkb_exact;
 pub mod qtaml_drift;
@@ -31,7 +32,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 7] = [
+pub const EXPERIMENTS: [Experiment; 8] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -49,6 +50,7 @@ pub const EXPERIMENTS: [Experiment; 7] = [
         title: "Where the linear law of the layers ends",
         run: qtaml_layer::run,
     },
+    Experiment { id: "ours.real_ecc", title: "What a kept bit costs", run: ours_real_ecc::run },
     Experiment {
         id: "qtaml.tac.lenet",
         title: "Tunneling-aware compensation on LeNet",
