@@ -3,7 +3,7 @@
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{BitWidth, Format};
 
-use crate::{FaultError, Protection};
+use crate::{FaultError, Keeper, Protection};
 
 /// The error distribution of one stored word, in closed form (docs/theory.md, section 2).
 ///
@@ -28,7 +28,8 @@ pub struct CodeChannel {
     flips: FlipProfile,
     format: Format,
     protection: Protection,
-    /// Of a stored 0 and of a stored 1, for every bit; 0 where it is protected.
+    keeper: Keeper,
+    /// Of a stored 0 and of a stored 1, for every bit; of a protected one what its keeper leaves.
     law: [[f64; 2]; 8],
 }
 
@@ -55,7 +56,22 @@ impl CodeChannel {
                 *law = [p.p01(), p.p10()];
             }
         }
-        Ok(Self { flips, format, protection, law })
+        Ok(Self { flips, format, protection, keeper: Keeper::Ideal, law })
+    }
+
+    /// The same channel with its protected bits in a real code: they flip as often as it leaves
+    /// them wrong. The law stays exact for one word, whose bits lie in different code words; words
+    /// that share a code word are no longer independent of each other.
+    ///
+    /// # Errors
+    /// As [`Keeper::residual`].
+    pub fn kept_by(mut self, keeper: Keeper) -> Result<Self, FaultError> {
+        for i in bits_of(self.protection.mask()) {
+            let left = keeper.residual(self.flips.at(i))?;
+            self.law[i] = [left.p01(), left.p10()];
+        }
+        self.keeper = keeper;
+        Ok(self)
     }
 
     /// The width of a word.
@@ -78,7 +94,13 @@ impl CodeChannel {
         self.protection
     }
 
-    /// The probability that bit `bit` flips where it stores `value`; 0 if it is protected.
+    /// What keeps the protected bits.
+    pub fn keeper(&self) -> Keeper {
+        self.keeper
+    }
+
+    /// The probability that bit `bit` flips where it stores `value`; 0 if it is protected, unless
+    /// its keeper is a real code.
     ///
     /// # Panics
     /// For a bit above 7.
@@ -392,6 +414,20 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn a_real_code_leaves_its_residual() {
+        let top = Protection::top(2, BitWidth::INT8).unwrap();
+        let tmr: Keeper = "repetition:3".parse().unwrap();
+        let channel = CodeChannel::new(symmetric(0.1), BitWidth::INT8, top).unwrap();
+        let channel = channel.kept_by(tmr).unwrap();
+        assert_relative_eq!(channel.flip(7, true), 0.028, max_relative = 1e-12);
+        assert_eq!(channel.flip(0, true), 0.1);
+        let long: Keeper = "bch:10:3".parse().unwrap();
+        let uneven = FlipProbability::asymmetric(0.1, 0.2).unwrap();
+        let channel = CodeChannel::new(uneven, BitWidth::INT8, top).unwrap();
+        assert!(channel.kept_by(long).is_err());
     }
 
     /// Minus zero reads as zero: where only the sign can flip, nothing is random.

@@ -3,6 +3,8 @@
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format};
 
+use crate::Keeper;
+
 /// Why a fault model was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -123,5 +125,11 @@ pub enum FaultError {
     Asymmetric {
         /// The flip probabilities.
         flips: FlipProbability,
+    },
+    /// Words that share code words, where independent ones are needed.
+    #[error("the words that {keeper} keeps are not independent: their scores would mean nothing")]
+    Coded {
+        /// What keeps the protected bits.
+        keeper: Keeper,
     },
 }

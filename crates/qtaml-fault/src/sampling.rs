@@ -5,7 +5,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, FaultModel, Seed, Site};
+use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, FaultModel, Keeper, Seed, Site};
 
 /// Words injected at once: small enough for the cache.
 const CHUNK: usize = 1 << 14;
@@ -226,8 +226,11 @@ impl CodeSample {
     ///
     /// # Errors
     /// [`FaultError::Sample`] if nothing was read, or if a word, its flips or their number cannot
-    /// come from words of this width.
+    /// come from words of this width; [`FaultError::Coded`] if a real code keeps protected bits.
     pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Result<Self, FaultError> {
+        if channel.keeper() != Keeper::Ideal {
+            return Err(FaultError::Coded { keeper: channel.keeper() });
+        }
         let width = channel.bits();
         let possible = |m: &Moments| {
             m.n > 0

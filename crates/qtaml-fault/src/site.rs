@@ -39,6 +39,11 @@ impl Site {
         Self { philox: seed.keyed("fault/", tensor), trial }
     }
 
+    /// The site of the check bits that are stored for this tensor.
+    pub(crate) fn check_bits(&self) -> Self {
+        Self { philox: self.philox.rekeyed("check bits"), trial: self.trial }
+    }
+
     /// 128 random bits; the lane keeps apart what they are for.
     #[inline]
     pub(crate) fn block(&self, index: u64, lane: u32) -> [u32; 4] {
@@ -63,6 +68,15 @@ impl Site {
     #[inline(always)]
     pub(crate) fn blocks(&self, first: u64, lane: u32) -> Blocks {
         self.philox.blocks(first, self.trial, lane)
+    }
+}
+
+impl Philox4x32 {
+    /// The bijection of another key, made of this one and a name.
+    fn rekeyed(self, name: &str) -> Self {
+        let [low, high] = self.block([0; 4])[..2] else { unreachable!("a block has four words") };
+        let key = mix((u64::from(low) | u64::from(high) << 32) ^ fnv1a(name.bytes()));
+        Self::new([key as u32, (key >> 32) as u32])
     }
 }
 

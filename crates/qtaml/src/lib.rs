@@ -54,7 +54,7 @@ pub use qtaml_train as train;
 pub mod prelude {
     pub use crate::compensation::{Allocation, DecodeTable, Decoder, LayerDistortion, allocation};
     pub use crate::fault::{
-        BitFlips, ChannelMatrix, CodeChannel, FaultModel, Protected, Protection, Seed, Site,
+        BitFlips, ChannelMatrix, CodeChannel, FaultModel, Keeper, Protected, Protection, Seed, Site,
     };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};

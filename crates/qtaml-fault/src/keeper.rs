@@ -1,0 +1,305 @@
+//! What keeps protected bits: an ideal, or a real code along the words.
+
+use std::fmt;
+use std::str::FromStr;
+
+use qtaml_physics::FlipProbability;
+use serde::{Deserialize, Serialize};
+
+use crate::code::{Bch, Code, CodeSpec, Decoded, ErrorWeights, Repetition};
+use crate::{FaultError, FaultModel, Protected, Protection, Site};
+
+/// How a memory keeps its protected bits.
+///
+/// A real code runs along the words: the same bit of as many words in a row as it has data bits
+/// makes one code word, and its check bits are stored beside. So the bits of one weight lie in
+/// different code words, and are wrong independently of each other.
+///
+/// ```
+/// use qtaml_fault::{BitFlips, Keeper, Protection, Seed, Site};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::BitWidth;
+///
+/// let keeper: Keeper = "secded:64".parse()?;
+/// let p = FlipProbability::symmetric(1e-3)?;
+/// assert!(keeper.residual(p)?.p01() < 1e-4);
+///
+/// let model = BitFlips::new(p, BitWidth::INT8)?;
+/// let top = Protection::top(2, BitWidth::INT8)?;
+/// let site = Site::new(Seed(42), 0, "fc.weight");
+/// let kept = keeper.read(&[0; 64_000], &model, &site, top)?;
+/// assert_eq!(kept.check_bits, 2 * 1000 * 8);
+/// assert!(kept.corrected > 0);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Keeper {
+    /// Protected bits never flip, and cost nothing but their number: what the sources assume.
+    #[default]
+    Ideal,
+    /// A real code keeps them as well as it can.
+    Code(CodeSpec),
+}
+
+/// What is read of words whose protected bits a code keeps.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The words after decoding.
+    pub words: Vec<u8>,
+    /// Bits that were stored beside them.
+    pub check_bits: u64,
+    /// Code words in which errors were corrected, rightly or not.
+    pub corrected: u64,
+    /// Code words with errors that were seen and could not be corrected.
+    pub detected: u64,
+}
+
+impl Keeper {
+    /// How often a protected bit is still read wrong where every stored bit, check bits included,
+    /// flips as `flips` says.
+    ///
+    /// It is exact for repetition, and for codes of up to 127 stored and 14 check bits. For longer
+    /// BCH codes it takes every uncorrectable word for detected, which is right to a factor between
+    /// 2/3 and 2 ([`Bch::flips_left`]).
+    ///
+    /// # Errors
+    /// As the constructor of the code, and [`FaultError::Asymmetric`] if the two stored values do
+    /// not flip alike and the code is not a repetition.
+    pub fn residual(self, flips: FlipProbability) -> Result<FlipProbability, FaultError> {
+        let left = match self {
+            Self::Ideal => return Ok(FlipProbability::NEVER),
+            Self::Code(CodeSpec::Repetition { copies }) => {
+                return Ok(Repetition::new(copies)?.after_majority(flips));
+            }
+            Self::Code(spec) => match (ErrorWeights::of(&*spec.build()?), spec) {
+                (Ok(weights), _) => weights.residual(flips)?.bit_flips,
+                (Err(_), CodeSpec::Bch { m, t, data }) => {
+                    let code = Bch::new(m, t)?;
+                    match data {
+                        None => code.flips_left(flips)?,
+                        Some(data) => code.shortened(data)?.flips_left(flips)?,
+                    }
+                }
+                (Err(error), _) => return Err(error),
+            },
+        };
+        FlipProbability::asymmetric(left, left).map_err(|_| FaultError::Probability(left))
+    }
+
+    /// Check bits per protected bit.
+    ///
+    /// # Errors
+    /// As the constructor of the code.
+    pub fn overhead(self) -> Result<f64, FaultError> {
+        match self {
+            Self::Ideal => Ok(0.0),
+            Self::Code(spec) => Ok(spec.build()?.overhead()),
+        }
+    }
+
+    /// What is read of `words`, a whole tensor: all its bits and the check bits are damaged by the
+    /// model, and the protected ones are decoded. The last code word of each bit is filled up with
+    /// zeros that are not stored. Check bits are stored as words of their own.
+    ///
+    /// # Errors
+    /// As the constructor of the code.
+    pub fn read(
+        self,
+        words: &[u8],
+        model: &dyn FaultModel,
+        site: &Site,
+        protection: Protection,
+    ) -> Result<Kept, FaultError> {
+        let Self::Code(spec) = self else {
+            let words = model.read(words, site, protection.into());
+            return Ok(Kept { words, check_bits: 0, corrected: 0, detected: 0 });
+        };
+        let code = spec.build()?;
+        let planes: Vec<u8> = (0..8).filter(|bit| protection.mask() >> bit & 1 == 1).collect();
+
+        let mut check = Vec::new();
+        for &bit in &planes {
+            for words in words.chunks(code.data_bits()) {
+                check.extend(check_bits(&*code, words, bit)?);
+            }
+        }
+        let check = damaged(&check, model, &site.check_bits());
+
+        let raw = model.read(words, site, Protected::NOTHING);
+        let mut kept =
+            Kept { words: raw, check_bits: check.len() as u64, corrected: 0, detected: 0 };
+        let mut check = check.chunks(code.stored_bits() - code.data_bits());
+        for &bit in &planes {
+            for words in kept.words.chunks_mut(code.data_bits()) {
+                let check = check.next().unwrap_or_default();
+                match decode(&*code, words, check, bit)? {
+                    Decoded::Clean => {}
+                    Decoded::Corrected(_) => kept.corrected += 1,
+                    Decoded::Detected => kept.detected += 1,
+                }
+            }
+        }
+        Ok(kept)
+    }
+}
+
+/// The data bits of one code word: bit `bit` of each of `words`, and zeros beyond them.
+fn data(code: &dyn Code, words: &[u8], bit: u8) -> Vec<bool> {
+    let mut data: Vec<bool> = words.iter().map(|word| word >> bit & 1 == 1).collect();
+    data.resize(code.data_bits(), false);
+    data
+}
+
+fn check_bits(code: &dyn Code, words: &[u8], bit: u8) -> Result<Vec<bool>, FaultError> {
+    let mut stored = vec![false; code.stored_bits()];
+    code.encode(&data(code, words, bit), &mut stored)?;
+    Ok(stored.split_off(code.data_bits()))
+}
+
+fn decode(
+    code: &dyn Code,
+    words: &mut [u8],
+    check: &[bool],
+    bit: u8,
+) -> Result<Decoded, FaultError> {
+    let mut read = data(code, words, bit);
+    read.extend(check);
+    let mut data = vec![false; code.data_bits()];
+    let says = code.decode(&read, &mut data)?;
+    for (word, value) in words.iter_mut().zip(data) {
+        *word = *word & !(1 << bit) | u8::from(value) << bit;
+    }
+    Ok(says)
+}
+
+/// What is read of bits that are stored in words of the model's width.
+fn damaged(bits: &[bool], model: &dyn FaultModel, site: &Site) -> Vec<bool> {
+    let width = model.bits().get() as usize;
+    let pack = |bits: &[bool]| (0..).zip(bits).fold(0, |word, (i, &bit)| word | u8::from(bit) << i);
+    let stored: Vec<u8> = bits.chunks(width).map(pack).collect();
+    let read = model.read(&stored, site, Protected::NOTHING);
+    let unpacked = read.iter().flat_map(|word| (0..width).map(move |i| word >> i & 1 == 1));
+    unpacked.take(bits.len()).collect()
+}
+
+impl fmt::Display for Keeper {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ideal => f.write_str("ideal"),
+            Self::Code(spec) => spec.fmt(f),
+        }
+    }
+}
+
+impl FromStr for Keeper {
+    type Err = FaultError;
+
+    fn from_str(name: &str) -> Result<Self, FaultError> {
+        if name == "ideal" { Ok(Self::Ideal) } else { name.parse().map(Self::Code) }
+    }
+}
+
+impl TryFrom<String> for Keeper {
+    type Error = FaultError;
+
+    fn try_from(name: String) -> Result<Self, FaultError> {
+        name.parse()
+    }
+}
+
+impl From<Keeper> for String {
+    fn from(keeper: Keeper) -> Self {
+        keeper.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use qtaml_quant::BitWidth;
+
+    use super::*;
+    use crate::{BitFlips, Seed};
+
+    fn keeper(name: &str) -> Keeper {
+        name.parse().unwrap()
+    }
+
+    fn flips(p: f64) -> BitFlips {
+        BitFlips::new(FlipProbability::symmetric(p).unwrap(), BitWidth::INT8).unwrap()
+    }
+
+    fn site(trial: u32) -> Site {
+        Site::new(Seed(6), trial, "weight")
+    }
+
+    /// Words with every bit pattern, so that data bits are about half ones.
+    fn words(n: u32) -> Vec<u8> {
+        (0..n).map(|i| (i.wrapping_mul(0x9E37_79B9) >> 24) as u8).collect()
+    }
+
+    #[test]
+    fn names_lead_back() {
+        for name in ["ideal", "secded:64", "repetition:3", "bch:7:5"] {
+            assert_eq!(keeper(name).to_string(), name);
+        }
+        assert!("secded:0".parse::<Keeper>().is_err());
+        assert_eq!(Keeper::default(), Keeper::Ideal);
+    }
+
+    /// The rate of wrong protected bits against the residual: its standard error counts code words
+    /// and not bits, because the bits of one code word are wrong together. Five of them.
+    #[test]
+    fn what_is_left_is_the_residual() {
+        for (name, p) in [("repetition:3", 0.1), ("secded:16", 0.01), ("bch:4:2", 0.05)] {
+            let (stored, top) = (words(1 << 17), Protection::top(2, BitWidth::INT8).unwrap());
+            let kept = keeper(name).read(&stored, &flips(p), &site(0), top).unwrap();
+            let wrong = |(a, b): (&u8, &u8)| f64::from(((a ^ b) & top.mask()).count_ones());
+            let wrong: f64 = stored.iter().zip(&kept.words).map(wrong).sum();
+            let bits = 2.0 * stored.len() as f64;
+            let law = keeper(name).residual(FlipProbability::symmetric(p).unwrap()).unwrap();
+            let Keeper::Code(spec) = keeper(name) else { unreachable!("none is ideal") };
+            // A code word that fails has two or three wrong bits, seldom more.
+            let error = (law.p01() * 4.0 / bits).sqrt();
+            assert!((wrong / bits - law.p01()).abs() < 5.0 * error, "{name}: {}", wrong / bits);
+            assert!(law.p01() < p && kept.corrected > 0, "{name}");
+            let check = spec.build().unwrap().overhead() * bits;
+            assert!((kept.check_bits as f64 / check - 1.0).abs() < 1e-3, "{name}");
+        }
+    }
+
+    #[test]
+    fn an_ideal_keeps_everything_and_costs_nothing() {
+        let stored = words(1000);
+        let top = Protection::top(3, BitWidth::INT8).unwrap();
+        let kept = Keeper::Ideal.read(&stored, &flips(0.3), &site(1), top).unwrap();
+        assert_eq!(kept.words, flips(0.3).read(&stored, &site(1), top.into()));
+        assert_eq!((kept.check_bits, Keeper::Ideal.overhead()), (0, Ok(0.0)));
+        let p = FlipProbability::symmetric(0.3).unwrap();
+        assert_eq!(Keeper::Ideal.residual(p), Ok(FlipProbability::NEVER));
+    }
+
+    proptest! {
+        #[test]
+        fn unprotected_bits_are_those_of_the_memory(
+            stored in prop::collection::vec(any::<u8>(), 1..500), mask: u8,
+        ) {
+            let protection = Protection::of_bits(mask, BitWidth::INT8).unwrap();
+            let raw = flips(0.1).read(&stored, &site(2), Protected::NOTHING);
+            let kept = keeper("secded:8").read(&stored, &flips(0.1), &site(2), protection).unwrap();
+            prop_assert!(raw.iter().zip(&kept.words).all(|(raw, kept)| (raw ^ kept) & !mask == 0));
+        }
+
+        #[test]
+        fn few_errors_are_all_corrected(
+            stored in prop::collection::vec(any::<u8>(), 1..500), trial in 0_u32..100,
+        ) {
+            let all = Protection::top(8, BitWidth::INT8).unwrap();
+            // One flip in all of it: every code word has one error at most.
+            let one = crate::FlipCount::new(1, stored.len() as u64, BitWidth::INT8).unwrap();
+            let keeper = keeper("bch:5:2");
+            prop_assert_eq!(keeper.read(&stored, &one, &site(trial), all).unwrap().words, stored);
+        }
+    }
+}
