@@ -10,7 +10,8 @@
 //!   an affine drift of the mean and a variance that the top bits own ([`CodeChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
 //! - holds the one against the other by sampling ([`CodeSample`]);
-//! - knows which bits an error-correcting memory would keep ([`Protection`]).
+//! - knows which bits an error-correcting memory would keep ([`Protection`]);
+//! - keeps what was injected as a file that can be replayed ([`FaultRecord`]).
 //!
 //! # A walk
 //!
@@ -51,17 +52,23 @@
 #![deny(missing_docs)]
 
 mod channel;
+mod crc32;
 mod error;
+mod float_bits;
 mod inject;
+mod leb128;
 mod philox;
 mod protection;
+mod record;
 mod sampling;
 mod site;
 
 pub use channel::{ChannelMatrix, CodeChannel};
 pub use error::FaultError;
+pub use float_bits::flip_floats;
 pub use inject::Injector;
 pub use philox::{Philox4x32, PhiloxRng};
 pub use protection::Protection;
+pub use record::{FaultRecord, TensorFaults, WordFault};
 pub use sampling::{BitScore, CodeSample, Moments, Score, largest_z};
 pub use site::{Seed, Site};
