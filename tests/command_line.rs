@@ -676,13 +676,14 @@ mod inject {
         line.split_whitespace().next()?.parse().ok()
     }
 
+    const BYTES: u64 = 64 << 20;
+
     /// 64 MiB of weights in a file with holes, which takes no room on a disk.
     #[test]
     fn memory_does_not_grow_with_the_model() {
         if !Path::new("/proc/self/status").exists() {
             return;
         }
-        const BYTES: u64 = 64 << 20;
         let folder = Folder::new();
         let shape = [BYTES / 4 / 1024, 1024];
         let header =

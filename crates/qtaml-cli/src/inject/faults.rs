@@ -27,7 +27,7 @@ pub(super) struct Draw {
 
 /// The faults of one tensor, from its first word to its last.
 pub(super) enum Faults<'a> {
-    Drawn { injector: Injector, site: Site, protection: Protection },
+    Drawn { injector: Box<Injector>, site: Site, protection: Protection },
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
 }
 
@@ -78,7 +78,7 @@ impl Draw {
             Storage::Codes(..) | Storage::Integers(_) => Protection::top(self.protect, width)?,
             Storage::Bytes(_) => Protection::NONE,
         };
-        let injector = Injector::new(self.flips.clone(), width)?;
+        let injector = Box::new(Injector::new(self.flips.clone(), width)?);
         Ok(Faults::Drawn { injector, site: Site::new(self.seed, self.trial, name), protection })
     }
 }

@@ -90,7 +90,7 @@ fn to_f16(value: f32) -> u16 {
     // Counted in units of the last digit: 1024 to 2048 of them, fewer below 2^-14. The next power
     // of two carries into the exponent, as it should, and beyond the last one there is infinity.
     let units = (magnitude * 2.0_f32.powi(10 - exponent)).round_ties_even() as u16;
-    sign | (((exponent + 14) as u16) << 10) + units
+    sign | ((((exponent + 14) as u16) << 10) + units)
 }
 
 fn from_bf16(bits: u16) -> f32 {
