@@ -88,7 +88,7 @@ pub enum FaultError {
     #[error("tensor {0:?} is recorded twice")]
     DuplicateTensor(String),
     /// A tensor of which nothing is recorded.
-    #[error("no faults of tensor {name:?} are recorded: there are {}", known.join(", "))]
+    #[error("no faults of tensor {name:?} are recorded: there are {known:?}")]
     UnknownTensor {
         /// The name asked for.
         name: String,

@@ -468,7 +468,7 @@ mod tests {
         let message = |error: FaultError| error.to_string();
         assert_eq!(
             message(record.apply("head", &mut []).unwrap_err()),
-            "no faults of tensor \"head\" are recorded: there are conv, fc"
+            "no faults of tensor \"head\" are recorded: there are [\"conv\", \"fc\"]"
         );
         let mut three = [9, 9, 9];
         assert_eq!(

@@ -46,12 +46,15 @@ pub(super) fn of_weights(
 
 /// What recorded faults are for, if the model has just such tensors.
 pub(super) fn of_record(model: &Model, record: &FaultRecord) -> Result<Plan> {
-    let mut storages = HashMap::new();
-    for (name, faults) in record.tensors() {
-        let fits = find(model, name).and_then(|tensor| of_recorded(tensor, faults));
-        storages.insert(name, fits.wrap_err("the faults were recorded for other tensors")?);
-    }
-    Ok(model.tensors().iter().map(|tensor| storages.get(tensor.name.as_str()).copied()).collect())
+    let mut recorded: HashMap<&str, &TensorFaults> = record.tensors().collect();
+    let storage = |tensor: &Tensor| {
+        let faults = recorded.remove(tensor.name.as_str());
+        faults.map(|faults| of_recorded(tensor, faults)).transpose()
+    };
+    let plan = model.tensors().iter().map(storage).collect::<Result<Plan>>();
+    let missing = |name: &&str| Err(miette!("there is no tensor {name:?}"));
+    let plan = plan.and_then(|plan| recorded.keys().min().map_or(Ok(plan), missing));
+    plan.wrap_err("the faults were recorded for other tensors")
 }
 
 fn of_recorded(tensor: &Tensor, faults: &TensorFaults) -> Result<Storage> {
@@ -69,6 +72,6 @@ fn find<'a>(model: &'a Model, name: &str) -> Result<&'a Tensor> {
     let tensors = model.tensors();
     tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
         let names: Vec<_> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        miette!("there is no tensor {name:?}: there are {}", names.join(", "))
+        miette!("there is no tensor {name:?}: there are {names:?}")
     })
 }

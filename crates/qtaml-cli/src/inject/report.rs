@@ -99,7 +99,8 @@ impl fmt::Display for Report {
             ]);
         for row in &self.tensors {
             let scale = row.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
-            let id = [row.tensor.clone(), row.stored_as.clone()];
+            // A file may name a tensor in ways that a terminal would obey.
+            let id = [row.tensor.escape_debug().to_string(), row.stored_as.clone()];
             table.add_row(id.into_iter().chain(row.tally.cells()).chain([scale]));
         }
         let id = ["total".into(), String::new()];
