@@ -1,37 +1,4 @@
 //! Faults as a file: drawn once, replayed anywhere.
-//!
-//! # Format
-//!
-//! All integers are little-endian and unsigned.
-//!
-//! | offset | bytes | content |
-//! | --- | --- | --- |
-//! | 0 | 8 | `QTAMLFLT` in ASCII |
-//! | 8 | 4 | version of the format, 1 |
-//! | 12 | 8 | length `h` of the header |
-//! | 20 | `h` | header, one JSON object in UTF-8 |
-//! | 20 + `h` | sum of all `bytes` | faults of each tensor, in the order of the header |
-//! | behind them | 4 | CRC-32 (RFC 1952, section 8) of everything before |
-//!
-//! The header has these members and no others:
-//!
-//! ```json
-//! {"seed": 42, "trial": 0, "model": "p = 0.01",
-//!  "tensors": [{"name": "fc.weight", "words": 600,
-//!               "format": {"bits": 8, "encoding": "twos-complement"}, "bytes": 34}]}
-//! ```
-//!
-//! `seed` and `trial` are the address of the random stream, `model` says in words what was drawn,
-//! and `bytes` is the length of the tensor's faults. Those are one entry for each faulty word, in
-//! rising order, without separators:
-//!
-//! - how many words without a fault lie between the faulty word before (or the begin of the tensor)
-//!   and this one, in LEB128: seven bits a byte, least significant first, the top bit set in all
-//!   bytes but the last, and no more bytes than needed (DWARF 5, section 7.6);
-//! - one byte with the bits that flipped, at least one and none above the width.
-//!
-//! Reading checks every length before it takes memory, which never exceeds a small multiple of the
-//! file's size. The same faults are the same bytes.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -51,7 +18,7 @@ const FRAME: u64 = 8 + 4 + 8 + 4;
 /// What was injected into the tensors of one model in one trial, bit by bit.
 ///
 /// It can be applied to the same tensors again, with no need for the generator that drew it, and
-/// be kept as a file whose layout is stated byte by byte in the source of this module.
+/// be kept as a file.
 ///
 /// ```
 /// use qtaml_fault::{FaultRecord, Injector, Protection, Seed, Site};
@@ -75,6 +42,39 @@ const FRAME: u64 = 8 + 4 + 8 + 4;
 /// assert_eq!(words, stored);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
+///
+/// # Format
+///
+/// All integers are little-endian and unsigned.
+///
+/// | offset | bytes | content |
+/// | --- | --- | --- |
+/// | 0 | 8 | `QTAMLFLT` in ASCII |
+/// | 8 | 4 | version of the format, 1 |
+/// | 12 | 8 | length `h` of the header |
+/// | 20 | `h` | header, one JSON object in UTF-8 |
+/// | 20 + `h` | sum of all `bytes` | faults of each tensor, in the order of the header |
+/// | behind them | 4 | CRC-32 (RFC 1952, section 8) of everything before |
+///
+/// The header has these members and no others:
+///
+/// ```json
+/// {"seed": 42, "trial": 0, "model": "p = 0.01",
+///  "tensors": [{"name": "fc.weight", "words": 600,
+///               "format": {"bits": 8, "encoding": "twos-complement"}, "bytes": 34}]}
+/// ```
+///
+/// `seed` and `trial` are the address of the random stream, `model` says in words what was drawn,
+/// and `bytes` is the length of the tensor's faults. Those are one entry for each faulty word, in
+/// rising order, without separators:
+///
+/// - how many words without a fault lie between the faulty word before (or the begin of the tensor)
+///   and this one, in LEB128: seven bits a byte, least significant first, the top bit set in all
+///   bytes but the last, and no more bytes than needed (DWARF 5, section 7.6);
+/// - one byte with the bits that flipped, at least one and none above the width.
+///
+/// Reading checks every length before it takes memory, which never exceeds a small multiple of the
+/// file's size. The same faults are the same bytes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FaultRecord {
     seed: Seed,
