@@ -453,3 +453,256 @@ mod laws {
         qtaml().args(["laws", "--help"]).assert().success().stdout(contains("Examples:"));
     }
 }
+
+mod inject {
+    use std::path::{Path, PathBuf};
+
+    use predicates::str::{contains, is_empty};
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+    use serde_json::Value;
+
+    use super::*;
+
+    /// A folder with a small model of every kind of tensor.
+    struct Folder(tempfile::TempDir);
+
+    impl Folder {
+        fn new() -> Self {
+            let folder = Self(tempfile::tempdir().unwrap());
+            let values = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin());
+            let f32s = |n| values(n).flat_map(f32::to_le_bytes).collect();
+            let bf16 = values(2000).flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes());
+            folder.model(&[
+                ("fc.weight", Dtype::F32, vec![100, 200], f32s(20_000)),
+                ("fc.bias", Dtype::F32, vec![100], f32s(100)),
+                ("head.weight", Dtype::BF16, vec![10, 200], bf16.collect()),
+                ("codes", Dtype::I8, vec![32, 8], (0..=255).collect()),
+                ("steps", Dtype::I64, vec![1, 1], vec![0; 8]),
+            ]);
+            folder
+        }
+
+        /// Writes `model.safetensors` with these tensors.
+        fn model(&self, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) {
+            let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+                (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+            });
+            let bytes = safetensors::serialize(views, None).unwrap();
+            std::fs::write(self.path("model.safetensors"), bytes).unwrap();
+        }
+
+        fn path(&self, name: &str) -> PathBuf {
+            self.0.path().join(name)
+        }
+
+        fn read(&self, name: &str) -> Vec<u8> {
+            std::fs::read(self.path(name)).unwrap()
+        }
+
+        fn names(&self) -> Vec<String> {
+            let entries = std::fs::read_dir(self.0.path()).unwrap();
+            let mut names: Vec<_> =
+                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+            names.sort();
+            names
+        }
+
+        /// `qtaml inject model.safetensors LINE --out OUT` in this folder.
+        fn inject(&self, line: &str, out: &str) -> Command {
+            let mut command = qtaml();
+            command.current_dir(self.0.path()).args(["inject", "model.safetensors"]);
+            command.args(line.split_whitespace()).args(["--out", out]);
+            command
+        }
+
+        fn json(&self, line: &str, out: &str) -> Value {
+            json(self.inject(line, out).arg("--json").assert())
+        }
+
+        /// Fails, says so, and leaves no file behind.
+        fn refused(&self, line: &str, code: i32, named: &str) {
+            let before = self.names();
+            let run = self.inject(line, "out.safetensors").assert().code(code);
+            run.stderr(contains(named)).stdout(is_empty());
+            assert_eq!(self.names(), before, "{line}");
+        }
+    }
+
+    #[test]
+    fn a_faulty_model_has_the_layout_of_the_clean_one() {
+        let folder = Folder::new();
+        folder.inject("--p 0.01", "faulty.safetensors").assert().success().stdout(
+            contains("model.safetensors: p = 0.01, seed 42, trial 0")
+                .and(contains("INT8 twos-complement"))
+                .and(contains("2 other tensors are unchanged")),
+        );
+        assert_eq!(folder.names(), ["faulty.safetensors", "model.safetensors"]);
+        let (clean, faulty) = (folder.read("model.safetensors"), folder.read("faulty.safetensors"));
+        let clean = SafeTensors::deserialize(&clean).unwrap();
+        let faulty = SafeTensors::deserialize(&faulty).unwrap();
+        for (name, before) in clean.tensors() {
+            let after = faulty.tensor(&name).unwrap();
+            assert_eq!((after.dtype(), after.shape()), (before.dtype(), before.shape()), "{name}");
+            let is_same = after.data() == before.data();
+            assert_eq!(is_same, ["fc.bias", "steps"].contains(&name.as_str()), "{name}");
+        }
+    }
+
+    #[test]
+    fn the_summary_counts_stored_bits() {
+        let folder = Folder::new();
+        let report = folder.json("--p 0.1 --bits 4 --encoding gray --protect 2", "f.safetensors");
+        assert_eq!(report["faults"], "p = 0.1, top 2 bits protected");
+        assert_eq!(
+            (&report["seed"], &report["trial"], &report["copied"]),
+            (&42.into(), &0.into(), &2.into())
+        );
+        let tensors = report["tensors"].as_array().unwrap();
+        let of = |name: &str| tensors.iter().find(|row| row["tensor"] == name).unwrap();
+        let (fc, codes) = (of("fc.weight"), of("codes"));
+        assert_eq!((&fc["words"], &fc["stored_bits"]), (&20_000.into(), &80_000.into()));
+        assert_eq!((&codes["stored_as"], &codes["scale"]), (&"I8 as it is".into(), &Value::Null));
+        // Two of four bits are exposed: 4000 flips are expected of 40,000 bits, sd 60, false alarm
+        // of 6 sd 2e-9.
+        let flips = fc["flipped_bits"].as_f64().unwrap();
+        assert!((flips - 4000.0).abs() < 360.0, "{flips}");
+        assert_eq!(fc["bit_error_rate"].as_f64().unwrap(), flips / 80_000.0);
+        let sum = |key: &str| tensors.iter().map(|row| row[key].as_u64().unwrap()).sum::<u64>();
+        for key in ["words", "stored_bits", "flipped_bits"] {
+            assert_eq!(report["total"][key], sum(key), "{key}");
+        }
+    }
+
+    #[test]
+    fn seeds_and_trials_are_patterns_of_their_own() {
+        let folder = Folder::new();
+        let drawn = |line: &str| {
+            folder.inject(line, "f.safetensors").assert().success();
+            folder.read("f.safetensors")
+        };
+        let first = drawn("--p 0.1");
+        assert!(first == drawn("--p01 0.1 --p10 0.1 --seed 42 --trial 0"));
+        assert!(first != drawn("--p 0.1 --seed 43") && first != drawn("--p 0.1 --trial 1"));
+        let only = drawn("--p 0.1 --only codes");
+        let (only, first) =
+            (SafeTensors::deserialize(&only).unwrap(), SafeTensors::deserialize(&first).unwrap());
+        assert_eq!(only.tensor("codes").unwrap(), first.tensor("codes").unwrap());
+        assert_ne!(only.tensor("fc.weight").unwrap(), first.tensor("fc.weight").unwrap());
+    }
+
+    #[test]
+    fn without_flips_weights_are_off_by_half_a_step_at_most() {
+        let folder = Folder::new();
+        let report = folder.json("--p 0 --biases --bits 5", "f.safetensors");
+        assert_eq!((&report["total"]["flipped_bits"], &report["copied"]), (&0.into(), &1.into()));
+        let (clean, read) = (folder.read("model.safetensors"), folder.read("f.safetensors"));
+        let [clean, read] = [&clean, &read].map(|file| SafeTensors::deserialize(file).unwrap());
+        assert_eq!(clean.tensor("fc.bias").unwrap(), read.tensor("fc.bias").unwrap());
+        let values = |model: &SafeTensors| -> Vec<f32> {
+            let view = model.tensor("fc.weight").unwrap();
+            view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        };
+        let half_a_step = 1.000_001 / 15.0 / 2.0;
+        let off = values(&clean).into_iter().zip(values(&read)).map(|(a, b)| (a - b).abs());
+        let off = off.fold(0.0, f32::max);
+        assert!(off > 0.0 && off <= half_a_step, "{off}");
+    }
+
+    #[test]
+    fn recorded_faults_come_back_and_fit_no_other_model() {
+        let folder = Folder::new();
+        let line =
+            "--p 0.02 --bits 4 --encoding sign-magnitude --biases --seed 7 --record faults.bin";
+        let drawn = folder.json(line, "drawn.safetensors");
+        let replayed = folder.json("--replay faults.bin", "replayed.safetensors");
+        assert!(folder.read("drawn.safetensors") == folder.read("replayed.safetensors"));
+        for key in ["tensors", "total", "copied", "faults", "seed", "trial"] {
+            assert_eq!(replayed[key], drawn[key], "{key}");
+        }
+
+        folder.refused("--replay model.safetensors", 1, "this is no fault file");
+        folder.refused("--replay missing.bin", 1, "cannot replay missing.bin");
+        let mut damaged = folder.read("faults.bin");
+        *damaged.last_mut().unwrap() ^= 1;
+        std::fs::write(folder.path("damaged.bin"), damaged).unwrap();
+        folder.refused("--replay damaged.bin", 1, "its check sum does not fit");
+        folder.model(&[("fc.weight", Dtype::F32, vec![2, 2], vec![0; 16])]);
+        folder.refused("--replay faults.bin", 1, "recorded for other tensors");
+    }
+
+    #[test]
+    fn unusable_models_are_named_and_leave_nothing_behind() {
+        let folder = Folder::new();
+        folder.refused("--p 0.1 --only fc", 1, "there is no tensor \"fc\"");
+        folder.refused("--p 0.1 --only fc.bias", 1, "with --biases");
+        folder.refused("--p 0.1 --only steps", 1, "I64 of rank 2");
+        let nan = [1.0, f32::NAN].into_iter().flat_map(f32::to_le_bytes).collect();
+        folder.model(&[("w", Dtype::F32, vec![1, 2], nan)]);
+        folder.refused("--p 0.1 --record faults.bin", 1, "weight 1 is NaN");
+        let bytes = folder.read("model.safetensors");
+        std::fs::write(folder.path("model.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
+        folder.refused("--p 0.1", 1, "it ends after");
+        std::fs::write(folder.path("model.safetensors"), [0xff; 64]).unwrap();
+        folder.refused("--p 0.1", 1, "no safetensors file");
+        folder.model(&[("b", Dtype::F32, vec![1], vec![0; 4])]);
+        folder.refused("--p 0.1", 1, "there are no weights");
+        std::fs::remove_file(folder.path("model.safetensors")).unwrap();
+        folder.refused("--p 0.1", 1, "cannot read model.safetensors");
+    }
+
+    #[test]
+    fn wrong_usage_exits_2() {
+        let folder = Folder::new();
+        for (line, named) in [
+            ("", "--p"),
+            ("--p 0.6", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p01 0.1", "--p10"),
+            ("--p 0.1 --protect 5 --bits 4", "cannot protect 5 bits of an INT4 code"),
+            ("--p-per-bit 0.1,0.2", "2 flip probabilities do not fit an INT8 code"),
+            ("--p01 2 --p10 0.1", "p01 = 2.0"),
+            ("--replay faults.bin --p 0.1", "cannot be used with"),
+            ("--replay faults.bin --seed 1", "cannot be used with"),
+        ] {
+            folder.refused(line, 2, named);
+        }
+        qtaml().args(["inject", "--help"]).assert().success().stdout(contains("Examples:"));
+    }
+
+    /// The most memory that a process ever had, in KiB, as Linux counts it.
+    fn peak_kib(process: u32) -> Option<u64> {
+        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
+        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
+        line.split_whitespace().next()?.parse().ok()
+    }
+
+    const BYTES: u64 = 64 << 20;
+
+    /// 64 MiB of weights in a file with holes, which takes no room on a disk.
+    #[test]
+    fn memory_does_not_grow_with_the_model() {
+        if !Path::new("/proc/self/status").exists() {
+            return;
+        }
+        let folder = Folder::new();
+        let shape = [BYTES / 4 / 1024, 1024];
+        let header =
+            format!(r#"{{"w":{{"dtype":"F32","shape":{shape:?},"data_offsets":[0,{BYTES}]}}}}"#);
+        let begin = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+        std::fs::write(folder.path("model.safetensors"), &begin).unwrap();
+        let file = std::fs::File::options().write(true).open(folder.path("model.safetensors"));
+        file.unwrap().set_len(begin.len() as u64 + BYTES).unwrap();
+
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+        command.current_dir(folder.0.path()).stdout(std::process::Stdio::null());
+        command.args(["inject", "model.safetensors", "--p", "1e-3", "--out", "f.safetensors"]);
+        let mut child = command.spawn().unwrap();
+        let mut peak = 0;
+        while child.try_wait().unwrap().is_none() {
+            peak = peak.max(peak_kib(child.id()).unwrap_or(0));
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        assert!(child.wait().unwrap().success());
+        assert!((1..BYTES / 1024 / 2).contains(&peak), "{peak} KiB");
+    }
+}

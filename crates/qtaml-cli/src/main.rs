@@ -1,7 +1,8 @@
-//! The `qtaml` command: from oxide to flip probability, from there to the law of the errors, and what
-//! this build can run on.
+//! The `qtaml` command: from oxide to flip probability, from there to the law of the errors and to
+//! models with faults, and what this build can run on.
 
 mod devices;
+mod inject;
 mod laws;
 mod physics;
 mod usage;
@@ -27,6 +28,7 @@ struct Cli {
 enum Command {
     Physics(Box<physics::PhysicsArgs>),
     Laws(Box<laws::LawsArgs>),
+    Inject(Box<inject::InjectArgs>),
     Devices(devices::DevicesArgs),
 }
 
@@ -34,6 +36,7 @@ fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
         Command::Physics(args) => physics::run(&args),
         Command::Laws(args) => laws::run(&args),
+        Command::Inject(args) => inject::run(&args),
         Command::Devices(args) => devices::run(&args),
     };
     match outcome {

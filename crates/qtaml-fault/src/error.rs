@@ -132,4 +132,68 @@ pub enum FaultError {
         /// What keeps the protected bits.
         keeper: Keeper,
     },
+    /// Words that were read, but not as many as were stored.
+    #[error("{read} words read do not answer {stored} stored ones")]
+    ReadLength {
+        /// The number of words stored.
+        stored: usize,
+        /// The number of words read.
+        read: usize,
+    },
+    /// A flipped bit outside the word.
+    #[error("word {index} flipped in the bits {mask:#010b}, but an {width} word has only {:#010b}", width.mask())]
+    FlipOutside {
+        /// Position of the first such word.
+        index: u64,
+        /// The bits that flipped.
+        mask: u8,
+        /// The width of the word.
+        width: BitWidth,
+    },
+    /// Bytes that are something else than a fault file.
+    #[error("this is no fault file: it does not begin with QTAMLFLT")]
+    NotARecord,
+    /// A fault file of a later format.
+    #[error("the fault file is of version {0}, and only version 1 is known")]
+    Version(u32),
+    /// A fault file without its end.
+    #[error("the fault file ends after {found} bytes of {expected}")]
+    Truncated {
+        /// The length it should have; at least this much where not even that can be read.
+        expected: u64,
+        /// The length it has.
+        found: u64,
+    },
+    /// A fault file with something in it that cannot be.
+    #[error("the fault file is damaged: {0}")]
+    Corrupt(String),
+    /// A second tensor of the same name.
+    #[error("tensor {0:?} is recorded twice")]
+    DuplicateTensor(String),
+    /// A tensor of which nothing is recorded.
+    #[error("no faults of tensor {name:?} are recorded: there are {known:?}")]
+    UnknownTensor {
+        /// The name asked for.
+        name: String,
+        /// The names that are known.
+        known: Vec<String>,
+    },
+    /// A tensor of another size than the recorded one.
+    #[error("the faults of tensor {name:?} are those of {recorded} words, and {given} are there")]
+    Length {
+        /// The name of the tensor.
+        name: String,
+        /// The number of words when it was recorded.
+        recorded: u64,
+        /// The number of words given.
+        given: u64,
+    },
+    /// A fault that does not follow the one before it, or lies beyond the tensor.
+    #[error("a fault in word {index} is out of order: they rise, and there are {words} words")]
+    FaultOrder {
+        /// The word of the first such fault.
+        index: u64,
+        /// The number of words.
+        words: u64,
+    },
 }

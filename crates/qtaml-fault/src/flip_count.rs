@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use qtaml_quant::BitWidth;
 
-use crate::{FaultError, FaultModel, Protected, Site};
+use crate::{FaultError, FaultModel, Protected, Site, WordFault};
 
 /// Keeps its random numbers apart from those of the other models.
 const LANE: u32 = 4;
@@ -33,18 +33,61 @@ impl FlipCount {
         }
     }
 
-    /// The bits that flip, in rising order: Floyd's way to draw without replacement (J. Bentley and
-    /// B. Floyd, Communications of the ACM 30(9), 754, 1987).
-    fn places(&self, site: &Site) -> BTreeSet<u64> {
-        let stored = self.words * u64::from(self.bits.get());
-        let mut chosen = BTreeSet::new();
-        for last in stored - self.flips..stored {
-            if !chosen.insert(site.below(last + 1, last, LANE)) {
-                chosen.insert(last);
+    /// How `flips` flips fall on tensors that store so many bits each, all sets of bits of all of
+    /// them being equally likely.
+    ///
+    /// ```
+    /// use qtaml_fault::{FlipCount, Seed, Site};
+    ///
+    /// let shares = FlipCount::shares(100, &[8000, 16_000], &Site::new(Seed(42), 0, ""))?;
+    /// assert_eq!(shares.iter().sum::<u64>(), 100);
+    /// assert!(shares[0] < shares[1]);
+    /// # Ok::<(), qtaml_fault::FaultError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FaultError::TooManyFlips`] if they have fewer bits.
+    pub fn shares(flips: u64, stored_bits: &[u64], site: &Site) -> Result<Vec<u64>, FaultError> {
+        let stored = stored_bits.iter().try_fold(0_u64, |sum, &bits| sum.checked_add(bits));
+        let stored = stored.unwrap_or(u64::MAX);
+        if flips > stored {
+            return Err(FaultError::TooManyFlips { flips, stored });
+        }
+        let chosen = distinct(flips, stored, site);
+        let mut from = 0;
+        let share = |&bits: &u64| {
+            let here = from..from + bits;
+            from = here.end;
+            chosen.range(here).count() as u64
+        };
+        Ok(stored_bits.iter().map(share).collect())
+    }
+
+    /// The words in which bits flip, in rising order.
+    pub fn faults(&self, site: &Site) -> Vec<WordFault> {
+        let width = u64::from(self.bits.get());
+        let mut faults: Vec<WordFault> = Vec::new();
+        for place in distinct(self.flips, self.words * width, site) {
+            let (index, mask) = (place / width, 1 << (place % width));
+            match faults.last_mut() {
+                Some(last) if last.index == index => last.mask |= mask,
+                _ => faults.push(WordFault { index, mask }),
             }
         }
-        chosen
+        faults
     }
+}
+
+/// `count` different numbers below `end`: Floyd's way to draw without replacement (J. Bentley and
+/// B. Floyd, Communications of the ACM 30(9), 754, 1987).
+fn distinct(count: u64, end: u64, site: &Site) -> BTreeSet<u64> {
+    let mut chosen = BTreeSet::new();
+    for last in end - count..end {
+        if !chosen.insert(site.below(last + 1, last, LANE)) {
+            chosen.insert(last);
+        }
+    }
+    chosen
 }
 
 impl FaultModel for FlipCount {
@@ -55,11 +98,11 @@ impl FaultModel for FlipCount {
     /// All flips of the tensor are drawn for every slice of it: better read it whole.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.check_len(words.len());
-        let width = u64::from(self.bits.get());
-        let (from, to) = (first * width, (first + words.len() as u64) * width);
-        for place in self.places(site).range(from..to) {
-            let (i, bit) = ((place / width - first) as usize, place % width);
-            words[i] ^= 1 << bit & !protected.mask(i);
+        let faults = self.faults(site);
+        let from = faults.partition_point(|fault| fault.index < first);
+        for fault in &faults[from..] {
+            let Some(word) = words.get_mut((fault.index - first) as usize) else { break };
+            *word ^= fault.mask & !protected.mask((fault.index - first) as usize);
         }
     }
 
@@ -105,6 +148,26 @@ mod tests {
         let chi_square: f64 =
             counts.iter().map(|&c| (f64::from(c) - mean).powi(2) / variance).sum();
         assert!(chi_square < 150.0, "{chi_square}");
+    }
+
+    /// Over many trials each tensor has its part of the bits in its part of the flips: five standard
+    /// errors of the hypergeometric law.
+    #[test]
+    fn tensors_share_the_flips_by_size() {
+        let (stored, flips, trials) = ([300, 100, 600], 50, 2000);
+        let mut sums = [0; 3];
+        for trial in 0..trials {
+            let shares = FlipCount::shares(flips, &stored, &site(trial)).unwrap();
+            assert_eq!(shares.iter().sum::<u64>(), flips);
+            sums.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+        }
+        for (sum, bits) in sums.into_iter().zip(stored) {
+            let (n, share) = (f64::from(trials) * flips as f64, bits as f64 / 1000.0);
+            let error = (n * share * (1.0 - share) * 950.0 / 999.0).sqrt();
+            assert!((sum as f64 - n * share).abs() < 5.0 * error, "{sum} of {}", n * share);
+        }
+        assert!(FlipCount::shares(1001, &stored, &site(0)).is_err());
+        assert!(FlipCount::shares(1, &[u64::MAX, 1], &site(0)).is_ok());
     }
 
     #[test]

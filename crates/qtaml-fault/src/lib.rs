@@ -5,13 +5,15 @@
 //!
 //! - draws such faults so that each flip is a pure function of (seed, trial, tensor, position):
 //!   the order of the work, the number of threads and the device cannot change it
-//!   ([`BitFlips`], [`Site`]);
+//!   ([`BitFlips`], [`Site`]); stuck cells, bursts and exact counts come as other models
+//!   ([`FaultModel`]);
 //! - states what they do to a code in closed form, for every width, encoding and law of the bits:
 //!   an affine drift of the mean and a variance that the top bits own ([`CodeChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
 //! - holds the one against the other by sampling ([`CodeSample`]);
 //! - knows which bits an error-correcting memory would keep ([`Protection`]), and what real codes
-//!   ask and leave of that ([`code`]).
+//!   ask and leave of that ([`Keeper`], [`code`]);
+//! - keeps what was injected as a file that can be replayed ([`FaultRecord`]).
 //!
 //! # A walk
 //!
@@ -55,15 +57,19 @@ mod bit_flips;
 mod bursts;
 mod channel;
 pub mod code;
+mod crc32;
 mod dense;
 mod error;
 mod flip_count;
+mod float_bits;
 mod keeper;
+mod leb128;
 mod model;
 mod philox;
 mod probability;
 mod protected;
 mod protection;
+mod record;
 mod sampling;
 mod site;
 mod sparse;
@@ -73,10 +79,12 @@ pub use bursts::Bursts;
 pub use channel::{ChannelMatrix, CodeChannel};
 pub use error::FaultError;
 pub use flip_count::FlipCount;
+pub use float_bits::flip_floats;
 pub use keeper::{Keeper, Kept};
 pub use model::{FaultModel, Faulty, inject};
 pub use philox::{Philox4x32, PhiloxRng};
 pub use protected::Protected;
 pub use protection::Protection;
+pub use record::{FaultRecord, TensorFaults, WordFault};
 pub use sampling::{BitScore, CodeSample, Moments, Score, largest_z};
 pub use site::{Seed, Site};

@@ -49,4 +49,27 @@ pub enum QuantError {
         /// The width that it must fit.
         bits: u32,
     },
+    /// The number of packed bytes does not fit the number of words.
+    #[error("{words} words of {bits} bits fill {expected} bytes, and {bytes} were given")]
+    PackedLength {
+        /// The number of words.
+        words: usize,
+        /// The width of a word.
+        bits: u32,
+        /// The number of bytes that they fill.
+        expected: usize,
+        /// The number of bytes that were given.
+        bytes: usize,
+    },
+    /// Bits behind the last packed word are set.
+    #[error(
+        "the last byte is {last:#010b}, but only its low {used} bits belong to words: \
+         the others must be zero"
+    )]
+    Padding {
+        /// The last byte.
+        last: u8,
+        /// How many of its bits belong to words.
+        used: u32,
+    },
 }

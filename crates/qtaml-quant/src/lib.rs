@@ -40,10 +40,12 @@ mod bit_width;
 mod encoding;
 mod error;
 mod format;
+mod packed;
 mod tensor;
 
 pub use bit_width::BitWidth;
 pub use encoding::Encoding;
 pub use error::QuantError;
 pub use format::{Format, Term};
+pub use packed::PackedWords;
 pub use tensor::QuantizedTensor;

@@ -1,0 +1,95 @@
+//! `qtaml inject`: a copy of a model as it is read from a faulty memory.
+
+mod args;
+mod faults;
+mod float;
+mod model;
+mod plan;
+mod progress;
+mod report;
+mod storage;
+mod stream;
+
+use std::fs;
+use std::io::Write;
+use std::path::Path;
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use qtaml::fault::FaultRecord;
+
+pub(crate) use self::args::InjectArgs;
+use self::faults::Source;
+use self::model::Model;
+use self::plan::Plan;
+use self::progress::Progress;
+use self::report::{Report, Row, Tally};
+use self::storage::Storage;
+use self::stream::Pass;
+use crate::usage::WrongUsage;
+use crate::whole_file;
+
+pub(crate) fn run(args: &InjectArgs) -> Result<()> {
+    let model = Model::open(&args.model)?;
+    let (source, plan) = prepare(args, &model)?;
+    let tensors = write(args, &model, &plan, &source)?;
+    let report = Report {
+        model: args.model.display().to_string(),
+        out: args.out.display().to_string(),
+        faults: source.model(),
+        seed: source.seed(),
+        trial: source.trial(),
+        total: Tally::total(&tensors),
+        copied: plan.len() - tensors.len(),
+        tensors,
+    };
+    let text = if args.json {
+        serde_json::to_string_pretty(&report).into_diagnostic()? + "\n"
+    } else {
+        report.to_string()
+    };
+    eprintln!("wrote {}", args.out.display());
+    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
+}
+
+/// Where the faults come from, and for which tensors they are.
+fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
+    if let Some(path) = &args.replay {
+        let record =
+            read_record(path).wrap_err_with(|| format!("cannot replay {}", path.display()))?;
+        let plan = plan::of_record(model, &record)
+            .wrap_err_with(|| format!("cannot replay {}", path.display()))?;
+        return Ok((Source::Replayed(record), plan));
+    }
+    let draw = args.draw().map_err(|error| WrongUsage {
+        message: error.to_string(),
+        help: "try `qtaml inject --help`".into(),
+    })?;
+    let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
+    Ok((Source::Drawn(draw), plan))
+}
+
+fn read_record(path: &Path) -> Result<FaultRecord> {
+    FaultRecord::from_bytes(&fs::read(path).into_diagnostic()?).into_diagnostic()
+}
+
+/// Writes the faulty model, and the record of its faults if one is asked for: both, or neither.
+fn write(args: &InjectArgs, model: &Model, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
+    let progress = Progress::new(work(model, plan));
+    let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
+    whole_file::write_with(&args.out, |out| {
+        let Some(path) = &args.record else { return pass.write(out, None) };
+        let mut record = FaultRecord::new(source.seed(), source.trial(), &source.model());
+        let rows = pass.write(out, Some(&mut record))?;
+        whole_file::write_with(path, |file| file.write_all(&record.to_bytes()).into_diagnostic())?;
+        Ok(rows)
+    })
+}
+
+/// Bytes to be read: those of codes twice, for their scale and for themselves.
+fn work(model: &Model, plan: &Plan) -> u64 {
+    let passes = |storage: &Option<Storage>| match storage {
+        Some(Storage::Codes(..)) => 2,
+        _ => 1,
+    };
+    model.tensors().iter().zip(plan).map(|(tensor, storage)| passes(storage) * tensor.bytes).sum()
+}

@@ -1,0 +1,185 @@
+//! A safetensors file that is never in memory as a whole.
+
+use std::fs::File;
+use std::io::{Read, Seek, SeekFrom};
+use std::path::{Path, PathBuf};
+
+use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
+use safetensors::Dtype;
+use safetensors::tensor::Metadata;
+
+/// The longest header that the reference implementation reads.
+const LONGEST_HEADER: u64 = 100_000_000;
+
+/// An open model file whose header has been read and makes sense.
+#[derive(Debug)]
+pub(super) struct Model {
+    path: PathBuf,
+    file: File,
+    /// The length of the JSON and the JSON itself, as in the file.
+    header: Vec<u8>,
+    tensors: Vec<Tensor>,
+}
+
+/// Where a tensor lies in the file, and what it is.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Tensor {
+    pub(super) name: String,
+    pub(super) dtype: Dtype,
+    pub(super) rank: usize,
+    /// Its length in bytes.
+    pub(super) bytes: u64,
+    begin: u64,
+}
+
+impl Model {
+    /// Opens a file and reads its header, and nothing else.
+    pub(super) fn open(path: &Path) -> Result<Self> {
+        let cannot_read = || format!("cannot read {}", path.display());
+        let file = File::open(path).into_diagnostic().wrap_err_with(cannot_read)?;
+        let length = file.metadata().into_diagnostic().wrap_err_with(cannot_read)?.len();
+        let no_model = || format!("{} is no safetensors file", path.display());
+        let header = read_header(&file, length).wrap_err_with(no_model)?;
+        let tensors = tensors(&header, length).wrap_err_with(no_model)?;
+        Ok(Self { path: path.into(), file, header, tensors })
+    }
+
+    /// The header as it lies in the file: the tensors follow it without a gap.
+    pub(super) fn header(&self) -> &[u8] {
+        &self.header
+    }
+
+    /// All tensors, in the order in which they lie in the file.
+    pub(super) fn tensors(&self) -> &[Tensor] {
+        &self.tensors
+    }
+
+    /// Hands over the bytes of a tensor, `most` at a time.
+    pub(super) fn for_each_piece(
+        &self,
+        tensor: &Tensor,
+        most: usize,
+        mut visit: impl FnMut(&mut [u8]) -> Result<()>,
+    ) -> Result<()> {
+        let cannot_read =
+            || format!("cannot read tensor {:?} of {}", tensor.name, self.path.display());
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(tensor.begin)).into_diagnostic().wrap_err_with(cannot_read)?;
+        let mut left = tensor.bytes;
+        let mut buffer = vec![0; left.min(most as u64) as usize];
+        while left > 0 {
+            let piece = &mut buffer[..left.min(most as u64) as usize];
+            file.read_exact(piece).into_diagnostic().wrap_err_with(cannot_read)?;
+            visit(piece)?;
+            left -= piece.len() as u64;
+        }
+        Ok(())
+    }
+}
+
+/// Eight bytes of length and so many bytes of JSON, of a file of `length` bytes.
+fn read_header(mut file: &File, length: u64) -> Result<Vec<u8>> {
+    ensure!(length >= 8, "it has {length} bytes, and a header alone has more");
+    let mut size = [0; 8];
+    file.read_exact(&mut size).into_diagnostic()?;
+    let json = u64::from_le_bytes(size);
+    ensure!(json <= length - 8, "its header has {json} bytes, the whole file {length}");
+    ensure!(json <= LONGEST_HEADER, "its header has {json} bytes, more than {LONGEST_HEADER}");
+    let mut header = vec![0; 8 + json as usize];
+    header[..8].copy_from_slice(&size);
+    file.read_exact(&mut header[8..]).into_diagnostic()?;
+    Ok(header)
+}
+
+/// The tensors that a header names, if they fill a file of `length` bytes.
+fn tensors(header: &[u8], length: u64) -> Result<Vec<Tensor>> {
+    // Names, shapes, types and offsets are checked against each other here.
+    let metadata: Metadata = serde_json::from_slice(&header[8..]).into_diagnostic()?;
+    let begin = header.len() as u64;
+    let expected = begin.checked_add(metadata.data_len() as u64);
+    let expected = expected.ok_or_else(|| miette!("its header speaks of more than 2^64 bytes"))?;
+    ensure!(length >= expected, "it ends after {length} bytes of {expected}");
+    ensure!(length == expected, "{} bytes follow its last tensor", length - expected);
+    let tensor = |name: String| {
+        let info = metadata.info(&name)?;
+        let (from, to) = info.data_offsets;
+        let (bytes, begin) = ((to - from) as u64, begin + from as u64);
+        Some(Tensor { dtype: info.dtype, rank: info.shape.len(), bytes, begin, name })
+    };
+    Ok(metadata.offset_keys().into_iter().filter_map(tensor).collect())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use super::*;
+
+    fn open(json: &str, data: &[u8]) -> Result<Model, String> {
+        let length = (json.len() as u64).to_le_bytes();
+        open_bytes(&[&length, json.as_bytes(), data].concat())
+    }
+
+    fn open_bytes(bytes: &[u8]) -> Result<Model, String> {
+        let mut file = tempfile::NamedTempFile::new().unwrap();
+        file.write_all(bytes).unwrap();
+        Model::open(file.path()).map_err(|error| format!("{error:?}"))
+    }
+
+    const TWO: &str = r#"{"b":{"dtype":"F16","shape":[1,2],"data_offsets":[3,7]},
+        "a":{"dtype":"I8","shape":[3],"data_offsets":[0,3]},"__metadata__":{"made":"by hand"}}"#;
+
+    #[test]
+    fn tensors_come_in_pieces_and_in_the_order_of_the_file() {
+        let model = open(TWO, b"abcdefg").unwrap();
+        let of: Vec<_> =
+            model.tensors().iter().map(|t| (t.name.as_str(), t.dtype, t.rank)).collect();
+        assert_eq!(of, [("a", Dtype::I8, 1), ("b", Dtype::F16, 2)]);
+        assert_eq!(model.header()[8..], *TWO.as_bytes());
+        let mut pieces = Vec::new();
+        for tensor in model.tensors() {
+            let visit = |piece: &mut [u8]| {
+                pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+                Ok(())
+            };
+            model.for_each_piece(tensor, 2, visit).unwrap();
+        }
+        assert_eq!(pieces, ["ab", "c", "de", "fg"]);
+    }
+
+    /// A tensor of 2^61 - 1 bytes is the largest whose bits can be counted.
+    fn eight_of_the_largest() -> String {
+        let size = (1_u64 << 61) - 1;
+        let tensor = |i| {
+            let (begin, end) = (i * size, (i + 1) * size);
+            format!(r#""w{i}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{begin},{end}]}}"#)
+        };
+        format!("{{{}}}", (0..8).map(tensor).collect::<Vec<_>>().join(","))
+    }
+
+    #[test]
+    fn hostile_headers_are_refused_in_words() {
+        let tensor = |dtype: &str, shape: &str, offsets: &str| {
+            format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+        };
+        let of = |dtype, shape, offsets, data: &[u8]| {
+            open(&tensor(dtype, shape, offsets), data).unwrap_err()
+        };
+        for (error, named) in [
+            (open_bytes(b"PK\x03\x04").unwrap_err(), "it has 4 bytes"),
+            (open_bytes(&[0xff; 30]).unwrap_err(), "18446744073709551615 bytes"),
+            (open("{", &[]).unwrap_err(), "EOF while parsing"),
+            (open("\u{0}\u{0}", &[]).unwrap_err(), "is no safetensors file"),
+            (open(TWO, b"abcdef").unwrap_err(), "it ends after 165 bytes of 166"),
+            (open(TWO, b"abcdefgh").unwrap_err(), "1 bytes follow its last tensor"),
+            (of("F32", "[2]", "[0,4]", &[0; 4]), "is no safetensors file"),
+            (of("F32", "[1]", "[4,8]", &[0; 8]), "is no safetensors file"),
+            (of("F32", "[1]", "[4,0]", &[0; 4]), "is no safetensors file"),
+            (of("F32", "[4611686018427387904,8]", "[0,0]", &[]), "is no safetensors file"),
+            (of("F32", "[-1]", "[0,4]", &[0; 4]), "is no safetensors file"),
+            (open(&eight_of_the_largest(), &[]).unwrap_err(), "more than 2^64 bytes"),
+        ] {
+            assert!(error.contains(named), "{named}: {error}");
+        }
+    }
+}

@@ -1,0 +1,77 @@
+//! Which tensors of a model are injected into, and how they are stored.
+
+use std::collections::HashMap;
+
+use miette::{Result, WrapErr, bail, ensure, miette};
+use qtaml::fault::{FaultRecord, TensorFaults};
+use qtaml::quant::Format;
+
+use super::model::{Model, Tensor};
+use super::storage::Storage;
+
+/// The storage of every tensor, in the order of the file; `None` for one that is copied.
+pub(super) type Plan = Vec<Option<Storage>>;
+
+/// What faults are drawn for: all weights, or those named, in the given format.
+pub(super) fn of_weights(
+    model: &Model,
+    format: Format,
+    only: &[String],
+    biases: bool,
+) -> Result<Plan> {
+    let storage = |tensor: &Tensor| match Storage::of(tensor, format) {
+        Some(Storage::Bytes(_)) if !biases => None,
+        storage => storage,
+    };
+    for name in only {
+        let tensor = find(model, name)?;
+        ensure!(
+            storage(tensor).is_some(),
+            "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8 and U8 of rank 2 \
+             and more, and with --biases of any rank",
+            tensor.dtype,
+            tensor.rank
+        );
+    }
+    let wanted = |tensor: &&Tensor| only.is_empty() || only.contains(&tensor.name);
+    let plan: Plan =
+        model.tensors().iter().map(|t| Some(t).filter(wanted).and_then(storage)).collect();
+    ensure!(
+        plan.iter().any(Option::is_some),
+        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8 or U8",
+        plan.len()
+    );
+    Ok(plan)
+}
+
+/// What recorded faults are for, if the model has just such tensors.
+pub(super) fn of_record(model: &Model, record: &FaultRecord) -> Result<Plan> {
+    let mut recorded: HashMap<&str, &TensorFaults> = record.tensors().collect();
+    let storage = |tensor: &Tensor| {
+        let faults = recorded.remove(tensor.name.as_str());
+        faults.map(|faults| of_recorded(tensor, faults)).transpose()
+    };
+    let plan = model.tensors().iter().map(storage).collect::<Result<Plan>>();
+    let missing = |name: &&str| Err(miette!("there is no tensor {name:?}"));
+    let plan = plan.and_then(|plan| recorded.keys().min().map_or(Ok(plan), missing));
+    plan.wrap_err("the faults were recorded for other tensors")
+}
+
+fn of_recorded(tensor: &Tensor, faults: &TensorFaults) -> Result<Storage> {
+    let (name, format) = (&tensor.name, faults.format());
+    let Some(storage) = Storage::of(tensor, format) else {
+        bail!("tensor {name:?} of type {} holds no weights", tensor.dtype);
+    };
+    ensure!(storage.format() == format, "tensor {name:?} is no tensor of {format} words");
+    let (words, recorded) = (storage.words_of(tensor), faults.words());
+    ensure!(words == recorded, "tensor {name:?} has {words} words, and not {recorded}");
+    Ok(storage)
+}
+
+fn find<'a>(model: &'a Model, name: &str) -> Result<&'a Tensor> {
+    let tensors = model.tensors();
+    tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
+        let names: Vec<_> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
+        miette!("there is no tensor {name:?}: there are {names:?}")
+    })
+}

@@ -1,0 +1,251 @@
+//! The pass through a model: words out, faults in, piece by piece.
+
+use std::io::Write;
+
+use miette::{IntoDiagnostic, Result, WrapErr};
+use qtaml::fault::{FaultRecord, TensorFaults};
+use qtaml::quant::QuantizedTensor;
+
+use super::faults::Source;
+use super::model::{Model, Tensor};
+use super::plan::Plan;
+use super::progress::Progress;
+use super::report::Row;
+use super::storage::{Storage, largest};
+
+/// Words in memory at a time; the faults do not depend on it.
+pub(super) const AT_ONCE: usize = 1 << 20;
+
+/// A run over a model.
+pub(super) struct Pass<'a> {
+    pub(super) model: &'a Model,
+    pub(super) plan: &'a Plan,
+    pub(super) source: &'a Source,
+    /// Words in memory at a time.
+    pub(super) at_once: usize,
+    pub(super) progress: &'a Progress,
+}
+
+impl Pass<'_> {
+    /// Writes the faulty model to `out`, and what happened to `record` if there is one; returns one
+    /// row for each tensor with faults.
+    pub(super) fn write(
+        &self,
+        out: &mut impl Write,
+        mut record: Option<&mut FaultRecord>,
+    ) -> Result<Vec<Row>> {
+        out.write_all(self.model.header()).into_diagnostic()?;
+        let mut rows = Vec::new();
+        for (tensor, storage) in self.model.tensors().iter().zip(self.plan) {
+            let Some(storage) = *storage else {
+                self.copy(tensor, out)?;
+                continue;
+            };
+            let mut recorded = record.is_some().then(|| TensorFaults::new(storage.format()));
+            let row = self
+                .inject(tensor, storage, out, recorded.as_mut())
+                .wrap_err_with(|| format!("cannot inject into tensor {:?}", tensor.name))?;
+            rows.push(row);
+            if let (Some(record), Some(faults)) = (&mut record, recorded) {
+                record.insert(&tensor.name, faults).into_diagnostic()?;
+            }
+        }
+        Ok(rows)
+    }
+
+    fn copy(&self, tensor: &Tensor, out: &mut impl Write) -> Result<()> {
+        self.model.for_each_piece(tensor, self.at_once, |bytes| {
+            self.progress.inc(bytes.len());
+            out.write_all(bytes).into_diagnostic()
+        })
+    }
+
+    fn inject(
+        &self,
+        tensor: &Tensor,
+        storage: Storage,
+        out: &mut impl Write,
+        mut record: Option<&mut TensorFaults>,
+    ) -> Result<Row> {
+        let (largest, scale) = self.scale(tensor, storage)?;
+        let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
+        let (mut first, mut flipped_bits) = (0, 0);
+        self.model.for_each_piece(tensor, self.piece(storage), |bytes| {
+            self.progress.inc(bytes.len());
+            let stored = storage.store(bytes, largest).into_diagnostic()?;
+            let mut read = stored.clone();
+            faults.inject(&mut read, first);
+            storage.load(&read, scale, bytes).into_diagnostic()?;
+            if let Some(record) = &mut record {
+                record.append(&stored, &read).into_diagnostic()?;
+            }
+            first += stored.len() as u64;
+            flipped_bits += flips(&stored, &read);
+            out.write_all(bytes).into_diagnostic()
+        })?;
+        Ok(Row::new(tensor, storage, scale, flipped_bits))
+    }
+
+    /// The largest magnitude of the weights and the scale of their codes, by a pass of its own;
+    /// 0 for what is stored without a scale.
+    fn scale(&self, tensor: &Tensor, storage: Storage) -> Result<(f32, f32)> {
+        let Storage::Codes(float, format) = storage else { return Ok((0.0, 0.0)) };
+        let (mut first, mut all) = (0, 0.0_f32);
+        self.model.for_each_piece(tensor, self.piece(storage), |bytes| {
+            self.progress.inc(bytes.len());
+            all = all.max(largest(float, bytes, first).into_diagnostic()?);
+            first += (bytes.len() / float.bytes()) as u64;
+            Ok(())
+        })?;
+        let alone = QuantizedTensor::quantize(&[all], &[1], format).into_diagnostic()?;
+        Ok((all, alone.scale()))
+    }
+
+    /// Bytes of the file that are in memory at a time, whole elements.
+    fn piece(&self, storage: Storage) -> usize {
+        self.at_once * storage.bytes_per_word()
+    }
+}
+
+fn flips(stored: &[u8], read: &[u8]) -> u64 {
+    stored.iter().zip(read).map(|(stored, read)| u64::from((stored ^ read).count_ones())).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml::fault::{Injector, Protection, Seed, Site};
+    use qtaml::physics::FlipProbability;
+    use qtaml::quant::{BitWidth, Encoding, Format};
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+
+    use super::*;
+    use crate::inject::faults::Draw;
+    use crate::inject::plan;
+
+    const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
+
+    fn weights() -> Vec<f32> {
+        (0..150_000).map(|i| (i as f32 * 0.37).sin()).collect()
+    }
+
+    /// A matrix larger than a slice, integers, biases, and counts that no fault touches.
+    fn model() -> (tempfile::NamedTempFile, Vec<u8>) {
+        let bytes = |values: &[f32]| values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let data: [(&str, Dtype, Vec<usize>, Vec<u8>); 4] = [
+            ("matrix", Dtype::F32, vec![300, 500], bytes(&weights())),
+            ("integers", Dtype::I8, vec![10, 100], (0..1000).map(|i| i as u8).collect()),
+            ("bias", Dtype::F32, vec![77], bytes(&weights()[..77])),
+            ("count", Dtype::I64, vec![], vec![1; 8]),
+        ];
+        let views = data.iter().map(|(name, dtype, shape, bytes)| {
+            (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        let bytes = safetensors::serialize(views, None).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &bytes).unwrap();
+        (file, bytes)
+    }
+
+    fn draw() -> Source {
+        let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
+        Source::Drawn(Draw { flips, protect: 1, seed: Seed(1), trial: 2 })
+    }
+
+    /// The faulty model and the rows, with so many words at a time.
+    fn inject(model: &Model, plan: &Plan, source: &Source, at_once: usize) -> (Vec<u8>, Vec<Row>) {
+        let pass = Pass { model, plan, source, at_once, progress: &Progress::new(0) };
+        let mut out = Vec::new();
+        let rows = pass.write(&mut out, None).unwrap();
+        (out, rows)
+    }
+
+    #[test]
+    fn a_faulty_model_is_what_the_libraries_say() {
+        let (file, clean) = model();
+        let model = Model::open(file.path()).unwrap();
+        let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
+        let (out, rows) = inject(&model, &plan, &draw(), AT_ONCE);
+
+        let (faulty, clean) =
+            (SafeTensors::deserialize(&out).unwrap(), SafeTensors::deserialize(&clean).unwrap());
+        let data = |model: &SafeTensors, name| model.tensor(name).unwrap().data().to_vec();
+        let read = |words: &[u8], name, format: Format, protection| {
+            let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap();
+            let injector = Injector::new(flips, format.bits()).unwrap();
+            injector.read(words, &Site::new(Seed(1), 2, name), protection)
+        };
+        let top = |width| Protection::top(1, width).unwrap();
+
+        let shape = [300, 500];
+        let stored = QuantizedTensor::quantize(&weights(), &shape, FORMAT).unwrap();
+        let words = read(stored.words(), "matrix", FORMAT, top(FORMAT.bits()));
+        let flipped = flips(stored.words(), &words);
+        let matrix = QuantizedTensor::from_words(words, &shape, FORMAT, stored.scale()).unwrap();
+        let matrix: Vec<u8> = matrix.dequantize().into_iter().flat_map(f32::to_le_bytes).collect();
+        assert_eq!(data(&faulty, "matrix"), matrix);
+        let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
+        let tensor = model.tensors().iter().find(|tensor| tensor.name == "matrix").unwrap();
+        let storage = Storage::of(tensor, FORMAT).unwrap();
+        assert_eq!(*row, Row::new(tensor, storage, stored.scale(), flipped));
+
+        let stored = data(&clean, "integers");
+        let words = read(&stored, "integers", Format::INT8, top(BitWidth::INT8));
+        assert_eq!(data(&faulty, "integers"), words);
+        let stored = data(&clean, "bias");
+        assert_eq!(data(&faulty, "bias"), read(&stored, "bias", Format::INT8, Protection::NONE));
+        assert_eq!(data(&faulty, "count"), data(&clean, "count"));
+    }
+
+    #[test]
+    fn pieces_and_threads_change_nothing() {
+        let (file, _) = model();
+        let model = Model::open(file.path()).unwrap();
+        let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
+        let source = draw();
+        let expected = inject(&model, &plan, &source, AT_ONCE);
+        for (threads, at_once) in [(1, 777), (3, 100_003), (2, 1 << 17)] {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let same = pool.install(|| inject(&model, &plan, &source, at_once) == expected);
+            assert!(same, "{threads} threads, {at_once} words at once");
+        }
+    }
+
+    #[test]
+    fn recorded_faults_are_replayed_whatever_the_pieces() {
+        let (file, _) = model();
+        let model = Model::open(file.path()).unwrap();
+        let plan =
+            plan::of_weights(&model, FORMAT, &["matrix".into(), "bias".into()], true).unwrap();
+        let (source, progress) = (draw(), Progress::new(0));
+        let pass =
+            Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
+        let mut record = FaultRecord::new(Seed(1), 2, "");
+        let mut drawn = Vec::new();
+        let rows = pass.write(&mut drawn, Some(&mut record)).unwrap();
+        assert_eq!(plan::of_record(&model, &record).unwrap(), plan);
+        let replayed = inject(&model, &plan, &Source::Replayed(record), 12_345);
+        assert!(replayed == (drawn, rows));
+    }
+
+    #[test]
+    fn the_first_weight_that_is_no_number_is_named() {
+        let mut values = weights();
+        (values[70_001], values[140_000]) = (f32::NAN, f32::INFINITY);
+        let bytes: Vec<u8> = values.iter().flat_map(|v| v.to_le_bytes()).collect();
+        let view = TensorView::new(Dtype::F32, vec![300, 500], &bytes).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+        let model = Model::open(file.path()).unwrap();
+        let plan = plan::of_weights(&model, FORMAT, &[], false).unwrap();
+        for at_once in [1000, AT_ONCE] {
+            let (source, progress) = (draw(), Progress::new(0));
+            let pass =
+                Pass { model: &model, plan: &plan, source: &source, at_once, progress: &progress };
+            let error = pass.write(&mut Vec::new(), None).unwrap_err();
+            let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+            let named = "weight 70001 is NaN: weights must be finite";
+            assert_eq!(causes, ["cannot inject into tensor \"w\"", named]);
+        }
+    }
+}
