@@ -4,6 +4,7 @@
 mod devices;
 mod laws;
 mod physics;
+mod stdout;
 mod usage;
 mod whole_file;
 
