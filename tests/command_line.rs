@@ -30,14 +30,14 @@ fn a_cell_gives_its_flip_probability() {
 }
 
 #[test]
-fn numbers_out_of_range_are_named_and_exit_1() {
+fn numbers_out_of_range_are_named_and_exit_2() {
     for (flag, value, quantity) in [("--oxide-nm", "nan", "NaN"), ("--mass", "-1", "-1")] {
         let mut command = qtaml();
         command.args(["physics", "--retention-s", "1", &format!("{flag}={value}")]);
         if flag != "--oxide-nm" {
             command.args(["--oxide-nm", "2"]);
         }
-        command.assert().code(1).stderr(contains(quantity));
+        command.assert().code(2).stderr(contains(quantity));
     }
 }
 
@@ -123,7 +123,7 @@ fn leakage_decides_which_value_is_lost() {
     let [p01, p10] = flips("0.5");
     assert!((p01 / p10 - 0.5).abs() < 1e-12);
     physics("--oxide-nm 4 --retention-s 1 --leakage=-2")
-        .code(1)
+        .code(2)
         .stderr(contains("g01_over_g10 = -2.0 is outside").and(contains("called leakage")));
     physics("--oxide-nm 4 --retention-s 1 --leakage never").code(2).stderr(contains("one-way"));
 }
@@ -134,12 +134,15 @@ fn a_bad_file_is_named_with_its_fault() {
         ("oxide = 4.5", "unknown field `oxide`"),
         ("oxide-nm = \"thick\"", "invalid type"),
         ("preset = \"tape\"", "there is no preset \"tape\""),
-        ("oxide-nm = -4\nretention-s = 1", "thickness_nm = -4.0 is outside 0.001..=10000.0"),
     ] {
         let folder = folder_with_cell(text);
         let path = folder.path().join("cell.toml");
         physics(&format!("--cell {}", path.display())).code(1).stderr(contains(fault));
     }
+    let folder = folder_with_cell("oxide-nm = -4\nretention-s = 1");
+    physics(&format!("--cell {}", folder.path().join("cell.toml").display()))
+        .code(2)
+        .stderr(contains("thickness_nm = -4.0 is outside 0.001..=10000.0"));
     physics("--cell no-such.toml").code(1).stderr(contains("no-such.toml"));
 }
 
@@ -183,6 +186,33 @@ fn a_sweep_goes_to_the_current_folder_and_as_json_to_none() {
 }
 
 #[test]
+fn a_sweep_says_of_which_cell() {
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path().display();
+    physics(&format!("--material hfo2 --retention-s 60 --sweep oxide-nm=3..6 --out {out}"))
+        .success()
+        .stdout(contains(
+            "barrier 1.4 eV, 0.11 electron masses, 1e13 attempts/s, 0 V/nm, 300 K, 1 min\n",
+        ));
+}
+
+#[test]
+fn a_sweep_in_which_nothing_flips_leaves_its_table() {
+    for line in [
+        "--retention-s 1 --temperature-k 0 --sweep oxide-nm=100..200:3",
+        "--retention-s 1 --attempt-rate-hz 0 --sweep oxide-nm=1..2:3",
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        physics(&format!("{line} --out {}", folder.path().display()))
+            .success()
+            .stdout(contains("sweep-oxide-nm.csv").and(contains("no chart")));
+        let csv = std::fs::read_to_string(folder.path().join("sweep-oxide-nm.csv")).unwrap();
+        assert_eq!(csv.lines().count(), 4, "{line}");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1, "{line}");
+    }
+}
+
+#[test]
 fn every_quantity_can_be_swept() {
     for sweep in
         ["oxide-nm=3..5", "field-v-per-nm=-1..1", "retention-s=1e-9..1", "temperature-k=0..400"]
@@ -210,7 +240,7 @@ fn impossible_sweeps_are_refused_with_what_is_possible() {
             .stderr(contains(says));
     }
     physics("--retention-s 1 --sweep oxide-nm=0..3")
-        .code(1)
+        .code(2)
         .stderr(contains("thickness_nm = 0.0 is outside"));
     physics("--retention-s 1 --oxide-nm 4 --sweep oxide-nm=3..6")
         .code(2)
@@ -240,13 +270,38 @@ fn what_is_solved_for_leads_back_to_the_probability() {
 #[test]
 fn what_cannot_be_solved_is_said() {
     physics("--oxide-nm 4 --solve retention-s --p 0.7").code(1).stderr(contains("0.7"));
-    physics("--oxide-nm 4 --solve retention-s --p -1").code(1).stderr(contains("-1.0 is outside"));
+    physics("--preset sram --solve retention-s --p 0.5").code(1).stderr(contains("retention_s"));
+    physics("--oxide-nm 4 --solve retention-s --p -1").code(2).stderr(contains("-1.0 is outside"));
     physics("--oxide-nm 4 --solve retention-s").code(2).stderr(contains("--p"));
     physics("--oxide-nm 4 --retention-s 1 --p 0.1").code(2).stderr(contains("--solve"));
     physics("--oxide-nm 4 --retention-s 1 --solve mass --p 0.1")
         .code(2)
         .stderr(contains("field-v-per-nm"));
     physics("--oxide-nm 4 --solve oxide-nm --p 0.1").code(2);
+}
+
+#[test]
+fn zero_has_no_sign() {
+    physics("--oxide-nm 4.5 --retention-s 1 --field-v-per-nm=-0")
+        .success()
+        .stdout(contains("oxide field        0            V/nm"));
+}
+
+#[test]
+fn a_reader_who_leaves_early_is_no_error() {
+    for line in [
+        "physics --preset dram",
+        "physics --preset dram --json",
+        "laws --bits 2 --trials 1",
+        "devices",
+    ] {
+        let (reader, writer) = std::io::pipe().unwrap();
+        drop(reader);
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+        let run = command.args(line.split(' ')).stdout(writer).stderr(std::process::Stdio::piped());
+        let run = run.spawn().unwrap().wait_with_output().unwrap();
+        assert!(run.status.success(), "{line}: {}", String::from_utf8_lossy(&run.stderr));
+    }
 }
 
 #[test]

@@ -113,7 +113,7 @@ impl<'a> Plot<'a> {
                     line x1=(left - 3.0) x2=(left) y1=(y) y2=(y) stroke="#8a8a8a" {}
                 }
             }
-            @for tick in self.x.ticks() {
+            @for tick in self.x_ticks() {
                 @let x = format!("{:.1}", left + width * self.x.fraction(tick.value));
                 @if let Some(label) = tick.label {
                     line x1=(x) x2=(x) y1=(TOP) y2=(bottom) stroke="#e4e4e4" {}
@@ -125,6 +125,24 @@ impl<'a> Plot<'a> {
             path d=(path([(left, TOP), (left, bottom), (left + width, bottom)])) fill="none"
                 stroke="#1a1a1a" {}
         }
+    }
+
+    /// The ticks of the horizontal axis, without labels that would run into the one before.
+    fn x_ticks(&self) -> Vec<Tick> {
+        let mut taken = f64::NEG_INFINITY;
+        let mut fit = |mut tick: Tick| {
+            tick.label = tick.label.filter(|label| {
+                let middle = self.width() * self.x.fraction(tick.value);
+                let half = text_width(label) / 2.0;
+                let fits = taken <= middle - half;
+                if fits {
+                    taken = middle + half;
+                }
+                fits
+            });
+            tick
+        };
+        self.x.ticks().into_iter().map(&mut fit).collect()
     }
 
     fn series(&self, series: &Series, look: Look) -> Markup {
@@ -276,6 +294,27 @@ impl<'a> Plot<'a> {
 mod tests {
     use super::*;
     use crate::axis::Axis;
+
+    #[test]
+    fn labels_of_a_narrow_range_do_not_overlap() -> Result<(), ChartError> {
+        let labels = |low, high| {
+            let series = vec![Series::new("a", Mark::Line, [(low, 0.0), (high, 1.0)])];
+            let axis = Axis::linear("", "");
+            let chart = Chart { x: axis.clone(), y: axis, series, rules: vec![] };
+            let plot = Plot::new(&chart, chart.shown())?;
+            let label =
+                |tick: Tick| Some((plot.width() * plot.x.fraction(tick.value), tick.label?));
+            Ok::<_, ChartError>(plot.x_ticks().into_iter().filter_map(label).collect::<Vec<_>>())
+        };
+        let narrow = labels(300.0, 300.000_001)?;
+        assert!(narrow.len() >= 2, "{narrow:?}");
+        for pair in narrow.windows(2) {
+            let apart = f64::midpoint(text_width(&pair[0].1), text_width(&pair[1].1));
+            assert!(pair[1].0 - pair[0].0 >= apart, "{narrow:?}");
+        }
+        assert_eq!(labels(0.0, 100.0)?.len(), 6, "what fits stays");
+        Ok(())
+    }
 
     #[test]
     fn steps_hold_each_value_until_the_next_point() -> Result<(), ChartError> {

@@ -5,6 +5,8 @@ use miette::{IntoDiagnostic, Result};
 use qtaml::train::device;
 use serde::Serialize;
 
+use crate::stdout;
+
 /// List the devices that this build knows and whether they are there
 #[derive(Debug, Args)]
 pub(crate) struct DevicesArgs {
@@ -23,13 +25,10 @@ struct Row {
 pub(crate) fn run(args: &DevicesArgs) -> Result<()> {
     let rows: Vec<Row> = device::BUILT_IN.iter().map(|&name| probe(name)).collect();
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
-        return Ok(());
+        return stdout::print_line(&serde_json::to_string_pretty(&rows).into_diagnostic()?);
     }
-    for row in rows {
-        println!("{:8} {}", row.device, row.description);
-    }
-    Ok(())
+    rows.iter()
+        .try_for_each(|row| stdout::print_line(&format!("{:8} {}", row.device, row.description)))
 }
 
 fn probe(name: &'static str) -> Row {

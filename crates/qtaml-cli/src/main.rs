@@ -5,6 +5,7 @@ mod devices;
 mod inject;
 mod laws;
 mod physics;
+mod stdout;
 mod usage;
 mod whole_file;
 

@@ -126,6 +126,9 @@ impl Barrier {
     /// `|field_v_per_nm|`, for what has no closed form: energies other than zero, image forces, the
     /// exact transmission.
     ///
+    /// The sign of the field is dropped, because both sides of a uniform oxide are alike. The field
+    /// of [`Stack::under_field`](crate::Stack::under_field) keeps its sign.
+    ///
     /// # Formula
     ///
     /// `V(x) = phi - eFx`
@@ -163,16 +166,21 @@ impl Barrier {
     /// `4 sqrt(2 m*) / (3 hbar e F) · [phi^1.5 - (phi - eFd)^1.5]` with the common factor `F`
     /// divided out: nothing cancels as the field vanishes, and it is `2 kappa d` without one.
     pub fn wkb_exponent(&self, field_v_per_nm: f64) -> f64 {
-        let field = field_v_per_nm.abs();
-        let (width_nm, height_left) = match self.shape(field) {
-            Shape::Rectangular => (self.thickness_nm, 1.0),
-            Shape::Trapezoidal => {
-                (self.thickness_nm, 1.0 - field * self.thickness_nm / self.height_ev)
-            }
-            Shape::Triangular => (self.height_ev / field, 0.0),
+        self.exponent_below(self.height_ev, field_v_per_nm.abs())
+    }
+
+    /// The WKB exponent under `field` of an electron `height_ev` below the top, however little or
+    /// much that is.
+    pub(crate) fn exponent_below(&self, height_ev: f64, field: f64) -> f64 {
+        let drop_ev = field * self.thickness_nm;
+        let (width_nm, height_left) = if drop_ev < height_ev {
+            (self.thickness_nm, 1.0 - drop_ev / height_ev)
+        } else {
+            (height_ev / field, 0.0)
         };
+        let kappa = KAPPA_PER_NM * (self.mass_ratio * height_ev).sqrt();
         let tilt = 1.0 + height_left / (1.0 + height_left.sqrt());
-        4.0 / 3.0 * self.kappa_per_nm() * width_nm * tilt
+        4.0 / 3.0 * kappa * width_nm * tilt
     }
 
     /// The probability to tunnel through at one attempt, in the WKB approximation.
@@ -189,6 +197,10 @@ impl Barrier {
 
     /// The probability to tunnel through at one attempt, in Kemble's form, which stays right for a
     /// smooth barrier near its top, where WKB goes to one instead of one half.
+    ///
+    /// The edges of this barrier are abrupt, and Kemble's form is no remedy for that: the prefactor
+    /// that they bring is missing as it is in WKB, see
+    /// [`exact_rectangular_transmission`](Self::exact_rectangular_transmission).
     ///
     /// # Formula
     ///

@@ -14,10 +14,10 @@ use serde::{Deserialize, Serialize};
 /// second. Which of the two stored values that destroys, [`Leakage`] says.
 ///
 /// ```
-/// use qtaml_physics::{Barrier, Cell, Condition, Leakage};
+/// use qtaml_physics::{Barrier, Cell, Condition, Leakage, YEAR_S};
 ///
 /// let cell = Cell::new(Barrier::sio2(4.5)?, 1e13);
-/// let ten_years = Condition::at_rest(3.156e8);
+/// let ten_years = Condition::at_rest(10.0 * YEAR_S);
 /// let chain = cell.tunneling(&ten_years)?;
 /// assert!(chain.transmission < 1e-22 && chain.rate_per_s < 1e-9);
 /// assert_eq!(chain.probability, cell.flip_probability(&ten_years)?);
@@ -158,6 +158,7 @@ impl Cell {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::YEAR_S;
     use approx::assert_relative_eq;
     use proptest::prelude::*;
 
@@ -166,7 +167,7 @@ mod tests {
     }
 
     fn years(years: f64) -> Condition {
-        Condition::at_rest(years * 3.156e7)
+        Condition::at_rest(years * YEAR_S)
     }
 
     #[test]
@@ -176,8 +177,8 @@ mod tests {
         assert_eq!(cold.shape, Shape::Rectangular);
         assert_relative_eq!(cold.wkb_exponent, 52.6122, max_relative = 1e-6);
         assert_relative_eq!(cold.rate_per_s, 1.4152e-10, max_relative = 1e-4);
-        // (1 - exp(-2 · 1.4152e-10 · 3.156e8)) / 2
-        assert_relative_eq!(cold.probability.p01(), 0.042_726, max_relative = 1e-4);
+        // (1 - exp(-2 · 1.4152e-10 · 3.155_76e8)) / 2
+        assert_relative_eq!(cold.probability.p01(), 0.042_724, max_relative = 1e-4);
         assert_eq!((cold.thermal_factor, cold.probability.is_symmetric()), (1.0, true));
 
         let warm = cell(4.5).tunneling(&years(10.0))?;

@@ -40,6 +40,9 @@ pub const KAPPA_PER_NM: f64 = sqrt(
     2.0e-18 * ELECTRON_MASS_KG * ELEMENTARY_CHARGE_C / (REDUCED_PLANCK_J_S * REDUCED_PLANCK_J_S),
 );
 
+/// A year in seconds: the Julian year of 365.25 days.
+pub const YEAR_S: f64 = 365.25 * 86_400.0;
+
 /// The dimensionless ξ = 4/3 · 10⁻⁴ that scales the noise of T0-QAT.
 ///
 /// This is a postulate of T0-QAT (J. Pascher, 2025), taken as given. It is **not** a

@@ -41,9 +41,10 @@ pub enum PhysicsError {
         promised: f64,
     },
 
-    /// No value of the quantity sought gives the wanted flip probability.
+    /// No value of the quantity sought gives the wanted flip probability, or none in particular:
+    /// where the probability has settled, one value is as good as the next.
     #[error(
-        "no {quantity} in {searched:?} gives flip probability {probability:?}: \
+        "no single {quantity} in {searched:?} gives flip probability {probability:?}: \
          it is {at_start:?} at the lower end and {at_end:?} at the upper"
     )]
     NoSolution {

@@ -74,8 +74,13 @@ impl<P: Potential> Potential for ImageForce<P> {
     }
 
     fn energy_ev(&self, x_nm: f64) -> f64 {
+        let bare = self.potential.energy_ev(x_nm);
+        // `max` would turn what is no energy into the floor, and hide it from all later checks.
+        if !bare.is_finite() {
+            return bare;
+        }
         let image = image_energy_ev(x_nm, self.width_nm(), self.optical_permittivity);
-        (self.potential.energy_ev(x_nm) + image).max(self.floor_ev)
+        (bare + image).max(self.floor_ev)
     }
 
     fn mass_ratio(&self, x_nm: f64) -> f64 {
@@ -244,6 +249,19 @@ mod tests {
         assert!(ImageForce::new(&barrier, 2.0, f64::NAN).is_err());
         assert!(schottky_lowering_ev(f64::NAN, 1.0).is_err());
         assert!(ImageForce::new(Analytic::new(-1.0, 1.0, |_| 1.0), 2.0, -1.0).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn the_floor_hides_no_impossible_energy() -> Result<(), PhysicsError> {
+        for bad in [f64::NAN, f64::NEG_INFINITY, f64::INFINITY] {
+            let everywhere = Analytic::new(2.0, 1.0, |_| bad);
+            assert!(ImageForce::new(everywhere, 2.0, -1.0).is_err(), "{bad}");
+            // Seen by the scan for turning points, or passed on where that did not look.
+            let gap = |x: f64| if (1.000_1..1.000_2).contains(&x) { bad } else { 3.0 };
+            let rounded = ImageForce::new(Analytic::new(2.0, 1.0, gap), 2.0, -1.0)?;
+            assert_eq!(rounded.energy_ev(1.000_15).to_bits(), bad.to_bits());
+        }
         Ok(())
     }
 }

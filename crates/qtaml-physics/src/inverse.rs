@@ -3,7 +3,7 @@
 use crate::barrier::FIELD_V_PER_NM;
 use crate::cell::{Cell, Condition};
 use crate::error::{PhysicsError, checked};
-use crate::retention::RETENTION_S;
+use crate::retention::{RETENTION_S, Rates};
 use std::ops::RangeInclusive;
 
 /// The thicknesses among which [`Cell::thickness_for`] looks, in nm.
@@ -17,10 +17,10 @@ const SEARCHED_V_PER_NM: RangeInclusive<f64> = 0.0..=*FIELD_V_PER_NM.end();
 /// Each inverse ignores the quantity it looks for in the cell or condition that it is handed.
 ///
 /// ```
-/// use qtaml_physics::{Barrier, Cell, Condition};
+/// use qtaml_physics::{Barrier, Cell, Condition, YEAR_S};
 ///
 /// let cell = Cell::new(Barrier::sio2(4.5)?, 1e13);
-/// let shelf = Condition::at_rest(3.156e8);
+/// let shelf = Condition::at_rest(10.0 * YEAR_S);
 ///
 /// let retention_s = cell.retention_for(0.01, &shelf)?;
 /// assert!(cell.flip_probability(&Condition { retention_s, ..shelf })?.p10() < 0.010_001);
@@ -37,8 +37,8 @@ impl Cell {
     ///
     /// # Errors
     ///
-    /// [`PhysicsError::NoSolution`] if `probability` is more than the cell reaches in `1e300` s,
-    /// which is 1/2 if its leakage is symmetric;
+    /// [`PhysicsError::NoSolution`] if that takes more than `1e300` s, or for ever: the probability
+    /// tends to `max(g01, g10) / g`, 1/2 if the leakage is symmetric, and never gets there;
     /// [`PhysicsError::OutOfRange`] unless `0 < probability <= 1`, and as for
     /// [`tunneling`](Self::tunneling).
     pub fn retention_for(
@@ -47,23 +47,21 @@ impl Cell {
         condition: &Condition,
     ) -> Result<f64, PhysicsError> {
         let probability = wanted(probability)?;
-        let longest = *RETENTION_S.end();
-        let chain = self.tunneling(&Condition { retention_s: longest, ..*condition })?;
-        let limit = chain.probability.larger();
-        if probability > limit {
-            return Err(PhysicsError::NoSolution {
-                quantity: "retention_s",
-                probability,
-                searched: RETENTION_S,
-                at_start: 0.0,
-                at_end: limit,
-            });
+        let longest = Condition { retention_s: *RETENTION_S.end(), ..*condition };
+        let chain = self.tunneling(&longest)?;
+        let settled = probability / self.limit()?;
+        // Infinite at the limit or without a leak, NaN above the limit.
+        let retention_s = -(-settled).ln_1p() / (chain.rates.g01_per_s + chain.rates.g10_per_s);
+        if RETENTION_S.contains(&retention_s) {
+            return Ok(retention_s);
         }
-        let rates = chain.rates;
-        let total = rates.g01_per_s + rates.g10_per_s;
-        let settled = probability / (rates.g01_per_s.max(rates.g10_per_s) / total);
-        // At the limit itself the logarithm is infinite, or NaN after rounding: `min` mends both.
-        Ok((-(-settled).ln_1p() / total).min(longest))
+        Err(PhysicsError::NoSolution {
+            quantity: "retention_s",
+            probability,
+            searched: RETENTION_S,
+            at_start: 0.0,
+            at_end: chain.probability.larger(),
+        })
     }
 
     /// The thinnest oxide of this material that keeps the flip probability at or below
@@ -73,7 +71,8 @@ impl Cell {
     ///
     /// [`PhysicsError::NoSolution`] if `0.1..=50` nm holds none, as under a field so high that the
     /// far side of the oxide no longer matters, in such heat that the charge passes over the top,
-    /// or where 0.1 nm is already more than enough;
+    /// where 0.1 nm is already more than enough, or for the probability of a bit that is lost for
+    /// good, 1/2 if the leakage is symmetric, which any thin oxide has;
     /// [`PhysicsError::OutOfRange`] unless `0 < probability <= 1`, and as for
     /// [`tunneling`](Self::tunneling).
     pub fn thickness_for(
@@ -87,14 +86,15 @@ impl Cell {
             Ok(Self { barrier, ..*self }.flip_probability(condition)?.larger())
         };
         let safe = |flips| flips <= probability;
-        crossing("thickness_nm", SEARCHED_NM, probability, flips, safe)
+        self.crossing("thickness_nm", SEARCHED_NM, probability, flips, safe)
     }
 
     /// The smallest field magnitude at which a bit flips with `probability`, in V/nm.
     ///
     /// # Errors
     ///
-    /// [`PhysicsError::NoSolution`] if more than that flip without a field, or less at 20 V/nm;
+    /// [`PhysicsError::NoSolution`] if more than that flip without a field, or less at 20 V/nm, and
+    /// for the probability of a bit that is lost for good;
     /// [`PhysicsError::OutOfRange`] unless `0 < probability <= 1`, and as for
     /// [`tunneling`](Self::tunneling).
     pub fn field_for(&self, probability: f64, condition: &Condition) -> Result<f64, PhysicsError> {
@@ -103,7 +103,46 @@ impl Cell {
             Ok(self.flip_probability(&Condition { field_v_per_nm, ..*condition })?.larger())
         };
         let reached = |flips| flips >= probability;
-        crossing("field_v_per_nm", SEARCHED_V_PER_NM, probability, flips, reached)
+        self.crossing("field_v_per_nm", SEARCHED_V_PER_NM, probability, flips, reached)
+    }
+
+    /// The smallest value in `searched` at which the monotonic `flips` is `across` the wanted
+    /// `probability`.
+    fn crossing(
+        &self,
+        quantity: &'static str,
+        searched: RangeInclusive<f64>,
+        probability: f64,
+        flips: impl Fn(f64) -> Result<f64, PhysicsError>,
+        across: impl Fn(f64) -> bool,
+    ) -> Result<f64, PhysicsError> {
+        let (mut near, mut far) = searched.clone().into_inner();
+        let (at_start, at_end) = (flips(near)?, flips(far)?);
+        // Where nothing changes any more the end of the search is no better than any other value.
+        let settled = probability >= self.limit()? || at_start == at_end;
+        if at_start == probability && !settled {
+            return Ok(near);
+        } else if settled || across(at_start) || !across(at_end) {
+            return Err(PhysicsError::NoSolution {
+                quantity,
+                probability,
+                searched,
+                at_start,
+                at_end,
+            });
+        }
+        // 64 halvings: below the spacing of f64.
+        for _ in 0..64 {
+            let middle = f64::midpoint(near, far);
+            *(if across(flips(middle)?) { &mut far } else { &mut near }) = middle;
+        }
+        Ok(far)
+    }
+
+    /// What the flip probability of the weaker value tends to with time.
+    fn limit(&self) -> Result<f64, PhysicsError> {
+        let Rates { g01_per_s, g10_per_s } = self.leakage.rates(1.0)?;
+        Ok(g01_per_s.max(g10_per_s) / (g01_per_s + g10_per_s))
     }
 }
 
@@ -112,34 +151,10 @@ fn wanted(probability: f64) -> Result<f64, PhysicsError> {
     checked("probability", probability, f64::MIN_POSITIVE..=1.0)
 }
 
-/// The smallest value in `searched` at which the monotonic `flips` is `across` the wanted
-/// `probability`.
-fn crossing(
-    quantity: &'static str,
-    searched: RangeInclusive<f64>,
-    probability: f64,
-    flips: impl Fn(f64) -> Result<f64, PhysicsError>,
-    across: impl Fn(f64) -> bool,
-) -> Result<f64, PhysicsError> {
-    let (mut near, mut far) = searched.clone().into_inner();
-    let (at_start, at_end) = (flips(near)?, flips(far)?);
-    if at_start == probability {
-        return Ok(near);
-    } else if across(at_start) || !across(at_end) {
-        return Err(PhysicsError::NoSolution { quantity, probability, searched, at_start, at_end });
-    }
-    // 64 halvings: below the spacing of f64.
-    for _ in 0..64 {
-        let middle = f64::midpoint(near, far);
-        *(if across(flips(middle)?) { &mut far } else { &mut near }) = middle;
-    }
-    Ok(far)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Barrier, Leakage};
+    use crate::{Barrier, Leakage, YEAR_S};
     use approx::assert_relative_eq;
     use proptest::prelude::*;
 
@@ -148,7 +163,7 @@ mod tests {
     }
 
     fn years(years: f64) -> Condition {
-        Condition::at_rest(years * 3.156e7)
+        Condition::at_rest(years * YEAR_S)
     }
 
     #[test]
@@ -173,17 +188,39 @@ mod tests {
     }
 
     #[test]
-    fn the_limit_is_reached_and_nothing_beyond_it() -> Result<(), PhysicsError> {
+    fn the_limit_is_approached_and_never_reached() -> Result<(), PhysicsError> {
+        let none = |result| matches!(result, Err(PhysicsError::NoSolution { .. }));
+        let total = |rates: Rates| rates.g01_per_s + rates.g10_per_s;
         let ratio = Leakage::Ratio { g01_over_g10: 1.0 / 3.0 };
         for (leakage, limit) in [(Leakage::Symmetric, 0.5), (Leakage::OneWay, 1.0), (ratio, 0.75)] {
-            let cell = cell(4.0).with_leakage(leakage);
-            assert!(cell.retention_for(limit - 1e-15, &years(1.0))? < 1e300);
-            if limit < 1.0 {
-                let beyond = cell.retention_for(limit + 1e-15, &years(1.0));
-                assert!(matches!(beyond, Err(PhysicsError::NoSolution { .. })), "{beyond:?}");
+            let (cell, year) = (cell(4.0).with_leakage(leakage), years(1.0));
+            let close = limit - 1e-15;
+            // Half a unit in the last place of 1 - p is 5 %, and as much of the exponent of 34.
+            let time = cell.retention_for(close, &year)? * total(cell.tunneling(&year)?.rates);
+            assert_relative_eq!(time, 1e15_f64.ln() + limit.ln(), epsilon = 0.1);
+            assert!(cell.thickness_for(close, &year)? > 0.1 && cell.field_for(close, &year)? > 0.0);
+            for beyond in [limit, (limit + 1e-15).min(1.0)] {
+                assert!(none(cell.retention_for(beyond, &year)), "time for {beyond}");
+                assert!(none(cell.thickness_for(beyond, &year)), "thickness for {beyond}");
+                assert!(none(cell.field_for(beyond, &year)), "field for {beyond}");
             }
         }
-        assert_eq!(cell(4.0).retention_for(0.5, &years(1.0)), Ok(1e300));
+        Ok(())
+    }
+
+    #[test]
+    fn an_end_of_the_search_counts_only_as_a_crossing() -> Result<(), PhysicsError> {
+        let (thinnest, brief) = (cell(0.1), Condition::at_rest(1e-20));
+        let p = thinnest.flip_probability(&brief)?.larger();
+        assert_eq!(thinnest.thickness_for(p, &brief), Ok(0.1));
+        let p = cell(4.0).flip_probability(&years(1.0))?.larger();
+        assert_eq!(cell(4.0).field_for(p, &years(1.0)), Ok(0.0));
+        // A barrier so low that 20 V/nm pierce it at once: any oxide gives the same.
+        let low = Cell::new(Barrier::new(1.0, 4.0, 0.42)?, 1e13);
+        let pierced = Condition { field_v_per_nm: 20.0, temperature_k: 0.0, ..brief };
+        let p = low.flip_probability(&pierced)?.larger();
+        let result = low.thickness_for(p, &pierced);
+        assert!(matches!(result, Err(PhysicsError::NoSolution { .. })), "{result:?}");
         Ok(())
     }
 
@@ -193,7 +230,7 @@ mod tests {
         let endless = silent.retention_for(0.1, &years(1.0)).unwrap_err();
         assert_eq!(
             endless.to_string(),
-            "no retention_s in 0.0..=1e300 gives flip probability 0.1: \
+            "no single retention_s in 0.0..=1e300 gives flip probability 0.1: \
              it is 0.0 at the lower end and 0.0 at the upper"
         );
     }

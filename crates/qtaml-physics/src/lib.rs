@@ -17,7 +17,7 @@
 //!    two-state Markov process, and this a [`FlipProbability`].
 //!
 //! ```
-//! use qtaml_physics::{Barrier, Cell, Condition, Shape};
+//! use qtaml_physics::{Barrier, Cell, Condition, Shape, YEAR_S};
 //!
 //! // 1. Silicon dioxide: a decade of leakage per 0.2 nm.
 //! let oxide = Barrier::sio2(4.5)?;
@@ -29,7 +29,7 @@
 //!
 //! // 3. and 4. Ten years on the shelf, as one chain of numbers that can be shown or saved.
 //! let cell = Cell::new(oxide, 1e13);
-//! let shelf = Condition::at_rest(3.156e8);
+//! let shelf = Condition::at_rest(10.0 * YEAR_S);
 //! let chain = cell.tunneling(&shelf)?;
 //! assert!((chain.thermal_factor - 1.086).abs() < 0.001);
 //! assert!((chain.probability.p01() - 0.0462).abs() < 1e-4);
@@ -39,7 +39,7 @@
 //! assert!(cell.flip_probability(&hot)?.p01() > chain.probability.p01());
 //!
 //! // And back: when is one bit in ten lost? Which field, which oxide would lose as many?
-//! let years = cell.retention_for(0.1, &shelf)? / 3.156e7;
+//! let years = cell.retention_for(0.1, &shelf)? / YEAR_S;
 //! assert!((years - 23.0).abs() < 0.1);
 //! assert!(cell.field_for(0.1, &shelf)? > 0.0 && cell.thickness_for(0.1, &shelf)? < 4.5);
 //! # Ok::<(), qtaml_physics::PhysicsError>(())
@@ -121,7 +121,7 @@ pub use barrier::{Barrier, Shape};
 pub use cell::{Cell, Chain, Condition};
 pub use constants::{
     BOLTZMANN_EV_PER_K, ELECTRON_MASS_KG, ELEMENTARY_CHARGE_C, IMAGE_EV_NM, KAPPA_PER_NM,
-    REDUCED_PLANCK_J_S, VACUUM_PERMITTIVITY_F_PER_M, XI,
+    REDUCED_PLANCK_J_S, VACUUM_PERMITTIVITY_F_PER_M, XI, YEAR_S,
 };
 pub use error::PhysicsError;
 pub use image_force::{ImageForce, schottky_lowering_ev};

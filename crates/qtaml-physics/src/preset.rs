@@ -2,18 +2,20 @@
 
 use crate::barrier::Barrier;
 use crate::cell::{Cell, Condition};
+use crate::constants::YEAR_S;
 use crate::leakage::Leakage;
 use std::fmt;
 
 /// How often an electron runs against the barrier, in 1/s: a round working value, as the exponent
 /// decides. A velocity of 1e6 m/s over a few tens of nanometres gives this order of magnitude.
 const ATTEMPT_RATE_HZ: f64 = 1e13;
-const YEAR_S: f64 = 3.156e7;
 
 /// A memory cell with numbers from the literature, in a condition that is typical of it.
 ///
-/// All three are one uniform oxide and one electron that decides. That makes them comparable and
-/// far simpler than their namesakes: read [`limits`](Self::limits) before you quote a number.
+/// All three are one uniform oxide and one electron that decides, between electrodes with the Fermi
+/// level at the edge of silicon's conduction band and electrons far below it. That makes them
+/// comparable and far simpler than their namesakes: read [`limits`](Self::limits) before you quote a
+/// number.
 ///
 /// | Preset | Oxide | Field | Time | Temperature | Flip probability |
 /// | --- | --- | --- | --- | --- | --- |
@@ -78,17 +80,20 @@ impl Preset {
             Self::FloatingGate => {
                 "a real bit is many electrons, and losing one flips nothing; what limits real \
                  flash are traps in worn oxide (stress-induced leakage), charge detrapping and \
-                 disturbs, not tunneling through intact oxide; the field is a round working value"
+                 disturbs, not tunneling through intact oxide; the field is a round working value; the \
+                 gate is taken for degenerate, with electrons far below its Fermi level"
             }
             Self::Dram => {
                 "a real cell leaks mostly through the junction of its access transistor and by \
                  gate-induced drain leakage, with a wide spread from cell to cell; a real bit is \
-                 tens of thousands of electrons; an oxide-nitride stack is replaced by uniform SiO2"
+                 tens of thousands of electrons; an oxide-nitride stack is replaced by uniform SiO2; the \
+                 electrode is taken for degenerate, with electrons far below its Fermi level"
             }
             Self::Sram => {
                 "a powered cell restores its bit all the time, so this holds only for a node cut \
                  off from its supply; a real bit is thousands of electrons; subthreshold leakage, \
-                 particle strikes and supply noise are left out; WKB is crude for oxide this thin"
+                 particle strikes and supply noise are left out; WKB is crude for oxide this thin; the \
+                 electrode is taken for degenerate, with electrons far below its Fermi level"
             }
         }
     }
@@ -163,7 +168,7 @@ mod tests {
     fn presets_flip_as_often_as_documented() {
         // Averages, rates and probabilities by mpmath, 30 digits; the table above rounds them.
         for (preset, p10, zeros_flip) in [
-            (Preset::FloatingGate, 8.802_937_616_74e-14, false),
+            (Preset::FloatingGate, 8.802_268_191_83e-14, false),
             (Preset::Dram, 3.656_458_154_01e-6, false),
             (Preset::Sram, 2.638_411_103_81e-2, true),
         ] {

@@ -13,11 +13,11 @@ pub(crate) const RETENTION_S: RangeInclusive<f64> = 0.0..=1e300;
 /// The rates at which a stored bit changes, each checked where it is used.
 ///
 /// ```
-/// use qtaml_physics::Rates;
+/// use qtaml_physics::{Rates, YEAR_S};
 ///
 /// // One-way leakage: a charged cell (1) loses its electrons, an empty one (0) stays empty.
 /// let leak = Rates { g01_per_s: 0.0, g10_per_s: 1e-10 };
-/// let after_ten_years = leak.flip_probability(3.156e8)?;
+/// let after_ten_years = leak.flip_probability(10.0 * YEAR_S)?;
 /// assert_eq!(after_ten_years.p01(), 0.0);
 /// assert!((after_ten_years.p10() - 0.0311).abs() < 1e-4);
 /// # Ok::<(), qtaml_physics::PhysicsError>(())

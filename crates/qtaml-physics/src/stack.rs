@@ -91,7 +91,8 @@ impl Stack {
     }
 
     /// The potential under a mean field: the voltage over the whole stack by its thickness. A
-    /// positive one lowers the collector.
+    /// positive one lowers the collector. [`Barrier::under_field`](crate::Barrier::under_field), alike
+    /// from both sides, takes a field by its magnitude.
     ///
     /// A negative field raises the collector, which holds electrons of this emitter back. Then it
     /// is the collector that emits, into [`reversed`](Self::reversed) under the positive field.

@@ -3,11 +3,11 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use qtaml::fault::{FaultError, Injector, Protection, Seed};
+use qtaml::fault::{BitFlips, FaultError, Protection, Seed};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
-use super::faults::Draw;
+use super::faults::{Draw, Law};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -17,6 +17,8 @@ Examples:
       another pattern of faults, and none in the two top bits of a weight
   qtaml inject model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 --encoding gray --out faulty.safetensors
       ones are lost more easily than zeros, in INT4 weights in Gray code
+  qtaml inject model.safetensors --faults 20 --out faulty.safetensors
+      exactly 20 of all stored bits flip
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
       faults in one tensor, which are kept in a file
   qtaml inject model.safetensors --replay faults.bin --out faulty.safetensors
@@ -44,7 +46,7 @@ pub(crate) struct InjectArgs {
 
     /// Flip probability of every bit, 0 to 0.5
     #[arg(long, value_name = "P", value_parser = symmetric)]
-    #[arg(required_unless_present_any = ["p01", "p_per_bit", "replay"])]
+    #[arg(required_unless_present_any = ["p01", "p_per_bit", "faults", "replay"])]
     p: Option<FlipProbability>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
@@ -59,6 +61,12 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
     #[arg(conflicts_with_all = ["p", "p01", "p10"])]
     p_per_bit: Vec<FlipProbability>,
+
+    /// Flip exactly so many of all stored bits, instead of each with a probability
+    ///
+    /// Protection takes away those that fall on protected bits.
+    #[arg(long, value_name = "N", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
+    faults: Option<u64>,
 
     /// Bits of the code of a float weight, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
@@ -99,8 +107,8 @@ pub(crate) struct InjectArgs {
 
     /// Inject the faults of this file and draw none
     #[arg(long, value_name = "FILE")]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "bits", "encoding", "protect"])]
-    #[arg(conflicts_with_all = ["seed", "trial", "only", "biases", "record"])]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bits", "encoding"])]
+    #[arg(conflicts_with_all = ["protect", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
     /// Print JSON instead of a table
@@ -115,11 +123,16 @@ impl InjectArgs {
     }
 
     /// What is drawn, or what does not fit together.
-    pub(super) fn draw(&self) -> Result<Draw, UsageError> {
-        let (flips, protect) = (self.flips()?, self.protect);
+    pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
+        let protect = self.protect;
         Protection::top(protect, self.bits)?;
-        Injector::new(flips.clone(), self.bits)?;
-        Ok(Draw { flips, protect, seed: Seed(self.seed), trial: self.trial })
+        let draw = Draw { protect, seed: Seed(self.seed), trial: self.trial };
+        if let Some(count) = self.faults {
+            return Ok((Law::Count(count), draw));
+        }
+        let flips = self.flips()?;
+        BitFlips::new(flips.clone(), self.bits)?;
+        Ok((Law::Flips(flips), draw))
     }
 
     fn flips(&self) -> Result<FlipProfile, PhysicsError> {

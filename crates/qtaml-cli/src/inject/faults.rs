@@ -14,21 +14,20 @@ use super::storage::{SLICE, Storage};
 /// The source of all faults of a run.
 #[derive(Debug)]
 pub(super) enum Source {
-    Drawn(Draw),
+    Drawn(FlipProfile, Draw),
     Replayed(FaultRecord),
 }
 
-/// What is drawn: a rate or a count, never both.
+/// How often faults come: a rate or a count, never both.
 #[derive(Debug)]
 pub(super) enum Law {
     Flips(FlipProfile),
     Count(u64),
 }
 
-/// Faults by a law, from a seed.
-#[derive(Debug)]
+/// What faults follow from, beside their law.
+#[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
-    pub(super) law: Law,
     /// So many of the top bits of a word never flip.
     pub(super) protect: u32,
     pub(super) seed: Seed,
@@ -37,21 +36,21 @@ pub(super) struct Draw {
 
 /// The faults of one tensor, from its first word to its last.
 pub(super) enum Faults<'a> {
-    Drawn { injector: Box<Injector>, site: Site, protection: Protection },
+    Drawn { model: Box<BitFlips>, site: Site, protection: Protection },
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
 }
 
 impl Source {
     pub(super) fn seed(&self) -> Seed {
         match self {
-            Self::Drawn(draw) => draw.seed,
+            Self::Drawn(_, draw) => draw.seed,
             Self::Replayed(record) => record.seed(),
         }
     }
 
     pub(super) fn trial(&self) -> u32 {
         match self {
-            Self::Drawn(draw) => draw.trial,
+            Self::Drawn(_, draw) => draw.trial,
             Self::Replayed(record) => record.trial(),
         }
     }
@@ -59,11 +58,7 @@ impl Source {
     /// What is injected, in words.
     pub(super) fn model(&self) -> String {
         match self {
-            Self::Drawn(Draw { flips, protect: 0, .. }) => flips.to_string(),
-            Self::Drawn(Draw { flips, protect: 1, .. }) => format!("{flips}, top bit protected"),
-            Self::Drawn(Draw { flips, protect, .. }) => {
-                format!("{flips}, top {protect} bits protected")
-            }
+            Self::Drawn(flips, draw) => draw.describe(&flips.to_string()),
             Self::Replayed(record) => record.model().into(),
         }
     }
@@ -71,7 +66,11 @@ impl Source {
     /// The faults of the tensor `name`.
     pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
         match self {
-            Self::Drawn(draw) => draw.of(name, storage),
+            Self::Drawn(flips, draw) => {
+                let model = Box::new(BitFlips::new(flips.clone(), storage.format().bits())?);
+                let (site, protection) = (draw.site(name), draw.protection(storage)?);
+                Ok(Faults::Drawn { model, site, protection })
+            }
             Self::Replayed(record) => {
                 let faults: Box<dyn Iterator<Item = _>> = Box::new(record.tensor(name)?.faults());
                 Ok(Faults::Replayed(faults.peekable()))
@@ -81,15 +80,51 @@ impl Source {
 }
 
 impl Draw {
-    /// The top bits of a byte are not those of the number that it is a part of, and not protected.
-    fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
-        let width = storage.format().bits();
-        let protection = match storage {
-            Storage::Codes(..) | Storage::Integers(_) => Protection::top(self.protect, width)?,
-            Storage::Bytes(_) => Protection::NONE,
+    /// A number of faults for all tensors together, drawn at once: tensors by name, storage and
+    /// words.
+    pub(super) fn count(
+        self,
+        flips: u64,
+        tensors: &[(&str, Storage, u64)],
+    ) -> Result<FaultRecord, FaultError> {
+        let stored = |(_, storage, words): &(&str, Storage, u64)| {
+            words.saturating_mul(storage.format().bits().get().into())
         };
-        let injector = Box::new(Injector::new(self.flips.clone(), width)?);
-        Ok(Faults::Drawn { injector, site: Site::new(self.seed, self.trial, name), protection })
+        let stored: Vec<u64> = tensors.iter().map(stored).collect();
+        let shares = FlipCount::shares(flips, &stored, &self.site(""))?;
+        let law = if flips == 1 { "one flip".into() } else { format!("{flips} flips") };
+        let mut record = FaultRecord::new(self.seed, self.trial, &self.describe(&law));
+        for (&(name, storage, words), share) in tensors.iter().zip(shares) {
+            let kept = self.protection(storage)?.mask();
+            let faults = FlipCount::new(share, words, storage.format().bits())?;
+            let left = faults.faults(&self.site(name)).into_iter();
+            let left = left.map(|fault| WordFault { mask: fault.mask & !kept, ..fault });
+            record.insert(name, TensorFaults::of_faults(storage.format(), words, left)?)?;
+        }
+        Ok(record)
+    }
+
+    fn site(self, name: &str) -> Site {
+        Site::new(self.seed, self.trial, name)
+    }
+
+    /// The top bits of a byte are not those of the number that it is a part of, and not protected.
+    fn protection(self, storage: Storage) -> Result<Protection, FaultError> {
+        match storage {
+            Storage::Codes(..) | Storage::Integers(_) => {
+                Protection::top(self.protect, storage.format().bits())
+            }
+            Storage::Bytes(_) => Ok(Protection::NONE),
+        }
+    }
+
+    /// The law, and what is protected from it.
+    fn describe(self, law: &str) -> String {
+        match self.protect {
+            0 => law.into(),
+            1 => format!("{law}, top bit protected"),
+            bits => format!("{law}, top {bits} bits protected"),
+        }
     }
 }
 
@@ -97,9 +132,9 @@ impl Faults<'_> {
     /// Flips bits of the next words of the tensor, of which `first` is the first.
     pub(super) fn inject(&mut self, words: &mut [u8], first: u64) {
         match self {
-            Self::Drawn { injector, site, protection } => {
+            Self::Drawn { model, site, protection } => {
                 words.par_chunks_mut(SLICE).enumerate().for_each(|(i, slice)| {
-                    injector.inject(slice, first + (i * SLICE) as u64, site, *protection);
+                    model.inject(slice, first + (i * SLICE) as u64, site, (*protection).into());
                 });
             }
             Self::Replayed(faults) => {

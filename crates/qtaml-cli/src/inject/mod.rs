@@ -18,7 +18,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
-use self::faults::Source;
+use self::faults::{Law, Source};
 use self::model::Model;
 use self::plan::Plan;
 use self::progress::Progress;
@@ -60,12 +60,23 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
             .wrap_err_with(|| format!("cannot replay {}", path.display()))?;
         return Ok((Source::Replayed(record), plan));
     }
-    let draw = args.draw().map_err(|error| WrongUsage {
+    let (law, draw) = args.draw().map_err(|error| WrongUsage {
         message: error.to_string(),
-        help: "try `qtaml inject --help`".into(),
+        help: Some("try `qtaml inject --help`".into()),
     })?;
     let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
-    Ok((Source::Drawn(draw), plan))
+    let source = match law {
+        Law::Flips(flips) => Source::Drawn(flips, draw),
+        Law::Count(flips) => {
+            let planned = model.tensors().iter().zip(&plan);
+            let tensors: Vec<_> = planned
+                .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
+                .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.words_of(tensor)))
+                .collect();
+            Source::Replayed(draw.count(flips, &tensors).into_diagnostic()?)
+        }
+    };
+    Ok((source, plan))
 }
 
 fn read_record(path: &Path) -> Result<FaultRecord> {

@@ -113,7 +113,7 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::fault::{Injector, Protection, Seed, Site};
+    use qtaml::fault::{BitFlips, FaultModel, Protection, Seed, Site};
     use qtaml::physics::FlipProbability;
     use qtaml::quant::{BitWidth, Encoding, Format};
     use safetensors::tensor::TensorView;
@@ -149,7 +149,7 @@ mod tests {
 
     fn draw() -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
-        Source::Drawn(Draw { flips, protect: 1, seed: Seed(1), trial: 2 })
+        Source::Drawn(flips, Draw { protect: 1, seed: Seed(1), trial: 2 })
     }
 
     /// The faulty model and the rows, with so many words at a time.
@@ -172,8 +172,9 @@ mod tests {
         let data = |model: &SafeTensors, name| model.tensor(name).unwrap().data().to_vec();
         let read = |words: &[u8], name, format: Format, protection| {
             let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap();
-            let injector = Injector::new(flips, format.bits()).unwrap();
-            injector.read(words, &Site::new(Seed(1), 2, name), protection)
+            let model = BitFlips::new(flips, format.bits()).unwrap();
+            let protection: Protection = protection;
+            model.read(words, &Site::new(Seed(1), 2, name), protection.into())
         };
         let top = |width| Protection::top(1, width).unwrap();
 

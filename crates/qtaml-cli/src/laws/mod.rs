@@ -7,8 +7,6 @@ mod plot;
 mod report;
 mod table;
 
-use std::io::Write;
-
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{IntoDiagnostic, Result, bail};
 use qtaml::fault::{CodeChannel, CodeSample, FaultError, Moments, Seed};
@@ -17,6 +15,7 @@ use rayon::prelude::*;
 pub(crate) use self::args::LawsArgs;
 use self::layers::Layer;
 use self::report::{Outcome, Report, Verdict, bit_rows, code_rows, layer_rows};
+use crate::stdout;
 
 /// Sums of squared errors stay far from the end of their integers.
 const MOST_TRIALS: u64 = 1_000_000_000_000;
@@ -38,7 +37,7 @@ pub(crate) fn run(args: &LawsArgs) -> Result<()> {
         let count = files::write(folder, &report)?;
         eprintln!("wrote {count} files to {}", folder.display());
     }
-    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()?;
+    stdout::print(&text)?;
     match report.outcome.verdict {
         Verdict::Contradicted => bail!("the sampled faults contradict the law"),
         Verdict::Holds | Verdict::NotJudged => Ok(()),

@@ -204,7 +204,8 @@ fn number(value: f64) -> String {
 
 /// `value` to `digits` significant digits, in powers of ten below 1e-4 and from 1e6.
 fn significant(value: f64, digits: usize) -> String {
-    // Zero has no leading digit, and is written as any number of order one.
+    // Zero has no sign and no leading digit, and is written as any number of order one.
+    let value = if value == 0.0 { 0.0 } else { value };
     let power = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
     if (-4.0..6.0).contains(&power) {
         format!("{value:.*}", (digits as f64 - 1.0 - power).max(0.0) as usize)
@@ -234,6 +235,7 @@ mod tests {
     fn numbers_are_short_and_counts_are_grouped() {
         for (value, text) in [
             (0.0, "0"),
+            (-0.0, "0"),
             (-25.6, "-25.6"),
             (1966.05, "1966.05"),
             (0.099_991_1, "0.0999911"),

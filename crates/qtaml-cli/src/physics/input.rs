@@ -4,9 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use clap::Args;
-use miette::{
-    IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, Result, WrapErr, miette,
-};
+use miette::{IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, Result, WrapErr};
 use qtaml::physics::{Barrier, Cell, Condition, Leakage, Material, PhysicsError, Preset};
 use serde::Deserialize;
 
@@ -161,7 +159,7 @@ impl Input {
     ///
     /// # Errors
     ///
-    /// Wrong usage if the thickness or the time is missing; otherwise a number out of its range.
+    /// Wrong usage if the thickness or the time is missing, or a number out of its range.
     pub(super) fn resolve(&self) -> Result<(Cell, Condition)> {
         let (Some(oxide_nm), Some(retention_s)) = (self.oxide_nm, self.retention_s) else {
             return Err(self.missing().into());
@@ -191,12 +189,14 @@ impl Input {
             message: format!("missing {}", missing.join(" and ")),
             help: "say it on the command line or in --cell FILE.toml, or start from a --preset; \
                    for examples see qtaml physics --help"
+                .to_owned()
                 .into(),
         }
     }
 }
 
-/// An error of the physics, with our name for a quantity where the library has another.
+/// An error of the physics, with our name for a quantity where the library has another. A number out
+/// of its range is wrong usage, as it is where the parser sees it by itself.
 pub(super) fn refused(error: PhysicsError) -> Report {
     let quantity = match &error {
         PhysicsError::OutOfRange { quantity, .. } | PhysicsError::NoSolution { quantity, .. } => {
@@ -205,15 +205,20 @@ pub(super) fn refused(error: PhysicsError) -> Report {
         _ => return Report::from_err(error),
     };
     let name = match quantity {
-        "thickness_nm" => "oxide-nm",
-        "height_ev" => "barrier-ev",
-        "mass_ratio" => "mass",
-        "g01_over_g10" => "leakage",
-        "probability" => "p",
-        _ => return Report::from_err(error),
+        "thickness_nm" => Some("oxide-nm"),
+        "height_ev" => Some("barrier-ev"),
+        "mass_ratio" => Some("mass"),
+        "g01_over_g10" => Some("leakage"),
+        "probability" => Some("p"),
+        _ => None,
     };
-    let help = format!("{quantity} is called {name} on the command line and in files");
-    miette!(help = help, "{error}")
+    let help =
+        name.map(|name| format!("{quantity} is called {name} on the command line and in files"));
+    let message = error.to_string();
+    match error {
+        PhysicsError::OutOfRange { .. } => WrongUsage { message, help }.into(),
+        _ => MietteDiagnostic { help, ..MietteDiagnostic::new(message) }.into(),
+    }
 }
 
 #[cfg(test)]
@@ -269,6 +274,21 @@ mod tests {
         let error = parse("oxide-nm = 2").resolve().unwrap_err();
         assert!(error.is::<WrongUsage>());
         assert_eq!(error.to_string(), "missing --retention-s");
+    }
+
+    #[test]
+    fn a_ratio_stands_in_quotes_or_not() {
+        for ratio in ["0.5", "\"0.5\""] {
+            let (cell, _) =
+                resolved(&format!("leakage = {ratio}\noxide-nm = 2\nretention-s = 1"), "");
+            assert_eq!(cell.leakage, Leakage::Ratio { g01_over_g10: 0.5 });
+        }
+        let message = |text| toml::from_str::<Input>(text).unwrap_err().message().to_owned();
+        assert_eq!(message("leakage = true"), "expected a name or a number");
+        assert_eq!(
+            message("preset = 1"),
+            "there is no preset \"1\", only floating-gate, dram, sram"
+        );
     }
 
     #[test]

@@ -20,6 +20,7 @@ use self::quantity::Quantity;
 use self::solve::{Solution, Unknown};
 use self::steps::Steps;
 use self::sweep::Sweep;
+use crate::stdout::{print, print_line};
 use crate::usage::WrongUsage;
 
 /// Heading of the flags that choose what is computed.
@@ -51,7 +52,10 @@ Examples:
           retention-s = 3.156e8
           field-v-per-nm = 0.02
           temperature-k = 350
-          leakage = \"one-way\"";
+          leakage = \"one-way\"
+
+Exit codes:
+  0 done, 1 there is no solution or the run failed, 2 wrong usage, numbers out of range included";
 
 /// Derive the flip probability of a memory cell from its oxide (WKB tunneling)
 ///
@@ -109,7 +113,7 @@ pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
         show(args, &steps, &steps)?;
     }
     if let (Some(preset), false) = (input.preset(), args.json) {
-        println!("\nNot modelled in {preset}: {}.", preset.limits());
+        print_line(&format!("\nNot modelled in {preset}: {}.", preset.limits()))?;
     }
     Ok(())
 }
@@ -121,36 +125,41 @@ fn refuse_flag(args: &PhysicsArgs, quantity: Quantity, role: &str) -> Result<()>
     }
     let name = quantity.name();
     let message = format!("{name} is {role}, and cannot be given as --{name} at the same time");
-    Err(WrongUsage { message, help: format!("leave out --{name}") }.into())
+    Err(WrongUsage { message, help: Some(format!("leave out --{name}")) }.into())
 }
 
 fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: &Input) -> Result<()> {
     let rows = sweep.rows(input)?;
     if args.json {
-        println!("{}", serde_json::to_string_pretty(&rows).into_diagnostic()?);
+        print_json(&rows)?;
     } else {
-        println!("{}", sweep.summary(&rows));
+        print_line(&sweep.summary(&rows))?;
     }
     let folder = match &args.out {
         None if args.json => return Ok(()),
         out => out.as_deref().unwrap_or(Path::new(".")),
     };
-    for path in sweep.write(&rows, folder)? {
+    let tell = |line: &str| {
         // Next to JSON, words go where no program reads them.
         if args.json {
-            eprintln!("wrote {}", path.display());
+            eprintln!("{line}");
+            Ok(())
         } else {
-            println!("wrote {}", path.display());
+            print_line(line)
         }
+    };
+    let table = sweep.write_table(&rows, folder)?;
+    tell(&format!("wrote {}", table.display()))?;
+    match sweep.write_chart(&rows, folder)? {
+        Some(chart) => tell(&format!("wrote {}", chart.display())),
+        None => tell("no chart: no bit flips in this range"),
     }
-    Ok(())
 }
 
 fn show(args: &PhysicsArgs, data: &impl Serialize, text: &impl std::fmt::Display) -> Result<()> {
-    if args.json {
-        println!("{}", serde_json::to_string_pretty(data).into_diagnostic()?);
-    } else {
-        print!("{text}");
-    }
-    Ok(())
+    if args.json { print_json(data) } else { print(&text.to_string()) }
+}
+
+fn print_json(data: &impl Serialize) -> Result<()> {
+    print_line(&serde_json::to_string_pretty(data).into_diagnostic()?)
 }

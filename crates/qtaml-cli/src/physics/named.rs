@@ -44,8 +44,19 @@ where
     D: Deserializer<'de>,
     T: Named,
 {
-    let name = String::deserialize(deserializer)?;
+    let name = match Said::deserialize(deserializer)? {
+        Said::Name(name) => name,
+        Said::Number(number) => number.to_string(),
+    };
     T::named(&name).map(Some).map_err(D::Error::custom)
+}
+
+/// A ratio need not stand in quotes.
+#[derive(Deserialize)]
+#[serde(untagged, expecting = "expected a name or a number")]
+enum Said {
+    Name(String),
+    Number(f64),
 }
 
 #[cfg(test)]

@@ -1,9 +1,14 @@
 //! Numbers as a person reads them.
 
+use qtaml::physics::YEAR_S;
+
 /// Six significant digits, without trailing zeros and without an exponent where it can be spared.
 pub(super) fn readable(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
-    if rounded == 0.0 || (1e-3..1e6).contains(&rounded.abs()) {
+    if rounded == 0.0 {
+        // Without a sign.
+        "0".into()
+    } else if (1e-3..1e6).contains(&rounded.abs()) {
         format!("{rounded}")
     } else {
         format!("{rounded:e}")
@@ -13,7 +18,7 @@ pub(super) fn readable(value: f64) -> String {
 /// A time in the largest unit that it fills, nothing for times that are short or in seconds anyway.
 pub(super) fn duration(seconds: f64) -> Option<String> {
     const UNITS: [(f64, &str); 4] =
-        [(365.25 * 86_400.0, "yr"), (86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
+        [(YEAR_S, "yr"), (86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
     let (length, name) = UNITS.into_iter().find(|(length, _)| seconds >= *length)?;
     let count: f64 = format!("{:.2e}", seconds / length).parse().unwrap_or(seconds / length);
     Some(format!("{} {name}", readable(count)))
@@ -27,6 +32,7 @@ mod tests {
     fn numbers_keep_six_digits_and_no_more_zeros_than_needed() {
         for (value, text) in [
             (0.0, "0"),
+            (-0.0, "0"),
             (4.5, "4.5"),
             (52.612_208, "52.6122"),
             (0.042_725_96, "0.042726"),

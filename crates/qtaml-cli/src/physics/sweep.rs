@@ -39,21 +39,26 @@ impl FromStr for Sweep {
         let (low, high) = parts
             .next()
             .and_then(|range| range.split_once(".."))
+            // Three dots could belong to either number.
+            .filter(|(_, high)| !high.starts_with('.'))
             .ok_or_else(|| format!("the form is {FORM}"))?;
-        let scale = match quantity {
+        let (mut points, mut scale) = (None, None);
+        for part in parts {
+            let again = match part {
+                "log" => scale.replace(Scale::Log10).is_some(),
+                "linear" => scale.replace(Scale::Linear).is_some(),
+                _ => points.replace(count(part)?).is_some(),
+            };
+            if again {
+                return Err(format!("{part:?} says again what was said; the form is {FORM}"));
+            }
+        }
+        let usual = match quantity {
             Quantity::RetentionS => Scale::Log10,
             _ => Scale::Linear,
         };
-        let mut sweep =
-            Self { quantity, low: number(low)?, high: number(high)?, points: POINTS, scale };
-        for part in parts {
-            match part {
-                "log" => sweep.scale = Scale::Log10,
-                "linear" => sweep.scale = Scale::Linear,
-                points => sweep.points = count(points)?,
-            }
-        }
-        sweep.checked()
+        let (points, scale) = (points.unwrap_or(POINTS), scale.unwrap_or(usual));
+        Self { quantity, low: number(low)?, high: number(high)?, points, scale }.checked()
     }
 }
 
@@ -107,27 +112,42 @@ impl Sweep {
             .collect()
     }
 
-    /// One line about where the probability starts and ends.
+    /// What stays the same, and where the probability starts and ends.
     pub(super) fn summary(&self, rows: &[Row]) -> String {
         let at = |row: &Row| {
             let value = format!("{} {}", readable(row.swept), self.quantity.unit());
             format!("{} at {value}", readable(row.p10))
         };
         let ends: Vec<String> = rows.first().into_iter().chain(rows.last()).map(at).collect();
-        format!("flip probability {}, {} points", ends.join(" to "), rows.len())
+        let cell = rows.first().map(|row| {
+            let [height, mass, attempts] =
+                [row.height_ev, row.mass_ratio, row.attempt_rate_hz].map(readable);
+            let fixed = self.fixed(row);
+            format!("barrier {height} eV, {mass} electron masses, {attempts} attempts/s, {fixed}\n")
+        });
+        let cell = cell.unwrap_or_default();
+        format!("{cell}flip probability {}, {} points", ends.join(" to "), rows.len())
     }
 
-    /// Writes `sweep-QUANTITY.csv` and `.svg` into the folder, and returns their paths.
-    pub(super) fn write(&self, rows: &[Row], folder: &Path) -> Result<Vec<PathBuf>> {
+    /// Writes `sweep-QUANTITY.csv` into the folder, and returns its path.
+    pub(super) fn write_table(&self, rows: &[Row], folder: &Path) -> Result<PathBuf> {
+        self.write("csv", &csv(rows)?, folder)
+    }
+
+    /// Writes `sweep-QUANTITY.svg` into the folder, and returns its path; `None` if no bit flips,
+    /// which has no place on a logarithmic axis.
+    pub(super) fn write_chart(&self, rows: &[Row], folder: &Path) -> Result<Option<PathBuf>> {
+        let chart = self.chart(rows);
+        if chart.series.is_empty() {
+            return Ok(None);
+        }
         let title = format!("Flip probability against {}", self.quantity.label());
-        let svg = self.chart(rows).to_svg(&title).into_diagnostic()?.into_bytes();
-        [("csv", csv(rows)?), ("svg", svg)]
-            .into_iter()
-            .map(|(extension, bytes)| {
-                let name = format!("sweep-{}.{extension}", self.quantity.name());
-                whole_file::write(folder, &name, &bytes)
-            })
-            .collect()
+        let svg = chart.to_svg(&title).into_diagnostic()?;
+        self.write("svg", svg.as_bytes(), folder).map(Some)
+    }
+
+    fn write(&self, extension: &str, bytes: &[u8], folder: &Path) -> Result<PathBuf> {
+        whole_file::write(folder, &format!("sweep-{}.{extension}", self.quantity.name()), bytes)
     }
 
     fn chart(&self, rows: &[Row]) -> Chart {
@@ -157,7 +177,7 @@ impl Sweep {
         }
     }
 
-    /// What stays the same along the sweep, for the legend.
+    /// The other quantities, which stay the same along the sweep.
     fn fixed(&self, row: &Row) -> String {
         let time = duration(row.retention_s);
         let fixed = [
@@ -180,6 +200,9 @@ pub(super) struct Row {
     /// The value of the swept quantity, which is a column below as well.
     #[serde(skip)]
     swept: f64,
+    height_ev: f64,
+    mass_ratio: f64,
+    attempt_rate_hz: f64,
     oxide_nm: f64,
     field_v_per_nm: f64,
     retention_s: f64,
@@ -196,6 +219,9 @@ impl Row {
     fn new(swept: f64, Steps { cell, condition, chain }: &Steps) -> Self {
         Self {
             swept,
+            height_ev: cell.barrier.height_ev(),
+            mass_ratio: cell.barrier.mass_ratio(),
+            attempt_rate_hz: cell.attempt_rate_hz,
             oxide_nm: cell.barrier.thickness_nm(),
             field_v_per_nm: condition.field_v_per_nm,
             retention_s: condition.retention_s,
@@ -243,6 +269,9 @@ mod tests {
                 "mass=1..2",
                 "\"mass\" cannot be swept, only oxide-nm, field-v-per-nm, retention-s, temperature-k",
             ),
+            ("oxide-nm=1...2", "the form is"),
+            ("oxide-nm=3..6:10:log:5", "\"5\" says again"),
+            ("oxide-nm=3..6:log:linear", "\"linear\" says again"),
             ("oxide-nm=a..6", "\"a\" is not a finite number"),
             ("oxide-nm=3..inf", "\"inf\" is not a finite number"),
             ("oxide-nm=6..3", "oxide-nm from 6.0 to 3.0"),
