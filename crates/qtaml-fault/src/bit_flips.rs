@@ -130,7 +130,7 @@ mod tests {
         let frequent = model(0.1, 0.1);
         let first = [0, 32, 66, 1, 52, 33, 0, 0, 4, 8, 0, 1, 0, 0, 16, 1];
         assert_eq!(read(&frequent, &[0; 16], 0), first);
-        assert_eq!(checksum(&read(&frequent, &[0; 65_536], 0)), 2_861_733_038);
+        assert_eq!(checksum(&read(&frequent, &vec![0; 65_536], 0)), 2_861_733_038);
         assert_eq!(checksum(&read(&model(0.02, 0.3), &[0x5a; 4096], 0)), 552_164_953);
 
         let rare = read(&model(0.003, 0.003), &[0; 4096], 0);

@@ -144,7 +144,7 @@ impl MaskTable {
     }
 
     /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
-    #[inline(always)]
+    #[inline]
     fn draw(&self, group: u64, site: &Site, value: usize) -> [u8; GROUP] {
         let blocks = site.blocks(group * LANES as u64, HEAD_LANES[value]);
         let mut masks = [0; GROUP];
@@ -159,10 +159,12 @@ impl MaskTable {
         masks
     }
 
-    #[inline(always)]
+    #[inline]
     fn any_rare(&self, blocks: &Blocks) -> bool {
-        let rare = |digits: u32| ((digits & 0xffff) >= self.rare) | (digits >> HEAD >= self.rare);
-        blocks.as_flattened().iter().fold(false, |any, &digits| any | rare(digits))
+        // A sum that reaches 2^16 leaves its mark in an `or`: without branches, all lanes at once.
+        let short = (1 << HEAD) - self.rare;
+        let marks = |digits: u32| ((digits & 0xffff) + short) | ((digits >> HEAD) + short);
+        blocks.as_flattened().iter().fold(0, |all, &digits| all | marks(digits)) >> HEAD != 0
     }
 
     /// Draws the masks that 16 digits did not decide.

@@ -59,8 +59,8 @@ pub(crate) const LANES: usize = 16;
 
 impl Philox4x32 {
     /// The blocks of the counters `[first + l, trial, lane]`, with `first + l` in the two low words.
-    #[inline(always)]
-    pub(crate) fn blocks(&self, first: u64, trial: u32, lane: u32) -> Blocks {
+    #[inline]
+    pub(crate) fn blocks(self, first: u64, trial: u32, lane: u32) -> Blocks {
         let index = |l: usize| first.wrapping_add(l as u64);
         let low = std::array::from_fn(|l| index(l) as u32);
         let high = std::array::from_fn(|l| (index(l) >> 32) as u32);

@@ -64,6 +64,6 @@ mod tests {
         }
         // 0.1 as f64 is 3602879701896397 / 2^55: squared, an integer below 2^104 over 2^110.
         let tenth = 3_602_879_701_896_397_u128;
-        assert_eq!(Fraction::new(0.1).both(Fraction::new(0.1)).units(), tenth * tenth << 10);
+        assert_eq!(Fraction::new(0.1).both(Fraction::new(0.1)).units(), (tenth * tenth) << 10);
     }
 }

@@ -29,7 +29,7 @@ pub enum Protected<'a> {
     Each(&'a [Protection]),
 }
 
-impl<'a> Protected<'a> {
+impl Protected<'_> {
     /// No bit of any word.
     pub const NOTHING: Self = Self::Alike(Protection::NONE);
 

@@ -336,7 +336,9 @@ impl TensorFaults {
             .filter(|(_, mask)| *mask != 0)
             .map(|(index, mask)| WordFault { index, mask })
             .collect();
-        faults.into_iter().for_each(|fault| self.push(fault));
+        for fault in faults {
+            self.push(fault);
+        }
         self.words += stored.len() as u64;
         Ok(())
     }

@@ -128,9 +128,9 @@ mod tests {
                 let next = 1.0 - (1.0 - p).powf((pair[1] - pair[0]) as f64);
                 // Gaps are whole: spread each over the classes that it covers.
                 let (low, high) = (below * 10.0, next * 10.0);
-                for class in low as usize..=(high as usize).min(9) {
-                    let part = (high.min(class as f64 + 1.0) - low.max(class as f64)).max(0.0);
-                    counts[class] += part / (high - low);
+                for (class, count) in (0..).zip(&mut counts) {
+                    let part = high.min(f64::from(class) + 1.0) - low.max(f64::from(class));
+                    *count += part.max(0.0) / (high - low);
                 }
             }
             let each = (found.len() - 1) as f64 / 10.0;
