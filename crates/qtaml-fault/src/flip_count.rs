@@ -56,7 +56,7 @@ impl FlipCount {
         let chosen = distinct(flips, stored, site);
         let mut from = 0;
         let share = |&bits: &u64| {
-            let here = from..from + bits;
+            let here = from..from.saturating_add(bits);
             from = here.end;
             chosen.range(here).count() as u64
         };
