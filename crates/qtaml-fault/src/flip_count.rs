@@ -54,7 +54,7 @@ impl FlipCount {
             return Err(FaultError::TooManyFlips { flips, stored });
         }
         let chosen = distinct(flips, stored, site);
-        let mut from = 0;
+        let mut from = 0_u64;
         let share = |&bits: &u64| {
             let here = from..from.saturating_add(bits);
             from = here.end;
