@@ -196,4 +196,20 @@ pub enum FaultError {
         /// The number of words.
         words: u64,
     },
+    /// A slice that begins in the middle of a code word.
+    #[error("a slice from word {first} on cuts code words: multiples of {alignment} do not")]
+    Misaligned {
+        /// The first word of the slice.
+        first: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+    },
+    /// Words of another width than the fault model's.
+    #[error("{given} words cannot be damaged by a model of {expected} words")]
+    Width {
+        /// The width of the words.
+        given: BitWidth,
+        /// The width of the model.
+        expected: BitWidth,
+    },
 }

@@ -106,8 +106,8 @@ impl FaultModel for FlipCount {
         }
     }
 
-    fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
-        self.inject(words, 0, site, protected);
+    fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        self.inject(words, first, site, protected);
     }
 }
 

@@ -4,6 +4,7 @@ use std::fmt;
 use std::str::FromStr;
 
 use qtaml_physics::FlipProbability;
+use qtaml_quant::BitWidth;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Bch, Code, CodeSpec, Decoded, ErrorWeights, Repetition};
@@ -98,9 +99,19 @@ impl Keeper {
         }
     }
 
-    /// What is read of `words`, a whole tensor: all its bits and the check bits are damaged by the
-    /// model, and the protected ones are decoded. The last code word of each bit is filled up with
-    /// zeros that are not stored. Check bits are stored as words of their own.
+    /// Words after which slices may be cut: code words and the words that hold their check bits end
+    /// there together.
+    ///
+    /// # Errors
+    /// As the constructor of the code.
+    pub fn alignment(self, bits: BitWidth) -> Result<usize, FaultError> {
+        match self {
+            Self::Ideal => Ok(1),
+            Self::Code(spec) => Ok(spec.build()?.data_bits() * bits.get() as usize),
+        }
+    }
+
+    /// What is read of `words`, a whole tensor, see [`read_slice`](Self::read_slice).
     ///
     /// # Errors
     /// As the constructor of the code.
@@ -111,36 +122,70 @@ impl Keeper {
         site: &Site,
         protection: Protection,
     ) -> Result<Kept, FaultError> {
+        self.read_slice(words, 0, model, site, protection)
+    }
+
+    /// What is read of `words`, a slice of a tensor that starts at word `first`: all its bits and the
+    /// check bits are damaged by the model, and the protected ones are decoded. The last code word
+    /// of each bit is filled up with zeros that are not stored. Check bits are stored as words of
+    /// their own.
+    ///
+    /// # Errors
+    /// [`FaultError::Misaligned`] unless `first` is a multiple of the
+    /// [`alignment`](Self::alignment), and as the constructor of the code.
+    pub fn read_slice(
+        self,
+        words: &[u8],
+        first: u64,
+        model: &dyn FaultModel,
+        site: &Site,
+        protection: Protection,
+    ) -> Result<Kept, FaultError> {
+        let mut kept = Kept { words: words.to_vec(), check_bits: 0, corrected: 0, detected: 0 };
         let Self::Code(spec) = self else {
-            let words = model.read(words, site, protection.into());
-            return Ok(Kept { words, check_bits: 0, corrected: 0, detected: 0 });
+            model.inject_from(&mut kept.words, first, site, protection.into());
+            return Ok(kept);
         };
-        let code = spec.build()?;
-        let planes: Vec<u8> = (0..8).filter(|bit| protection.mask() >> bit & 1 == 1).collect();
-
-        let mut check = Vec::new();
-        for &bit in &planes {
-            for words in words.chunks(code.data_bits()) {
-                check.extend(check_bits(&*code, words, bit)?);
-            }
+        let alignment = self.alignment(model.bits())? as u64;
+        if !first.is_multiple_of(alignment) {
+            return Err(FaultError::Misaligned { first, alignment });
         }
-        let check = damaged(&check, model, &site.check_bits());
-
-        let raw = model.read(words, site, Protected::NOTHING);
-        let mut kept =
-            Kept { words: raw, check_bits: check.len() as u64, corrected: 0, detected: 0 };
-        let mut check = check.chunks(code.stored_bits() - code.data_bits());
-        for &bit in &planes {
-            for words in kept.words.chunks_mut(code.data_bits()) {
-                let check = check.next().unwrap_or_default();
-                match decode(&*code, words, check, bit)? {
-                    Decoded::Clean => {}
-                    Decoded::Corrected(_) => kept.corrected += 1,
-                    Decoded::Detected => kept.detected += 1,
-                }
-            }
+        let code = spec.build()?;
+        model.inject_from(&mut kept.words, first, site, Protected::NOTHING);
+        for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
+            kept.decode_bit(&*code, words, first, bit, model, &site.check_bits(bit))?;
         }
         Ok(kept)
+    }
+}
+
+impl Kept {
+    /// Decodes one bit of all words, where `stored` were stored.
+    fn decode_bit(
+        &mut self,
+        code: &dyn Code,
+        stored: &[u8],
+        first: u64,
+        bit: u8,
+        model: &dyn FaultModel,
+        site: &Site,
+    ) -> Result<(), FaultError> {
+        let extra = code.stored_bits() - code.data_bits();
+        let mut check = Vec::new();
+        for words in stored.chunks(code.data_bits()) {
+            check.extend(check_bits(code, words, bit)?);
+        }
+        let from = first / code.data_bits() as u64 * extra as u64 / u64::from(model.bits().get());
+        let check = damaged(&check, from, model, site);
+        self.check_bits += check.len() as u64;
+        for (words, check) in self.words.chunks_mut(code.data_bits()).zip(check.chunks(extra)) {
+            match decode(code, words, check, bit)? {
+                Decoded::Clean => {}
+                Decoded::Corrected(_) => self.corrected += 1,
+                Decoded::Detected => self.detected += 1,
+            }
+        }
+        Ok(())
     }
 }
 
@@ -173,12 +218,12 @@ fn decode(
     Ok(says)
 }
 
-/// What is read of bits that are stored in words of the model's width.
-fn damaged(bits: &[bool], model: &dyn FaultModel, site: &Site) -> Vec<bool> {
+/// What is read of bits that are stored in words of the model's width, from word `first` on.
+fn damaged(bits: &[bool], first: u64, model: &dyn FaultModel, site: &Site) -> Vec<bool> {
     let width = model.bits().get() as usize;
     let pack = |bits: &[bool]| (0..).zip(bits).fold(0, |word, (i, &bit)| word | u8::from(bit) << i);
-    let stored: Vec<u8> = bits.chunks(width).map(pack).collect();
-    let read = model.read(&stored, site, Protected::NOTHING);
+    let mut read: Vec<u8> = bits.chunks(width).map(pack).collect();
+    model.inject_from(&mut read, first, site, Protected::NOTHING);
     let unpacked = read.iter().flat_map(|word| (0..width).map(move |i| word >> i & 1 == 1));
     unpacked.take(bits.len()).collect()
 }
@@ -217,7 +262,6 @@ impl From<Keeper> for String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use qtaml_quant::BitWidth;
 
     use super::*;
     use crate::{BitFlips, Seed};
@@ -289,6 +333,26 @@ mod tests {
             let raw = flips(0.1).read(&stored, &site(2), Protected::NOTHING);
             let kept = keeper("secded:8").read(&stored, &flips(0.1), &site(2), protection).unwrap();
             prop_assert!(raw.iter().zip(&kept.words).all(|(raw, kept)| (raw ^ kept) & !mask == 0));
+        }
+
+        #[test]
+        fn aligned_slices_agree_with_the_whole(
+            stored in prop::collection::vec(0_u8..16, 1..600), cut in 0_usize..10, k in 0_u32..=4,
+        ) {
+            let bits = BitWidth::INT4;
+            let model = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), bits).unwrap();
+            let (keeper, top) = (keeper("secded:8"), Protection::top(k, bits).unwrap());
+            let whole = keeper.read(&stored, &model, &site(4), top).unwrap();
+            let cut = (cut * keeper.alignment(bits).unwrap()).min(stored.len());
+            let mut front = keeper.read(&stored[..cut], &model, &site(4), top).unwrap();
+            let slice = keeper.read_slice(&stored[cut..], cut as u64, &model, &site(4), top);
+            if cut < stored.len() {
+                let back = slice.unwrap();
+                front.words.extend(back.words);
+                front.check_bits += back.check_bits;
+            }
+            prop_assert_eq!((front.words, front.check_bits), (whole.words, whole.check_bits));
+            prop_assert!(keeper.read_slice(&stored, 7, &model, &site(4), top).is_err());
         }
 
         #[test]

@@ -1,9 +1,9 @@
 //! What a fault model is.
 
-use qtaml_quant::{BitWidth, QuantizedTensor};
+use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 use rayon::prelude::*;
 
-use crate::{Protected, Site};
+use crate::{FaultError, Protected, Site};
 
 /// Words that one thread reads at a time: enough to be worth a thread, few enough for its cache.
 const CHUNK: usize = 1 << 18;
@@ -41,17 +41,25 @@ pub trait FaultModel: Sync {
     /// If `protected` says something of every word, but not of as many words as there are.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
+    /// The same as [`inject`](Self::inject), on all threads.
+    ///
+    /// # Panics
+    /// As [`inject`](Self::inject).
+    fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        protected.check_len(words.len());
+        words.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, words)| {
+            let from = chunk * CHUNK;
+            let protected = protected.slice(from..from + words.len());
+            self.inject(words, first + from as u64, site, protected);
+        });
+    }
+
     /// Replaces `words`, a whole tensor, by what is read; on all threads.
     ///
     /// # Panics
     /// As [`inject`](Self::inject).
     fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
-        protected.check_len(words.len());
-        words.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, words)| {
-            let first = chunk * CHUNK;
-            let protected = protected.slice(first..first + words.len());
-            self.inject(words, first as u64, site, protected);
-        });
+        self.inject_from(words, 0, site, protected);
     }
 
     /// What is read where `words`, a whole tensor, are stored; on all threads.
@@ -62,6 +70,45 @@ pub trait FaultModel: Sync {
         let mut read = words.to_vec();
         self.inject_all(&mut read, site, protected);
         read
+    }
+}
+
+/// What is read of words that are stored back to back.
+///
+/// The faults are those of the same words one by one: packing changes where bits lie, not which of
+/// them flip.
+///
+/// ```
+/// use qtaml_fault::{BitFlips, FaultModel, Protected, Seed, Site, read_packed};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::{BitWidth, PackedWords};
+///
+/// let words = [1, 2, 3, 4, 5];
+/// let stored = PackedWords::pack(&words, BitWidth::INT4)?;
+/// let model = BitFlips::new(FlipProbability::symmetric(0.2)?, BitWidth::INT4)?;
+/// let site = Site::new(Seed(42), 0, "fc.weight");
+/// let read = read_packed(&stored, &model, &site, Protected::NOTHING)?;
+/// assert_eq!(read.unpack(), model.read(&words, &site, Protected::NOTHING));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// [`FaultError::Width`] if the model is for words of another width.
+///
+/// # Panics
+/// As [`FaultModel::inject`].
+pub fn read_packed(
+    stored: &PackedWords,
+    model: &dyn FaultModel,
+    site: &Site,
+    protected: Protected<'_>,
+) -> Result<PackedWords, FaultError> {
+    let (given, expected) = (stored.bits(), model.bits());
+    let mut words = stored.unpack();
+    model.inject_all(&mut words, site, protected);
+    match PackedWords::pack(&words, given) {
+        Ok(read) if given == expected => Ok(read),
+        _ => Err(FaultError::Width { given, expected }),
     }
 }
 
@@ -88,7 +135,7 @@ impl Faulty {
 /// ```
 /// use qtaml_fault::{BitFlips, Seed, Site, inject};
 /// use qtaml_physics::FlipProbability;
-/// use qtaml_quant::{BitWidth, QuantizedTensor};
+/// use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 ///
 /// let stored = QuantizedTensor::quantize(&[0.5; 10_000], &[10_000], BitWidth::INT8)?;
 /// let model = BitFlips::new(FlipProbability::symmetric(0.01)?, BitWidth::INT8)?;

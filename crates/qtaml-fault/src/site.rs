@@ -39,9 +39,9 @@ impl Site {
         Self { philox: seed.keyed("fault/", tensor), trial }
     }
 
-    /// The site of the check bits that are stored for this tensor.
-    pub(crate) fn check_bits(&self) -> Self {
-        Self { philox: self.philox.rekeyed("check bits"), trial: self.trial }
+    /// The site of the check bits that are stored for one bit of this tensor's words.
+    pub(crate) fn check_bits(&self, bit: u8) -> Self {
+        Self { philox: self.philox.rekeyed(&format!("check bits {bit}")), trial: self.trial }
     }
 
     /// 128 random bits; the lane keeps apart what they are for.
