@@ -760,4 +760,39 @@ mod inject {
         assert!(child.wait().unwrap().success());
         assert!((1..BYTES / 1024 / 2).contains(&peak), "{peak} KiB");
     }
+
+    #[test]
+    fn an_exact_number_of_bits_flips() {
+        let folder = Folder::new();
+        let report = |line: &str| folder.json(line, "faulty.safetensors");
+        for flips in [0, 1, 1234] {
+            let report = report(&format!("--faults {flips}"));
+            assert_eq!(report["total"]["flipped_bits"], flips);
+        }
+        let kept = report("--faults 1000 --protect 4");
+        let kept = kept["total"]["flipped_bits"].as_u64().unwrap();
+        assert!((400..600).contains(&kept), "half of the bits are protected: {kept}");
+        folder
+            .inject("--faults 10000000", "faulty.safetensors")
+            .assert()
+            .code(1)
+            .stderr(contains("10000000 flips do not fit"));
+        folder.inject("--faults 5 --p 0.1", "faulty.safetensors").assert().code(2);
+    }
+
+    #[test]
+    fn protected_bits_may_be_in_a_real_code() {
+        let folder = Folder::new();
+        let flips = |line: &str| {
+            folder.json(line, "faulty.safetensors")["total"]["flipped_bits"].as_u64().unwrap()
+        };
+        let [none, real, ideal] = ["", "--protect 8 --code repetition:3", "--protect 8"]
+            .map(|protection| flips(&format!("--p 0.1 {protection}")));
+        assert!(ideal == 0 && 0 < real && real < none / 2, "{none} {real} {ideal}");
+        folder
+            .inject("--p 0.1 --code repetition:4", "faulty.safetensors")
+            .assert()
+            .code(2)
+            .stderr(contains("4 copies have no majority"));
+    }
 }

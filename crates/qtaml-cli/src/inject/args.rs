@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use qtaml::fault::{BitFlips, FaultError, Protection, Seed};
+use qtaml::fault::{BitFlips, FaultError, Keeper, Protection, Seed};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
@@ -17,6 +17,8 @@ Examples:
       another pattern of faults, and none in the two top bits of a weight
   qtaml inject model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 --encoding gray --out faulty.safetensors
       ones are lost more easily than zeros, in INT4 weights in Gray code
+  qtaml inject model.safetensors --p 1e-3 --protect 2 --code secded:64 --out faulty.safetensors
+      the top bits kept by a real code, as well as it can
   qtaml inject model.safetensors --faults 20 --out faulty.safetensors
       exactly 20 of all stored bits flip
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
@@ -80,6 +82,13 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "K", default_value_t = 0)]
     protect: u32,
 
+    /// What keeps the protected bits: ideal, repetition:COPIES, secded:DATA, bch:M:T and others
+    ///
+    /// A real code runs along the words: the same bit of DATA words in a row makes a code word. Its
+    /// check bits are stored beside the tensor and flip as well.
+    #[arg(long, value_name = "CODE", default_value_t, conflicts_with = "faults")]
+    code: Keeper,
+
     /// Everything random follows from this number
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     seed: u64,
@@ -108,7 +117,7 @@ pub(crate) struct InjectArgs {
     /// Inject the faults of this file and draw none
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bits", "encoding"])]
-    #[arg(conflicts_with_all = ["protect", "seed", "trial", "only", "biases", "record"])]
+    #[arg(conflicts_with_all = ["protect", "code", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
     /// Print JSON instead of a table
@@ -126,7 +135,7 @@ impl InjectArgs {
     pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
         let protect = self.protect;
         Protection::top(protect, self.bits)?;
-        let draw = Draw { protect, seed: Seed(self.seed), trial: self.trial };
+        let draw = Draw { protect, keeper: self.code, seed: Seed(self.seed), trial: self.trial };
         if let Some(count) = self.faults {
             return Ok((Law::Count(count), draw));
         }

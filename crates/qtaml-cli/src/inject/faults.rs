@@ -3,13 +3,12 @@
 use std::iter::Peekable;
 
 use qtaml::fault::{
-    BitFlips, FaultError, FaultModel, FaultRecord, FlipCount, Protection, Seed, Site, TensorFaults,
+    BitFlips, FaultError, FaultRecord, FlipCount, Keeper, Protection, Seed, Site, TensorFaults,
     WordFault,
 };
 use qtaml::physics::FlipProfile;
-use rayon::prelude::*;
 
-use super::storage::{SLICE, Storage};
+use super::storage::Storage;
 
 /// The source of all faults of a run.
 #[derive(Debug)]
@@ -28,15 +27,17 @@ pub(super) enum Law {
 /// What faults follow from, beside their law.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
-    /// So many of the top bits of a word never flip.
+    /// So many of the top bits of a word are protected.
     pub(super) protect: u32,
+    /// What keeps them.
+    pub(super) keeper: Keeper,
     pub(super) seed: Seed,
     pub(super) trial: u32,
 }
 
 /// The faults of one tensor, from its first word to its last.
 pub(super) enum Faults<'a> {
-    Drawn { model: Box<BitFlips>, site: Site, protection: Protection },
+    Drawn { model: Box<BitFlips>, site: Site, protection: Protection, keeper: Keeper },
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
 }
 
@@ -63,13 +64,21 @@ impl Source {
         }
     }
 
+    /// Words after which a tensor may be cut into pieces.
+    pub(super) fn alignment(&self, storage: Storage) -> Result<usize, FaultError> {
+        match self {
+            Self::Drawn(_, draw) => draw.keeper.alignment(storage.format().bits()),
+            Self::Replayed(_) => Ok(1),
+        }
+    }
+
     /// The faults of the tensor `name`.
     pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
         match self {
             Self::Drawn(flips, draw) => {
                 let model = Box::new(BitFlips::new(flips.clone(), storage.format().bits())?);
                 let (site, protection) = (draw.site(name), draw.protection(storage)?);
-                Ok(Faults::Drawn { model, site, protection })
+                Ok(Faults::Drawn { model, site, protection, keeper: draw.keeper })
             }
             Self::Replayed(record) => {
                 let faults: Box<dyn Iterator<Item = _>> = Box::new(record.tensor(name)?.faults());
@@ -120,22 +129,24 @@ impl Draw {
 
     /// The law, and what is protected from it.
     fn describe(self, law: &str) -> String {
+        let by = match self.keeper {
+            Keeper::Ideal => String::new(),
+            Keeper::Code(code) => format!(" by {code}"),
+        };
         match self.protect {
             0 => law.into(),
-            1 => format!("{law}, top bit protected"),
-            bits => format!("{law}, top {bits} bits protected"),
+            1 => format!("{law}, top bit protected{by}"),
+            bits => format!("{law}, top {bits} bits protected{by}"),
         }
     }
 }
 
 impl Faults<'_> {
     /// Flips bits of the next words of the tensor, of which `first` is the first.
-    pub(super) fn inject(&mut self, words: &mut [u8], first: u64) {
+    pub(super) fn inject(&mut self, words: &mut Vec<u8>, first: u64) -> Result<(), FaultError> {
         match self {
-            Self::Drawn { model, site, protection } => {
-                words.par_chunks_mut(SLICE).enumerate().for_each(|(i, slice)| {
-                    model.inject(slice, first + (i * SLICE) as u64, site, (*protection).into());
-                });
+            Self::Drawn { model, site, protection, keeper } => {
+                *words = keeper.read_slice(words, first, &**model, site, *protection)?.words;
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;
@@ -144,5 +155,6 @@ impl Faults<'_> {
                 }
             }
         }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use qtaml::fault::{FaultRecord, TensorFaults};
+use qtaml::fault::{FaultError, FaultRecord, TensorFaults};
 use qtaml::quant::QuantizedTensor;
 
 use super::faults::Source;
@@ -70,11 +70,12 @@ impl Pass<'_> {
         let (largest, scale) = self.scale(tensor, storage)?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits) = (0, 0);
-        self.model.for_each_piece(tensor, self.piece(storage), |bytes| {
+        let piece = self.aligned_piece(storage).into_diagnostic()?;
+        self.model.for_each_piece(tensor, piece, |bytes| {
             self.progress.inc(bytes.len());
             let stored = storage.store(bytes, largest).into_diagnostic()?;
             let mut read = stored.clone();
-            faults.inject(&mut read, first);
+            faults.inject(&mut read, first).into_diagnostic()?;
             storage.load(&read, scale, bytes).into_diagnostic()?;
             if let Some(record) = &mut record {
                 record.append(&stored, &read).into_diagnostic()?;
@@ -101,6 +102,13 @@ impl Pass<'_> {
         Ok((all, alone.scale()))
     }
 
+    /// The same, cut where no code word is cut.
+    fn aligned_piece(&self, storage: Storage) -> Result<usize, FaultError> {
+        let alignment = self.source.alignment(storage)?;
+        let words = (self.at_once / alignment).max(1) * alignment;
+        Ok(words * storage.bytes_per_word())
+    }
+
     /// Bytes of the file that are in memory at a time, whole elements.
     fn piece(&self, storage: Storage) -> usize {
         self.at_once * storage.bytes_per_word()
@@ -113,7 +121,7 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::fault::{BitFlips, FaultModel, Protection, Seed, Site};
+    use qtaml::fault::{BitFlips, FaultModel, Keeper, Protection, Seed, Site};
     use qtaml::physics::FlipProbability;
     use qtaml::quant::{BitWidth, Encoding, Format};
     use safetensors::tensor::TensorView;
@@ -149,7 +157,7 @@ mod tests {
 
     fn draw() -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
-        Source::Drawn(flips, Draw { protect: 1, seed: Seed(1), trial: 2 })
+        Source::Drawn(flips, Draw { protect: 1, keeper: Keeper::Ideal, seed: Seed(1), trial: 2 })
     }
 
     /// The faulty model and the rows, with so many words at a time.
