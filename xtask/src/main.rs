@@ -10,6 +10,7 @@ use clap::Parser;
 #[allow(dead_code, reason = "part of it is for the experiment runner alone")]
 mod args;
 mod backends;
+mod bench;
 mod check;
 mod reproduce;
 mod tidy;
@@ -21,6 +22,7 @@ mod workspace;
 enum Xtask {
     Reproduce(args::ReproduceArgs),
     Backends(backends::BackendsArgs),
+    Bench(bench::BenchArgs),
     /// Run every check a change must pass: fmt, tidy, clippy, test, doc
     Check,
     /// Check the rules of the workspace that the compiler does not know
@@ -31,6 +33,7 @@ fn main() -> anyhow::Result<ExitCode> {
     match Xtask::parse() {
         Xtask::Reproduce(args) => return reproduce::run(&args, std::env::args_os().skip(2)),
         Xtask::Backends(args) => backends::run(&args)?,
+        Xtask::Bench(args) => bench::run(&args)?,
         Xtask::Check => check::run()?,
         Xtask::Tidy => tidy::run()?,
     }

@@ -1,138 +1,194 @@
 //! How many weights a second faults are injected into, against a straightforward implementation
 //! and against copying memory, all in one run: `cargo xtask bench fault`.
+//!
+//! Progress goes to stderr, the rows as JSON to stdout. What is compared is measured in turn, so
+//! that a noisy neighbour slows all of it alike.
 
 use std::hint::black_box;
+use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use qtaml_fault::{BitFlips, FaultModel, Protected, Protection, Seed, Site};
+use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, Protected, Protection, Seed, Site};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::BitWidth;
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
-use rayon::ThreadPoolBuilder;
+use rayon::prelude::*;
+use rayon::{ThreadPool, ThreadPoolBuilder};
 use serde::Serialize;
 
-/// INT8 weights, far more than any cache holds.
+/// Weights of a byte each, far more than any cache holds.
 const WEIGHTS: usize = 64 << 20;
 /// Weights for the straightforward implementation, whose speed does not depend on how many.
-const NAIVE_WEIGHTS: usize = 1 << 20;
-/// Runs of each case; the median counts.
-const RUNS: usize = 5;
+const NAIVE_WEIGHTS: usize = 1 << 19;
+/// Weights that one thread copies at a time, as many as models read at a time.
+const COPIED: usize = 1 << 18;
+/// Rounds of each case; medians count.
+const ROUNDS: usize = 5;
+/// What takes less time than this is repeated until it has taken as much.
+const LEAST: Duration = Duration::from_millis(10);
 
 /// One line of the result.
 #[derive(Serialize)]
 struct Row {
-    case: String,
+    case: &'static str,
+    /// The largest flip probability of a bit; of bursts, that of their beginning.
     p: f64,
     threads: usize,
     weights_per_s: f64,
+    /// Against the straightforward implementation, which runs on one thread.
     ratio_naive: f64,
+    /// Against copying the weights with as many threads.
     ratio_memcpy: f64,
 }
 
-#[derive(Clone)]
 struct Case {
     name: &'static str,
-    /// The largest flip probability of a bit.
     p: f64,
+    model: Box<dyn FaultModel>,
+    /// What the straightforward implementation draws: of bursts and counts, as many single bits.
     flips: FlipProfile,
-    protection: Protection,
+    protected: Vec<Protection>,
 }
 
 fn main() {
     // Cargo passes `--bench`, and nothing else is understood.
+    let all = available_parallelism().map_or(1, usize::from);
+    let threads = if all == 1 { vec![1] } else { vec![1, all] };
+    let pools: Vec<ThreadPool> = threads
+        .into_iter()
+        .map(|n| ThreadPoolBuilder::new().num_threads(n).build().expect("threads of the machine"))
+        .collect();
     let mut words: Vec<u8> = (0..WEIGHTS).map(|i| (i * 97 % 251) as u8).collect();
-    let threads: Vec<usize> = match std::thread::available_parallelism().map_or(1, usize::from) {
-        1 => vec![1],
-        all => vec![1, all],
-    };
-    let mut rows = Vec::new();
-    for threads in threads {
-        let pool = ThreadPoolBuilder::new().num_threads(threads).build();
-        let pool = pool.expect("a pool of the machine's own threads");
-        let memcpy = rate(&words.clone(), |target| target.copy_from_slice(black_box(&words)));
-        for case in cases() {
-            let row = pool.install(|| measure(&case, &mut words, threads, memcpy));
-            eprintln!(
-                "{:<28} p {:<8} {} threads {:>10.1} M weights/s {:>8.1} x naive {:>6.2} x memcpy",
-                row.case,
-                row.p,
-                row.threads,
-                row.weights_per_s / 1e6,
-                row.ratio_naive,
-                row.ratio_memcpy
-            );
-            rows.push(row);
-        }
-    }
+    let mut copy = words.clone();
+    let rows: Vec<Row> =
+        cases().iter().flat_map(|case| measure(case, &pools, &mut words, &mut copy)).collect();
     println!("{}", serde_json::to_string_pretty(&rows).expect("plain numbers serialise"));
 }
 
 fn cases() -> Vec<Case> {
+    let (int8, int4) = (BitWidth::INT8, BitWidth::INT4);
     let pair = |p01, p10| FlipProbability::asymmetric(p01, p10).expect("probabilities");
-    let top = Protection::top(2, BitWidth::INT8).expect("two of eight bits");
-    let case = |name, p, flips: FlipProfile| Case { name, p, flips, protection: Protection::NONE };
-    let symmetric = |p: f64| case("symmetric", p, pair(p, p).into());
-    let mixed: Vec<FlipProbability> =
-        (1..=8).map(|i| 0.02 * f64::from(i)).map(|p| pair(p, p)).collect();
-    let uneven = (1..=8).map(|i| 0.02 * f64::from(i)).map(|p| pair(p, p / 2.0)).collect();
-    let per_bit = |laws| FlipProfile::per_bit(laws).expect("eight laws");
-    let mut cases = [0.5, 0.1, 0.05, 0.01, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12].map(symmetric).to_vec();
+    let per_bit = |share: f64| {
+        let p = |i| 0.02 * f64::from(i);
+        let laws = (1..=8).map(|i| pair(p(i), p(i) * share)).collect();
+        FlipProfile::per_bit(laws).expect("eight laws")
+    };
+    let case = |name, p, flips: FlipProfile, bits| {
+        let model = BitFlips::new(flips.clone(), bits).expect("laws of this width");
+        Case { name, p, model: Box::new(model), flips, protected: vec![Protection::NONE] }
+    };
+    let symmetric = |p| case("symmetric", p, pair(p, p).into(), int8);
+    let kept = |name, protected| Case { protected, ..case(name, 0.1, pair(0.1, 0.1).into(), int8) };
+    let other = |name, p: f64, flips, model| Case { name, model, ..case(name, p, flips, int8) };
+
+    let top = |k| Protection::top(k, int8).expect("at most eight bits");
+    let bursts = Bursts::new(1e-3, 3, int8).expect("three bits");
+    let count = FlipCount::new(1000, WEIGHTS as u64, int8).expect("more than 1000 bits");
+    let share = 1000.0 / (8 * WEIGHTS) as f64;
+    let stuck = |p| pair(p, 0.0).into();
+
+    // Around 1/128 the sampler changes.
+    let all = [0.5, 0.1, 0.05, 0.01, 0.0079, 0.0077, 0.005, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12];
+    let mut cases: Vec<Case> = all.into_iter().map(symmetric).collect();
     cases.extend([
-        Case { protection: top, ..case("symmetric, 2 bits protected", 0.1, pair(0.1, 0.1).into()) },
-        case("asymmetric", 0.1, pair(0.02, 0.1).into()),
-        case("asymmetric", 1e-3, pair(2e-4, 1e-3).into()),
-        case("per bit", 0.16, per_bit(mixed)),
-        case("per bit, asymmetric", 0.16, per_bit(uneven)),
+        case("INT4", 0.1, pair(0.1, 0.1).into(), int4),
+        case("asymmetric", 0.1, pair(0.02, 0.1).into(), int8),
+        case("asymmetric", 1e-3, pair(2e-4, 1e-3).into(), int8),
+        case("per bit", 0.16, per_bit(1.0), int8),
+        case("per bit, asymmetric", 0.16, per_bit(0.5), int8),
+        kept("2 bits protected", vec![top(2)]),
+        kept("protected word by word", (0..WEIGHTS as u32).map(|i| top(i % 3)).collect()),
+        case("stuck at 1", 0.1, stuck(0.1), int8),
+        case("stuck at 1", 1e-3, stuck(1e-3), int8),
+        other("bursts of 3", 1e-3, pair(1e-3, 1e-3).into(), Box::new(bursts)),
+        other("1000 flips", share, pair(share, share).into(), Box::new(count)),
     ]);
     cases
 }
 
-fn measure(case: &Case, words: &mut [u8], threads: usize, memcpy: f64) -> Row {
-    let model = BitFlips::new(case.flips.clone(), BitWidth::INT8).expect("it fits the width");
-    let protected = Protected::from(case.protection);
+/// The rows of one case, one for each pool of threads.
+fn measure(case: &Case, pools: &[ThreadPool], words: &mut [u8], copy: &mut [u8]) -> Vec<Row> {
+    let protected = match case.protected.as_slice() {
+        [alike] => Protected::Alike(*alike),
+        each => Protected::Each(each),
+    };
+    let mut few = words[..NAIVE_WEIGHTS].to_vec();
     let mut trial = 0;
-    let weights_per_s = rate(words, |words: &mut [u8]| {
-        model.inject_all(words, &Site::new(Seed(42), trial, "bench"), protected);
+    let mut inject = |words: &mut [u8]| {
+        case.model.inject_all(words, &Site::new(Seed(42), trial, "bench"), protected);
         trial += 1;
-    });
-    let naive = rate(&vec![0x5a; NAIVE_WEIGHTS], |words| naive(words, case));
-    Row {
-        case: case.name.into(),
-        p: case.p,
-        threads,
-        weights_per_s,
-        // The straightforward implementation runs on one thread; so does copying.
-        ratio_naive: weights_per_s / naive,
-        ratio_memcpy: weights_per_s / memcpy,
-    }
+    };
+    // The first round warms up and does not count.
+    let rounds: Vec<(f64, Vec<[f64; 2]>)> = (0..=ROUNDS)
+        .map(|_| {
+            let naive = rate(NAIVE_WEIGHTS, || naive(&mut few, case));
+            let mut both = |pool: &ThreadPool| {
+                let copied = pool.install(|| rate(WEIGHTS, || memcpy(copy, words)));
+                [copied, pool.install(|| rate(WEIGHTS, || inject(words)))]
+            };
+            (naive, pools.iter().map(&mut both).collect())
+        })
+        .skip(1)
+        .collect();
+    let row = |(i, pool): (usize, &ThreadPool)| {
+        let of = |value: &dyn Fn(f64, [f64; 2]) -> f64| {
+            median(rounds.iter().map(|(naive, pools)| value(*naive, pools[i])).collect())
+        };
+        let row = Row {
+            case: case.name,
+            p: case.p,
+            threads: pool.current_num_threads(),
+            weights_per_s: of(&|_, [_, rate]| rate),
+            ratio_naive: of(&|naive, [_, rate]| rate / naive),
+            ratio_memcpy: of(&|_, [memcpy, rate]| rate / memcpy),
+        };
+        show(&row);
+        row
+    };
+    pools.iter().enumerate().map(row).collect()
+}
+
+fn show(row: &Row) {
+    let Row { case, p, threads, weights_per_s, ratio_naive, ratio_memcpy } = row;
+    eprintln!(
+        "{case:<22} p {p:<7.1e} {threads:>3} threads {:>10.0} M weights/s {ratio_naive:>8.0} x naive \
+         {ratio_memcpy:>7.2} x memcpy",
+        weights_per_s / 1e6
+    );
 }
 
 /// One random number per stored bit, from the standard generator of `rand`.
 fn naive(words: &mut [u8], case: &Case) {
     let mut rng = StdRng::seed_from_u64(42);
-    for word in words {
-        for bit in 0..8 {
+    for (i, word) in words.iter_mut().enumerate() {
+        let kept = case.protected.get(i).unwrap_or(&case.protected[0]).mask();
+        for bit in 0..case.model.bits().get() as usize {
             let law = case.flips.at(bit);
             let p = if *word >> bit & 1 == 1 { law.p10() } else { law.p01() };
-            if rng.random_bool(p) && case.protection.mask() >> bit & 1 == 0 {
+            if rng.random_bool(p) && kept >> bit & 1 == 0 {
                 *word ^= 1 << bit;
             }
         }
     }
 }
 
-/// Weights a second: the median of some runs, after one that does not count.
-fn rate(words: &[u8], mut work: impl FnMut(&mut [u8])) -> f64 {
-    let mut words = words.to_vec();
-    work(&mut words);
-    let mut times: Vec<Duration> = (0..RUNS)
-        .map(|_| {
-            let start = Instant::now();
-            work(black_box(&mut words));
-            start.elapsed()
-        })
-        .collect();
-    times.sort_unstable();
-    words.len() as f64 / times[RUNS / 2].as_secs_f64()
+fn memcpy(to: &mut [u8], from: &[u8]) {
+    let chunks = to.par_chunks_mut(COPIED).zip(from.par_chunks(COPIED));
+    chunks.for_each(|(to, from)| to.copy_from_slice(black_box(from)));
+}
+
+/// Weights a second, for work on so many.
+fn rate(weights: usize, mut work: impl FnMut()) -> f64 {
+    let (start, mut passes) = (Instant::now(), 0);
+    while start.elapsed() < LEAST || passes == 0 {
+        work();
+        passes += 1;
+    }
+    (passes * weights) as f64 / start.elapsed().as_secs_f64()
+}
+
+fn median(mut values: Vec<f64>) -> f64 {
+    values.sort_unstable_by(f64::total_cmp);
+    values[values.len() / 2]
 }

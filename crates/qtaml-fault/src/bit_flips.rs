@@ -141,6 +141,59 @@ mod tests {
         assert_eq!(checksum(&read(&model(0.001, 0.006), &[0x5a; 4096], 0)), 751_748_330);
     }
 
+    /// The same for laws bit by bit, symmetric and not, with both samplers.
+    #[test]
+    fn pinned_faults_of_each_bit() {
+        let profile = |step01: f64, step10: f64| {
+            let law = |i| FlipProbability::asymmetric(step01 * f64::from(i), step10 * f64::from(i));
+            FlipProfile::per_bit((1..=8).map(|i| law(i).unwrap()).collect()).unwrap()
+        };
+        for (step01, step10, expected) in [
+            (0.02, 0.02, 869_044_424),
+            (0.02, 0.01, 917_041_028),
+            (5e-4, 5e-4, 756_273_099),
+            (5e-4, 2.5e-4, 757_263_023),
+        ] {
+            let model = BitFlips::new(profile(step01, step10), BitWidth::INT8).unwrap();
+            let found = checksum(&read(&model, &[0x5a; 4096], 0));
+            assert_eq!(found, expected, "{step01} {step10}");
+        }
+    }
+
+    /// The same for words of four bits, which lie closer in the row of bits that skipping sees.
+    #[test]
+    fn pinned_faults_of_narrow_words() {
+        for (p01, p10, expected) in [
+            (0.1, 0.1, 79_597_033),
+            (0.02, 0.3, 59_814_904),
+            (0.003, 0.003, 83_752_900),
+            (0.001, 0.006, 83_575_628),
+        ] {
+            let law = FlipProbability::asymmetric(p01, p10).unwrap();
+            let model = BitFlips::new(law, BitWidth::INT4).unwrap();
+            assert_eq!(checksum(&read(&model, &[0xa; 4096], 0)), expected, "{p01} {p10}");
+        }
+    }
+
+    /// The same beyond 2^33 words, where 32 bits count neither words nor groups of bits, at the
+    /// start of a group of words and within one.
+    #[test]
+    fn pinned_faults_of_a_far_slice() {
+        for (p01, p10, expected) in [
+            (0.1, 0.1, [48_765_725, 48_409_126]),
+            (0.02, 0.3, [34_061_418, 34_184_952]),
+            (0.003, 0.003, [45_167_977, 45_149_754]),
+            (0.001, 0.006, [44_857_200, 44_851_412]),
+        ] {
+            let found = [1 << 33, (1 << 33) + 77].map(|first| {
+                let mut words = [0x5a; 1000];
+                model(p01, p10).inject(&mut words, first, &site(0), Protected::NOTHING);
+                checksum(&words)
+            });
+            assert_eq!(found, expected, "{p01} {p10}");
+        }
+    }
+
     #[test]
     fn certain_and_impossible_flips() {
         let stored: Vec<u8> = (0..=255).collect();

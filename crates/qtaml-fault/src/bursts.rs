@@ -69,6 +69,44 @@ mod tests {
         model.read(words, &Site::new(Seed(1), trial, "weight"), Protected::NOTHING)
     }
 
+    /// Position and value of every word count.
+    fn checksum(words: &[u8]) -> u32 {
+        (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
+    }
+
+    /// The stream is a promise: a published result must stay reproducible. The expected words come
+    /// from a separate implementation in another language, with 60-digit logarithms.
+    #[test]
+    fn pinned_bursts() {
+        let int8 = BitWidth::INT8;
+        for (p, length, bits, expected) in [
+            (0.003, 1, int8, 5_799_303),
+            (0.003, 3, int8, 21_054_834),
+            (0.05, 20, int8, 1_411_722_687),
+            (0.01, 5, BitWidth::INT4, 6_235_702),
+        ] {
+            let found = read(&Bursts::new(p, length, bits).unwrap(), &[0; 4096], 0);
+            assert_eq!(checksum(&found), expected, "{p} {length}");
+        }
+    }
+
+    /// The same beyond 2^33 words, with bursts that may reach in from before the slice.
+    #[test]
+    fn pinned_bursts_of_a_far_slice() {
+        for (p, length, bits, expected) in [
+            (0.003, 3, BitWidth::INT8, [711_695, 812_223]),
+            (0.01, 5, BitWidth::INT4, [360_147, 365_134]),
+        ] {
+            let found = [1 << 33, (1 << 33) + 77].map(|first| {
+                let (mut words, site) = ([0; 1000], Site::new(Seed(1), 0, "weight"));
+                let model = Bursts::new(p, length, bits).unwrap();
+                model.inject(&mut words, first, &site, Protected::NOTHING);
+                checksum(&words)
+            });
+            assert_eq!(found, expected, "{p} {length}");
+        }
+    }
+
     /// `1 - (1 - p)^length`, and no flip without a neighbour. Five standard errors, widened because
     /// the bits of a burst fall together: a false alarm once in a million seeds.
     #[test]

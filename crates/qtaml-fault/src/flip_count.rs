@@ -131,6 +131,29 @@ mod tests {
         assert_eq!(read, [0, 0, 0, 0, 32, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
     }
 
+    /// The same for many flips, most of all bits, narrow words, and beyond 2^33 words.
+    #[test]
+    fn pinned_flips_of_many() {
+        let checksum = |words: &[u8]| {
+            (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
+        };
+        for (flips, words, bits, expected) in [
+            (1000, 4096, BitWidth::INT8, 69_401_447),
+            (1000, 4096, BitWidth::INT4, 7_602_850),
+            (100, 16, BitWidth::INT8, 26_257),
+        ] {
+            let model = FlipCount::new(flips, words as u64, bits).unwrap();
+            let read = model.read(&vec![0; words], &site(0), Protected::NOTHING);
+            assert_eq!(checksum(&read), expected, "{flips} of {words}");
+        }
+        let places: Vec<u64> = FlipCount::new(5, (1 << 33) + 16, BitWidth::INT8)
+            .map(|model| model.places(&site(0)).into_iter().collect())
+            .unwrap();
+        let expected: [u64; 5] =
+            [13_341_769_145, 26_175_398_076, 35_479_869_181, 41_985_345_225, 66_823_645_412];
+        assert_eq!(places, expected);
+    }
+
     /// Each bit equally often: chi-square over 80 bits, a false alarm below 1e-6 beyond 150.
     #[test]
     fn all_bits_are_alike() {

@@ -1,0 +1,528 @@
+//! The proof of the samplers: what they draw has the law that they promise, and it is the same
+//! however the work is cut.
+//!
+//! Every check gives the probability of a result as extreme as the one seen, were the sampler
+//! right. The seeds are fixed; over all seeds, [`FALSE_ALARM`] bounds the chance that any check of
+//! this file fails though nothing is wrong. It is shared by at most [`CHECKS`] checks, whatever
+//! they have in common (Bonferroni). The same bound finds out laws that are 2 % off.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use proptest::prelude::*;
+use qtaml_fault::{
+    BitFlips, Bursts, CodeChannel, CodeSample, FaultModel, FlipCount, Moments, Protected,
+    Protection, Score, Seed, Site,
+};
+use qtaml_physics::{FlipProbability, FlipProfile};
+use qtaml_quant::{BitWidth, Encoding, Format};
+use rayon::prelude::*;
+use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
+use statrs::function::gamma::ln_gamma;
+
+/// The chance that anything here fails by chance alone.
+const FALSE_ALARM: f64 = 1e-6;
+/// The checks of the whole file, at most: `SHARE` for each of the four tests that judge samples.
+const CHECKS: usize = 4 * SHARE;
+const SHARE: usize = 50_000;
+
+/// By how much the tails of means and variances are taken to exceed normal ones. Seven standard
+/// errors out it is a factor of 5 where they rest on 1,000 flips, the least here (Poisson against
+/// normal tail; mpmath, 30 digits).
+const SKEWNESS: f64 = 10.0;
+
+/// Flip probabilities from either side of the change of sampler, and next to it.
+const PROBABILITIES: [f64; 6] = [1e-6, 1e-3, 7e-3, 0.05, 0.1, 0.5];
+
+/// Words that are compared with each other: neighbours, which share 32 random digits; words whose
+/// digits come from neighbouring blocks, from the same block, and from other groups of blocks.
+const LAGS: [usize; 4] = [1, 2, 32, 128];
+/// The words in which each word finds the one that it is compared with.
+const BLOCK: usize = 2 * LAGS[3];
+/// Words drawn at once: few enough for the cache.
+const SLICE: usize = 1 << 18;
+/// Where tensors are read: where 32 bits cannot count their words.
+const FAR: u64 = 1 << 33;
+
+const STORED: u8 = 0b0110_1001;
+
+// Verdicts
+
+struct Check {
+    of: String,
+    p_value: f64,
+}
+
+/// The checks that a right sampler would hardly ever fail.
+fn failed(checks: &[Check]) -> Vec<String> {
+    assert!(checks.len() <= SHARE, "{} checks", checks.len());
+    let bound = FALSE_ALARM / CHECKS as f64;
+    let failed = |check: &&Check| check.p_value < bound || check.p_value.is_nan();
+    checks.iter().filter(failed).map(|check| format!("{}: {:e}", check.of, check.p_value)).collect()
+}
+
+/// The probability that a count of independent events is at least as far out as `count`, on
+/// either side: twice the exact binomial tail. Within two standard deviations it is taken as 1.
+fn binomial(n: u64, p: f64, count: u64) -> f64 {
+    let mean = n as f64 * p;
+    if (count as f64) < mean {
+        return binomial(n, 1.0 - p, n - count);
+    }
+    if count as f64 <= mean + 2.0 * (mean * (1.0 - p)).sqrt() {
+        return 1.0;
+    }
+    let (n, mut k) = (n as f64, count as f64);
+    let ways = ln_gamma(n + 1.0) - ln_gamma(k + 1.0) - ln_gamma(n - k + 1.0);
+    let mut term = (ways + k * p.ln() + (n - k) * (-p).ln_1p()).exp();
+    let mut tail = 0.0;
+    // Beyond the mean the terms fall faster and faster.
+    while term > 1e-9 * tail {
+        tail += term;
+        term *= (n - k) / (k + 1.0) * p / (1.0 - p);
+        k += 1.0;
+    }
+    2.0 * tail
+}
+
+/// Pearson's chi-square of counts against probabilities that sum to 1. What is expected less than
+/// a hundred times is counted together, and by its binomial tail.
+fn chi_square(counts: &[u32], probability: impl Fn(usize) -> f64) -> [f64; 2] {
+    let n: u64 = counts.iter().copied().map(u64::from).sum();
+    let (mut statistic, mut cells) = (0.0, 0);
+    let (mut rare_count, mut rare) = (0, 0.0);
+    for (cell, &count) in counts.iter().enumerate() {
+        let p = probability(cell);
+        let expected = n as f64 * p;
+        if expected < 100.0 {
+            rare_count += u64::from(count);
+            rare += p;
+        } else {
+            statistic += (f64::from(count) - expected).powi(2) / expected;
+            cells += 1;
+        }
+    }
+    // As many degrees of freedom as cells are one too many: the chance is overstated.
+    [ChiSquared::new(f64::from(cells)).unwrap().sf(statistic), binomial(n, rare, rare_count)]
+}
+
+fn normal(score: &Score) -> f64 {
+    SKEWNESS * 2.0 * Normal::standard().sf(score.z().abs())
+}
+
+// Samples
+
+/// How often the sixteen bits of two words flipped in each of the 65,536 ways. No word is in two
+/// pairs, so that the pairs are independent if the words are.
+struct Pairs {
+    /// How far the second word of a pair is from the first, which has the low bits.
+    lag: usize,
+    counts: Vec<u32>,
+}
+
+impl Pairs {
+    fn new(lag: usize) -> Self {
+        Self { lag, counts: vec![0; 1 << 16] }
+    }
+
+    fn add(&mut self, flips: &[u8; BLOCK]) {
+        for pairs in flips.chunks_exact(2 * self.lag) {
+            let (low, high) = pairs.split_at(self.lag);
+            for (&low, &high) in low.iter().zip(high) {
+                self.counts[usize::from(u16::from_le_bytes([low, high]))] += 1;
+            }
+        }
+    }
+
+    /// As [`add`](Self::add), for words that are read as they are stored.
+    fn add_none(&mut self) {
+        self.counts[0] += BLOCK as u32 / 2;
+    }
+
+    fn n(&self) -> u64 {
+        self.counts.iter().copied().map(u64::from).sum()
+    }
+
+    /// How often two of the bits both flipped, and on the diagonal how often each did.
+    fn both(&self) -> [[u64; 16]; 16] {
+        let mut both = [[0; 16]; 16];
+        for (flips, &count) in self.counts.iter().enumerate().filter(|(_, count)| **count > 0) {
+            for i in (0..16).filter(|i| flips >> i & 1 == 1) {
+                for j in (0..=i).filter(|j| flips >> j & 1 == 1) {
+                    both[i][j] += u64::from(count);
+                }
+            }
+        }
+        both
+    }
+
+    /// Each bit by itself and each two of them against the probability that they all flip, if the
+    /// law states one.
+    fn checks(&self, of: &str, law: impl Fn(usize, usize) -> Option<f64>) -> Vec<Check> {
+        let (n, both) = (self.n(), self.both());
+        let bits = (0..16).flat_map(|i| (0..=i).map(move |j| (i, j)));
+        bits.filter_map(|(i, j)| {
+            let p_value = binomial(n, law(i, j)?, both[i][j]);
+            Some(Check { of: format!("{of}, lag {}, bits {j} and {i}", self.lag), p_value })
+        })
+        .collect()
+    }
+}
+
+/// Stores the same word everywhere, and looks at what flips.
+fn draw(model: &dyn FaultModel, stored: u8, words: u64, name: &str) -> [Pairs; 4] {
+    let site = Site::new(Seed(42), 0, name);
+    let mut pairs = LAGS.map(Pairs::new);
+    let mut slice = vec![stored; SLICE];
+    for first in (0..words).step_by(SLICE) {
+        model.inject(&mut slice, FAR + first, &site, Protected::NOTHING);
+        for block in slice.as_chunks_mut::<BLOCK>().0 {
+            if *block == [stored; BLOCK] {
+                pairs.iter_mut().for_each(Pairs::add_none);
+            } else {
+                let flips = block.map(|read| read ^ stored);
+                for pairs in &mut pairs {
+                    pairs.add(&flips);
+                }
+                block.fill(stored);
+            }
+        }
+    }
+    pairs
+}
+
+/// Words to draw where bits flip with probability `p`: enough for a deviation of 2 % where that is
+/// affordable, and for a thousand flips of each bit everywhere.
+fn words(p: f64) -> u64 {
+    ((262_144.0 / p) as u64).clamp(1 << 24, 1 << 31).next_multiple_of(SLICE as u64)
+}
+
+// Independent flips
+
+/// A law of the bits, and what it is called.
+struct Law {
+    name: String,
+    bits: BitWidth,
+    flips: FlipProfile,
+}
+
+impl Law {
+    /// Every kind of law in which the largest probability of a bit is `p`, and none is below half
+    /// of it.
+    fn all(p: f64, bits: BitWidth) -> [Self; 4] {
+        let pair = |p01, p10| FlipProbability::asymmetric(p01, p10).unwrap();
+        let each = |law: &dyn Fn(f64) -> FlipProbability| {
+            let bit = |i| law(p * (1.0 - f64::from(i) / 16.0));
+            FlipProfile::per_bit((0..bits.get()).map(bit).collect()).unwrap()
+        };
+        let law = |kind, flips| Self { name: format!("{kind} {p} {bits}"), bits, flips };
+        [
+            law("symmetric", pair(p, p).into()),
+            law("asymmetric", pair(p / 2.0, p).into()),
+            law("per bit", each(&|q| pair(q, q))),
+            law("per bit, asymmetric", each(&|q| pair(q, p * 1.5 - q))),
+        ]
+    }
+
+    fn stored(&self) -> u8 {
+        STORED & self.bits.mask()
+    }
+
+    /// The probability that a bit of a pair of words flips.
+    fn flip(&self, bit: usize) -> f64 {
+        let bit = bit % 8;
+        if bit >= self.bits.get() as usize {
+            return 0.0;
+        }
+        let law = self.flips.at(bit);
+        if self.stored() >> bit & 1 == 1 { law.p10() } else { law.p01() }
+    }
+
+    fn draw(&self, p: f64) -> [Pairs; 4] {
+        let model = BitFlips::new(self.flips.clone(), self.bits).unwrap();
+        draw(&model, self.stored(), words(p), &self.name)
+    }
+
+    /// Single bits, two bits of a word, bits of two words, and all of them together.
+    fn checks(&self, pairs: &Pairs) -> Vec<Check> {
+        let flip: Vec<f64> = (0..16).map(|bit| self.flip(bit)).collect();
+        let both = |i: usize, j: usize| Some(if i == j { flip[i] } else { flip[i] * flip[j] });
+        let mut checks = pairs.checks(&self.name, both);
+        let masks = chi_square(&pairs.counts, |mask| {
+            let bit = |i: usize| if mask >> i & 1 == 1 { flip[i] } else { 1.0 - flip[i] };
+            (0..16).map(bit).product()
+        });
+        let of = format!("{}, lag {}, all masks", self.name, pairs.lag);
+        checks.extend(masks.map(|p_value| Check { of: of.clone(), p_value }));
+        checks
+    }
+
+    /// What the flips make of a code in every encoding, against the law of the channel.
+    fn moments(&self, pairs: &Pairs) -> Vec<Check> {
+        let of = |encoding| {
+            let format = Format::new(self.bits, encoding);
+            let channel = CodeChannel::new(self.flips.clone(), format, Protection::NONE).unwrap();
+            let moments = moments(format, self.stored(), pairs);
+            let sample = CodeSample::from_moments(&channel, vec![moments]).unwrap();
+            assert!(sample.is_large_enough(), "{}", self.name);
+            let scores = sample.drifts().into_iter().chain(sample.variances());
+            let of = format!("{}, code in {encoding}", self.name);
+            scores.map(move |score| Check { of: of.clone(), p_value: normal(&score) })
+        };
+        Encoding::ALL.into_iter().flat_map(of).collect()
+    }
+}
+
+fn moments(format: Format, stored: u8, pairs: &Pairs) -> Moments {
+    let mut moments = Moments { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![] };
+    moments.flips = vec![0; format.bits().get() as usize];
+    for (flips, &count) in (0..=u16::MAX).zip(&pairs.counts) {
+        for flips in flips.to_le_bytes() {
+            let error = i64::from(format.code_of(stored ^ flips) - format.code_of(stored));
+            moments.n += u64::from(count);
+            moments.sum += i64::from(count) * error;
+            moments.sum_of_squares += i64::from(count) * error * error;
+            for (bit, total) in moments.flips.iter_mut().enumerate() {
+                *total += u64::from(count) * u64::from(flips >> bit & 1);
+            }
+        }
+    }
+    moments
+}
+
+#[test]
+fn bits_flip_independently_with_their_probability() {
+    let widths = [BitWidth::INT8, BitWidth::INT4];
+    let laws: Vec<(f64, Law)> = PROBABILITIES
+        .iter()
+        .flat_map(|&p| {
+            widths.map(|bits| Law::all(p, bits)).into_iter().flatten().map(move |l| (p, l))
+        })
+        .collect();
+    let checks: Vec<Check> = laws
+        .par_iter()
+        .flat_map_iter(|(p, law)| {
+            let pairs = law.draw(*p);
+            let each: Vec<Check> = pairs.iter().flat_map(|pairs| law.checks(pairs)).collect();
+            each.into_iter().chain(law.moments(&pairs[0]))
+        })
+        .collect();
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+/// All words of all formats, as experiments sample them; rarer flips are looked at above.
+#[test]
+fn every_format_obeys_the_law_of_its_channel() {
+    let mut checks = Vec::new();
+    for format in Format::all() {
+        for p in [0.05, 0.1, 0.5] {
+            let flips = FlipProbability::asymmetric(p / 2.0, p).unwrap();
+            let channel = CodeChannel::new(flips, format, Protection::NONE).unwrap();
+            let n = CodeSample::reads_needed(&channel) as usize;
+            let sample = CodeSample::of_every_word(&channel, Seed(42), "formats", n).unwrap();
+            let bits = sample.bits().into_iter().map(|bit| bit.score);
+            let scores = sample.drifts().into_iter().chain(sample.variances()).chain(bits);
+            checks.extend(scores.map(|score| Check {
+                of: format!("{format} {p}: {score:?}"),
+                p_value: normal(&score),
+            }));
+        }
+    }
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+// Other models
+
+/// A bit is hit by the bursts that begin at it or up to `length - 1` bits before.
+#[test]
+fn bursts_cover_bits_and_their_neighbours() {
+    const LENGTH: i32 = 3;
+    let mut checks = Vec::new();
+    for bits in [BitWidth::INT8, BitWidth::INT4] {
+        let width = bits.get() as i32;
+        for p in [1e-6, 1e-3, 0.05, 0.1] {
+            let name = format!("bursts {p} {bits}");
+            let model = Bursts::new(p, LENGTH as u32, bits).unwrap();
+            // Only neighbouring words: their bits make one row.
+            let [pairs, ..] = draw(&model, STORED & bits.mask(), words(p), &name);
+            let missed = |bits: i32| (f64::from(bits) * (-p).ln_1p()).exp();
+            let hit = -(f64::from(LENGTH) * (-p).ln_1p()).exp_m1();
+            checks.extend(pairs.checks(&name, |i, j| {
+                let [i, j] = [i, j].map(|bit| bit as i32);
+                if i % 8 >= width || j % 8 >= width {
+                    return Some(0.0);
+                }
+                let gap = (i / 8 - j / 8) * width + i % 8 - j % 8;
+                // Bits farther apart may share a burst with those of the next pair of words.
+                let independent = gap <= 2 * width - LENGTH;
+                // Both are missed if no burst begins in the union of both windows.
+                let union = LENGTH + gap.min(LENGTH);
+                independent.then(|| if gap == 0 { hit } else { 2.0 * hit - 1.0 + missed(union) })
+            }));
+        }
+    }
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+/// The last two words of tensors of which the same number of bits flips in every trial: without
+/// replacement, so that two bits flip less often than independent ones.
+#[test]
+fn all_sets_of_so_many_bits_are_alike() {
+    let cases = [(125_000, 1, 1 << 22), (125, 1, 1 << 20), (5, 2, 1 << 18), (5, 4, 1 << 18)];
+    let mut checks = Vec::new();
+    for (words, flips, trials) in cases.into_iter().chain([(2, 8, 1 << 21)]) {
+        let name = format!("{flips} flips in {words} words");
+        let model = FlipCount::new(flips, words, BitWidth::INT8).unwrap();
+        let mut pairs = Pairs::new(1);
+        for trial in 0..trials {
+            let (mut read, site) = ([0; 2], Site::new(Seed(42), trial, &name));
+            model.inject(&mut read, words - 2, &site, Protected::NOTHING);
+            pairs.counts[usize::from(u16::from_le_bytes(read))] += 1;
+        }
+        let (k, stored) = (flips as f64, 8.0 * words as f64);
+        let second = (k - 1.0) / (stored - 1.0);
+        let both = |i, j| Some(k / stored * if i == j { 1.0 } else { second });
+        checks.extend(pairs.checks(&name, both));
+        if words == 2 {
+            // 16 over 8 sets of half of all bits.
+            let set = |set: usize| if set.count_ones() == 8 { 1.0 / 12_870.0 } else { 0.0 };
+            let sets = chi_square(&pairs.counts, set);
+            checks.extend(sets.map(|p_value| Check { of: name.clone(), p_value }));
+        }
+    }
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+// The proof can fail
+
+/// Two per cent too many flips are seen wherever a hundred thousand can be drawn in a moment; of
+/// the rarest ones it takes a fifth more.
+#[test]
+fn a_biased_law_is_found_out() {
+    for (p, excess) in [(1e-6, 1.2), (1e-3, 1.02), (7e-3, 1.02), (0.05, 1.02), (0.5, 1.02)] {
+        let [drawn, _, single, _] = Law::all(p * excess, BitWidth::INT8);
+        let [claimed, _, single_claimed, _] = Law::all(p, BitWidth::INT8);
+        for (drawn, claimed) in [(drawn, claimed), (single, single_claimed)] {
+            let [pairs, ..] = drawn.draw(p);
+            assert!(!failed(&claimed.checks(&pairs)).is_empty(), "{}", drawn.name);
+            assert!(!failed(&claimed.moments(&pairs)).is_empty(), "{}", drawn.name);
+        }
+    }
+}
+
+/// Flips every bit with its probability, but every second word as the word before it.
+struct Echo(BitFlips);
+
+impl FaultModel for Echo {
+    fn bits(&self) -> BitWidth {
+        self.0.bits()
+    }
+
+    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+        let stored = words.to_vec();
+        self.0.inject(words, first, site, protected);
+        for (read, stored) in words.as_chunks_mut::<2>().0.iter_mut().zip(stored.as_chunks::<2>().0)
+        {
+            read[1] = read[0] ^ stored[0] ^ stored[1];
+        }
+    }
+}
+
+/// Each bit flips as it should, but not by itself.
+#[test]
+fn bits_that_flip_together_are_found_out() {
+    for p in [1e-3, 0.1] {
+        let [law, ..] = Law::all(p, BitWidth::INT8);
+        // A bit is hit by either of two bursts.
+        let start = -((-p).ln_1p() / 2.0).exp_m1();
+        let bursts = Bursts::new(start, 2, BitWidth::INT8).unwrap();
+        let echo = Echo(BitFlips::new(law.flips.clone(), BitWidth::INT8).unwrap());
+        let models: [&dyn FaultModel; 2] = [&bursts, &echo];
+        for model in models {
+            let [pairs, ..] = draw(model, STORED, words(p), "together");
+            let single = pairs.checks("single", |i, j| (i == j).then(|| law.flip(i)));
+            assert_eq!(failed(&single), Vec::<String>::new());
+            assert!(!failed(&law.checks(&pairs)).is_empty(), "{p}");
+        }
+    }
+}
+
+/// Reference values: mpmath, 30 digits.
+#[test]
+fn binomial_tails_are_exact() {
+    let near = |found: f64, expected: f64| (found / expected - 1.0).abs() < 1e-4;
+    assert!(near(binomial(10, 0.5, 9), 22.0 / 1024.0));
+    assert!(near(binomial(10, 0.5, 1), 22.0 / 1024.0));
+    assert!(near(binomial(1 << 30, 1e-6, 1300), 2.522_194_379_080e-11));
+    assert!(near(binomial(1 << 22, 0.1, 423_000), 6.552_767_137_622e-9));
+    assert!(near(binomial(1 << 22, 0.1, 416_000), 2.282_635_184_859e-8));
+    assert_eq!(binomial(1000, 0.5, 510), 1.0);
+    for (p, sure) in [(0.0, 0), (1.0, 1000)] {
+        assert_eq!((binomial(1000, p, sure), binomial(1000, p, 500)), (1.0, 0.0));
+    }
+}
+
+// The same faults, however they are drawn
+
+/// One model of each kind and of each branch of its sampler, for a tensor of so many words.
+fn models(words: u64) -> Vec<Box<dyn FaultModel>> {
+    let int8 = BitWidth::INT8;
+    let mut models: Vec<Box<dyn FaultModel>> = vec![
+        Box::new(Bursts::new(0.003, 20, int8).unwrap()),
+        Box::new(BitFlips::stuck_at(true, 0.1, int8).unwrap()),
+        Box::new(BitFlips::stuck_at(false, 1e-3, int8).unwrap()),
+        Box::new(FlipCount::new(words.min(1000), words, int8).unwrap()),
+    ];
+    for law in [0.3, 7e-3, 1e-4].into_iter().flat_map(|p| Law::all(p, int8)) {
+        models.push(Box::new(BitFlips::new(law.flips, int8).unwrap()));
+    }
+    models
+}
+
+#[test]
+fn any_number_of_threads_draws_the_same_faults() {
+    // Several of the chunks that threads are handed, and a part of one.
+    let stored: Vec<u8> = (0..(3_u32 << 18) + 977).map(|i| (i * 97 % 251) as u8).collect();
+    let site = Site::new(Seed(42), 0, "threads");
+    for (i, model) in models(stored.len() as u64).iter().enumerate() {
+        let [one, more @ ..] = [1, 2, 3, 8].map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| model.read(&stored, &site, Protected::NOTHING))
+        });
+        assert_ne!(one, stored, "model {i}");
+        assert!(more.iter().all(|read| *read == one), "model {i}");
+    }
+}
+
+proptest! {
+    // Tables for every model are made anew in each case.
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn slices_in_any_order_are_the_whole(
+        words in prop::collection::vec((any::<u8>(), any::<u8>()), 1..3000),
+        cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 0..8),
+        trial in any::<u32>(),
+    ) {
+        let (words, kept): (Vec<u8>, Vec<u8>) = words.into_iter().unzip();
+        let kept: Vec<Protection> =
+            kept.iter().map(|&mask| Protection::of_bits(mask, BitWidth::INT8).unwrap()).collect();
+        let mut edges: Vec<usize> = cuts.iter().map(|(cut, _)| cut.index(words.len())).collect();
+        edges.extend([0, words.len()]);
+        edges.sort_unstable();
+        let mut slices: Vec<(usize, usize)> = edges.windows(2).map(|w| (w[0], w[1])).collect();
+        slices.sort_by_key(|&(from, _)| cuts.get(from % cuts.len().max(1)).map(|(_, key)| *key));
+
+        let site = Site::new(Seed(42), trial, "slices");
+        for model in models(words.len() as u64) {
+            for each in [true, false] {
+                let protected = |from: usize, to: usize| {
+                    if each { Protected::Each(&kept[from..to]) } else { kept[0].into() }
+                };
+                let whole = model.read(&words, &site, protected(0, words.len()));
+                let mut read = words.clone();
+                for &(from, to) in &slices {
+                    model.inject(&mut read[from..to], from as u64, &site, protected(from, to));
+                }
+                prop_assert_eq!(&read, &whole);
+            }
+        }
+    }
+}

@@ -1,0 +1,281 @@
+//! `cargo xtask bench`: how fast the libraries are on this machine, beside their goals.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::Stdio;
+
+use anyhow::{Context, Result, ensure};
+use clap::{Args, ValueEnum};
+use comfy_table::{ContentArrangement, Table, presets};
+use serde::Deserialize;
+
+use crate::workspace::cargo;
+
+const AFTER_HELP: &str = "\
+Builds the benchmark in release mode, without burn, and runs it in a process of its own: about two
+minutes each. Progress goes to stderr, the table with the goals to stdout.
+
+fault: 64 Mi weights of one byte are read through every fault model, on one thread and on all.
+  M weights/s  millions of weights a second, all threads together; the median of five rounds
+  x naive      against one `random_bool` from `StdRng` for each stored bit, on one thread
+  x memcpy     against copying the weights with as many threads
+  M flips/s    millions of flips a second, where flips and not weights are what costs
+What is compared is measured in turn, so the ratios hold on a busy machine as well; weights a
+second do not: close other programs first.
+
+Files, in the folder of --out:
+  fault.json   the rows, with all digits: case, p, threads, weights_per_s, ratio_naive, ratio_memcpy
+
+Examples:
+  cargo xtask bench fault
+  cargo xtask bench fault --out results/bench
+
+Exit codes:
+  0  measured, whether goals are met or missed
+  1  the benchmark does not build or run
+  2  wrong usage";
+
+/// Measure how fast faults are injected, beside the goals
+#[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP)]
+pub(crate) struct BenchArgs {
+    /// What to measure
+    #[arg(value_enum)]
+    name: Bench,
+
+    /// Folder for the results; created if missing
+    #[arg(long, value_name = "DIR", default_value = "target/bench")]
+    out: PathBuf,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Bench {
+    /// Bit faults in stored weights
+    Fault,
+}
+
+/// One line of a benchmark, as it prints it.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+struct Row {
+    case: String,
+    p: f64,
+    threads: usize,
+    weights_per_s: f64,
+    ratio_naive: f64,
+    ratio_memcpy: f64,
+}
+
+/// What a row should reach, and whether it did.
+#[derive(Debug, PartialEq)]
+struct Goal {
+    text: String,
+    met: bool,
+}
+
+/// Measures, saves the rows, and prints them with their goals.
+pub(crate) fn run(args: &BenchArgs) -> Result<()> {
+    let (package, bench) = match args.name {
+        Bench::Fault => ("qtaml-fault", "fault"),
+    };
+    let mut child = cargo("bench");
+    child.args(["--package", package, "--bench", bench]).stderr(Stdio::inherit());
+    let output = child.output().with_context(|| format!("cannot start {child:?}"))?;
+    ensure!(output.status.success(), "{child:?}: {}", output.status);
+    let json = String::from_utf8(output.stdout).context("its rows are not text")?;
+    let rows = parse(&json)?;
+
+    let path = args.out.join(format!("{bench}.json"));
+    write_whole(&path, &json)?;
+    println!("{}", table(&rows).set_content_arrangement(ContentArrangement::Dynamic));
+    println!("{}", summary(&rows));
+    println!("wrote {}", path.display());
+    Ok(())
+}
+
+fn parse(json: &str) -> Result<Vec<Row>> {
+    serde_json::from_str(json).with_context(|| format!("no rows in `{}`", json.trim()))
+}
+
+/// Writes a file beside `path` and gives it its name at the end: readers see all of it or nothing.
+fn write_whole(path: &Path, content: &str) -> Result<()> {
+    let partial = path.with_extension("partial");
+    let write = || {
+        path.parent().map_or(Ok(()), fs::create_dir_all)?;
+        fs::write(&partial, content)?;
+        fs::rename(&partial, path)
+    };
+    write().with_context(|| format!("cannot write {}", path.display()))
+}
+
+/// The goals of a row. Those of speed are set for one thread, those of scaling for two.
+fn goals(row: &Row, rows: &[Row]) -> Vec<Goal> {
+    let rate = |millions: f64| Goal {
+        text: format!(">= {millions} M weights/s"),
+        met: row.weights_per_s >= millions * 1e6,
+    };
+    let like = |p: f64, threads: usize| {
+        rows.iter().find(|other| other.case == row.case && other.p == p && other.threads == threads)
+    };
+    // By how much more often than in another row something happens, if there is such a row.
+    let times = |other: Option<&Row>, of: fn(&Row) -> f64, least: f64, text: &str| {
+        let goal = |other| Goal { text: text.to_owned(), met: of(row) >= least * of(other) };
+        other.map(goal).into_iter().collect()
+    };
+    let speed = |row: &Row| row.weights_per_s;
+    match (row.case.as_str(), row.threads) {
+        ("symmetric", 1) if row.p == 0.1 => {
+            let naive = Goal { text: ">= 20 x naive".to_owned(), met: row.ratio_naive >= 20.0 };
+            vec![rate(500.0), naive]
+        }
+        ("symmetric", 1) if row.p == 1e-3 => vec![rate(2000.0)],
+        ("symmetric", 1) if row.p == 1e-6 => {
+            times(like(1e-4, 1), flips_per_s, 0.5, ">= 0.5 x the flips/s of p = 1e-4")
+        }
+        // Too few flips are left to time them.
+        ("symmetric", 1) if row.p < 1e-6 => {
+            times(like(1e-6, 1), speed, 1.0, "no slower than p = 1e-6")
+        }
+        ("asymmetric" | "per bit" | "per bit, asymmetric", 1) if row.p >= 0.1 => vec![rate(250.0)],
+        ("symmetric" | "asymmetric" | "per bit" | "per bit, asymmetric", 2) if row.p >= 1e-3 => {
+            times(like(row.p, 1), speed, 1.8, ">= 1.8 x one thread")
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// Flips a second, where each of the eight bits of a weight flips with probability `p`.
+fn flips_per_s(row: &Row) -> f64 {
+    8.0 * row.p * row.weights_per_s
+}
+
+fn summary(rows: &[Row]) -> String {
+    let goals: Vec<Goal> = rows.iter().flat_map(|row| goals(row, rows)).collect();
+    let met = goals.iter().filter(|goal| goal.met).count();
+    format!("{met} of {} goals are met on this machine in this run", goals.len())
+}
+
+fn table(rows: &[Row]) -> Table {
+    let mut table = Table::new();
+    table.load_preset(presets::ASCII_MARKDOWN).set_header([
+        "case",
+        "p",
+        "threads",
+        "M weights/s",
+        "x naive",
+        "x memcpy",
+        "M flips/s",
+        "goals",
+    ]);
+    for row in rows {
+        table.add_row(cells(row, rows));
+    }
+    table
+}
+
+fn cells(row: &Row, rows: &[Row]) -> [String; 8] {
+    let rare = row.case == "symmetric" && row.p <= 1e-3;
+    let goal = |goal: Goal| format!("{} ({})", goal.text, if goal.met { "met" } else { "MISSED" });
+    [
+        row.case.clone(),
+        format!("{:.1e}", row.p),
+        row.threads.to_string(),
+        format!("{:.0}", row.weights_per_s / 1e6),
+        format!("{:.1}", row.ratio_naive),
+        format!("{:.2}", row.ratio_memcpy),
+        if rare { format!("{:.3}", flips_per_s(row) / 1e6) } else { String::new() },
+        goals(row, rows).into_iter().map(goal).collect::<Vec<_>>().join("; "),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(case: &str, p: f64, threads: usize, millions: f64) -> Row {
+        Row {
+            case: case.to_owned(),
+            p,
+            threads,
+            weights_per_s: millions * 1e6,
+            ratio_naive: millions / 20.0,
+            ratio_memcpy: 0.25,
+        }
+    }
+
+    fn verdicts(rows: &[Row]) -> Vec<Vec<bool>> {
+        let met = |row| goals(row, rows).into_iter().map(|goal| goal.met).collect();
+        rows.iter().map(met).collect()
+    }
+
+    #[test]
+    fn rows_are_read_as_the_benchmark_prints_them() {
+        let json = r#"[{"case": "symmetric", "p": 0.1, "threads": 2, "weights_per_s": 5e8,
+            "ratio_naive": 25.0, "ratio_memcpy": 0.25}]"#;
+        assert_eq!(parse(json).expect("one row"), [row("symmetric", 0.1, 2, 500.0)]);
+        for bad in ["", "{}", r#"[{"case": "symmetric"}]"#] {
+            assert!(parse(bad).expect_err("no rows").to_string().contains(bad));
+        }
+    }
+
+    #[test]
+    fn speed_is_judged_on_one_thread() {
+        assert_eq!(
+            verdicts(&[
+                row("symmetric", 0.1, 1, 500.0),
+                row("symmetric", 0.1, 16, 1.0),
+                row("symmetric", 1e-3, 1, 1999.0),
+                row("asymmetric", 0.1, 1, 249.0),
+                row("per bit, asymmetric", 0.16, 1, 250.0),
+                row("asymmetric", 1e-3, 1, 1.0),
+                row("1000 flips", 1e-6, 1, 1.0),
+            ]),
+            [vec![true, true], vec![], vec![false], vec![false], vec![true], vec![], vec![]]
+        );
+    }
+
+    #[test]
+    fn two_threads_are_judged_against_one() {
+        let [one, fast, slow] =
+            [(1, 100.0), (2, 181.0), (2, 179.0)].map(|(n, rate)| row("per bit", 0.16, n, rate));
+        assert_eq!(verdicts(&[one.clone(), fast])[1], [true]);
+        assert_eq!(verdicts(&[one, slow.clone()])[1], [false]);
+        assert!(verdicts(&[slow])[0].is_empty(), "there is nothing to compare with");
+    }
+
+    #[test]
+    fn rare_flips_must_cost_what_they_are() {
+        let [often, rare, rarest] =
+            [(1e-4, 4e3), (1e-6, 2.1e5), (1e-9, 2e5)].map(|(p, rate)| row("symmetric", p, 1, rate));
+        let found = verdicts(&[often.clone(), rare, rarest]);
+        assert_eq!(found, [vec![], vec![true], vec![false]]);
+        assert_eq!(verdicts(&[often, row("symmetric", 1e-6, 1, 1.9e5)])[1], [false]);
+    }
+
+    #[test]
+    fn the_table_says_what_is_missed() {
+        let rows = [row("symmetric", 0.1, 1, 450.0), row("symmetric", 1e-4, 1, 4000.0)];
+        let table = table(&rows).to_string();
+        let lines: Vec<Vec<&str>> = table
+            .lines()
+            .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
+            .collect();
+        let goals = ">= 500 M weights/s (MISSED); >= 20 x naive (met)";
+        assert_eq!(lines[2], ["symmetric", "1.0e-1", "1", "450", "22.5", "0.25", "", goals]);
+        assert_eq!(lines[3][6], "3.200");
+        assert_eq!(summary(&rows), "1 of 2 goals are met on this machine in this run");
+    }
+
+    #[test]
+    fn a_file_is_written_whole() {
+        let folder = std::env::temp_dir().join(format!("xtask-bench-{}", std::process::id()));
+        let path = folder.join("new/fault.json");
+        for content in ["first", "second"] {
+            write_whole(&path, content).expect("the temporary folder can be written");
+            assert_eq!(fs::read_to_string(&path).expect("it is there"), content);
+        }
+        assert_eq!(fs::read_dir(folder.join("new")).expect("it is there").count(), 1);
+        let error = write_whole(&path.join("below"), "").expect_err("a file is no folder");
+        assert!(error.to_string().starts_with("cannot write"), "{error}");
+        fs::remove_dir_all(&folder).expect("it is ours");
+    }
+}
