@@ -5,6 +5,7 @@ use qtaml_quant::BitWidth;
 
 use crate::channel::check_width;
 use crate::dense::Dense;
+use crate::model::CHUNK;
 use crate::sparse::Places;
 use crate::{FaultError, FaultModel, Protected, Site};
 
@@ -70,6 +71,16 @@ impl BitFlips {
 impl FaultModel for BitFlips {
     fn bits(&self) -> BitWidth {
         self.bits
+    }
+
+    /// Where flips are rare, whole spans of them: a cut within one draws it from its start again.
+    fn grain(&self) -> usize {
+        match &self.sampler {
+            Sampler::Dense(_) => CHUNK,
+            Sampler::Sparse { candidates, .. } => {
+                CHUNK.max((candidates.span() / u64::from(self.bits.get())) as usize)
+            }
+        }
     }
 
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {

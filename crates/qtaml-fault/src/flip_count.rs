@@ -146,9 +146,9 @@ mod tests {
             let read = model.read(&vec![0; words], &site(0), Protected::NOTHING);
             assert_eq!(checksum(&read), expected, "{flips} of {words}");
         }
-        let places: Vec<u64> = FlipCount::new(5, (1 << 33) + 16, BitWidth::INT8)
-            .map(|model| model.places(&site(0)).into_iter().collect())
-            .unwrap();
+        let far = FlipCount::new(5, (1 << 33) + 16, BitWidth::INT8).unwrap().faults(&site(0));
+        let place = |fault: &WordFault| 8 * fault.index + u64::from(fault.mask.trailing_zeros());
+        let places: Vec<u64> = far.iter().map(place).collect();
         let expected: [u64; 5] =
             [13_341_769_145, 26_175_398_076, 35_479_869_181, 41_985_345_225, 66_823_645_412];
         assert_eq!(places, expected);

@@ -6,7 +6,7 @@ use rayon::prelude::*;
 use crate::{FaultError, Protected, Site};
 
 /// Words that one thread reads at a time: enough to be worth a thread, few enough for its cache.
-const CHUNK: usize = 1 << 18;
+pub(crate) const CHUNK: usize = 1 << 18;
 
 /// A way in which a memory reads back other bits than it stores.
 ///
@@ -41,14 +41,21 @@ pub trait FaultModel: Sync {
     /// If `protected` says something of every word, but not of as many words as there are.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
+    /// Words that one thread should be given at a time. It changes the time that it takes, and
+    /// nothing else.
+    fn grain(&self) -> usize {
+        CHUNK
+    }
+
     /// The same as [`inject`](Self::inject), on all threads.
     ///
     /// # Panics
     /// As [`inject`](Self::inject).
     fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.check_len(words.len());
-        words.par_chunks_mut(CHUNK).enumerate().for_each(|(chunk, words)| {
-            let from = chunk * CHUNK;
+        let grain = self.grain();
+        words.par_chunks_mut(grain).enumerate().for_each(|(chunk, words)| {
+            let from = chunk * grain;
             let protected = protected.slice(from..from + words.len());
             self.inject(words, first + from as u64, site, protected);
         });

@@ -29,6 +29,11 @@ impl Places {
         Self { rate: -(-p).ln_1p(), span: 1 << span as u32 }
     }
 
+    /// Bits that are drawn in one go.
+    pub(crate) fn span(&self) -> u64 {
+        self.span
+    }
+
     /// Hands the places in `from..to` to `found`, in rising order, each with what tells its random
     /// stream apart from all others: the span and the lane.
     pub(crate) fn visit(&self, from: u64, to: u64, site: &Site, mut found: impl FnMut(u64, Draw)) {
