@@ -88,7 +88,7 @@ fn cases() -> Vec<Case> {
     let share = 1000.0 / (8 * WEIGHTS) as f64;
     let stuck = |p| pair(p, 0.0).into();
 
-    // Around 1/128 the sampler changes.
+    // Around 1/256 the sampler changes.
     let all = [0.5, 0.1, 0.05, 0.01, 0.0079, 0.0077, 0.005, 1e-3, 1e-4, 1e-6, 1e-9, 1e-12];
     let mut cases: Vec<Case> = all.into_iter().map(symmetric).collect();
     cases.extend([

@@ -60,8 +60,8 @@ impl CodeChannel {
     }
 
     /// The same channel with its protected bits in a real code: they flip as often as it leaves
-    /// them wrong. The law stays exact for one word, whose bits lie in different code words; words
-    /// that share a code word are no longer independent of each other.
+    /// them wrong in the mean over a code word. The bits of one weight lie in different code words
+    /// and stay independent; weights that share code words are not.
     ///
     /// # Errors
     /// As [`Keeper::residual`].

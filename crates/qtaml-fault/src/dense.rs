@@ -69,8 +69,10 @@ impl Dense {
             self.whole(words, group, site, |i| exposed(done + i));
         }
         let whole = groups.len();
-        let exposed = |i| exposed(done + whole * GROUP + i);
-        self.part(tail, 0, group + whole as u64, site, &exposed);
+        if !tail.is_empty() {
+            let exposed = |i| exposed(done + whole * GROUP + i);
+            self.part(tail, 0, group + whole as u64, site, &exposed);
+        }
     }
 
     /// Some words of a group: those from `offset` on.

@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use qtaml_physics::FlipProbability;
-use qtaml_quant::BitWidth;
 use serde::{Deserialize, Serialize};
 
 use crate::code::{Bch, Code, CodeSpec, Decoded, ErrorWeights, Repetition};
-use crate::{FaultError, FaultModel, Protected, Protection, Site};
+use crate::{BitFlips, FaultError, FaultModel, Protected, Protection, Site};
 
 /// How a memory keeps its protected bits.
 ///
@@ -58,15 +57,17 @@ pub struct Kept {
 
 impl Keeper {
     /// How often a protected bit is still read wrong where every stored bit, check bits included,
-    /// flips as `flips` says.
+    /// flips as `flips` says: the mean over the data bits of a full code word.
     ///
     /// It is exact for repetition, and for codes of up to 127 stored and 14 check bits. For longer
     /// BCH codes it takes every uncorrectable word for detected, which is right to a factor between
-    /// 2/3 and 2 ([`Bch::flips_left`]).
+    /// 2/3 and 2 if the code is not shortened ([`Bch::flips_left`]). The last, partly filled code word
+    /// of a tensor does better.
     ///
     /// # Errors
-    /// As the constructor of the code, and [`FaultError::Asymmetric`] if the two stored values do
-    /// not flip alike and the code is not a repetition.
+    /// As the constructor of the code, [`FaultError::Asymmetric`] if the two stored values do not
+    /// flip alike and the code is not a repetition, and [`FaultError::TooManyPatterns`] for other
+    /// codes of more bits than that.
     pub fn residual(self, flips: FlipProbability) -> Result<FlipProbability, FaultError> {
         let left = match self {
             Self::Ideal => return Ok(FlipProbability::NEVER),
@@ -99,15 +100,14 @@ impl Keeper {
         }
     }
 
-    /// Words after which slices may be cut: code words and the words that hold their check bits end
-    /// there together.
+    /// Words after which slices may be cut: code words end there.
     ///
     /// # Errors
     /// As the constructor of the code.
-    pub fn alignment(self, bits: BitWidth) -> Result<usize, FaultError> {
+    pub fn alignment(self) -> Result<usize, FaultError> {
         match self {
             Self::Ideal => Ok(1),
-            Self::Code(spec) => Ok(spec.build()?.data_bits() * bits.get() as usize),
+            Self::Code(spec) => Ok(spec.build()?.data_bits()),
         }
     }
 
@@ -118,7 +118,7 @@ impl Keeper {
     pub fn read(
         self,
         words: &[u8],
-        model: &dyn FaultModel,
+        model: &BitFlips,
         site: &Site,
         protection: Protection,
     ) -> Result<Kept, FaultError> {
@@ -127,26 +127,28 @@ impl Keeper {
 
     /// What is read of `words`, a slice of a tensor that starts at word `first`: all its bits and the
     /// check bits are damaged by the model, and the protected ones are decoded. The last code word
-    /// of each bit is filled up with zeros that are not stored. Check bits are stored as words of
-    /// their own.
+    /// of each bit is filled up with zeros that are not stored. Check bits are stored in the same
+    /// bit of words of their own, and so under the same law.
     ///
     /// # Errors
+    /// [`FaultError::ProtectedBits`] for protected bits that the model's words lack,
     /// [`FaultError::Misaligned`] unless `first` is a multiple of the
     /// [`alignment`](Self::alignment), and as the constructor of the code.
     pub fn read_slice(
         self,
         words: &[u8],
         first: u64,
-        model: &dyn FaultModel,
+        model: &BitFlips,
         site: &Site,
         protection: Protection,
     ) -> Result<Kept, FaultError> {
+        protection.check_width(model.bits())?;
         let mut kept = Kept { words: words.to_vec(), check_bits: 0, corrected: 0, detected: 0 };
         let Self::Code(spec) = self else {
             model.inject_from(&mut kept.words, first, site, protection.into());
             return Ok(kept);
         };
-        let alignment = self.alignment(model.bits())? as u64;
+        let alignment = self.alignment()? as u64;
         if !first.is_multiple_of(alignment) {
             return Err(FaultError::Misaligned { first, alignment });
         }
@@ -167,7 +169,7 @@ impl Kept {
         stored: &[u8],
         first: u64,
         bit: u8,
-        model: &dyn FaultModel,
+        model: &BitFlips,
         site: &Site,
     ) -> Result<(), FaultError> {
         let extra = code.stored_bits() - code.data_bits();
@@ -175,8 +177,10 @@ impl Kept {
         for words in stored.chunks(code.data_bits()) {
             check.extend(check_bits(code, words, bit)?);
         }
-        let from = first / code.data_bits() as u64 * extra as u64 / u64::from(model.bits().get());
-        let check = damaged(&check, from, model, site);
+        let mut stored: Vec<u8> = check.iter().map(|&check| u8::from(check) << bit).collect();
+        let from = first / code.data_bits() as u64 * extra as u64;
+        model.inject_from(&mut stored, from, site, Protected::NOTHING);
+        let check: Vec<bool> = stored.iter().map(|word| word >> bit & 1 == 1).collect();
         self.check_bits += check.len() as u64;
         for (words, check) in self.words.chunks_mut(code.data_bits()).zip(check.chunks(extra)) {
             match decode(code, words, check, bit)? {
@@ -218,16 +222,6 @@ fn decode(
     Ok(says)
 }
 
-/// What is read of bits that are stored in words of the model's width, from word `first` on.
-fn damaged(bits: &[bool], first: u64, model: &dyn FaultModel, site: &Site) -> Vec<bool> {
-    let width = model.bits().get() as usize;
-    let pack = |bits: &[bool]| (0..).zip(bits).fold(0, |word, (i, &bit)| word | u8::from(bit) << i);
-    let mut read: Vec<u8> = bits.chunks(width).map(pack).collect();
-    model.inject_from(&mut read, first, site, Protected::NOTHING);
-    let unpacked = read.iter().flat_map(|word| (0..width).map(move |i| word >> i & 1 == 1));
-    unpacked.take(bits.len()).collect()
-}
-
 impl fmt::Display for Keeper {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -262,6 +256,7 @@ impl From<Keeper> for String {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use qtaml_quant::BitWidth;
 
     use super::*;
     use crate::{BitFlips, Seed};
@@ -343,7 +338,7 @@ mod tests {
             let model = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), bits).unwrap();
             let (keeper, top) = (keeper("secded:8"), Protection::top(k, bits).unwrap());
             let whole = keeper.read(&stored, &model, &site(4), top).unwrap();
-            let cut = (cut * keeper.alignment(bits).unwrap()).min(stored.len());
+            let cut = (cut * keeper.alignment().unwrap()).min(stored.len());
             let mut front = keeper.read(&stored[..cut], &model, &site(4), top).unwrap();
             let slice = keeper.read_slice(&stored[cut..], cut as u64, &model, &site(4), top);
             if cut < stored.len() {
@@ -360,10 +355,10 @@ mod tests {
             stored in prop::collection::vec(any::<u8>(), 1..500), trial in 0_u32..100,
         ) {
             let all = Protection::top(8, BitWidth::INT8).unwrap();
-            // One flip in all of it: every code word has one error at most.
-            let one = crate::FlipCount::new(1, stored.len() as u64, BitWidth::INT8).unwrap();
-            let keeper = keeper("bch:5:2");
-            prop_assert_eq!(keeper.read(&stored, &one, &site(trial), all).unwrap().words, stored);
+            // More than five errors in 31 bits: one code word in 10^14.
+            let rare = flips(1e-3);
+            let keeper = keeper("bch:5:5");
+            prop_assert_eq!(keeper.read(&stored, &rare, &site(trial), all).unwrap().words, stored);
         }
     }
 }

@@ -12,7 +12,8 @@ pub(crate) const CHUNK: usize = 1 << 18;
 ///
 /// A model is pure: which bits are read wrong follows from the site, the position, the stored word
 /// and the model. So a tensor may be cut into any slices, on any number of threads, and more
-/// protection only takes faults away.
+/// protection only takes faults away. Two models of one kind draw from the same random numbers at
+/// the same site: a second one wants a site of its own.
 ///
 /// ```
 /// use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, Protection, Seed, Site};
@@ -38,7 +39,8 @@ pub trait FaultModel: Sync {
     /// Replaces `words`, a slice of a tensor that starts at word `first`, by what is read.
     ///
     /// # Panics
-    /// If `protected` says something of every word, but not of as many words as there are.
+    /// If `protected` says something of every word, but not of as many words as there are; if the
+    /// slice lies beyond 2^61 words.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
     /// Words that one thread should be given at a time. It changes the time that it takes, and
@@ -146,14 +148,25 @@ impl Faulty {
 ///
 /// let stored = QuantizedTensor::quantize(&[0.5; 10_000], &[10_000], BitWidth::INT8)?;
 /// let model = BitFlips::new(FlipProbability::symmetric(0.01)?, BitWidth::INT8)?;
-/// let faulty = inject(&stored, &model, &Site::new(Seed(42), 0, "fc.weight"));
+/// let faulty = inject(&stored, &model, &Site::new(Seed(42), 0, "fc.weight"))?;
 /// assert!((faulty.bit_error_rate() - 0.01).abs() < 0.002);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-pub fn inject(stored: &QuantizedTensor, model: &dyn FaultModel, site: &Site) -> Faulty {
+///
+/// # Errors
+/// [`FaultError::Width`] if the model is for words of another width.
+pub fn inject(
+    stored: &QuantizedTensor,
+    model: &dyn FaultModel,
+    site: &Site,
+) -> Result<Faulty, FaultError> {
+    let (given, expected) = (stored.bits(), model.bits());
+    if given != expected {
+        return Err(FaultError::Width { given, expected });
+    }
     let words = model.read(stored.words(), site, Protected::NOTHING);
     let flipped = stored.words().iter().zip(&words).map(|(a, b)| u64::from((a ^ b).count_ones()));
     let flips = flipped.sum();
     let stored_bits = stored.len() as u64 * u64::from(stored.bits().get());
-    Faulty { words, flips, stored_bits }
+    Ok(Faulty { words, flips, stored_bits })
 }

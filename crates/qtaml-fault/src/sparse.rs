@@ -2,8 +2,17 @@
 
 use crate::Site;
 
-/// Lanes from here on belong to candidates, so that they share no block with other samplers.
-const CANDIDATES: u32 = 1 << 31;
+/// Lanes from here on belong to places, so that they share no block with other samplers.
+const PLACES: u32 = 1 << 31;
+/// Lanes of what else is drawn for a place.
+const MORE: u32 = 1 << 30;
+
+/// Which model the places are for: those of different ones have nothing to do with each other.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) enum Purpose {
+    Flips = 0,
+    Bursts = 1 << 29,
+}
 /// Candidates that a span is expected to hold: enough to make its start cheap, few enough to make
 /// it cheap to begin in its middle.
 const PER_SPAN: f64 = 32.0;
@@ -13,20 +22,22 @@ const PER_SPAN: f64 = 32.0;
 /// The row is cut into spans that are drawn on their own, from one place to the next: the gap
 /// between them is geometric, `floor(E / λ)` with an exponential `E` and `λ = -ln(1 - p)`. The cost is
 /// that of the places, not of the row. `E` is drawn from 128 digits and keeps full relative
-/// precision at both ends; its rounding moves the probability of a gap by about 1e-15 of it, which
-/// is the statistical price of skipping.
+/// precision at both ends. The statistical price of skipping is its rounding: the probability of a
+/// gap of up to `g` bits is off by about 1e-15 of it, that of just `g` bits by about `g` times 1e-16
+/// of it; and below 1e-24 the first bit of a span flips with 2^-128 instead of `p`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Places {
     rate: f64,
     span: u64,
+    purpose: Purpose,
 }
 
 impl Places {
     /// Places chosen with probability `p`, which is taken to be in `0..1`.
-    pub(crate) fn new(p: f64) -> Self {
+    pub(crate) fn new(p: f64, purpose: Purpose) -> Self {
         // A power of two, and at most 2^62: no cut of a tensor is that long.
         let span = (PER_SPAN / p).log2().ceil().clamp(7.0, 62.0);
-        Self { rate: -(-p).ln_1p(), span: 1 << span as u32 }
+        Self { rate: -(-p).ln_1p(), span: 1 << span as u32, purpose }
     }
 
     /// Bits that are drawn in one go.
@@ -45,7 +56,7 @@ impl Places {
             let end = start + self.span;
             let mut place = start;
             for k in 0.. {
-                let draw = Draw { span, lane: CANDIDATES | k };
+                let draw = Draw { span, lane: PLACES | self.purpose as u32 | k };
                 let gap = exponential(site.digits(span, draw.lane)) / self.rate;
                 // Beyond 2^64 the cast saturates, which is beyond every span as well.
                 place = place.saturating_add(gap as u64);
@@ -71,7 +82,7 @@ pub(crate) struct Draw {
 impl Draw {
     /// A uniform number in `0..1`, independent of where the place is.
     pub(crate) fn uniform(self, site: &Site) -> f64 {
-        site.digits(self.span, self.lane ^ (1 << 30)) as f64 * 2.0_f64.powi(-128)
+        site.digits(self.span, self.lane | MORE) as f64 * 2.0_f64.powi(-128)
     }
 }
 
@@ -102,7 +113,7 @@ mod tests {
 
     fn places(p: f64, from: u64, to: u64) -> Vec<u64> {
         let mut found = Vec::new();
-        Places::new(p).visit(from, to, &site(), |place, _| found.push(place));
+        Places::new(p, Purpose::Flips).visit(from, to, &site(), |place, _| found.push(place));
         found
     }
 

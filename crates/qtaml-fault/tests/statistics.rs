@@ -466,8 +466,8 @@ fn models(words: u64) -> Vec<Box<dyn FaultModel>> {
     let int8 = BitWidth::INT8;
     let mut models: Vec<Box<dyn FaultModel>> = vec![
         Box::new(Bursts::new(0.003, 20, int8).unwrap()),
-        Box::new(BitFlips::stuck_at(true, 0.1, int8).unwrap()),
-        Box::new(BitFlips::stuck_at(false, 1e-3, int8).unwrap()),
+        Box::new(BitFlips::stuck(0.0, 0.1, int8).unwrap()),
+        Box::new(BitFlips::stuck(1e-3, 0.0, int8).unwrap()),
         Box::new(FlipCount::new(words.min(1000), words, int8).unwrap()),
     ];
     for law in [0.3, 7e-3, 1e-4].into_iter().flat_map(|p| Law::all(p, int8)) {

@@ -65,9 +65,9 @@ impl Source {
     }
 
     /// Words after which a tensor may be cut into pieces.
-    pub(super) fn alignment(&self, storage: Storage) -> Result<usize, FaultError> {
+    pub(super) fn alignment(&self) -> Result<usize, FaultError> {
         match self {
-            Self::Drawn(_, draw) => draw.keeper.alignment(storage.format().bits()),
+            Self::Drawn(_, draw) => draw.keeper.alignment(),
             Self::Replayed(_) => Ok(1),
         }
     }
@@ -146,7 +146,7 @@ impl Faults<'_> {
     pub(super) fn inject(&mut self, words: &mut Vec<u8>, first: u64) -> Result<(), FaultError> {
         match self {
             Self::Drawn { model, site, protection, keeper } => {
-                *words = keeper.read_slice(words, first, &**model, site, *protection)?.words;
+                *words = keeper.read_slice(words, first, model, site, *protection)?.words;
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;

@@ -104,7 +104,7 @@ impl Pass<'_> {
 
     /// The same, cut where no code word is cut.
     fn aligned_piece(&self, storage: Storage) -> Result<usize, FaultError> {
-        let alignment = self.source.alignment(storage)?;
+        let alignment = self.source.alignment()?;
         let words = (self.at_once / alignment).max(1) * alignment;
         Ok(words * storage.bytes_per_word())
     }
