@@ -781,6 +781,57 @@ mod inject {
     }
 
     #[test]
+    fn no_file_of_the_user_is_lost() {
+        let folder = Folder::new();
+        let model = folder.read("model.safetensors");
+        for (record, named) in [
+            ("./new/../model.safetensors", "--record and the model are the same file"),
+            ("./out.safetensors", "--record and --out are the same file"),
+        ] {
+            folder.refused(&format!("--p 0.1 --record {record}"), 2, named);
+        }
+        folder.inject("--p 0.1 --record faults.bin", "model.safetensors").assert().success();
+        assert!(folder.read("model.safetensors") != model, "in place, as asked");
+        let faults = folder.read("faults.bin");
+        let same = folder.inject("--replay faults.bin", "faults.bin").assert().code(2);
+        same.stderr(contains("--replay and --out are the same file"));
+        std::fs::create_dir(folder.path("folder")).unwrap();
+        folder.refused("--p 0.1 --record folder", 1, "cannot write folder");
+        let run = folder.inject("--p 0.1 --record faults.bin", "folder").assert().code(1);
+        run.stderr(contains("no regular file"));
+        assert!(folder.read("faults.bin") == faults);
+        qtaml()
+            .current_dir(folder.0.path())
+            .args(["inject", "folder", "--p", "0.1", "--out", "f"])
+            .assert()
+            .code(1)
+            .stderr(contains("cannot read folder: it is no regular file"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn devices_and_pipes_are_no_models() {
+        let folder = Folder::new();
+        let device = folder.inject("--p 0.1", "/dev/null").assert().code(1);
+        device.stderr(contains("cannot write /dev/null"));
+        std::fs::remove_file(folder.path("model.safetensors")).unwrap();
+        let mut pipe = std::process::Command::new("mkfifo");
+        assert!(pipe.arg(folder.path("model.safetensors")).status().unwrap().success());
+        folder.refused("--p 0.1", 1, "it is no regular file");
+    }
+
+    #[test]
+    fn laws_and_weights_that_do_not_fit_are_named() {
+        let folder = Folder::new();
+        let line = "--bits 4 --p-per-bit 0.1,0.1,0.1,0.1";
+        folder.refused(line, 1, "cannot inject into tensor \"codes\"");
+        folder.inject(&format!("{line} --only fc.weight"), "f.safetensors").assert().success();
+        let huge = [1.0, -1e300].into_iter().flat_map(f64::to_le_bytes).collect();
+        folder.model(&[("w", Dtype::F64, vec![1, 2], huge)]);
+        folder.refused("--p 0.1", 1, "weight 1 is -1e300");
+    }
+
+    #[test]
     fn protected_bits_may_be_in_a_real_code() {
         let folder = Folder::new();
         let flips = |line: &str| {

@@ -1,8 +1,8 @@
 //! Files that are there whole or not at all.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io::{self, Write};
-use std::path::{Path, PathBuf};
+use std::path::{Path, PathBuf, absolute};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use tempfile::{Builder, NamedTempFile};
@@ -10,38 +10,66 @@ use tempfile::{Builder, NamedTempFile};
 /// Writes `folder/name`, creates the folder if need be, and returns the path.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
-    write_with(&path, |file| file.write_all(bytes).into_diagnostic())?;
+    let mut file = WholeFile::create(&path)?;
+    file.write_all(bytes).into_diagnostic()?;
+    file.finish()?;
     Ok(path)
 }
 
-/// Writes a file piece by piece with `fill`, whose errors leave nothing behind.
+/// A file in the making; it is gone when dropped, and its errors name the file to be.
 ///
 /// A neighbour is written and renamed: a reader sees the old file or the new one, never half of it.
-pub(crate) fn write_with<T>(
-    path: &Path,
-    fill: impl FnOnce(&mut WholeFile) -> Result<T>,
-) -> Result<T> {
-    let cannot_write = || format!("cannot write {}", path.display());
-    let neighbour = neighbour(path).into_diagnostic().wrap_err_with(cannot_write)?;
-    let mut file = WholeFile { path, neighbour };
-    let filled = fill(&mut file)?;
-    let persist = || -> io::Result<()> {
-        file.neighbour.as_file().sync_all()?;
-        file.neighbour.persist(path)?;
-        Ok(())
-    };
-    persist().into_diagnostic().wrap_err_with(cannot_write)?;
-    Ok(filled)
-}
-
-/// A file in the making; it is gone when dropped, and its errors name the file to be.
 #[derive(Debug)]
-pub(crate) struct WholeFile<'a> {
-    path: &'a Path,
+pub(crate) struct WholeFile {
+    path: PathBuf,
+    /// Where a link leads, as the link itself is to stay.
+    target: PathBuf,
+    /// Those of the file that is replaced.
+    permissions: Option<Permissions>,
     neighbour: NamedTempFile,
 }
 
-impl Write for WholeFile<'_> {
+impl WholeFile {
+    /// Begins a file, whose folder is created if need be.
+    pub(crate) fn create(path: &Path) -> Result<Self> {
+        let begin = || -> io::Result<Self> {
+            let target = canonical(path)?;
+            let permissions = replaceable(&target)?;
+            let neighbour = neighbour(&target)?;
+            Ok(Self { path: path.into(), target, permissions, neighbour })
+        };
+        begin().into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))
+    }
+
+    /// Puts the file in place.
+    pub(crate) fn finish(self) -> Result<()> {
+        let persist = || -> io::Result<()> {
+            if let Some(permissions) = self.permissions {
+                self.neighbour.as_file().set_permissions(permissions)?;
+            }
+            self.neighbour.as_file().sync_all()?;
+            // A device or the like that came in the meantime.
+            replaceable(&self.target)?;
+            self.neighbour.persist(&self.target)?;
+            Ok(())
+        };
+        let cannot_write = || format!("cannot write {}", self.path.display());
+        persist().into_diagnostic().wrap_err_with(cannot_write)
+    }
+
+    /// Puts a companion in place and then the file; if that fails the companion does not stay, nor
+    /// does what it replaced.
+    pub(crate) fn finish_with(self, companion: Self) -> Result<()> {
+        let beside = companion.target.clone();
+        companion.finish()?;
+        self.finish().inspect_err(|_| {
+            // Of two errors the first is the one to report.
+            let _ = fs::remove_file(beside);
+        })
+    }
+}
+
+impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         self.neighbour.as_file_mut().write(bytes).map_err(|error| {
             let message = format!("cannot write {}: {error}", self.path.display());
@@ -54,27 +82,52 @@ impl Write for WholeFile<'_> {
     }
 }
 
-/// A new file in the folder of `path`, which is created if need be.
-fn neighbour(path: &Path) -> io::Result<NamedTempFile> {
-    let folder = match path.parent() {
-        Some(folder) if folder != Path::new("") => folder,
-        _ => Path::new("."),
-    };
+/// The path without links, dots and what else gives a file two names; it need not exist.
+pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+    let path = absolute(path)?;
+    match path.canonicalize() {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        found => return found,
+    }
+    let Some(folder) = path.parent() else { return Ok(path) };
+    if let Ok(link) = path.read_link() {
+        return canonical(&folder.join(link));
+    }
+    let mut found = canonical(folder)?;
+    match path.file_name() {
+        Some(name) => found.push(name),
+        // It ends in two dots.
+        None => _ = found.pop(),
+    }
+    Ok(found)
+}
+
+/// The permissions of what is at `target`, if anything is; only regular files are replaced.
+fn replaceable(target: &Path) -> io::Result<Option<Permissions>> {
+    match fs::metadata(target) {
+        Ok(found) if found.is_file() => Ok(Some(found.permissions())),
+        Ok(_) => Err(io::Error::other("there is something that is no regular file")),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+        Err(error) => Err(error),
+    }
+}
+
+/// A new file in the folder of `target`, which is created if need be.
+fn neighbour(target: &Path) -> io::Result<NamedTempFile> {
+    let folder = target.parent().unwrap_or(target);
     fs::create_dir_all(folder)?;
     let mut builder = Builder::new();
     #[cfg(unix)]
     {
         use std::os::unix::fs::PermissionsExt;
         // Temporary files are private by default; these are to be read, as the umask allows.
-        builder.permissions(fs::Permissions::from_mode(0o666));
+        builder.permissions(Permissions::from_mode(0o666));
     }
     builder.tempfile_in(folder)
 }
 
 #[cfg(test)]
 mod tests {
-    use miette::bail;
-
     use super::*;
 
     #[test]
@@ -88,14 +141,11 @@ mod tests {
     }
 
     #[test]
-    fn a_file_that_cannot_be_finished_never_was() {
+    fn a_file_that_is_not_finished_never_was() {
         let root = tempfile::tempdir().unwrap();
-        let fill = |file: &mut WholeFile| -> Result<()> {
-            file.write_all(b"half").into_diagnostic()?;
-            bail!("the other half is missing")
-        };
-        let error = write_with(&root.path().join("a.bin"), fill).unwrap_err();
-        assert_eq!(error.to_string(), "the other half is missing");
+        let mut file = WholeFile::create(&root.path().join("a.bin")).unwrap();
+        file.write_all(b"half").unwrap();
+        drop(file);
         assert_eq!(fs::read_dir(root.path()).unwrap().count(), 0);
     }
 
@@ -104,5 +154,51 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         let error = write(file.path(), "a.csv", b"").unwrap_err();
         assert!(error.to_string().ends_with("a.csv"), "{error}");
+    }
+
+    #[test]
+    fn folders_are_not_replaced_and_companions_do_not_stay() {
+        let root = tempfile::tempdir().unwrap();
+        let [path, beside] = ["a", "b"].map(|name| root.path().join(name));
+        let [file, companion] = [&path, &beside].map(|path| WholeFile::create(path).unwrap());
+        fs::create_dir(&path).unwrap();
+        let error = file.finish_with(companion).unwrap_err();
+        assert!(format!("{error:?}").contains("no regular file"), "{error:?}");
+        assert!(path.is_dir() && !beside.exists());
+        assert!(WholeFile::create(&path).is_err());
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn names_of_one_file_are_one_path() {
+        let root = tempfile::tempdir().unwrap();
+        let of = |name: &str| canonical(&root.path().join(name)).unwrap();
+        assert_eq!(of("new/../new/./a"), of("new/a"));
+        assert_ne!(of("new/a"), of("a"));
+        fs::create_dir(root.path().join("new")).unwrap();
+        assert_eq!(of("new/../new/./a"), of("new/a"));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_and_modes_stay() {
+        use std::os::unix::fs::{PermissionsExt, symlink};
+
+        let root = tempfile::tempdir().unwrap();
+        let path = |name| root.path().join(name);
+        symlink("b", path("a")).unwrap();
+        for text in ["new", "newer"] {
+            write(root.path(), "a", text.as_bytes()).unwrap();
+            assert!(path("a").is_symlink() && !path("b").is_symlink());
+            assert_eq!(fs::read_to_string(path("b")).unwrap(), text);
+        }
+        for mode in [0o600, 0o777] {
+            fs::set_permissions(path("b"), Permissions::from_mode(mode)).unwrap();
+            write(root.path(), "a", b"newest").unwrap();
+            assert_eq!(fs::metadata(path("b")).unwrap().permissions().mode() & 0o777, mode);
+        }
+        symlink("c", path("c")).unwrap();
+        assert!(write(root.path(), "c", b"").is_err(), "a link to itself");
+        assert!(write(Path::new("/dev"), "null", b"").is_err());
     }
 }

@@ -663,6 +663,21 @@ mod tests {
             prop_assert!(FaultRecord::from_bytes(&bytes).is_err());
         }
 
+        /// Any length, and any header and entries of just that length, with a check sum that fits.
+        #[test]
+        fn any_bytes_behind_the_version_are_refused(
+            bytes in prop::collection::vec(any::<u8>(), 0..200),
+            header in prop::collection::vec(any::<u8>(), 0..100),
+        ) {
+            let start = [&MAGIC[..], &VERSION.to_le_bytes()].concat();
+            prop_assert!(FaultRecord::from_bytes(&[&start[..], &bytes].concat()).is_err());
+            let length = (header.len() as u64).to_le_bytes();
+            let mut framed = [&start[..], &length, &header, &bytes].concat();
+            framed.extend(crc32(&framed).to_le_bytes());
+            let error = FaultRecord::from_bytes(&framed).unwrap_err().to_string();
+            prop_assert!(error.contains("its header"), "{error}");
+        }
+
         /// Any faults behind a check sum that fits are refused, or the only way to write them.
         #[test]
         fn any_entries_are_refused_or_meant(

@@ -60,6 +60,9 @@ pub(crate) struct InjectArgs {
     p10: Option<f64>,
 
     /// A law for each bit, least significant first: p or p01:p10, separated by commas
+    ///
+    /// There must be one for every bit of --bits, and eight if words of I8, U8 or --biases are
+    /// among the tensors: choose others with --only.
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
     #[arg(conflicts_with_all = ["p", "p01", "p10"])]
     p_per_bit: Vec<FlipProbability>,
@@ -115,6 +118,10 @@ pub(crate) struct InjectArgs {
     pub(super) record: Option<PathBuf>,
 
     /// Inject the faults of this file and draw none
+    ///
+    /// The same faults in the same model give the same faulty model. In a faulty model they take
+    /// themselves back, bit by bit, only where words are stored as they are, in I8, U8 and the
+    /// tensors of --biases: matrices of floats are quantized anew, with another scale.
     #[arg(long, value_name = "FILE")]
     #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bits", "encoding"])]
     #[arg(conflicts_with_all = ["protect", "code", "seed", "trial", "only", "biases", "record"])]

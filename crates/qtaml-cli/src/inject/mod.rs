@@ -26,10 +26,11 @@ use self::report::{Report, Row, Tally};
 use self::storage::Storage;
 use self::stream::Pass;
 use crate::usage::WrongUsage;
-use crate::whole_file;
+use crate::whole_file::{WholeFile, canonical};
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
+    no_file_is_lost(args)?;
     let (source, plan) = prepare(args, &model)?;
     let tensors = write(args, &model, &plan, &source)?;
     let report = Report {
@@ -51,6 +52,24 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
 }
 
+/// Refuses to write over the record, and over the model unless that is asked for with `--out`.
+fn no_file_is_lost(args: &InjectArgs) -> Result<()> {
+    let found = |path: &Path| {
+        canonical(path).into_diagnostic().wrap_err_with(|| format!("no way to {}", path.display()))
+    };
+    let with_model = args.record.as_ref().map(|path| ("--record", path, "the model", &args.model));
+    let with_out = [("--record", &args.record), ("--replay", &args.replay)].into_iter();
+    let with_out = with_out.filter_map(|(name, path)| Some((name, path.as_ref()?)));
+    let with_out = with_out.map(|(name, path)| (name, path, "--out", &args.out));
+    for (name, path, other, other_path) in with_model.into_iter().chain(with_out) {
+        if found(path)? == found(other_path)? {
+            let message = format!("{name} and {other} are the same file: {}", path.display());
+            return Err(WrongUsage { message, help: None }.into());
+        }
+    }
+    Ok(())
+}
+
 /// Where the faults come from, and for which tensors they are.
 fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
     if let Some(path) = &args.replay {
@@ -66,7 +85,11 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
     })?;
     let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
     let source = match law {
-        Law::Flips(flips) => Source::Drawn(flips, draw),
+        Law::Flips(flips) => {
+            let source = Source::Drawn(flips, draw);
+            fits(&source, model, &plan)?;
+            source
+        }
         Law::Count(flips) => {
             let planned = model.tensors().iter().zip(&plan);
             let tensors: Vec<_> = planned
@@ -83,17 +106,33 @@ fn read_record(path: &Path) -> Result<FaultRecord> {
     FaultRecord::from_bytes(&fs::read(path).into_diagnostic()?).into_diagnostic()
 }
 
+/// Whether the law is one for the words of every tensor: those of integers and bytes have eight
+/// bits, whatever a weight has.
+fn fits(source: &Source, model: &Model, plan: &Plan) -> Result<()> {
+    let planned = model.tensors().iter().zip(plan);
+    for (name, storage) in planned.filter_map(|(t, storage)| Some((&t.name, (*storage)?))) {
+        let faults = source.of(name, storage).into_diagnostic();
+        faults.wrap_err_with(|| format!("cannot inject into tensor {name:?}"))?;
+    }
+    Ok(())
+}
+
 /// Writes the faulty model, and the record of its faults if one is asked for: both, or neither.
 fn write(args: &InjectArgs, model: &Model, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
     let progress = Progress::new(work(model, plan));
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
-    whole_file::write_with(&args.out, |out| {
-        let Some(path) = &args.record else { return pass.write(out, None) };
-        let mut record = FaultRecord::new(source.seed(), source.trial(), &source.model());
-        let rows = pass.write(out, Some(&mut record))?;
-        whole_file::write_with(path, |file| file.write_all(&record.to_bytes()).into_diagnostic())?;
-        Ok(rows)
-    })
+    let mut out = WholeFile::create(&args.out)?;
+    let Some(path) = &args.record else {
+        let rows = pass.write(&mut out, None)?;
+        out.finish()?;
+        return Ok(rows);
+    };
+    let mut file = WholeFile::create(path)?;
+    let mut record = FaultRecord::new(source.seed(), source.trial(), &source.model());
+    let rows = pass.write(&mut out, Some(&mut record))?;
+    file.write_all(&record.to_bytes()).into_diagnostic()?;
+    out.finish_with(file)?;
+    Ok(rows)
 }
 
 /// Bytes to be read: those of codes twice, for their scale and for themselves.

@@ -1,6 +1,6 @@
 //! A safetensors file that is never in memory as a whole.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
@@ -36,6 +36,9 @@ impl Model {
     /// Opens a file and reads its header, and nothing else.
     pub(super) fn open(path: &Path) -> Result<Self> {
         let cannot_read = || format!("cannot read {}", path.display());
+        // Opening a pipe would wait for a writer.
+        let found = fs::metadata(path).into_diagnostic().wrap_err_with(cannot_read)?;
+        ensure!(found.is_file(), "cannot read {}: it is no regular file", path.display());
         let file = File::open(path).into_diagnostic().wrap_err_with(cannot_read)?;
         let length = file.metadata().into_diagnostic().wrap_err_with(cannot_read)?.len();
         let no_model = || format!("{} is no safetensors file", path.display());

@@ -2,11 +2,12 @@
 
 use std::io::Write;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
 use qtaml::fault::{FaultError, FaultRecord, TensorFaults};
-use qtaml::quant::QuantizedTensor;
+use qtaml::quant::{QuantError, QuantizedTensor};
 
 use super::faults::Source;
+use super::float::Float;
 use super::model::{Model, Tensor};
 use super::plan::Plan;
 use super::progress::Progress;
@@ -94,7 +95,8 @@ impl Pass<'_> {
         let (mut first, mut all) = (0, 0.0_f32);
         self.model.for_each_piece(tensor, self.piece(storage), |bytes| {
             self.progress.inc(bytes.len());
-            all = all.max(largest(float, bytes, first).into_diagnostic()?);
+            let of_piece = largest(float, bytes, first);
+            all = all.max(of_piece.map_err(|error| not_finite(error, float, bytes, first))?);
             first += (bytes.len() / float.bytes()) as u64;
             Ok(())
         })?;
@@ -113,6 +115,20 @@ impl Pass<'_> {
     fn piece(&self, storage: Storage) -> usize {
         self.at_once * storage.bytes_per_word()
     }
+}
+
+/// Names a weight that only F64 can hold as it lies in `bytes`, and not as the infinity that it is
+/// read as.
+fn not_finite(error: QuantError, float: Float, bytes: &[u8], first: u64) -> Report {
+    if let (QuantError::NotFinite { index, .. }, Float::F64) = (&error, float) {
+        let weight = bytes.as_chunks().0.get(index - first as usize);
+        if let Some(weight) = weight.map(|b| f64::from_le_bytes(*b)).filter(|w| w.is_finite()) {
+            return miette!(
+                "weight {index} is {weight:e}: F64 weights must be in the range of F32"
+            );
+        }
+    }
+    Report::from_err(error)
 }
 
 fn flips(stored: &[u8], read: &[u8]) -> u64 {

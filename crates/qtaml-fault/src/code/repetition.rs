@@ -51,9 +51,11 @@ impl Repetition {
     /// ```
     pub fn after_majority(&self, flips: FlipProbability) -> FlipProbability {
         let lost = |p| more_than(self.copies / 2, self.copies, p);
-        let law = FlipProbability::asymmetric(lost(flips.p01()), lost(flips.p10()));
-        // A tail is a probability but for rounding, and then the copies are as good as the bit.
-        law.unwrap_or(flips)
+        match FlipProbability::asymmetric(lost(flips.p01()), lost(flips.p10())) {
+            Ok(law) => law,
+            // NaN would be a defect of ours; a made-up law would hide it.
+            Err(error) => unreachable!("the tail of a valid binomial law is in 0..=1: {error}"),
+        }
     }
 }
 
@@ -138,6 +140,18 @@ mod tests {
     }
 
     proptest! {
+        /// Any law and any number of copies have one, and what flips more often is lost more often.
+        #[test]
+        fn every_tail_is_a_probability(
+            p01 in prop_oneof![0.0..=1.0_f64, Just(0.0), Just(f64::MIN_POSITIVE), Just(1.0)],
+            p10 in 0.0..=1.0_f64,
+            half in 0_usize..2048,
+        ) {
+            let flips = FlipProbability::asymmetric(p01, p10).unwrap();
+            let left = Repetition::new(2 * half + 1).unwrap().after_majority(flips);
+            prop_assert!((left.p01() - left.p10()) * (p01 - p10) >= 0.0, "{left:?}");
+        }
+
         #[test]
         fn the_majority_wins(
             copies in (0_usize..20).prop_map(|half| 2 * half + 1),

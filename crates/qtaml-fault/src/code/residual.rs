@@ -33,6 +33,9 @@ pub struct Residual {
 /// follow the residual rates for any p, without sampling and without cancellation: they are exact
 /// at 1e-18 as they are at one half.
 ///
+/// Codes of up to 127 stored and 14 check bits can be counted: counts fit 128 bits up to there, and
+/// there are two to the check bits syndromes, each with a count for every weight.
+///
 /// ```
 /// use qtaml_fault::code::{ErrorWeights, SecDed};
 /// use qtaml_physics::FlipProbability;
@@ -67,7 +70,7 @@ impl ErrorWeights {
     /// Counts the patterns of a code.
     ///
     /// # Errors
-    /// [`FaultError::TooManyPatterns`] for more than 127 stored or 14 check bits.
+    /// [`FaultError::TooManyPatterns`] for more than 127 stored bits or more than 14 check bits.
     pub fn of(code: &dyn Code) -> Result<Self, FaultError> {
         let (data, stored) = (code.data_bits(), code.stored_bits());
         let check = stored - data;
