@@ -82,22 +82,27 @@ pub(crate) struct Draw {
 impl Draw {
     /// A uniform number in `0..1`, independent of where the place is.
     pub(crate) fn uniform(self, site: &Site) -> f64 {
-        site.digits(self.span, self.lane | MORE) as f64 * 2.0_f64.powi(-128)
+        fraction(site.digits(self.span, self.lane | MORE))
     }
 }
 
 /// An exponential variate of mean 1 from 128 uniform digits.
 ///
 /// `-ln(1 - v)` of a uniform `v`, written so that nothing cancels: from the digits themselves
-/// where they are small, from their complement where they are large.
+/// where they are small, else from their complement, whose logarithm is the faster one.
 fn exponential(digits: u128) -> f64 {
-    const UNIT: f64 = 1.0 / (1_u128 << 64) as f64 / (1_u128 << 64) as f64;
-    if digits < 1 << 127 {
-        -(-(digits as f64 * UNIT)).ln_1p()
+    if digits < 1 << 125 {
+        -(-fraction(digits)).ln_1p()
     } else {
-        // The complement lies in 1..=2^127, so the logarithm is finite.
-        -((u128::MAX - digits + 1) as f64 * UNIT).ln()
+        // The complement is at least one unit, so the logarithm is finite.
+        -fraction(u128::MAX - digits + 1).ln()
     }
+}
+
+/// So many units of 2^-128; in two halves, because a processor converts 64 bits at a time.
+fn fraction(digits: u128) -> f64 {
+    const HALF: f64 = 1.0 / (1_u128 << 64) as f64;
+    ((digits >> 64) as u64 as f64 + digits as u64 as f64 * HALF) * HALF
 }
 
 #[cfg(test)]
