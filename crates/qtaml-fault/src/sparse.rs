@@ -51,23 +51,34 @@ impl Places {
         if self.rate == 0.0 || from >= to {
             return;
         }
+        let mut places = Vec::new();
         for span in from / self.span..=(to - 1) / self.span {
-            let start = span * self.span;
-            let end = start + self.span;
-            let mut place = start;
-            for k in 0.. {
-                let draw = Draw { span, lane: PLACES | self.purpose as u32 | k };
-                let gap = exponential(site.digits(span, draw.lane)) / self.rate;
-                // Beyond 2^64 the cast saturates, which is beyond every span as well.
-                place = place.saturating_add(gap as u64);
-                if place >= end.min(to) {
-                    break;
-                }
-                if place >= from {
-                    found(place, draw);
-                }
-                place += 1;
+            self.draw(span, from, to, site, &mut places);
+            // Drawn first and handed over then: what is done with them waits for memory, and the
+            // shorter its loop is, the more of them wait at the same time.
+            for (place, draw) in places.drain(..) {
+                found(place, draw);
             }
+        }
+    }
+
+    /// The places of one span.
+    fn draw(&self, span: u64, from: u64, to: u64, site: &Site, places: &mut Vec<(u64, Draw)>) {
+        let start = span * self.span;
+        let end = to.min(start + self.span);
+        let mut place = start;
+        for k in 0.. {
+            let draw = Draw { span, lane: PLACES | self.purpose as u32 | k };
+            let gap = exponential(site.digits(span, draw.lane)) / self.rate;
+            // Beyond 2^64 the cast saturates, which is beyond every span as well.
+            place = place.saturating_add(gap as u64);
+            if place >= end {
+                return;
+            }
+            if place >= from {
+                places.push((place, draw));
+            }
+            place += 1;
         }
     }
 }
