@@ -2,6 +2,7 @@
 //! models with faults, and what this build can run on.
 
 mod devices;
+mod flags;
 mod inject;
 mod laws;
 mod physics;

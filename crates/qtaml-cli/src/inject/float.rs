@@ -65,7 +65,7 @@ fn write<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) 
 }
 
 /// IEEE 754 binary16, exactly.
-fn from_f16(bits: u16) -> f32 {
+pub(crate) fn from_f16(bits: u16) -> f32 {
     let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
     let magnitude = match exponent {
         0 => fraction * 2.0_f32.powi(-24),

@@ -2,7 +2,7 @@
 
 mod args;
 mod faults;
-mod float;
+pub(crate) mod float;
 mod model;
 mod plan;
 mod progress;

@@ -3,9 +3,11 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use qtaml::fault::{CodeChannel, FaultError, Protection};
+use qtaml::fault::{CodeChannel, Protection};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
+
+use crate::flags::{UsageError, bit_law, bit_width, number, symmetric};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -120,33 +122,6 @@ impl LawsArgs {
         };
         Ok(law.into())
     }
-}
-
-/// Arguments that make no sense together.
-#[derive(Debug, thiserror::Error)]
-#[error(transparent)]
-pub(super) enum UsageError {
-    Physics(#[from] PhysicsError),
-    Fault(#[from] FaultError),
-}
-
-fn number(text: &str) -> Result<f64, String> {
-    text.trim().parse().map_err(|_| format!("{text:?} is no number"))
-}
-
-fn bit_width(text: &str) -> Result<BitWidth, String> {
-    let bits = text.parse().map_err(|_| "a whole number, 2 to 8, is needed".to_owned())?;
-    BitWidth::new(bits).map_err(|error| error.to_string())
-}
-
-fn symmetric(text: &str) -> Result<FlipProbability, String> {
-    FlipProbability::symmetric(number(text)?).map_err(|error| error.to_string())
-}
-
-/// `p` or `p01:p10`.
-fn bit_law(text: &str) -> Result<FlipProbability, String> {
-    let Some((p01, p10)) = text.split_once(':') else { return symmetric(text) };
-    FlipProbability::asymmetric(number(p01)?, number(p10)?).map_err(|error| error.to_string())
 }
 
 /// Below 1e-12 the tail of a sum of flips is no longer that of the normal law.

@@ -10,6 +10,8 @@ use rand_distr::{Exp1, StandardNormal};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
+use crate::inject::float::from_f16;
+
 /// Weights of a synthetic layer.
 const SYNTHETIC: usize = 4096;
 
@@ -76,7 +78,7 @@ pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
 fn floats(view: &TensorView) -> Option<Vec<f32>> {
     let data = view.data();
     match view.dtype() {
-        Dtype::F16 => Some(each(data, |bytes| half(u16::from_le_bytes(bytes)))),
+        Dtype::F16 => Some(each(data, |bytes| from_f16(u16::from_le_bytes(bytes)))),
         Dtype::BF16 => {
             Some(each(data, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)))
         }
@@ -90,41 +92,9 @@ fn each<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32>
     data.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
 }
 
-/// IEEE 754 binary16, exactly.
-fn half(bits: u16) -> f32 {
-    let (exponent, fraction) = (i32::from(bits >> 10 & 0x1f), f32::from(bits & 0x3ff));
-    let magnitude = match exponent {
-        0 => fraction * 2.0_f32.powi(-24),
-        31 if fraction == 0.0 => f32::INFINITY,
-        31 => f32::NAN,
-        _ => (1024.0 + fraction) * 2.0_f32.powi(exponent - 25),
-    };
-    if bits >> 15 == 0 { magnitude } else { -magnitude }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    /// Values by Python's `struct.unpack("<e", ..)`.
-    #[test]
-    fn halves_are_those_of_the_standard() {
-        for (bits, value) in [
-            (0x0000, 0.0),
-            (0x0001, 5.960_464_5e-8),
-            (0x03ff, 6.097_555e-5),
-            (0x0400, 6.103_515_6e-5),
-            (0x3555, 0.333_251_95),
-            (0x3bff, 0.999_511_7),
-            (0x3c00, 1.0),
-            (0xc000, -2.0),
-            (0x7bff, 65504.0),
-            (0xfc00, f32::NEG_INFINITY),
-        ] {
-            assert_eq!(half(bits), value, "{bits:#06x}");
-        }
-        assert!(half(0x7e00).is_nan());
-    }
 
     #[test]
     fn every_float_type_is_read() {

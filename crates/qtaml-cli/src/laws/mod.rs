@@ -15,6 +15,7 @@ use rayon::prelude::*;
 pub(crate) use self::args::LawsArgs;
 use self::layers::Layer;
 use self::report::{Outcome, Report, Verdict, bit_rows, code_rows, layer_rows};
+use crate::flags::UsageError;
 use crate::stdout;
 
 /// Sums of squared errors stay far from the end of their integers.
@@ -45,7 +46,7 @@ pub(crate) fn run(args: &LawsArgs) -> Result<()> {
 }
 
 /// What the parser cannot see in a single argument ends as what it can.
-fn wrong_usage(error: &args::UsageError) -> ! {
+fn wrong_usage(error: &UsageError) -> ! {
     let message = format!("{error}\n\nFor more information, try '--help'.\n");
     clap::Error::raw(clap::error::ErrorKind::ValueValidation, message).exit()
 }

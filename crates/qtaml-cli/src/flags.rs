@@ -1,0 +1,46 @@
+//! Flags that several commands read alike: widths and flip probabilities.
+
+use qtaml::fault::FaultError;
+use qtaml::physics::{FlipProbability, PhysicsError};
+use qtaml::quant::BitWidth;
+
+/// Arguments that make no sense together.
+#[derive(Debug, thiserror::Error)]
+#[error(transparent)]
+pub(crate) enum UsageError {
+    Physics(#[from] PhysicsError),
+    Fault(#[from] FaultError),
+}
+
+pub(crate) fn number(text: &str) -> Result<f64, String> {
+    text.trim().parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+pub(crate) fn bit_width(text: &str) -> Result<BitWidth, String> {
+    let bits = text.parse().map_err(|_| "a whole number, 2 to 8, is needed".to_owned())?;
+    BitWidth::new(bits).map_err(|error| error.to_string())
+}
+
+pub(crate) fn symmetric(text: &str) -> Result<FlipProbability, String> {
+    FlipProbability::symmetric(number(text)?).map_err(|error| error.to_string())
+}
+
+/// `p` or `p01:p10`.
+pub(crate) fn bit_law(text: &str) -> Result<FlipProbability, String> {
+    let Some((p01, p10)) = text.split_once(':') else { return symmetric(text) };
+    FlipProbability::asymmetric(number(p01)?, number(p10)?).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_law_of_a_bit_is_one_probability_or_two() {
+        assert_eq!(bit_law("0.1"), Ok(FlipProbability::symmetric(0.1).unwrap()));
+        assert_eq!(bit_law("0:1e-3"), Ok(FlipProbability::asymmetric(0.0, 1e-3).unwrap()));
+        assert!(bit_law("0.6").unwrap_err().contains("0.0..=0.5"));
+        assert_eq!(bit_law("a:b").unwrap_err(), "\"a\" is no number");
+        assert!(bit_width("9").is_err() && bit_width("x").is_err());
+    }
+}
