@@ -36,7 +36,7 @@ Files, in the folder of --out:
   *.svg          the figures
 
 Time:
-  The first build takes 10 to 15 minutes. After it the quick profile takes about four
+  The first build takes 10 to 15 minutes. After it the quick profile takes two to three
   minutes on two CPU cores, and --smoke a quarter of one.
 
 Exit codes:
