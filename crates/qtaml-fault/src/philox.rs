@@ -64,7 +64,19 @@ impl Philox4x32 {
         let index = |l: usize| first.wrapping_add(l as u64);
         let low = std::array::from_fn(|l| index(l) as u32);
         let high = std::array::from_fn(|l| (index(l) >> 32) as u32);
-        let mut c: Blocks = [low, high, [trial; LANES], [lane; LANES]];
+        self.side_by_side([low, high, [trial; LANES], [lane; LANES]])
+    }
+
+    /// The blocks of the counters `[index, trial, lane + l]`.
+    #[inline]
+    pub(crate) fn lanes(self, index: u64, trial: u32, lane: u32) -> Blocks {
+        let lanes = std::array::from_fn(|l| lane.wrapping_add(l as u32));
+        let (low, high) = (index as u32, (index >> 32) as u32);
+        self.side_by_side([[low; LANES], [high; LANES], [trial; LANES], lanes])
+    }
+
+    #[inline]
+    fn side_by_side(self, mut c: Blocks) -> Blocks {
         let mut key = self.key;
         for _ in 0..ROUNDS {
             let mut next: Blocks = [[0; LANES]; 4];

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::philox::Blocks;
+use crate::philox::{Blocks, LANES};
 use crate::{Philox4x32, PhiloxRng};
 
 /// The one number from which everything random in an experiment follows.
@@ -62,6 +62,15 @@ impl Site {
         let (high, low) = (digits >> 64, digits & u128::from(u64::MAX));
         let n = u128::from(n);
         ((high * n + ((low * n) >> 64)) >> 64) as u64
+    }
+
+    /// [`digits`](Self::digits) of 16 lanes in a row.
+    #[inline]
+    pub(crate) fn digits_of_lanes(&self, index: u64, lane: u32) -> [u128; LANES] {
+        let words = self.philox.lanes(index, self.trial, lane);
+        std::array::from_fn(|l| {
+            words.iter().fold(0, |digits, words| digits << 32 | u128::from(words[l]))
+        })
     }
 
     /// [`block`](Self::block) of 16 indices in a row.

@@ -1,6 +1,7 @@
 //! Drawing the flips alone, where they are rare.
 
 use crate::Site;
+use crate::philox::LANES;
 
 /// Lanes from here on belong to places, so that they share no block with other samplers.
 const PLACES: u32 = 1 << 31;
@@ -67,18 +68,21 @@ impl Places {
         let start = span * self.span;
         let end = to.min(start + self.span);
         let mut place = start;
-        for k in 0.. {
-            let draw = Draw { span, lane: PLACES | self.purpose as u32 | k };
-            let gap = exponential(site.digits(span, draw.lane)) / self.rate;
-            // Beyond 2^64 the cast saturates, which is beyond every span as well.
-            place = place.saturating_add(gap as u64);
-            if place >= end {
-                return;
+        // So many at once, because their digits are drawn side by side.
+        for batch in (0..).step_by(LANES) {
+            let first = PLACES | self.purpose as u32 | batch;
+            for (digits, lane) in site.digits_of_lanes(span, first).into_iter().zip(first..) {
+                let gap = exponential(digits) / self.rate;
+                // Beyond 2^64 the cast saturates, which is beyond every span as well.
+                place = place.saturating_add(gap as u64);
+                if place >= end {
+                    return;
+                }
+                if place >= from {
+                    places.push((place, Draw { span, lane }));
+                }
+                place += 1;
             }
-            if place >= from {
-                places.push((place, draw));
-            }
-            place += 1;
         }
     }
 }
