@@ -1,7 +1,7 @@
 //! Flags that several commands read alike: widths and flip probabilities.
 
 use qtaml::fault::FaultError;
-use qtaml::physics::{FlipProbability, PhysicsError};
+use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::BitWidth;
 
 /// Arguments that make no sense together.
@@ -10,6 +10,21 @@ use qtaml::quant::BitWidth;
 pub(crate) enum UsageError {
     Physics(#[from] PhysicsError),
     Fault(#[from] FaultError),
+}
+
+/// The law of `--p`, of `--p01` with `--p10`, or of `--p-per-bit`, whichever is given; clap allows
+/// one of them.
+pub(crate) fn flips(
+    p: Option<FlipProbability>,
+    pair: (Option<f64>, Option<f64>),
+    per_bit: &[FlipProbability],
+) -> Result<Option<FlipProfile>, PhysicsError> {
+    Ok(match (p, pair) {
+        (Some(p), _) => Some(p.into()),
+        (_, (Some(p01), Some(p10))) => Some(FlipProbability::asymmetric(p01, p10)?.into()),
+        _ if per_bit.is_empty() => None,
+        _ => Some(FlipProfile::per_bit(per_bit.to_vec())?),
+    })
 }
 
 pub(crate) fn number(text: &str) -> Result<f64, String> {

@@ -5,6 +5,7 @@ mod devices;
 mod flags;
 mod inject;
 mod laws;
+mod number;
 mod physics;
 mod stdout;
 mod usage;

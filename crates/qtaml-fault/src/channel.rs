@@ -1,6 +1,6 @@
 //! What faults do to a stored word: the law in closed form, and the exact table beside it.
 
-use qtaml_physics::FlipProfile;
+use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Format};
 
 use crate::{FaultError, Keeper, Protection};
@@ -66,8 +66,15 @@ impl CodeChannel {
     /// # Errors
     /// As [`Keeper::residual`].
     pub fn kept_by(mut self, keeper: Keeper) -> Result<Self, FaultError> {
+        // Counting the error patterns of a code takes time, and bits mostly share one law.
+        let mut known: Option<(FlipProbability, FlipProbability)> = None;
         for i in bits_of(self.protection.mask()) {
-            let left = keeper.residual(self.flips.at(i))?;
+            let flips = self.flips.at(i);
+            let left = match known {
+                Some((law, left)) if law == flips => left,
+                _ => keeper.residual(flips)?,
+            };
+            known = Some((flips, left));
             self.law[i] = [left.p01(), left.p10()];
         }
         self.keeper = keeper;
@@ -239,7 +246,6 @@ impl ChannelMatrix {
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
-    use qtaml_physics::FlipProbability;
     use qtaml_quant::Encoding;
 
     use super::*;

@@ -148,11 +148,11 @@ impl Keeper {
             model.inject_from(&mut kept.words, first, site, protection.into());
             return Ok(kept);
         };
-        let alignment = self.alignment()? as u64;
+        let code = spec.build()?;
+        let alignment = code.data_bits() as u64;
         if !first.is_multiple_of(alignment) {
             return Err(FaultError::Misaligned { first, alignment });
         }
-        let code = spec.build()?;
         model.inject_from(&mut kept.words, first, site, Protected::NOTHING);
         for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
             kept.decode_bit(&*code, words, first, bit, model, &site.check_bits(bit))?;

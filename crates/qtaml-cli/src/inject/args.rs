@@ -8,7 +8,7 @@ use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
 use super::faults::{Draw, Law};
-use crate::flags::{UsageError, bit_law, bit_width, symmetric};
+use crate::flags::{self, UsageError, bit_law, bit_width, symmetric};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -153,10 +153,7 @@ impl InjectArgs {
     }
 
     fn flips(&self) -> Result<FlipProfile, PhysicsError> {
-        match (self.p, self.p01, self.p10) {
-            (Some(p), ..) => Ok(p.into()),
-            (_, Some(p01), Some(p10)) => Ok(FlipProbability::asymmetric(p01, p10)?.into()),
-            _ => FlipProfile::per_bit(self.p_per_bit.clone()),
-        }
+        let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit)?;
+        given.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)
     }
 }

@@ -8,6 +8,7 @@ use serde::Serialize;
 
 use super::model::Tensor;
 use super::storage::Storage;
+use crate::number::grouped;
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.
 const HEADER_LINE: &str = "     ──            ";
@@ -113,23 +114,5 @@ impl fmt::Display for Report {
             f,
             "flips/bit counts every stored bit, protected or not; {copied} other tensors are unchanged"
         )
-    }
-}
-
-/// A count with its thousands apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let groups: Vec<&str> =
-        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
-    groups.join(",")
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn counts_are_grouped() {
-        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
     }
 }

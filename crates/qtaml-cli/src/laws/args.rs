@@ -7,7 +7,7 @@ use qtaml::fault::{CodeChannel, Protection};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
-use crate::flags::{UsageError, bit_law, bit_width, number, symmetric};
+use crate::flags::{self, UsageError, bit_law, bit_width, number, symmetric};
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -112,15 +112,8 @@ impl LawsArgs {
     }
 
     fn flips(&self) -> Result<FlipProfile, PhysicsError> {
-        if !self.p_per_bit.is_empty() {
-            return FlipProfile::per_bit(self.p_per_bit.clone());
-        }
-        let one_in_ten = || FlipProbability::symmetric(0.1);
-        let law = match (self.p01, self.p10) {
-            (Some(p01), Some(p10)) => FlipProbability::asymmetric(p01, p10)?,
-            _ => self.p.map_or_else(one_in_ten, Ok)?,
-        };
-        Ok(law.into())
+        let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit)?;
+        given.map_or_else(|| Ok(FlipProbability::symmetric(0.1)?.into()), Ok)
     }
 }
 

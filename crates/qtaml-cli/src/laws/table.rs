@@ -4,6 +4,7 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use qtaml::fault::CodeChannel;
 
 use super::report::{LayerMean, Outcome, Quantity, Reading, Report, Row, StoredCode, Verdict};
+use crate::number::grouped;
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.
 const HEADER_LINE: &str = "     ──            ";
@@ -212,19 +213,6 @@ fn significant(value: f64, digits: usize) -> String {
     } else {
         format!("{value:.*e}", digits - 1)
     }
-}
-
-/// A count with its thousands apart.
-fn grouped(count: u64) -> String {
-    let digits = count.to_string();
-    let mut grouped = String::new();
-    for (i, digit) in digits.char_indices() {
-        if i > 0 && (digits.len() - i).is_multiple_of(3) {
-            grouped.push(',');
-        }
-        grouped.push(digit);
-    }
-    grouped
 }
 
 #[cfg(test)]

@@ -3,7 +3,6 @@
 
 mod input;
 mod named;
-mod number;
 mod quantity;
 mod solve;
 mod steps;

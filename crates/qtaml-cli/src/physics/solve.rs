@@ -7,9 +7,9 @@ use miette::Result;
 use serde::Serialize;
 
 use super::input::{Input, refused};
-use super::number::{duration, readable};
 use super::quantity::Quantity;
 use super::steps::Steps;
+use crate::number::{duration, readable};
 
 /// A quantity that can be solved for.
 #[derive(ValueEnum, Debug, Clone, Copy, PartialEq, Eq)]

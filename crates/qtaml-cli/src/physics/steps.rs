@@ -7,7 +7,7 @@ use qtaml::physics::{Cell, Chain, Condition, Leakage, Shape};
 use serde::Serialize;
 
 use super::input::{Input, refused};
-use super::number::{duration, readable};
+use crate::number::{duration, readable};
 
 /// A cell, its condition, and what follows from them.
 #[derive(Debug, Clone, Copy, Serialize)]

@@ -9,9 +9,9 @@ use qtaml_chart::{Axis, Chart, Mark, Scale, Series};
 use serde::Serialize;
 
 use super::input::Input;
-use super::number::{duration, readable};
 use super::quantity::Quantity;
 use super::steps::Steps;
+use crate::number::{duration, readable};
 use crate::whole_file;
 
 const FORM: &str = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]";

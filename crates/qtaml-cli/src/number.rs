@@ -3,7 +3,7 @@
 use qtaml::physics::YEAR_S;
 
 /// Six significant digits, without trailing zeros and without an exponent where it can be spared.
-pub(super) fn readable(value: f64) -> String {
+pub(crate) fn readable(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     if rounded == 0.0 {
         // Without a sign.
@@ -16,7 +16,7 @@ pub(super) fn readable(value: f64) -> String {
 }
 
 /// A time in the largest unit that it fills, nothing for times that are short or in seconds anyway.
-pub(super) fn duration(seconds: f64) -> Option<String> {
+pub(crate) fn duration(seconds: f64) -> Option<String> {
     const UNITS: [(f64, &str); 4] =
         [(YEAR_S, "yr"), (86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
     let (length, name) = UNITS.into_iter().find(|(length, _)| seconds >= *length)?;
@@ -24,9 +24,22 @@ pub(super) fn duration(seconds: f64) -> Option<String> {
     Some(format!("{} {name}", readable(count)))
 }
 
+/// A count with its thousands apart.
+pub(crate) fn grouped(count: u64) -> String {
+    let digits = count.to_string();
+    let groups: Vec<&str> =
+        digits.as_bytes().rchunks(3).rev().filter_map(|group| str::from_utf8(group).ok()).collect();
+    groups.join(",")
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn counts_are_grouped() {
+        assert_eq!([0, 999, 1000, 1_234_567].map(grouped), ["0", "999", "1,000", "1,234,567"]);
+    }
 
     #[test]
     fn numbers_keep_six_digits_and_no_more_zeros_than_needed() {
