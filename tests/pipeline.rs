@@ -20,7 +20,14 @@ fn story() -> Result<Story, TrainError> {
     let config = TrainingConfig { epochs: 4, ..TrainingConfig::new() };
     let model = LeNetConfig::digits().init(&device);
     let model = train(model, &digits.train, &config, Seed(7), &device, |_| ())?;
-    let norms = sensitivity::jacobian_norms(&model, &digits.calibration, 4, Seed(7), &device)?;
+    let norms = sensitivity::jacobian_norms(
+        &model,
+        Granularity::Tensor,
+        &digits.calibration,
+        4,
+        Seed(7),
+        &device,
+    )?;
     let network = StoredNetwork::quantize(&model, BitWidth::INT8)?;
     Ok(Story { digits, device, network, norms })
 }

@@ -46,17 +46,29 @@ impl Evaluation {
         to_host(model.logits(self.images.clone()))
     }
 
+    /// The class of the highest score of each image; none where no score is a number.
+    pub fn predictions(&self, model: &impl Classifier) -> Vec<Option<usize>> {
+        self.highest_of(&self.logits(model))
+    }
+
+    pub(crate) fn highest_of(&self, logits: &[f32]) -> Vec<Option<usize>> {
+        logits.chunks(logits.len() / self.labels.len()).map(highest).collect()
+    }
+
     /// The share of images whose highest score is that of their label. A score that is not a
     /// number never wins.
     pub fn accuracy(&self, model: &impl Classifier) -> f64 {
-        let logits = self.logits(model);
-        let classes = logits.len() / self.labels.len();
-        let right = logits
-            .chunks(classes)
-            .zip(&self.labels)
-            .filter(|(scores, label)| highest(scores) == Some(usize::from(**label)))
-            .count();
+        let predicted = self.predictions(model);
+        let right = predicted.iter().zip(&self.labels);
+        let right = right.filter(|(class, label)| **class == Some(usize::from(**label))).count();
         right as f64 / self.labels.len() as f64
+    }
+
+    /// By how much the highest score of each image leads the second: how sure the network is of
+    /// what it says, whether or not it is right.
+    pub fn margins(&self, model: &impl Classifier) -> Vec<f64> {
+        let logits = self.logits(model);
+        logits.chunks(logits.len() / self.labels.len()).map(margin).collect()
     }
 }
 
@@ -66,9 +78,25 @@ fn highest(scores: &[f32]) -> Option<usize> {
     scores.iter().position(|s| *s == best)
 }
 
+/// The highest minus the second highest score; 0 for a single class.
+fn margin(scores: &[f32]) -> f64 {
+    let mut sorted = scores.to_vec();
+    sorted.sort_by(|a, b| b.total_cmp(a));
+    match sorted[..] {
+        [first, second, ..] => f64::from(first) - f64::from(second),
+        _ => 0.0,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_margin_is_a_lead() {
+        assert_eq!(margin(&[1.0, 4.0, 2.5]), 1.5);
+        assert_eq!(margin(&[1.0]), 0.0);
+    }
 
     #[test]
     fn the_highest_score_wins_and_nan_never() {

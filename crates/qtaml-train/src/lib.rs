@@ -11,8 +11,8 @@
 //! use qtaml_fault::Seed;
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_quant::BitWidth;
-//! use qtaml_train::{Dataset, Evaluation, LeNetConfig, Memory, StoredNetwork, TrainingConfig};
-//! use qtaml_train::{device, sensitivity, train};
+//! use qtaml_train::{Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
+//! use qtaml_train::{TrainingConfig, device, sensitivity, train};
 //!
 //! // Train a small network on the embedded digits, on any device this build knows.
 //! let device = device::open("flex")?;
@@ -25,7 +25,7 @@
 //! let memory = Memory::new(FlipProbability::symmetric(0.1)?, Seed(42));
 //!
 //! // How much does the output feel an error in each layer? No labels are read.
-//! let norms = sensitivity::jacobian_norms(&model, &digits.calibration, 16, Seed(42), &device)?;
+//! let norms = sensitivity::jacobian_norms(&model, Granularity::Tensor, &digits.calibration, 16, Seed(42), &device)?;
 //! let layers = network.distortions(&memory, Decoder::Affine, &norms)?;
 //!
 //! // Spend the protection budget where it counts, and look at what is read in trial 0.
@@ -51,10 +51,12 @@ mod error;
 mod evaluation;
 mod initial;
 mod lenet;
+mod norm_statistics;
 mod parameters;
 pub mod sensitivity;
 mod stored;
 mod training;
+mod units;
 
 pub use burn::tensor::Device;
 pub use checkpoint::{Checkpoint, fingerprint};
@@ -64,6 +66,8 @@ pub use error::TrainError;
 pub use evaluation::{Classifier, Evaluation};
 pub use initial::initialise;
 pub use lenet::{LeNet, LeNetConfig};
+pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
 pub use stored::{Memory, StoredLayer, StoredNetwork};
 pub use training::{Epoch, TrainingConfig, train};
+pub use units::{Granularity, Unit, units};

@@ -55,7 +55,7 @@ pub fn replace_parameters<M: Module>(
 }
 
 /// Norm layers keep what they measured among their float tensors.
-fn is_state(name: &str) -> bool {
+pub(crate) fn is_state(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
 

@@ -236,13 +236,15 @@ mod tests {
     use qtaml_quant::BitWidth;
 
     use super::*;
-    use crate::{Dataset, LeNet, LeNetConfig, initialise, sensitivity};
+    use crate::{Dataset, Granularity, LeNet, LeNetConfig, initialise, sensitivity};
 
     fn network() -> (StoredNetwork<LeNet>, Vec<JacobianNorm>) {
         let device = Device::flex();
         let model = initialise(LeNetConfig::digits().init(&device), Seed(2)).unwrap();
         let images = Dataset::digits().unwrap().calibration.select(&[0, 1]);
-        let norms = sensitivity::jacobian_norms(&model, &images, 4, Seed(0), &device).unwrap();
+        let norms =
+            sensitivity::jacobian_norms(&model, Granularity::Tensor, &images, 4, Seed(0), &device)
+                .unwrap();
         (StoredNetwork::quantize(&model, BitWidth::INT8).unwrap(), norms)
     }
 

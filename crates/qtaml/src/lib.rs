@@ -59,8 +59,8 @@ pub mod prelude {
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     pub use crate::train::{
-        Classifier, Dataset, Device, Evaluation, Images, LeNetConfig, Memory, StoredNetwork,
-        TrainingConfig, device, sensitivity, train,
+        Classifier, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
+        StoredNetwork, TrainingConfig, device, sensitivity, train,
     };
 }
 

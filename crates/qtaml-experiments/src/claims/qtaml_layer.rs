@@ -5,7 +5,7 @@ use qtaml::compensation::{Allocation, Decoder, LayerDistortion};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::{BitWidth, Format};
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
-use qtaml::train::{Evaluation, LeNet, Memory, StoredNetwork};
+use qtaml::train::{Evaluation, Granularity, LeNet, Memory, StoredNetwork};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 use rayon::prelude::*;
 use serde_json::json;
@@ -98,7 +98,14 @@ impl<'a> Trial<'a> {
         // Of the network as it is stored, so that nothing but linearity is put to the test.
         let projections = context.size(512, 16);
         let golden = network.golden();
-        let norms = jacobian_norms(golden, &chosen, projections, context.seed, &context.device)?;
+        let norms = jacobian_norms(
+            golden,
+            Granularity::Tensor,
+            &chosen,
+            projections,
+            context.seed,
+            &context.device,
+        )?;
         let evaluation = Evaluation::new(&chosen, &context.device)?;
         Ok(Self { context, network, evaluation, norms, images })
     }

@@ -6,7 +6,7 @@ use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
-use qtaml::train::{Classifier, Evaluation, Memory, StoredNetwork};
+use qtaml::train::{Classifier, Evaluation, Granularity, Memory, StoredNetwork};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 use rayon::prelude::*;
 use serde_json::json;
@@ -30,7 +30,14 @@ const FRESH: u32 = 1 << 20;
 /// Fashion-MNIST.
 pub fn lenet(context: &Context) -> Result<Outcome> {
     let Trained { model, data, images } = networks::lenet(context)?;
-    let norms = jacobian_norms(&model, &data.calibration, 32, context.seed, &context.device)?;
+    let norms = jacobian_norms(
+        &model,
+        Granularity::Tensor,
+        &data.calibration,
+        32,
+        context.seed,
+        &context.device,
+    )?;
     // The first ones: with all 10,000 of Fashion-MNIST a run would take a day.
     let test = data.test.select(&(0..data.test.len().min(TEST_IMAGES)).collect::<Vec<_>>());
     let test = Evaluation::new(&test, &context.device)?;

@@ -1,0 +1,205 @@
+//! What norm layers measured in training: holding it still, and measuring it again.
+
+use std::collections::BTreeMap;
+
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::{Device, Tensor, TensorData};
+
+use crate::parameters::{is_state, to_host};
+use crate::{Classifier, Images, TrainError};
+
+/// The model on a device that differentiates, but working as at inference: norm layers use what
+/// they measured in training and measure nothing.
+pub(crate) fn differentiable<M: Module>(model: M) -> M {
+    model.train().map(&mut AtInference)
+}
+
+struct AtInference;
+
+impl ModuleMapper for AtInference {
+    fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
+        flag.with_value(false)
+    }
+}
+
+/// The network with the mean and variance of every batch norm measured again on `images`: a repair
+/// without labels for a network whose weights are read with faults.
+///
+/// Faults shift and widen what reaches each norm layer; measured again, its input is centred and of
+/// unit variance as the next layer expects. It costs two forward passes at deployment and nothing
+/// at inference. Networks without batch norm come back as they are. (ours; the method goes back to
+/// Y. Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016.)
+///
+/// # Errors
+/// [`TrainError::Data`] without images.
+pub fn reestimate_batch_norm<M: Classifier>(
+    model: &M,
+    images: &Images,
+    device: &Device,
+) -> Result<M, TrainError> {
+    if images.is_empty() {
+        let problem = "has no images".into();
+        return Err(TrainError::Data { name: "calibration".into(), problem });
+    }
+    // A model shares its running statistics with its clones; `train` gives it its own.
+    let training = model.clone().train().map(&mut Replace::with_zeros());
+    let batch = images.tensor(&device.clone().autodiff());
+    let measure = || {
+        training.logits(batch.clone());
+        statistics(&training.valid())
+    };
+    let (once, twice) = (measure(), measure());
+    let batch_statistics = once.into_iter().map(|(name, once)| {
+        let measured = undo_momentum(&once, &twice[&name]);
+        (name, measured)
+    });
+    let mut replace = Replace { path: Vec::new(), values: Some(batch_statistics.collect()) };
+    Ok(training.valid().map(&mut replace))
+}
+
+/// From running statistics that started at zero and met the same batch once and twice: those of
+/// the batch.
+///
+/// With momentum `m` and the batch's `b`, the first is `m b` and the second `(2 - m)` times that.
+/// All channels share `m`, so it is fitted to all of them.
+fn undo_momentum(once: &[f32], twice: &[f32]) -> Vec<f32> {
+    let product = |a: &[f32], b: &[f32]| -> f64 {
+        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+    };
+    let square = product(once, once);
+    if square == 0.0 {
+        return once.to_vec();
+    }
+    let momentum = 2.0 - product(once, twice) / square;
+    once.iter().map(|s| (f64::from(*s) / momentum) as f32).collect()
+}
+
+fn statistics<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
+    let mut collect = Collect::default();
+    model.visit(&mut collect);
+    collect.found
+}
+
+#[derive(Default)]
+struct Collect {
+    path: Vec<String>,
+    found: BTreeMap<String, Vec<f32>>,
+}
+
+impl ModuleVisitor for Collect {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let name = self.path.join(".");
+        if is_state(&name) {
+            self.found.insert(name, to_host(param.val()));
+        }
+    }
+}
+
+/// Replaces running statistics: by the values, or by zeros.
+struct Replace {
+    path: Vec<String>,
+    values: Option<BTreeMap<String, Vec<f32>>>,
+}
+
+impl Replace {
+    fn with_zeros() -> Self {
+        Self { path: Vec::new(), values: None }
+    }
+}
+
+impl ModuleMapper for Replace {
+    fn enter_module(&mut self, name: &str, _: &str) {
+        self.path.push(name.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let name = self.path.join(".");
+        if !is_state(&name) {
+            return param;
+        }
+        param.map(|old| match self.values.as_ref().and_then(|values| values.get(&name)) {
+            None => old.zeros_like(),
+            Some(values) => {
+                let data = TensorData::new(values.clone(), old.dims());
+                Tensor::from_data(data, &old.device())
+            }
+        })
+    }
+}
+
+#[cfg(test)]
+#[cfg(feature = "flex")]
+mod tests {
+    use burn::nn::conv::{Conv2d, Conv2dConfig};
+    use burn::nn::{BatchNorm, BatchNormConfig};
+
+    use super::*;
+    use crate::{Dataset, parameters};
+
+    #[derive(Module, Debug)]
+    struct Normed {
+        conv: Conv2d,
+        norm: BatchNorm,
+    }
+
+    impl Classifier for Normed {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            self.norm.forward(self.conv.forward(images)).mean_dims(&[2, 3]).squeeze_dims(&[2, 3])
+        }
+    }
+
+    fn normed(momentum: f64) -> Normed {
+        let device = Device::flex();
+        Normed {
+            conv: Conv2dConfig::new([1, 4], [3, 3]).init(&device),
+            norm: BatchNormConfig::new(4).with_momentum(momentum).init(&device),
+        }
+    }
+
+    #[test]
+    fn what_is_measured_again_is_mean_and_variance_of_the_input() {
+        let device = Device::flex();
+        let images = Dataset::digits().unwrap().calibration;
+        for momentum in [0.1, 0.5, 1.0] {
+            let model = normed(momentum);
+            let repaired = reestimate_batch_norm(&model, &images, &device).unwrap();
+            assert_eq!(parameters(&model), parameters(&repaired));
+            let input = model.conv.forward(images.tensor(&device));
+            let channels = input.swap_dims(0, 1).reshape([4, -1]);
+            let means = to_host(channels.clone().mean_dim(1));
+            let variances = to_host(channels.var(1));
+            let found = statistics(&repaired);
+            for (expected, name) in [(means, "norm.running_mean"), (variances, "norm.running_var")]
+            {
+                for (e, f) in expected.iter().zip(&found[name]) {
+                    assert!((e - f).abs() < 1e-3 * e.abs().max(1e-2), "{name}: {f} is not {e}");
+                }
+            }
+            // The network that was handed in still has its own.
+            assert_eq!(statistics(&model)["norm.running_var"], [1.0; 4]);
+        }
+    }
+
+    #[test]
+    fn at_inference_nothing_is_measured() {
+        let device = Device::flex();
+        let images = Dataset::digits().unwrap().calibration;
+        let model = differentiable(normed(0.1));
+        let tracked = model.logits(images.tensor(&device.clone().autodiff()));
+        assert_eq!(statistics(&model.valid())["norm.running_var"], [1.0; 4]);
+        let plain = model.valid().logits(images.tensor(&device));
+        assert_eq!(to_host(tracked), to_host(plain));
+    }
+}
