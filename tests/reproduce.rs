@@ -33,6 +33,8 @@ fn a_run_leaves_everything_behind_and_repeats() {
         "ours.real_ecc",
         "qtaml.tac.lenet",
         "t0.table1",
+        "t0.drop_law",
+        "t0.significance",
     ];
     let outs = ["one", "two"].map(|name| folder.path().join(name));
     for (out, threads) in outs.iter().zip(["1", "4"]) {

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 8] = [
+pub(crate) const CLAIM_IDS: [&str; 10] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
@@ -18,6 +18,8 @@ pub(crate) const CLAIM_IDS: [&str; 8] = [
     "ours.real_ecc",
     "qtaml.tac.lenet",
     "t0.table1",
+    "t0.drop_law",
+    "t0.significance",
 ];
 
 const AFTER_HELP: &str = "\

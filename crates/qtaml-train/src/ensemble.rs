@@ -9,36 +9,45 @@ use burn::module::{Module, Param};
 use burn::optim::{AdamConfig, GradientsParams};
 use burn::tensor::{Device, Tensor, TensorData};
 use qtaml_fault::{PhiloxRng, Seed};
+use qtaml_quant::{BitWidth, QuantizedTensor};
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
+use crate::TrainError;
 use crate::parameters::to_host;
 
 /// Regression tasks `y = X w* + b* + noise` with everything standard normal, one per seed index.
 ///
 /// # Shapes
-/// `inputs` is `[tasks, samples, features]`, `targets` is `[tasks, samples, 1]`.
+/// `inputs` is `[tasks, samples, features]`, `targets` is `[tasks, samples, 1]`. With a one appended
+/// to every input, `moments` are the mean products of inputs with inputs and with targets,
+/// `[tasks, features + 1, features + 1]` and `[tasks, features + 1, 1]`: all that a gradient of the
+/// mean square error depends on.
 #[derive(Debug, Clone)]
 pub struct RegressionTasks {
     inputs: Tensor<3>,
     targets: Tensor<3>,
+    moments: [Tensor<3>; 2],
     seed: Seed,
     first: u64,
 }
 
 impl RegressionTasks {
-    /// Draws tasks `first .. first + tasks`; each depends on `seed` and its own number only.
+    /// Draws tasks `first .. first + tasks`; each depends on `seed` and its own number only. True
+    /// weights and bias have the standard deviation `truth`, the noise on targets `target_noise`.
     pub fn draw(
         seed: Seed,
         first: u64,
         [tasks, samples, features]: [usize; 3],
-        target_noise: f32,
+        [truth, target_noise]: [f32; 2],
         device: &Device,
     ) -> Self {
+        let scale = truth;
         let (mut inputs, mut targets) = (Vec::new(), Vec::new());
         for task in first..first + tasks as u64 {
             let mut rng = seed.rng("regression.task", task);
             let truth = normals(&mut rng, features + 1);
+            let truth: Vec<f32> = truth.iter().map(|w| scale * w).collect();
             for _ in 0..samples {
                 let x = normals(&mut rng, features);
                 let noise: f32 = StandardNormal.sample(&mut rng);
@@ -47,12 +56,21 @@ impl RegressionTasks {
                 inputs.extend(x);
             }
         }
-        Self {
-            inputs: Tensor::from_data(TensorData::new(inputs, [tasks, samples, features]), device),
-            targets: Tensor::from_data(TensorData::new(targets, [tasks, samples, 1]), device),
-            seed,
-            first,
-        }
+        let inputs = TensorData::new(inputs, [tasks, samples, features]);
+        let inputs = Tensor::<3>::from_data(inputs, device);
+        let targets = TensorData::new(targets, [tasks, samples, 1]);
+        let targets = Tensor::from_data(targets, device);
+        let ones = Tensor::ones([tasks, samples, 1], device);
+        let extended = Tensor::cat(vec![inputs.clone(), ones], 2);
+        let with = |other: Tensor<3>| extended.clone().transpose().matmul(other) / samples as f64;
+        let moments = [with(extended.clone()), with(targets.clone())];
+        Self { inputs, targets, moments, seed, first }
+    }
+
+    /// The mean squared length of each task's inputs.
+    pub fn input_power(&self) -> Vec<f64> {
+        let power = self.inputs.clone().square().sum_dim(2).mean_dim(1);
+        to_host(power).into_iter().map(f64::from).collect()
     }
 
     fn tasks(&self) -> usize {
@@ -89,15 +107,14 @@ impl LinearEnsemble {
         device: &Device,
     ) -> Self {
         let device = device.clone().autodiff();
-        let inputs = tasks.inputs.clone().autodiff();
-        let targets = tasks.targets.clone().autodiff();
+        let moments = tasks.moments.clone().map(Tensor::autodiff);
         let mut streams = tasks.streams("regression.training-noise");
         let mut model = Self::init(tasks, &device);
         // The ε of the framework that the source used; burn's default is 1e-5.
         let mut adam = AdamConfig::new().with_epsilon(1e-8).init();
         for _ in 0..epochs {
             let (weight_noise, bias_noise) = model.noise(noise, &mut streams, &device);
-            let loss = model.losses_tensor(&inputs, &targets, weight_noise, bias_noise).sum();
+            let loss = model.loss_by_moments(&moments, weight_noise, bias_noise).sum();
             let gradients = GradientsParams::from_grads(loss.backward(), &model);
             model = adam.step(learning_rate, model, gradients);
         }
@@ -108,13 +125,43 @@ impl LinearEnsemble {
     /// weights and bias: the source's stand-in for reduced precision. The noise of a task is the
     /// same for every model, so that methods can be compared in pairs.
     pub fn losses(&self, tasks: &RegressionTasks, noise: f32, device: &Device) -> Vec<f64> {
+        self.losses_under(tasks, [noise; 2], device)
+    }
+
+    /// The same with one standard deviation for the weights and another for the bias.
+    pub fn losses_under(
+        &self,
+        tasks: &RegressionTasks,
+        [weight, bias]: [f32; 2],
+        device: &Device,
+    ) -> Vec<f64> {
         let mut streams = tasks.streams("regression.evaluation-noise");
-        let (weight_noise, bias_noise) = self.noise(noise, &mut streams, device);
+        let (weight_noise, bias_noise) = self.noise(1.0, &mut streams, device);
+        let (weight_noise, bias_noise) = (weight_noise * weight, bias_noise * bias);
         let losses = self.losses_tensor(&tasks.inputs, &tasks.targets, weight_noise, bias_noise);
         to_host(losses).into_iter().map(f64::from).collect()
     }
 
-    fn init(tasks: &RegressionTasks, device: &Device) -> Self {
+    /// Each layer's weights and bias rounded to codes of so many bits, with one scale for the weights
+    /// of a layer; the bias of one number keeps its sign and size.
+    ///
+    /// # Errors
+    /// [`TrainError::Quant`] if a training went to infinity.
+    pub fn quantized(&self, bits: BitWidth, device: &Device) -> Result<Self, TrainError> {
+        let [tasks, features, _] = self.weight.dims();
+        let weights = to_host(self.weight.val());
+        let mut rounded = Vec::with_capacity(weights.len());
+        for layer in weights.chunks(features) {
+            let codes = QuantizedTensor::quantize(layer, &[features], bits)
+                .map_err(|source| TrainError::Quant { name: "weight".into(), source })?;
+            rounded.extend(codes.dequantize());
+        }
+        let weight = TensorData::new(rounded, [tasks, features, 1]);
+        Ok(Self { weight: Param::from_data(weight, device), bias: self.bias.clone() })
+    }
+
+    /// A layer as it is before training: uniform in ±1/sqrt(features).
+    pub fn init(tasks: &RegressionTasks, device: &Device) -> Self {
         let [count, _, features] = tasks.inputs.dims();
         let bound = 1.0 / (features as f32).sqrt();
         let (mut weight, mut bias) = (Vec::new(), Vec::new());
@@ -143,6 +190,21 @@ impl LinearEnsemble {
             Tensor::from_data(TensorData::new(weight, [tasks, features, 1]), device),
             Tensor::from_data(TensorData::new(bias, [tasks, 1, 1]), device),
         )
+    }
+
+    /// Mean square error per task but for the mean squared target, which no gradient feels: from
+    /// moments a step costs the same for any number of samples.
+    fn loss_by_moments(
+        &self,
+        [inputs, targets]: &[Tensor<3>; 2],
+        weight_noise: Tensor<3>,
+        bias_noise: Tensor<3>,
+    ) -> Tensor<3> {
+        let weight = self.weight.val() + weight_noise;
+        let bias = self.bias.val() + bias_noise;
+        let layer = Tensor::cat(vec![weight, bias], 1);
+        let half = inputs.clone().matmul(layer.clone()) - targets.clone() * 2.0;
+        layer.transpose().matmul(half)
     }
 
     /// Mean square error per task, `[tasks, 1, 1]`.
@@ -174,8 +236,8 @@ mod tests {
     #[test]
     fn a_task_is_trained_as_it_would_be_alone() {
         let device = Device::flex();
-        let together = RegressionTasks::draw(Seed(1), 0, SHAPE, 0.1, &device);
-        let alone = RegressionTasks::draw(Seed(1), 4, [1, 200, 10], 0.1, &device);
+        let together = RegressionTasks::draw(Seed(1), 0, SHAPE, [1.0, 0.1], &device);
+        let alone = RegressionTasks::draw(Seed(1), 4, [1, 200, 10], [1.0, 0.1], &device);
         let losses = |tasks: &RegressionTasks| {
             let model = LinearEnsemble::train(tasks, 20, 0.01, 0.3, &device);
             model.losses(tasks, 0.5, &device)
@@ -184,10 +246,42 @@ mod tests {
         assert!((together - alone).abs() < 1e-5 * alone, "{together} and {alone}");
     }
 
+    /// Moments and samples differ by the mean squared target, which does not depend on the layer.
+    #[test]
+    fn a_loss_by_moments_is_the_loss() {
+        let device = Device::flex();
+        let tasks = RegressionTasks::draw(Seed(4), 0, SHAPE, [1.0, 0.1], &device);
+        let model = LinearEnsemble::init(&tasks, &device);
+        let zeros = || (Tensor::zeros([6, 10, 1], &device), Tensor::zeros([6, 1, 1], &device));
+        let (weight, bias) = zeros();
+        let short = to_host(model.loss_by_moments(&tasks.moments, weight, bias));
+        let power = to_host(tasks.targets.clone().square().mean_dim(1));
+        for ((short, power), loss) in
+            short.iter().zip(power).zip(model.losses(&tasks, 0.0, &device))
+        {
+            assert!(
+                (f64::from(short + power) - loss).abs() < 1e-4 * loss,
+                "{short} {power} {loss}"
+            );
+        }
+    }
+
+    #[test]
+    fn rounding_to_few_bits_costs_more() {
+        let device = Device::flex();
+        let tasks = RegressionTasks::draw(Seed(2), 0, SHAPE, [1.0, 0.1], &device);
+        let model = LinearEnsemble::train(&tasks, 500, 0.05, 0.0, &device);
+        let loss = |model: &LinearEnsemble| model.losses(&tasks, 0.0, &device).iter().sum::<f64>();
+        let rounded = |bits| loss(&model.quantized(bits, &device).unwrap());
+        let [int2, int4, int8] = [2, 4, 8].map(|bits| rounded(BitWidth::new(bits).unwrap()));
+        assert!(int2 > int4 && int4 > int8, "{int2} {int4} {int8}");
+        assert!((int8 / loss(&model) - 1.0).abs() < 0.05, "{int8}");
+    }
+
     #[test]
     fn plain_training_finds_the_noise_floor() {
         let device = Device::flex();
-        let tasks = RegressionTasks::draw(Seed(2), 0, SHAPE, 0.1, &device);
+        let tasks = RegressionTasks::draw(Seed(2), 0, SHAPE, [1.0, 0.1], &device);
         let model = LinearEnsemble::train(&tasks, 500, 0.05, 0.0, &device);
         // The floor is the variance of the target noise, 0.01, a little less when fitted.
         for loss in model.losses(&tasks, 0.0, &device) {
@@ -200,7 +294,7 @@ mod tests {
     #[test]
     fn the_cost_of_evaluation_noise_does_not_depend_on_training() {
         let device = Device::flex();
-        let tasks = RegressionTasks::draw(Seed(3), 0, [2000, 50, 10], 0.1, &device);
+        let tasks = RegressionTasks::draw(Seed(3), 0, [2000, 50, 10], [1.0, 0.1], &device);
         let model = LinearEnsemble::init(&tasks, &device);
         let (clean, noisy) =
             (model.losses(&tasks, 0.0, &device), model.losses(&tasks, 0.5, &device));

@@ -79,8 +79,7 @@ fn units_of(parameter: &Parameter, granularity: Granularity) -> Vec<Unit> {
 /// The number of output channels of a weight of this shape.
 fn channels(shape: &[usize]) -> usize {
     match *shape {
-        [_, out] => out,
-        [out, ..] => out,
+        [_, out] | [out] | [out, _, _, ..] => out,
         [] => 1,
     }
 }

@@ -13,7 +13,10 @@ pub mod qtaml_drift;
 pub mod qtaml_layer;
 pub mod qtaml_tac;
 pub mod qtaml_variance;
+pub mod regressions;
 pub mod sampled_channel;
+pub mod t0_drop_law;
+pub mod t0_significance;
 pub mod t0_table1;
 
 use anyhow::Result;
@@ -32,7 +35,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 8] = [
+pub const EXPERIMENTS: [Experiment; 10] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -60,6 +63,16 @@ pub const EXPERIMENTS: [Experiment; 8] = [
         id: "t0.table1",
         title: "Table 1 of T0-QAT, over many seeds",
         run: t0_table1::run,
+    },
+    Experiment {
+        id: "t0.drop_law",
+        title: "What noise costs a linear layer",
+        run: t0_drop_law::run,
+    },
+    Experiment {
+        id: "t0.significance",
+        title: "Is the smaller drop more than luck?",
+        run: t0_significance::run,
     },
 ];
 

@@ -1,11 +1,15 @@
 //! The little statistics that the claims share.
 
+mod paired;
+
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::Seed;
 use rand::RngExt as _;
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::results::Verdict;
+
+pub use paired::{Paired, holm};
 
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]

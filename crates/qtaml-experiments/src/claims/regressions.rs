@@ -1,0 +1,122 @@
+//! The source's regression, many times over: what the claims on Table 1 share.
+
+use anyhow::Result;
+use qtaml::physics::XI;
+use qtaml::quant::BitWidth;
+use qtaml::train::{LinearEnsemble, RegressionTasks};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::context::Context;
+
+/// Samples of one task, as in the source's listing.
+const SAMPLES: usize = 1000;
+/// Features, as in the source.
+pub const FEATURES: usize = 10;
+/// Full-batch steps, as in the source.
+pub const EPOCHS: usize = 300;
+/// Step size of Adam, as in the source.
+pub const LEARNING_RATE: f64 = 0.005;
+/// The factor of ξ in the source's training noise.
+pub const XI_SCALING: f64 = 80_000.0;
+
+/// Bits per weight where rounding takes the place of noise.
+pub const WIDTHS: [u32; 4] = [8, 4, 3, 2];
+
+/// Tasks trained at once: their data stay in the cache.
+const CHUNK: usize = 50;
+
+/// What the source leaves open. The defaults are ours.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Choices {
+    /// Standard deviation of the true weights and bias.
+    pub truth: f32,
+    /// Standard deviation of the noise on targets.
+    pub target_noise: f32,
+    /// Noise that the baseline is trained with.
+    pub baseline_noise: f32,
+    /// Noise on weights and on the bias that stands for reduced precision.
+    pub evaluation_noise: [f32; 2],
+    /// Times as many epochs as the source.
+    pub patience: usize,
+}
+
+impl Default for Choices {
+    fn default() -> Self {
+        let evaluation_noise = [0.5; 2];
+        Self { truth: 1.0, target_noise: 0.1, baseline_noise: 0.0, evaluation_noise, patience: 1 }
+    }
+}
+
+/// Losses of one method on one task.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Losses {
+    /// At full precision.
+    pub full: f64,
+    /// Under noise.
+    pub noisy: f64,
+    /// With weights rounded to each of [`WIDTHS`].
+    pub rounded: [f64; WIDTHS.len()],
+}
+
+impl Losses {
+    /// What noise costs.
+    pub fn drop(&self) -> f64 {
+        self.noisy - self.full
+    }
+}
+
+/// Both methods on one task.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pair {
+    /// Without ξ-scaled noise.
+    pub baseline: Losses,
+    /// T0-QAT.
+    pub t0: Losses,
+}
+
+/// Trains both methods on every seed's task, or takes them from the journal.
+///
+/// # Errors
+///
+/// As [`Context::unit`], or a training that diverges.
+pub fn pairs(context: &Context, what: &str, choices: &Choices) -> Result<Vec<Pair>> {
+    let seeds = context.size(1000, 50);
+    let task = context.progress.task(what, seeds as u64);
+    let chunk = |first: usize| {
+        let key = format!("t0.regressions/{choices:?}/{first}+{CHUNK}");
+        let pairs = context.unit(&key, || train(context, choices, first as u64))?;
+        task.tick(CHUNK as u64);
+        Ok(pairs)
+    };
+    let firsts: Vec<usize> = (0..seeds).step_by(CHUNK).collect();
+    let pairs: Result<Vec<Vec<Pair>>> = firsts.into_par_iter().map(chunk).collect();
+    Ok(pairs?.into_iter().flatten().collect())
+}
+
+fn train(context: &Context, choices: &Choices, first: u64) -> Result<Vec<Pair>> {
+    let device = &context.device;
+    let shape = [CHUNK, SAMPLES, FEATURES];
+    let truth = [choices.truth, choices.target_noise];
+    let tasks = RegressionTasks::draw(context.seed, first, shape, truth, device);
+    let of = |training_noise: f32| -> Result<Vec<Losses>> {
+        let epochs = EPOCHS * choices.patience;
+        let model = LinearEnsemble::train(&tasks, epochs, LEARNING_RATE, training_noise, device);
+        let full = model.losses(&tasks, 0.0, device);
+        let noisy = model.losses_under(&tasks, choices.evaluation_noise, device);
+        let mut rounded = Vec::new();
+        for bits in WIDTHS {
+            let model = model.quantized(BitWidth::new(bits)?, device)?;
+            rounded.push(model.losses(&tasks, 0.0, device));
+        }
+        let losses = |i: usize| Losses {
+            full: full[i],
+            noisy: noisy[i],
+            rounded: std::array::from_fn(|width| rounded[width][i]),
+        };
+        Ok((0..CHUNK).map(losses).collect())
+    };
+    let baseline = of(choices.baseline_noise)?;
+    let t0 = of((XI * XI_SCALING) as f32)?;
+    Ok(baseline.into_iter().zip(t0).map(|(baseline, t0)| Pair { baseline, t0 }).collect())
+}
