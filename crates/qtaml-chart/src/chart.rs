@@ -22,8 +22,8 @@ pub struct Chart {
 }
 
 impl Chart {
-    /// The picture. Points without a place (not finite, or not positive on a logarithmic axis) are
-    /// left out and counted in its description.
+    /// The picture. Points without a place (not finite, not positive on a logarithmic axis, or at
+    /// none of the names) are left out and counted in its description.
     ///
     /// # Errors
     ///
@@ -45,11 +45,12 @@ impl Chart {
         let axes = format!("{} against {}.", self.y.caption(), self.x.caption());
         let series = |s: &Series| format!("{}: {} points.", s.name, s.points.len());
         let rule = |rule: &Rule| {
-            let (axis, value) = match rule.at {
-                At::X(x) => (&self.x, x),
-                At::Y(y) => (&self.y, y),
+            let place = match rule.at {
+                At::X(x) => format!("{} = {x}", self.x.label),
+                At::Y(y) => format!("{} = {y}", self.y.label),
+                At::Diagonal => format!("{} = {}", self.y.label, self.x.label),
             };
-            format!("Line at {} = {value}: {}.", axis.label, rule.label)
+            format!("Line at {place}: {}.", rule.label)
         };
         let left_out = (kept < total)
             .then(|| format!("{} of {total} points have no place here.", total - kept));
@@ -64,7 +65,7 @@ impl Chart {
 
     /// The series without the points that the axes cannot show.
     pub(crate) fn shown(&self) -> Vec<Series> {
-        let has_place = |p: &&Point| self.x.scale.shows(p.x) && self.y.scale.shows(p.y);
+        let has_place = |p: &&Point| self.x.shows(p.x) && self.y.shows(p.y);
         let ordered = |interval: &[f64; 2]| interval[0] <= interval[1];
         let shown = |series: &Series| Series {
             points: (series.points.iter().filter(has_place))
@@ -135,6 +136,27 @@ mod tests {
         assert!(opening.contains("viewBox=") && !opening.contains(" width="));
         assert!(!svg.contains(" id="), "several pictures share one page");
         assert_eq!(svg, chart.to_svg("a < b & c")?);
+        Ok(())
+    }
+
+    #[test]
+    fn a_point_that_has_no_name_is_counted_and_never_drawn() -> Result<(), ChartError> {
+        let points = [(1e-3, 0.0), (1e-2, 1.0), (1e-1, 2.0), (1.0, 0.5)];
+        let names = Axis::named("layer", ["conv1", "<fc>"]);
+        let svg = line(Axis::log10("sensitivity", ""), names, &points).to_svg("t")?;
+        assert!(svg.contains("2 of 4 points have no place here."), "{svg}");
+        assert!(svg.contains(">conv1</text>") && svg.contains(">&lt;fc&gt;</text>"));
+        Ok(())
+    }
+
+    #[test]
+    fn a_diagonal_is_drawn_and_told() -> Result<(), ChartError> {
+        let axes = (Axis::log10("predicted", ""), Axis::log10("measured", ""));
+        let mut chart = line(axes.0, axes.1, &[(1e-3, 2e-3), (1e-1, 1e-1)]);
+        chart.rules.push(Rule::diagonal("as predicted"));
+        let svg = chart.to_svg("t")?;
+        assert!(svg.contains("Line at measured = predicted: as predicted."));
+        assert!(svg.contains(">as predicted</text>"));
         Ok(())
     }
 }

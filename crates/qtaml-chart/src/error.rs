@@ -28,4 +28,39 @@ pub enum ChartError {
         /// The scale of the axis.
         scale: Scale,
     },
+
+    /// A heat map has another number of rows than names for them.
+    #[error("heat map with {names} names of rows: {rows} rows of cells, must be one per name")]
+    UnnamedRows {
+        /// How many names there are.
+        names: usize,
+        /// How many rows of cells there are.
+        rows: usize,
+    },
+
+    /// A row of a heat map has another number of cells than there are names of columns.
+    #[error("row {row:?} of a heat map: {cells} cells, must be {columns}, one per column")]
+    RaggedRow {
+        /// The name of the row.
+        row: String,
+        /// How many cells it has.
+        cells: usize,
+        /// How many it should have.
+        columns: usize,
+    },
+
+    /// A cell of a heat map holds a number that its colours cannot show.
+    #[error(
+        "cell ({row:?}, {column:?}): {value}, must fit the {scale:?} scale, or be no value at all"
+    )]
+    ImpossibleCell {
+        /// The name of its row.
+        row: String,
+        /// The name of its column.
+        column: String,
+        /// What it holds.
+        value: f64,
+        /// The scale of the colours.
+        scale: Scale,
+    },
 }

@@ -3,11 +3,12 @@
 //! # The walk
 //!
 //! 1. A [`Chart`] is two axes and what lies between them. An [`Axis`] has a label, a unit and a
-//!    [`Scale`], and fits its data unless told its range.
+//!    [`Scale`], and fits its data unless told its range. [`Axis::named`] is an axis of things.
 //! 2. A [`Series`] is a row of [`Point`]s under one name; its [`Mark`] says whether they are a law
 //!    (a line), a histogram (steps) or measurements (markers). A point may carry its interval.
 //! 3. A [`Rule`] is a reference line with a few words to it.
-//! 4. [`Chart::to_svg`] draws all this. The picture scales with the page, uses no ids, styles or
+//! 4. A [`Heatmap`] has two axes of things, and a value where they meet.
+//! 5. [`Picture::to_svg`] draws either. The picture scales with the page, uses no ids, styles or
 //!    scripts, describes itself to readers who do not see it, tells series apart by colour *and*
 //!    by marker and dash, and is the same bytes for the same data.
 //!
@@ -36,15 +37,21 @@
 mod axis;
 mod chart;
 mod error;
+mod heatmap;
 mod look;
+mod picture;
 mod plot;
 mod rule;
 mod series;
+mod shade;
 mod svg;
 mod tick;
+mod tiles;
 
 pub use axis::{Axis, Scale};
 pub use chart::Chart;
 pub use error::ChartError;
+pub use heatmap::Heatmap;
+pub use picture::Picture;
 pub use rule::{At, Rule};
 pub use series::{Mark, Point, Series};

@@ -21,6 +21,11 @@ impl Rule {
     pub fn vertical(x: f64, label: &str) -> Self {
         Self { at: At::X(x), label: label.into() }
     }
+
+    /// The line y = x, on which predictions come true.
+    pub fn diagonal(label: &str) -> Self {
+        Self { at: At::Diagonal, label: label.into() }
+    }
 }
 
 /// The place of a [`Rule`].
@@ -30,4 +35,6 @@ pub enum At {
     X(f64),
     /// A horizontal line.
     Y(f64),
+    /// The values that are equal on both axes, if these have the same scale.
+    Diagonal,
 }

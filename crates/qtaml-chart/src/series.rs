@@ -55,7 +55,7 @@ pub struct Point {
     pub x: f64,
     /// Vertical value.
     pub y: f64,
-    /// Ends of the interval of `y`.
+    /// Ends of the interval of `y`, or of `x` where the vertical axis has names.
     pub interval: Option<[f64; 2]>,
 }
 

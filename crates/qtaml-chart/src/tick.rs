@@ -1,4 +1,6 @@
-//! Round values along an axis.
+//! Round values and names along an axis.
+
+use crate::svg::shortened;
 
 /// A mark on an axis; without a label it is a minor one.
 #[derive(Clone, Debug, PartialEq)]
@@ -57,6 +59,38 @@ pub(crate) fn decade_ticks(low: f64, high: f64) -> Vec<Tick> {
         })
         .filter(|tick| (low - 1e-9..=high + 1e-9).contains(&tick.value.log10()))
         .collect()
+}
+
+/// A mark for every visible name.
+pub(crate) fn named_ticks(names: &[String], visible: impl Fn(f64) -> bool) -> Vec<Tick> {
+    let tick = |(index, name): (usize, &String)| Tick {
+        value: index as f64,
+        label: Some(shortened(name)),
+    };
+    names.iter().enumerate().map(tick).filter(|tick| visible(tick.value)).collect()
+}
+
+/// The ticks without labels that would run into the one before, given the middle and the extent of
+/// each along the axis.
+pub(crate) fn apart(
+    ticks: Vec<Tick>,
+    middle: impl Fn(f64) -> f64,
+    extent: impl Fn(&str) -> f64,
+) -> Vec<Tick> {
+    let mut taken = f64::NEG_INFINITY;
+    let mut fit = |tick: Tick| {
+        let (middle, value) = (middle(tick.value), tick.value);
+        let label = tick.label.filter(|label| {
+            let half = extent(label) / 2.0;
+            let fits = taken <= middle - half;
+            if fits {
+                taken = middle + half;
+            }
+            fits
+        });
+        Tick { value, label }
+    };
+    ticks.into_iter().map(&mut fit).collect()
 }
 
 fn superscript(exponent: i32) -> String {
