@@ -51,7 +51,7 @@ fn render(
     for outcome in sections.iter().map(|section| &section.outcome) {
         for figure in &outcome.figures {
             let stem = stem(&figure.id)?;
-            data.push((format!("{stem}.svg"), figure.chart.to_svg(&figure.title)?.into_bytes()));
+            data.push((format!("{stem}.svg"), figure.picture.to_svg(&figure.title)?.into_bytes()));
             data.push((format!("{stem}.csv"), csv(&figure.to_table())?));
         }
         for table in &outcome.tables {

@@ -189,7 +189,7 @@ fn statement(claim: &Claim) -> Markup {
 }
 
 fn figure(figure: &Figure) -> Result<Markup> {
-    let svg = figure.chart.to_svg(&figure.title)?;
+    let svg = figure.picture.to_svg(&figure.title)?;
     Ok(html! {
         figure id={ "figure-" (figure.id) } {
             h3 { (figure.title) }

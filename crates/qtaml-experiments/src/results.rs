@@ -1,7 +1,7 @@
 //! What an experiment hands over, and the schema of `results.json`.
 
 use anyhow::{Context, Result, ensure};
-use qtaml_chart::Chart;
+use qtaml_chart::{Axis, Chart, Heatmap, Picture};
 use serde::{Deserialize, Serialize};
 
 /// Version of the layout of `results.json`; it grows when a reader of the old layout would fail.
@@ -180,35 +180,60 @@ pub struct Figure {
     pub title: String,
     /// What to see and what the intervals mean.
     pub caption: String,
-    /// The chart.
-    pub chart: Chart,
+    /// The picture.
+    pub picture: Picture,
 }
 
 impl Figure {
     /// The data behind the picture, for the CSV file.
     pub fn to_table(&self) -> Table {
-        let cell = |end: Option<f64>| end.map_or(Value::Text(String::new()), Value::Number);
-        let rows = self.chart.series.iter().flat_map(|series| {
-            series.points.iter().map(move |point| {
-                let [low, high] = point.interval.map_or([None; 2], |interval| interval.map(Some));
-                vec![
-                    series.name.as_str().into(),
-                    point.x.into(),
-                    point.y.into(),
-                    cell(low),
-                    cell(high),
-                ]
-            })
-        });
-        let columns = ["series", &self.chart.x.caption(), &self.chart.y.caption(), "low", "high"];
-        Table {
-            id: self.id.clone(),
-            title: self.title.clone(),
-            columns: columns.map(String::from).to_vec(),
-            rows: rows.collect(),
-            in_report: false,
-        }
+        let (columns, rows) = match &self.picture {
+            Picture::Chart(chart) => (chart_columns(chart), chart_rows(chart)),
+            Picture::Heatmap(map) => (map_columns(map), map_rows(map)),
+        };
+        Table { id: self.id.clone(), title: self.title.clone(), columns, rows, in_report: false }
     }
+}
+
+fn chart_columns(chart: &Chart) -> Vec<String> {
+    ["series", &chart.x.caption(), &chart.y.caption(), "low", "high"].map(String::from).to_vec()
+}
+
+fn chart_rows(chart: &Chart) -> Vec<Vec<Value>> {
+    let cell = |end: Option<f64>| end.map_or(Value::Text(String::new()), Value::Number);
+    let rows = chart.series.iter().flat_map(|series| {
+        series.points.iter().map(move |point| {
+            let [low, high] = point.interval.map_or([None; 2], |interval| interval.map(Some));
+            vec![
+                series.name.as_str().into(),
+                place(&chart.x, point.x),
+                place(&chart.y, point.y),
+                cell(low),
+                cell(high),
+            ]
+        })
+    });
+    rows.collect()
+}
+
+fn map_columns(map: &Heatmap) -> Vec<String> {
+    vec![map.rows.caption(), map.columns.caption(), map.value.caption()]
+}
+
+fn map_rows(map: &Heatmap) -> Vec<Vec<Value>> {
+    let cell = |row: usize, column: usize, value: Option<f64>| {
+        let value = value.map_or(Value::Text(String::new()), Value::Number);
+        vec![place(&map.rows, row as f64), place(&map.columns, column as f64), value]
+    };
+    let row = |(row, cells): (usize, &Vec<Option<f64>>)| -> Vec<Vec<Value>> {
+        cells.iter().enumerate().map(|(column, value)| cell(row, column, *value)).collect()
+    };
+    map.cells.iter().enumerate().flat_map(row).collect()
+}
+
+/// A place on an axis: its name where places have names.
+fn place(axis: &Axis, value: f64) -> Value {
+    axis.name(value).map_or(Value::Number(value), Value::from)
 }
 
 /// A table of numbers and words.
@@ -334,7 +359,7 @@ pub(crate) mod sample {
                     id: "qtaml.tac.lenet-budget".into(),
                     title: "Accuracy against protected bits, LeNet".into(),
                     caption: "Mean over 50 patterns with 95 % intervals.".into(),
-                    chart: accuracy_against_budget(),
+                    picture: accuracy_against_budget().into(),
                 }],
                 tables: vec![
                     Table {

@@ -282,12 +282,13 @@ fn sweep_figure(codes: &[Measured]) -> Result<Figure> {
              of it, and nothing is gained on the other. At p = {SOURCE_P} a word of (72, 64) \
              SEC-DED, which corrects one error, meets seven."
         ),
-        chart: Chart {
+        picture: Chart {
             x: Axis::log10("raw flip probability", ""),
             y: Axis::log10("residual flip probability", "").between(1e-8, 1.0),
             series,
             rules: vec![Rule::horizontal(KEPT, "kept")],
-        },
+        }
+        .into(),
     })
 }
 
@@ -319,7 +320,7 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
                   of the Shannon limit. Ideal protection would cost nothing extra and leave \
                   nothing."
                 .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("extra stored bits per bit", ""),
             y: Axis::log10("residual flip probability", ""),
             series: vec![
@@ -337,7 +338,8 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
                 Rule::vertical(least_overhead(flips, 0.0), "nothing lost"),
                 Rule::horizontal(KEPT, "kept"),
             ],
-        },
+        }
+        .into(),
     })
 }
 
@@ -363,12 +365,13 @@ fn weight_figure(all: &AllCodes) -> Result<Figure> {
         caption: "The cheapest code of ours at each raw flip probability, by the computed laws, \
                   and what the best code possible would take."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::log10("raw flip probability", ""),
             y: Axis::log10("stored bits per weight", "").between(7.0, 200.0),
             series: series.collect(),
             rules: vec![],
-        },
+        }
+        .into(),
     })
 }
 

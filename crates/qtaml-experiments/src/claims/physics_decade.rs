@@ -102,12 +102,13 @@ fn thickness_figure(cell: &Cell) -> Result<Figure> {
         caption: "SiO2 (3.1 eV, 0.42 electron masses), no field, attempts at 10 THz. Each fifth \
                   of a nanometre is worth a decade, until half of the bits are lost."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("oxide thickness", "nm"),
             y: Axis::log10("flip probability", ""),
             series,
             rules: vec![Rule::horizontal(SOURCE_P, "p = 0.10")],
-        },
+        }
+        .into(),
     })
 }
 

@@ -145,12 +145,13 @@ fn thickness_figure() -> Result<Figure> {
         caption: "Electrons of 1 eV in the electrodes. The three lines are parallel for thick \
                   oxide: the same exponent, another prefactor."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("oxide thickness", "nm"),
             y: Axis::log10("transmission", ""),
             series: lines(&x, &cases),
             rules: vec![],
-        },
+        }
+        .into(),
     })
 }
 
@@ -166,12 +167,13 @@ fn prefactor_figure(grid: &[Case]) -> Figure {
         caption: "All thicknesses and fields of the grid; colours are the kinetic energy in the \
                   electrodes, which sets the prefactor of an abrupt barrier."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("WKB exponent", ""),
             y: Axis::log10("exact / WKB transmission", ""),
             series: KINETIC_EV.map(series).to_vec(),
             rules: vec![Rule::horizontal(1.0, "WKB")],
-        },
+        }
+        .into(),
     }
 }
 
@@ -185,12 +187,13 @@ fn energy_figure() -> Result<Figure> {
         caption: "WKB and Kemble know nothing of what an abrupt top reflects; the exact \
                   transmission oscillates above it."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("electron energy above the reference level", "eV"),
             y: Axis::log10("transmission", ""),
             series: lines(&x, &cases),
             rules: vec![Rule::vertical(3.1, "top")],
-        },
+        }
+        .into(),
     })
 }
 

@@ -83,12 +83,13 @@ fn drift_figure(cases: &[Sampled]) -> Figure {
                   code, sampled; the intervals are smaller than the points. Large weights shrink; \
                   protecting the top bits turns the line into a shallow saw."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("stored code q", "steps"),
             y: Axis::linear("mean error E[q'] - q", "steps"),
             series: series.collect(),
             rules: vec![],
-        },
+        }
+        .into(),
     }
 }
 
@@ -103,12 +104,13 @@ fn score_figure(cases: &[Sampled], scores: &[Vec<Score>], bound: f64) -> Figure 
         caption: "Distance in standard errors. Under the law these are standard normal numbers; \
                   a single one outside the dashed lines would contradict it."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("stored code q", "steps"),
             y: Axis::linear("z-score of the mean", ""),
             series: series.collect(),
             rules: vec![Rule::horizontal(bound, "bound"), Rule::horizontal(-bound, "")],
-        },
+        }
+        .into(),
     }
 }
 

@@ -280,7 +280,7 @@ fn ratio_figure(rare: &[Compared], fine: &[Compared]) -> Figure {
         caption:
             "The dashed line is the first-order law. Bars are 95 % intervals over fault patterns."
                 .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::log10("flip probability", ""),
             y: Axis::log10("sampled / predicted variance", ""),
             series: vec![
@@ -288,7 +288,8 @@ fn ratio_figure(rare: &[Compared], fine: &[Compared]) -> Figure {
                 series("top four bits protected", fine),
             ],
             rules: vec![Rule::horizontal(1.0, "")],
-        },
+        }
+        .into(),
     }
 }
 
@@ -305,12 +306,13 @@ fn layer_figure(alone: &[Compared]) -> Figure {
         title: format!("One faulty layer at a time, p = {ALONE:e}"),
         caption: "Variance of the scores per image when only this layer is read with faults."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::log10("predicted variance", ""),
             y: Axis::log10("sampled variance", ""),
             series: std::iter::once(law).chain(alone.iter().map(series)).collect(),
             rules: vec![],
-        },
+        }
+        .into(),
     }
 }
 

@@ -350,12 +350,13 @@ impl<M: Classifier> Trial<'_, M> {
             id: format!("qtaml.tac.{}.budget", self.net),
             title: "Accuracy against protected bits".into(),
             caption,
-            chart: Chart {
+            picture: Chart {
                 x: Axis::linear("protected share of all bits", "%"),
                 y: Axis::linear("accuracy", "%"),
                 series: series.collect::<Result<_>>()?,
                 rules: vec![Rule::horizontal(100.0 * target, "95 % of clean")],
-            },
+            }
+            .into(),
         })
     }
 
@@ -377,12 +378,13 @@ impl<M: Classifier> Trial<'_, M> {
                  hardly changes the highest score.",
                 self.patterns
             ),
-            chart: Chart {
+            picture: Chart {
                 x: Axis::log10("flip probability per stored bit", ""),
                 y: Axis::linear("accuracy", "%").between(0.0, 100.0),
                 series: series.collect::<Result<_>>()?,
                 rules: vec![Rule::horizontal(100.0 * clean, "clean")],
-            },
+            }
+            .into(),
         })
     }
 

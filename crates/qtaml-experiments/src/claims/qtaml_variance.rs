@@ -101,12 +101,13 @@ fn hierarchy_figure(cases: &[Sampled]) -> Figure {
         caption: "Mean over all codes, in squared quantization steps. Each bit owns four times \
                   what the one below it does; the sign bit, bit 7, three quarters of all."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("bit", ""),
             y: Axis::log10("variance", "steps²"),
             series: series.collect(),
             rules: vec![],
-        },
+        }
+        .into(),
     }
 }
 

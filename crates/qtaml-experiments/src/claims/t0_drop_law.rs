@@ -145,12 +145,13 @@ fn figure(cases: &[Case]) -> Figure {
                   each. The spread of a single drop is widest where weights are far from their \
                   optimum (T0-QAT, small noise), the mean is the law's."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("case", ""),
             y: Axis::linear("mean drop / law", ""),
             series: series.to_vec(),
             rules: vec![qtaml_chart::Rule::horizontal(1.0, "law")],
-        },
+        }
+        .into(),
     }
 }
 

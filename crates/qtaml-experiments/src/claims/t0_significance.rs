@@ -95,12 +95,13 @@ fn figure(baseline: &[f64], t0: &[f64], paired: &Paired) -> Figure {
              source's one pair of numbers differs by 1.50.",
             paired.difference, paired.interval[0], paired.interval[1]
         ),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("drop of the baseline minus drop of T0-QAT", ""),
             y: Axis::linear("density", ""),
             series: vec![Series::new("seeds", Mark::Steps, density.collect::<Vec<_>>())],
             rules: vec![Rule::vertical(1.50, "source"), Rule::vertical(0.0, "")],
-        },
+        }
+        .into(),
     }
 }
 

@@ -287,7 +287,7 @@ fn drop_figure(pairs: &[Pair]) -> Figure {
         caption: "Distribution over seeds. Both have the same mean; the vertical lines are the \
                   source's two numbers. A drop below zero is a layer that noise made better."
             .into(),
-        chart: Chart {
+        picture: Chart {
             x: Axis::linear("drop (loss under noise minus loss)", ""),
             y: Axis::linear("density", ""),
             series: series.collect(),
@@ -295,7 +295,8 @@ fn drop_figure(pairs: &[Pair]) -> Figure {
                 Rule::vertical(SOURCE_BASELINE[2], "baseline 2.94"),
                 Rule::vertical(SOURCE_T0[2], "T0-QAT 1.44"),
             ],
-        },
+        }
+        .into(),
     }
 }
 
