@@ -111,7 +111,7 @@ impl GeneralisedNormal {
     /// box, `√3 / 2`.
     fn ratio(shape: f64) -> f64 {
         let [one, two, three] = [1.0, 2.0, 3.0].map(|k: f64| ln_gamma(k / shape));
-        (two - (one + three) / 2.0).exp()
+        (two - f64::midpoint(one, three)).exp()
     }
 
     /// Solved by bisection of the logarithm; the nearest end for ratios that no shape has.
