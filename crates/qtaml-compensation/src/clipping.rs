@@ -22,8 +22,8 @@
 //! two outermost codes. Where the weights are sorted and their sums kept, each of the three numbers
 //! is a difference of two look-ups. The shares `n_q / n` are the histogram from which prior and
 //! decoder follow, so these adapt to every range that is tried; `m_q` and `v_q` take `b 2^b` steps
-//! (docs/theory.md, section 3.2). One evaluation costs some ten microseconds, whatever the number
-//! of weights.
+//! (docs/theory.md, section 3.2). One evaluation costs some ten microseconds, a few times as many
+//! where a law is fitted, and hardly depends on the number of weights.
 //!
 //! # The search
 //! The objective has many small corners, where a weight moves from one code to the next, on one
@@ -60,7 +60,7 @@ pub struct Range {
     pub mean_square_error: f64,
 }
 
-/// The share of the largest weight below which no range is tried, `2^-10`.
+/// How many times the range is divided by `√2`: no range below `2^-10` of the largest is tried.
 const STEPS_DOWN: u32 = 20;
 /// Golden sections of a bracket of a factor of two: to 0.1 % of the range.
 const SECTIONS: u32 = 14;
@@ -105,7 +105,7 @@ pub fn best_range(
     let limit =
         f64::from(largest) * search(|shrink| reader.error(&sums, f64::from(largest) * shrink))?;
     let clipped =
-        reader.exact(weights, (limit as f32).clamp(f32::MIN_POSITIVE.min(largest), largest))?;
+        reader.exact(weights, (limit as f32).clamp(largest.min(f32::MIN_POSITIVE), largest))?;
     Ok(if clipped.mean_square_error < whole.mean_square_error { clipped } else { whole })
 }
 
@@ -150,7 +150,7 @@ struct Reader<'a> {
 
 impl Reader<'_> {
     fn table(&self, stored: &CodeHistogram) -> Result<DecodeTable, CompensationError> {
-        DecodeTable::new(self.decoder, self.channel, &self.prior.apply(stored))
+        DecodeTable::of_unit(self.decoder, self.channel, self.prior, stored)
     }
 
     /// The error of the tensor that this range leads to.

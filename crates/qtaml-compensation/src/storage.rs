@@ -238,7 +238,8 @@ impl ProtectedStorage {
             None => QuantizedTensor::quantize(weights, &shape, format)?,
             Some(limit) => QuantizedTensor::quantize_within(weights, &shape, format, limit)?,
         };
-        let table = DecodeTable::new(decoder, &channel, &prior.apply(&CodeHistogram::of(&tensor)))?;
+        let stored = CodeHistogram::of(&tensor);
+        let table = DecodeTable::of_unit(decoder, &channel, prior, &stored)?;
         Ok(Self {
             kit: kit.clone(),
             protection,

@@ -142,6 +142,23 @@ impl DecodeTable {
         Ok(Self { format, values })
     }
 
+    /// The table for a unit that is stored as `stored` says, of which the reader knows `prior`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_unit(
+        decoder: Decoder,
+        channel: &CodeChannel,
+        prior: Prior,
+        stored: &CodeHistogram,
+    ) -> Result<Self, CompensationError> {
+        match decoder {
+            // Fitting a prior that nobody asks would take longer than all the rest.
+            Decoder::Raw | Decoder::Affine => Self::new(decoder, channel, stored),
+            _ => Self::new(decoder, channel, &prior.apply(stored)),
+        }
+    }
+
     /// What the words mean that it decodes.
     pub fn format(&self) -> Format {
         self.format
