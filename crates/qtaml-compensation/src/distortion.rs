@@ -137,55 +137,54 @@ mod tests {
         QuantizedTensor::quantize(&weights, &[1000], format).unwrap()
     }
 
-    /// The sum over the channel matrix, written out.
-    #[test]
-    fn the_error_is_the_sum_over_the_matrix() {
+    /// Every format under three laws, with every decoder, and the tensor that it reads.
+    fn every_case(check: impl Fn(&QuantizedTensor, &CodeChannel, &ChannelMatrix, &DecodeTable)) {
         for (p01, p10) in [(0.1, 0.1), (0.02, 0.3), (1e-15, 1e-15)] {
             for format in Format::all() {
                 let p = FlipProbability::asymmetric(p01, p10).unwrap();
                 let protection = Protection::top(1, format.bits()).unwrap();
                 let channel = CodeChannel::new(p, format, protection).unwrap();
-                let matrix = ChannelMatrix::new(&channel);
-                let tensor = stored(format);
+                let (matrix, tensor) = (ChannelMatrix::new(&channel), stored(format));
                 let histogram = CodeHistogram::of(&tensor);
-                // Weights that are what their codes stand for, and that are a third of a step off.
-                let exact: Vec<f64> =
-                    tensor.codes().map(|q| f64::from(tensor.scale()) * f64::from(q)).collect();
                 for decoder in Decoder::ALL {
                     let table = DecodeTable::new(decoder, &channel, &histogram).unwrap();
-                    let sum: f64 = histogram
-                        .iter()
-                        .map(|(x, share)| {
-                            let code = f64::from(format.code_of(x));
-                            share * matrix.expect(x, |read| (table.value(read) - code).powi(2))
-                        })
-                        .sum();
-                    let error = mean_square_error(&histogram, &channel, &table);
-                    assert_relative_eq!(error, sum, max_relative = 1e-8, epsilon = 1e-24);
-                    for off in [0.0, 1.0 / 3.0] {
-                        let step = f64::from(tensor.scale());
-                        let weights: Vec<f32> =
-                            exact.iter().map(|w| (w + off * step) as f32).collect();
-                        let sum: f64 = weights
-                            .iter()
-                            .zip(tensor.words())
-                            .map(|(&w, &x)| {
-                                let off = |y| f64::from(w) - step * table.value(y);
-                                matrix.expect(x, |read| off(read).powi(2))
-                            })
-                            .sum();
-                        let error = weight_error(&weights, &tensor, &channel, &table);
-                        let epsilon = 1e-24;
-                        assert_relative_eq!(
-                            error,
-                            sum / 1000.0,
-                            max_relative = 1e-8,
-                            epsilon = epsilon
-                        );
-                    }
+                    check(&tensor, &channel, &matrix, &table);
                 }
             }
         }
+    }
+
+    /// The sum over the channel matrix, written out.
+    #[test]
+    fn the_error_is_the_sum_over_the_matrix() {
+        every_case(|tensor, channel, matrix, table| {
+            let histogram = CodeHistogram::of(tensor);
+            let of = |x| {
+                let code = f64::from(channel.format().code_of(x));
+                matrix.expect(x, |read| (table.value(read) - code).powi(2))
+            };
+            let sum: f64 = histogram.iter().map(|(x, share)| share * of(x)).sum();
+            let error = mean_square_error(&histogram, channel, table);
+            assert_relative_eq!(error, sum, max_relative = 1e-8, epsilon = 1e-24);
+        });
+    }
+
+    /// The same with weights that lie where their codes do, and a third of a step beside.
+    #[test]
+    fn the_error_of_weights_is_the_sum_over_the_matrix() {
+        every_case(|tensor, channel, matrix, table| {
+            let step = f64::from(tensor.scale());
+            for beside in [0.0, 1.0 / 3.0] {
+                let weight = |q| (step * (f64::from(q) + beside)) as f32;
+                let weights: Vec<f32> = tensor.codes().map(weight).collect();
+                let of = |(&w, &x): (&f32, &u8)| {
+                    matrix.expect(x, |read| (f64::from(w) - step * table.value(read)).powi(2))
+                };
+                let mean = weights.iter().zip(tensor.words()).map(of).sum::<f64>() / 1000.0;
+                let error = weight_error(&weights, tensor, channel, table);
+                assert_relative_eq!(error, mean, max_relative = 1e-8, epsilon = 1e-24);
+            }
+        });
     }
 
     /// Summation over the matrix against bias and variance in closed form, weight by weight.
