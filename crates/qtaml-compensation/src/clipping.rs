@@ -2,14 +2,14 @@
 //!
 //! A range `L` sets the step `Δ = L / (2^(b-1) - 1)`. Weights beyond it are clipped to `±L`, all
 //! others are rounded by at most `Δ / 2`. Without faults the range is best close to the largest
-//! weight. Under faults it is not: a flip changes the code by so many steps whatever they are worth,
-//! so its noise grows with `Δ²`, and giving up a few large weights can pay.
+//! weight. Under faults it is not: a flip changes the code by so many steps whatever they are
+//! worth, so its noise grows with `Δ²`, and giving up a few large weights can pay.
 //!
 //! # The objective
 //! Let `q_w` be the code of the weight `w`, and `m_q`, `v_q` the mean and the variance of what the
 //! decoder believes where `q` is stored, in units of the code. The error of `w` has three causes,
-//! rounding or clipping `w - Δ q_w`, bias `Δ (q_w - m_q)`, and noise of variance `Δ² v_q`. The first
-//! two are not random and add up before they are squared, cross terms and all:
+//! rounding or clipping `w - Δ q_w`, bias `Δ (q_w - m_q)`, and noise of variance `Δ² v_q`. The
+//! first two are not random and add up before they are squared, cross terms and all:
 //!
 //! `E(L) = 1/n Σ_w [(w - Δ m_(q_w))² + Δ² v_(q_w)]`
 //!
@@ -28,8 +28,8 @@
 //! # The search
 //! The objective has many small corners, where a weight moves from one code to the next, on one
 //! broad valley. A grid of ranges, each `√2` below the one before, from `max |w|` down to `2^-10`
-//! of it, finds the valley, and golden sections of `ln L` (J. Kiefer, Proc. Amer. Math. Soc. 4, 502,
-//! 1953) between the neighbours of the best one settle it to 0.1 %. The answer need not be the
+//! of it, finds the valley, and golden sections of `ln L` (J. Kiefer, Proc. Amer. Math. Soc. 4,
+//! 502, 1953) between the neighbours of the best one settle it to 0.1 %. The answer need not be the
 //! deepest corner, but it is the best of all ranges that were tried. In the end it is compared with
 //! no clipping, by the exact error of the tensors that would be stored.
 

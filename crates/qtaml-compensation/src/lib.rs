@@ -1,10 +1,10 @@
 //! Living with bit faults at deployment: no retraining, no labels, no cost at inference time.
 //!
 //! Three things can be done about weights that will be misread. Two are free, or nearly so: read
-//! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of the
-//! weights for a memory that flips ([`clipping`]). The third costs stored bits: protect some of them,
-//! and choose which ([`allocation`]). All follow from the exact error law in [`qtaml_fault`]. What is
-//! stored in the end, and what it costs, is a [`Storage`].
+//! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of
+//! the weights for a memory that flips ([`clipping`]). The third costs stored bits: protect some of
+//! them, and choose which ([`allocation`]). All follow from the exact error law in [`qtaml_fault`].
+//! What is stored in the end, and what it costs, is a [`Storage`].
 //!
 //! # A walk
 //!

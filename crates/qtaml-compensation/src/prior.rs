@@ -107,8 +107,8 @@ impl GeneralisedNormal {
         Self { width: f64::from(width as f32), shape: f64::from(shape as f32) }
     }
 
-    /// `E|w| / sqrt(E[w²]) = Γ(2/β) / sqrt(Γ(1/β) Γ(3/β))`: it rises with the shape, up to that of a
-    /// box, `√3 / 2`.
+    /// `E|w| / sqrt(E[w²]) = Γ(2/β) / sqrt(Γ(1/β) Γ(3/β))`: it rises with the shape, up to that of
+    /// a box, `√3 / 2`.
     fn ratio(shape: f64) -> f64 {
         let [one, two, three] = [1.0, 2.0, 3.0].map(|k: f64| ln_gamma(k / shape));
         (two - f64::midpoint(one, three)).exp()

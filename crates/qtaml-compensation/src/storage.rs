@@ -29,8 +29,8 @@ pub trait Storage: Send + Sync + Debug {
     /// Bits that must be stored reliably beside them: scale, and what the decoder must know.
     fn side_bits(&self) -> u64;
 
-    /// The mean square error per weight in squared units of the weights, from rounding, clipping and
-    /// faults: exact, without sampling.
+    /// The mean square error per weight in squared units of the weights, from rounding, clipping
+    /// and faults: exact, without sampling.
     fn mean_square_error(&self) -> f64;
 
     /// The weights without faults: those that the stored codes stand for, as if there were no
@@ -112,8 +112,8 @@ impl ChannelKit {
     /// The channel where these bits are protected.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for bits that the format lacks, and for a keeper that cannot keep
-    /// them under this law, see [`Keeper::residual`].
+    /// [`CompensationError::Fault`] for bits that the format lacks, and for a keeper that cannot
+    /// keep them under this law, see [`Keeper::residual`].
     pub fn channel(&self, protection: Protection) -> Result<Arc<CodeChannel>, CompensationError> {
         // Nothing panics while it is held, and what is in it is whole at any time.
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
@@ -176,8 +176,8 @@ pub struct StorageConfig {
 ///
 /// Under ideal protection the faults of a unit are those of its slice of the tensor, however the
 /// tensor is cut into units and whatever is protected. A real code works on whole code words of its
-/// own: there a unit must start at a multiple of [`Keeper::alignment`]. Units that lie otherwise are
-/// read at position 0 of a site each.
+/// own: there a unit must start at a multiple of [`Keeper::alignment`]. Units that lie otherwise
+/// are read at position 0 of a site each.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -363,7 +363,8 @@ mod tests {
                 squares += error * error;
             }
         }
-        // Weights differ in their mean error: the variance around the common mean is an upper bound.
+        // Weights differ in their mean error: the variance around the common mean is an upper
+        // bound.
         let mean: f64 = sum / n;
         let standard_error = ((squares / n - mean * mean) / n).sqrt();
         let score = (mean - unit.mean_square_error()) / standard_error;

@@ -141,13 +141,13 @@ impl CodeChannel {
         })
     }
 
-    /// `δ_k`: by how much the code changes when bit `bit` of the word `stored` flips, the bits above
-    /// it being read as stored, and in the mean over the faults of the bits below it.
+    /// `δ_k`: by how much the code changes when bit `bit` of the word `stored` flips, the bits
+    /// above it being read as stored, and in the mean over the faults of the bits below it.
     ///
     /// # Formula
-    /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the code
-    /// ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement and
-    /// offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
+    /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the
+    /// code ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement
+    /// and offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
     pub fn change(&self, bit: usize, stored: u8) -> f64 {
         let kept = |below| -> f64 {
             bits_of(below).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
@@ -157,7 +157,8 @@ impl CodeChannel {
         terms.map(|t| -2.0 * t.weight * sign(t.bits & stored) * kept(t.bits & below)).sum()
     }
 
-    /// `P(read | stored)` for every word read, in the order of the words: the product over the bits.
+    /// `P(read | stored)` for every word read, in the order of the words: the product over the
+    /// bits.
     pub fn row(&self, stored: u8) -> Vec<f64> {
         (0..self.bits().get() as usize).fold(vec![1.0], |row, i| {
             let p = self.flip_stored(i, stored);
@@ -184,8 +185,8 @@ impl CodeChannel {
         words
     }
 
-    /// Mean and variance of `f(read)` for every word stored, where `f` has the given value for every
-    /// word read.
+    /// Mean and variance of `f(read)` for every word stored, where `f` has the given value for
+    /// every word read.
     ///
     /// The law of total variance, bit by bit: `b 2^b` steps, and nothing is subtracted, so the
     /// variance keeps its digits for the smallest `p`.

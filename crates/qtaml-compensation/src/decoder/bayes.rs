@@ -12,7 +12,8 @@ pub(super) fn values(channel: &CodeChannel, prior: &CodeHistogram) -> Vec<f64> {
     posterior(channel, prior).0
 }
 
-/// Divided by `α = E[q g] / E[q²]`. Given what is read, the mean of `q` is `g`: so `E[q g] = E[g²]`.
+/// Divided by `α = E[q g] / E[q²]`. Given what is read, the mean of `q` is `g`: so
+/// `E[q g] = E[g²]`.
 pub(super) fn values_of_unit_gain(channel: &CodeChannel, prior: &CodeHistogram) -> Vec<f64> {
     let (values, evidence) = posterior(channel, prior);
     let power: f64 = values.iter().zip(&evidence).map(|(g, share)| share * g * g).sum();

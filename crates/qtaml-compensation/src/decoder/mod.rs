@@ -26,13 +26,14 @@ pub enum Decoder {
     #[default]
     Raw,
     /// Invert the mean drift, so that the mean of what is believed is what was stored. For two's
-    /// complement and one law for all bits it is `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)`
-    /// with the parts `y_M`, `y_U` of the code that protected and unprotected bits hold: affine in
-    /// what was read, and noisier than it by the factor `1 / (1 - p01 - p10)`.
+    /// complement and one law for all bits it is
+    /// `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)` with the parts `y_M`, `y_U` of the code
+    /// that protected and unprotected bits hold: affine in what was read, and noisier than it by
+    /// the factor `1 / (1 - p01 - p10)`.
     Affine,
     /// The line `g(y) = a y + c` of the least mean square error, Wiener's filter of one number:
-    /// `a = Cov[q, y] / Var[y]`, `c = E[q] - a E[y]` under the prior. Where every word reads alike it
-    /// keeps the slope of the raw decoder.
+    /// `a = Cov[q, y] / Var[y]`, `c = E[q] - a E[y]` under the prior. Where every word reads alike
+    /// it keeps the slope of the raw decoder.
     LinearMmse,
     /// The mean of what may have been stored, `g(y) = E[q | y]` under the prior: no decoder has a
     /// smaller mean square error under it (ours, as a decoder of stored weights). A word that
@@ -121,8 +122,8 @@ impl DecodeTable {
     /// each was stored: in `b 2^b` steps. The raw and the affine decoder do not ask the prior.
     ///
     /// # Errors
-    /// [`CompensationError::NotInvertible`] if the affine decoder meets a bit with `p01 + p10 >= 1`,
-    /// [`FaultError::Format`] for a prior over words in another format.
+    /// [`CompensationError::NotInvertible`] if the affine decoder meets a bit with
+    /// `p01 + p10 >= 1`, [`FaultError::Format`] for a prior over words in another format.
     pub fn new(
         decoder: Decoder,
         channel: &CodeChannel,
