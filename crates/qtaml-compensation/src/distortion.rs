@@ -1,53 +1,64 @@
 //! How far a layer is off, as a function of the bits that are protected.
 
-use qtaml_fault::{ChannelMatrix, CodeChannel};
-use qtaml_quant::{BitWidth, QuantizedTensor};
+use qtaml_fault::CodeChannel;
+use qtaml_quant::QuantizedTensor;
 
-use crate::{CompensationError, DecodeTable};
+use crate::{CodeHistogram, CompensationError, DecodeTable};
 
-/// How often each word is stored in a tensor: all that the error law needs to know of it.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CodeHistogram {
-    bits: BitWidth,
-    share: Vec<f64>,
-}
-
-impl CodeHistogram {
-    /// The histogram of a stored tensor. Shares sum to 1.
-    pub fn of(stored: &QuantizedTensor) -> Self {
-        let bits = stored.bits();
-        let mut share = vec![0.0; bits.levels()];
-        let one = 1.0 / stored.len() as f64;
-        for &word in stored.words() {
-            share[usize::from(word)] += one;
-        }
-        Self { bits, share }
-    }
-
-    /// The words that occur, with their shares.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, f64)> {
-        self.bits.words().zip(self.share.iter().copied()).filter(|&(_, share)| share > 0.0)
-    }
-}
-
-/// Mean square error per weight of a tensor read through `channel` and decoded by `table`, in
-/// squared units of the code: exact, by summation over all words, without sampling.
+/// Mean square error per weight of a unit read through `channel` and decoded by `table`, in squared
+/// units of the code: exact, by summation over all words, without sampling, in `b 2^b` steps.
 ///
 /// # Formula
-/// `Σ_q π(q) Σ_y P(y | q) (g(y) - q)^2` (docs/theory.md, section 3).
+/// `Σ_q π(q) Σ_y P(y | q) (g(y) - q)^2 = Σ_q π(q) (Var[g | q] + (E[g | q] - q)^2)` (docs/theory.md,
+/// section 3).
+///
+/// # Panics
+/// If the three are not for words of one format.
 pub fn mean_square_error(
     histogram: &CodeHistogram,
     channel: &CodeChannel,
     table: &DecodeTable,
 ) -> f64 {
-    let matrix = ChannelMatrix::new(channel);
+    assert_eq!(histogram.format(), channel.format(), "one format");
+    assert_eq!(table.format(), channel.format(), "one format");
+    let believed = channel.moments_of(table.values());
     histogram
         .iter()
         .map(|(stored, share)| {
-            let code = f64::from(channel.format().code_of(stored));
-            share * matrix.expect(stored, |read| (table.value(read) - code).powi(2))
+            let (mean, variance) = believed[usize::from(stored)];
+            let bias = mean - f64::from(channel.format().code_of(stored));
+            share * (variance + bias * bias)
         })
         .sum()
+}
+
+/// Mean square error per weight of `weights` stored as `stored`, read through `channel` and decoded
+/// by `table`, in squared units of the weights: exact, with what rounding and clipping take.
+///
+/// # Formula
+/// `1/n Σ_w (w - Δ E[g | q_w])^2 + Δ^2 Var[g | q_w]` with the code `q_w` of the weight `w`
+/// (docs/theory.md, section 3.2).
+///
+/// # Panics
+/// If there are not as many weights as words, or not all is of one format.
+pub fn weight_error(
+    weights: &[f32],
+    stored: &QuantizedTensor,
+    channel: &CodeChannel,
+    table: &DecodeTable,
+) -> f64 {
+    assert_eq!(weights.len(), stored.len(), "one weight per word");
+    assert_eq!(stored.format(), channel.format(), "one format");
+    assert_eq!(table.format(), channel.format(), "one format");
+    let scale = f64::from(stored.scale());
+    let in_weights = |(mean, variance)| (scale * mean, scale * scale * variance);
+    let moments = channel.moments_of(table.values());
+    let believed: Vec<(f64, f64)> = moments.into_iter().map(in_weights).collect();
+    let error = |(&w, &word): (&f32, &u8)| {
+        let (mean, variance) = believed[usize::from(word)];
+        (f64::from(w) - mean).powi(2) + variance
+    };
+    weights.iter().zip(stored.words()).map(error).sum::<f64>() / weights.len() as f64
 }
 
 /// What the faults in one layer do to the network's output, for every number of protected bits.
@@ -114,27 +125,72 @@ impl LayerDistortion {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_fault::Protection;
+    use qtaml_fault::{ChannelMatrix, Protection};
     use qtaml_physics::FlipProbability;
+    use qtaml_quant::{BitWidth, Format};
 
     use super::*;
     use crate::Decoder;
 
-    fn stored() -> QuantizedTensor {
+    fn stored(format: impl Into<Format>) -> QuantizedTensor {
         let weights: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
-        QuantizedTensor::quantize(&weights, &[1000], BitWidth::INT8).unwrap()
+        QuantizedTensor::quantize(&weights, &[1000], format).unwrap()
     }
 
+    /// Every format under three laws, with every decoder, and the tensor that it reads.
+    fn every_case(check: impl Fn(&QuantizedTensor, &CodeChannel, &ChannelMatrix, &DecodeTable)) {
+        for (p01, p10) in [(0.1, 0.1), (0.02, 0.3), (1e-15, 1e-15)] {
+            for format in Format::all() {
+                let p = FlipProbability::asymmetric(p01, p10).unwrap();
+                let protection = Protection::top(1, format.bits()).unwrap();
+                let channel = CodeChannel::new(p, format, protection).unwrap();
+                let (matrix, tensor) = (ChannelMatrix::new(&channel), stored(format));
+                let histogram = CodeHistogram::of(&tensor);
+                for decoder in Decoder::ALL {
+                    let table = DecodeTable::new(decoder, &channel, &histogram).unwrap();
+                    check(&tensor, &channel, &matrix, &table);
+                }
+            }
+        }
+    }
+
+    /// The sum over the channel matrix, written out.
     #[test]
-    fn shares_sum_to_one() {
-        let total: f64 = CodeHistogram::of(&stored()).iter().map(|(_, share)| share).sum();
-        assert_relative_eq!(total, 1.0, max_relative = 1e-12);
+    fn the_error_is_the_sum_over_the_matrix() {
+        every_case(|tensor, channel, matrix, table| {
+            let histogram = CodeHistogram::of(tensor);
+            let of = |x| {
+                let code = f64::from(channel.format().code_of(x));
+                matrix.expect(x, |read| (table.value(read) - code).powi(2))
+            };
+            let sum: f64 = histogram.iter().map(|(x, share)| share * of(x)).sum();
+            let error = mean_square_error(&histogram, channel, table);
+            assert_relative_eq!(error, sum, max_relative = 1e-8, epsilon = 1e-24);
+        });
+    }
+
+    /// The same with weights that lie where their codes do, and a third of a step beside.
+    #[test]
+    fn the_error_of_weights_is_the_sum_over_the_matrix() {
+        every_case(|tensor, channel, matrix, table| {
+            let step = f64::from(tensor.scale());
+            for beside in [0.0, 1.0 / 3.0] {
+                let weight = |q| (step * (f64::from(q) + beside)) as f32;
+                let weights: Vec<f32> = tensor.codes().map(weight).collect();
+                let of = |(&w, &x): (&f32, &u8)| {
+                    matrix.expect(x, |read| (f64::from(w) - step * table.value(read)).powi(2))
+                };
+                let mean = weights.iter().zip(tensor.words()).map(of).sum::<f64>() / 1000.0;
+                let error = weight_error(&weights, tensor, channel, table);
+                assert_relative_eq!(error, mean, max_relative = 1e-8, epsilon = 1e-24);
+            }
+        });
     }
 
     /// Summation over the matrix against bias and variance in closed form, weight by weight.
     #[test]
     fn the_error_is_variance_plus_squared_bias() {
-        let tensor = stored();
+        let tensor = stored(BitWidth::INT8);
         let p = FlipProbability::asymmetric(0.1, 0.2).unwrap();
         for k in 0..=8 {
             let protection = Protection::top(k, BitWidth::INT8).unwrap();
@@ -142,7 +198,7 @@ mod tests {
             let histogram = CodeHistogram::of(&tensor);
             let n = tensor.len() as f64;
 
-            let raw = DecodeTable::new(Decoder::Raw, &channel).unwrap();
+            let raw = DecodeTable::new(Decoder::Raw, &channel, &histogram).unwrap();
             let expected: f64 = tensor
                 .words()
                 .iter()
@@ -151,7 +207,7 @@ mod tests {
             let error = mean_square_error(&histogram, &channel, &raw);
             assert_relative_eq!(error, expected / n, epsilon = 1e-9, max_relative = 1e-9);
 
-            let affine = DecodeTable::new(Decoder::Affine, &channel).unwrap();
+            let affine = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
             let variance: f64 = tensor.words().iter().map(|&word| channel.variance(word)).sum();
             let expected = variance / (1.0_f64 - 0.1 - 0.2).powi(2) / n;
             let error = mean_square_error(&histogram, &channel, &affine);
@@ -163,13 +219,14 @@ mod tests {
     /// the bias that it removes, for every single code (docs/theory.md, section 3).
     #[test]
     fn raw_is_never_further_off_than_affine_on_a_symmetric_channel() {
+        let histogram = CodeHistogram::of(&stored(BitWidth::INT8));
         for p in [1e-3, 0.05, 0.1, 0.3, 0.49] {
             for k in 0..=8 {
                 let protection = Protection::top(k, BitWidth::INT8).unwrap();
                 let p = FlipProbability::symmetric(p).unwrap();
                 let channel = CodeChannel::new(p, BitWidth::INT8, protection).unwrap();
                 let [raw, affine] = [Decoder::Raw, Decoder::Affine]
-                    .map(|decoder| DecodeTable::new(decoder, &channel).unwrap());
+                    .map(|decoder| DecodeTable::new(decoder, &channel, &histogram).unwrap());
                 let matrix = ChannelMatrix::new(&channel);
                 for stored in BitWidth::INT8.words() {
                     let code = f64::from(channel.format().code_of(stored));

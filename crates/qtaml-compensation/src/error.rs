@@ -1,5 +1,8 @@
 //! What can be wrong with a compensation from outside.
 
+use qtaml_fault::FaultError;
+use qtaml_quant::{Format, QuantError};
+
 /// Why a compensation could not be made.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -33,4 +36,27 @@ pub enum CompensationError {
         /// The offending value; NaN if there is none.
         value: f64,
     },
+    /// A name that is no decoder's.
+    #[error("decoder {0:?} is unknown: raw, affine, linear-mmse, bayes and bayes-gain are there")]
+    UnknownDecoder(String),
+    /// A name that is no prior's.
+    #[error("prior {0:?} is unknown: generalised-normal and histogram are there")]
+    UnknownPrior(String),
+    /// Counts that are no histogram.
+    #[error(
+        "{given} counts are no histogram of {format} words: it takes {}, and one above 0",
+        format.bits().levels()
+    )]
+    Counts {
+        /// How many counts were given.
+        given: usize,
+        /// The format of the words.
+        format: Format,
+    },
+    /// Weights that cannot be quantized.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// A channel, a protection or a code that does not fit.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
 }

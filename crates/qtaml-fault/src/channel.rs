@@ -141,13 +141,13 @@ impl CodeChannel {
         })
     }
 
-    /// `δ_k`: by how much the code changes when bit `bit` of the word `stored` flips, the bits above
-    /// it being read as stored, and in the mean over the faults of the bits below it.
+    /// `δ_k`: by how much the code changes when bit `bit` of the word `stored` flips, the bits
+    /// above it being read as stored, and in the mean over the faults of the bits below it.
     ///
     /// # Formula
-    /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the code
-    /// ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement and
-    /// offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
+    /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the
+    /// code ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement
+    /// and offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
     pub fn change(&self, bit: usize, stored: u8) -> f64 {
         let kept = |below| -> f64 {
             bits_of(below).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
@@ -157,13 +157,60 @@ impl CodeChannel {
         terms.map(|t| -2.0 * t.weight * sign(t.bits & stored) * kept(t.bits & below)).sum()
     }
 
-    /// `P(read | stored)` for every word read, in the order of the words: the product over the bits.
+    /// `P(read | stored)` for every word read, in the order of the words: the product over the
+    /// bits.
     pub fn row(&self, stored: u8) -> Vec<f64> {
         (0..self.bits().get() as usize).fold(vec![1.0], |row, i| {
             let p = self.flip_stored(i, stored);
             let [zero, one] = if stored >> i & 1 == 1 { [p, 1.0 - p] } else { [1.0 - p, p] };
             row.iter().map(|x| x * zero).chain(row.iter().map(|x| x * one)).collect()
         })
+    }
+
+    /// `Σ_x stored(x) P(y | x)` for every word read: how often each is read where each is stored as
+    /// often as `stored` says. Any weights will do, negative ones too.
+    ///
+    /// Bits are independent, so the sum is taken bit by bit: `b 2^b` steps, and no matrix.
+    ///
+    /// # Panics
+    /// If there is not one number per word.
+    pub fn pass(&self, stored: &[f64]) -> Vec<f64> {
+        let mut words = self.one_per_word(stored).to_vec();
+        for (bit, &[p01, p10]) in self.bits_of_word().zip(&self.law) {
+            for (zero, one) in pairs(&mut words, bit) {
+                let (down, up) = (p10 * *one, p01 * *zero);
+                (*zero, *one) = ((1.0 - p01) * *zero + down, (1.0 - p10) * *one + up);
+            }
+        }
+        words
+    }
+
+    /// Mean and variance of `f(read)` for every word stored, where `f` has the given value for
+    /// every word read.
+    ///
+    /// The law of total variance, bit by bit: `b 2^b` steps, and nothing is subtracted, so the
+    /// variance keeps its digits for the smallest `p`.
+    ///
+    /// # Panics
+    /// If there is not one number per word.
+    pub fn moments_of(&self, values: &[f64]) -> Vec<(f64, f64)> {
+        let mut moments: Vec<_> = self.one_per_word(values).iter().map(|&v| (v, 0.0)).collect();
+        let mix = |(mean, variance), (other_mean, other_variance), p: f64| {
+            let step: f64 = other_mean - mean;
+            let within = (1.0 - p) * variance + p * other_variance;
+            (mean + p * step, within + p * (1.0 - p) * step * step)
+        };
+        for (bit, &[p01, p10]) in self.bits_of_word().zip(&self.law) {
+            for (zero, one) in pairs(&mut moments, bit) {
+                (*zero, *one) = (mix(*zero, *one, p01), mix(*one, *zero, p10));
+            }
+        }
+        moments
+    }
+
+    fn one_per_word<'a>(&self, values: &'a [f64]) -> &'a [f64] {
+        assert_eq!(values.len(), self.bits().levels(), "one number per {} word", self.bits());
+        values
     }
 
     fn bits_of_word(&self) -> std::ops::Range<usize> {
@@ -182,6 +229,14 @@ pub(crate) fn check_width(flips: &FlipProfile, width: BitWidth) -> Result<(), Fa
         Some(bits) if bits != width.get() as usize => Err(FaultError::ProfileWidth { bits, width }),
         _ => Ok(()),
     }
+}
+
+/// What belongs to two words that differ in one bit, the one with the bit clear first.
+fn pairs<T>(words: &mut [T], bit: usize) -> impl Iterator<Item = (&mut T, &mut T)> {
+    words.chunks_exact_mut(2 << bit).flat_map(move |block| {
+        let (zeros, ones) = block.split_at_mut(1 << bit);
+        zeros.iter_mut().zip(ones)
+    })
 }
 
 /// The product of the signs of the bits that are set, -1 for each.
@@ -305,6 +360,28 @@ mod tests {
             for stored in channel.bits().words() {
                 let sum: f64 = matrix.row(stored).iter().sum();
                 assert_relative_eq!(sum, 1.0, epsilon = 1e-12);
+            }
+        }
+    }
+
+    /// Bit by bit against plain summation over the matrix.
+    #[test]
+    fn what_passes_is_the_sum_over_the_matrix() {
+        for channel in every_channel() {
+            let matrix = ChannelMatrix::new(&channel);
+            let wave = |word: u8| (f64::from(word) * 0.7).sin();
+            let values: Vec<f64> = channel.bits().words().map(wave).collect();
+            let read = channel.pass(&values);
+            let moments = channel.moments_of(&values);
+            for word in channel.bits().words() {
+                let i = usize::from(word);
+                let stored = channel.bits().words();
+                let sum: f64 = stored.map(|x| wave(x) * matrix.row(x)[i]).sum();
+                assert_relative_eq!(read[i], sum, epsilon = 1e-12);
+                let mean = matrix.expect(word, wave);
+                let variance = matrix.expect(word, |read| (wave(read) - mean).powi(2));
+                assert_relative_eq!(moments[i].0, mean, epsilon = 1e-12);
+                assert_relative_eq!(moments[i].1, variance, epsilon = 1e-30, max_relative = 1e-9);
             }
         }
     }

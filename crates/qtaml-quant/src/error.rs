@@ -39,6 +39,11 @@ pub enum QuantError {
     /// A scale that is negative, NaN, or so large that some code would have an infinite weight.
     #[error("scale {0} is not allowed: every code times it must be finite, and it not negative")]
     Scale(f32),
+    /// A range that no weights can be rounded in.
+    #[error(
+        "range limit {0} is not allowed: it must be finite, and above 0 unless all weights are 0"
+    )]
+    Limit(f32),
     /// A stored word has bits set above its width.
     #[error("word {word:#04x} at {index} does not fit {bits} bits")]
     Word {

@@ -6,7 +6,7 @@ use crate::{BitWidth, Format, QuantError};
 ///
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
-/// `w ≈ scale * code` (docs/theory.md, section 2). The code `-2^(b-1)` is never written, but a fault
+/// `w ≈ scale * code` (docs/theory.md, section 2); any other range may be given. The code `-2^(b-1)` is never written, but a fault
 /// can produce it, and reading knows it. A tensor of zeros has scale 0. Within the last percent of
 /// what `f32` holds, the scale is cut so that every code, faulty ones too, still has a finite weight.
 ///
@@ -32,13 +32,44 @@ impl QuantizedTensor {
         shape: &[usize],
         format: impl Into<Format>,
     ) -> Result<Self, QuantError> {
+        let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
+        Self::quantize_within(weights, shape, format, largest)
+    }
+
+    /// Quantizes `weights` with the scale of a tensor whose largest magnitude is `limit`. Weights
+    /// beyond it are clipped: they get the outermost codes `±(2^(b-1) - 1)`.
+    ///
+    /// A smaller range means finer steps and less noise where bits flip, at the price of the few
+    /// weights outside it.
+    ///
+    /// ```
+    /// use qtaml_quant::{BitWidth, QuantizedTensor};
+    ///
+    /// let weights = [0.5, -1.0, 40.0];
+    /// let stored = QuantizedTensor::quantize_within(&weights, &[3], BitWidth::INT4, 1.75)?;
+    /// assert_eq!(stored.dequantize(), [0.5, -1.0, 1.75]);
+    /// # Ok::<(), qtaml_quant::QuantError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`quantize`](Self::quantize), and [`QuantError::Limit`] for a limit that is negative, NaN
+    /// or infinite, or 0 where not every weight is.
+    pub fn quantize_within(
+        weights: &[f32],
+        shape: &[usize],
+        format: impl Into<Format>,
+        limit: f32,
+    ) -> Result<Self, QuantError> {
         let format = format.into();
         check_shape(shape, weights.len())?;
         if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
             return Err(QuantError::NotFinite { index, value: weights[index] });
         }
-        let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
-        let scale = (f64::from(largest) / f64::from(format.bits().max_code())) as f32;
+        let zero_for_zeros = || limit == 0.0 && weights.iter().all(|&w| w == 0.0);
+        if !(limit > 0.0 && limit.is_finite() || zero_for_zeros()) {
+            return Err(QuantError::Limit(limit));
+        }
+        let scale = (f64::from(limit) / f64::from(format.bits().max_code())) as f32;
         let scale = scale.min(largest_scale(format.bits()));
         let word = |&w| format.word_of(code(w, scale, format.bits()));
         let words = weights.iter().map(word).collect();
@@ -210,7 +241,37 @@ mod tests {
         }
     }
 
+    #[test]
+    fn a_limit_is_a_range_or_an_error() {
+        let within = |weights: &[f32], limit| {
+            QuantizedTensor::quantize_within(weights, &[weights.len()], BitWidth::INT8, limit)
+        };
+        for limit in [f32::NAN, -1.0, f32::INFINITY, 0.0, -0.0] {
+            let error = within(&[0.0, 1.0], limit).unwrap_err();
+            assert!(error.to_string().starts_with(&format!("range limit {limit} is")), "{error}");
+        }
+        assert_eq!(within(&[0.0, -0.0], 0.0).unwrap().dequantize(), [0.0, 0.0]);
+        assert_eq!(within(&[0.0, 0.0], 2.0).unwrap().dequantize(), [0.0, 0.0]);
+        let bad = within(&[1.0, f32::INFINITY], 1.0);
+        assert_eq!(bad, Err(QuantError::NotFinite { index: 1, value: f32::INFINITY }));
+    }
+
     proptest! {
+        #[test]
+        fn weights_within_are_rounded_and_others_saturate(
+            weights in prop::collection::vec(-10.0_f32..10.0, 1..64),
+            limit in 0.01_f32..12.0,
+            bits in 2_u32..=8,
+        ) {
+            let bits = BitWidth::new(bits).unwrap();
+            let shape = [weights.len()];
+            let stored = QuantizedTensor::quantize_within(&weights, &shape, bits, limit).unwrap();
+            for (&w, read) in weights.iter().zip(stored.dequantize()) {
+                let off = (w.clamp(-limit, limit) - read).abs();
+                prop_assert!(off <= 0.5 * stored.scale() + 1e-6 * limit);
+            }
+        }
+
         #[test]
         fn the_error_is_at_most_half_a_step(
             weights in prop::collection::vec(-1e3_f32..1e3, 1..64),

@@ -1,0 +1,301 @@
+//! What to believe when a word is read.
+
+mod affine;
+mod bayes;
+mod linear_mmse;
+mod raw;
+
+use qtaml_fault::{CodeChannel, FaultError};
+use qtaml_quant::Format;
+use serde::{Deserialize, Serialize};
+
+use crate::{CodeHistogram, CompensationError, Prior};
+
+/// A rule that turns a read word into a value, in units of the code (docs/theory.md, section 3).
+///
+/// ```
+/// use qtaml_compensation::Decoder;
+///
+/// assert_eq!("linear-mmse".parse(), Ok(Decoder::LinearMmse));
+/// assert_eq!(Decoder::BayesGain.to_string(), "bayes-gain");
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Decoder {
+    /// Believe the word: `g(y) = y`.
+    #[default]
+    Raw,
+    /// Invert the mean drift, so that the mean of what is believed is what was stored. For two's
+    /// complement and one law for all bits it is
+    /// `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)` with the parts `y_M`, `y_U` of the code
+    /// that protected and unprotected bits hold: affine in what was read, and noisier than it by
+    /// the factor `1 / (1 - p01 - p10)`.
+    Affine,
+    /// The line `g(y) = a y + c` of the least mean square error, Wiener's filter of one number:
+    /// `a = Cov[q, y] / Var[y]`, `c = E[q] - a E[y]` under the prior. Where every word reads alike
+    /// it keeps the slope of the raw decoder.
+    LinearMmse,
+    /// The mean of what may have been stored, `g(y) = E[q | y]` under the prior: no decoder has a
+    /// smaller mean square error under it (ours, as a decoder of stored weights). A word that
+    /// cannot be read gets its raw value.
+    Bayes,
+    /// `E[q | y] / α` with `α = E[q g(y)] / E[q²]`, so that the line through zero from the stored
+    /// codes to the mean of what is believed has slope 1 and layers keep their gain (ours). If
+    /// reading says nothing of what is stored, with `α` below 1e-12 or nothing but zeros stored, it
+    /// is the raw decoder.
+    BayesGain,
+}
+
+impl Decoder {
+    /// Every decoder there is.
+    pub const ALL: [Self; 5] =
+        [Self::Raw, Self::Affine, Self::LinearMmse, Self::Bayes, Self::BayesGain];
+
+    /// Its name, as on a command line and in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Raw => "raw",
+            Self::Affine => "affine",
+            Self::LinearMmse => "linear-mmse",
+            Self::Bayes => "bayes",
+            Self::BayesGain => "bayes-gain",
+        }
+    }
+
+    /// Bits that a reader of one unit of weights must know reliably, beside their scale: none for
+    /// decoders that follow from the channel alone, two numbers of 32 bits for a line, and the
+    /// [prior](Prior::side_bits) from which the others follow.
+    pub fn side_bits(self, prior: Prior, format: Format) -> u64 {
+        match self {
+            Self::Raw | Self::Affine => 0,
+            Self::LinearMmse => 64,
+            Self::Bayes | Self::BayesGain => prior.side_bits(format),
+        }
+    }
+}
+
+impl std::fmt::Display for Decoder {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl std::str::FromStr for Decoder {
+    type Err = CompensationError;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let known = Self::ALL.into_iter().find(|decoder| decoder.name() == name);
+        known.ok_or_else(|| CompensationError::UnknownDecoder(name.into()))
+    }
+}
+
+/// A decoder for one channel, as a table over the read words: applied once when the weights are
+/// read, it costs nothing afterwards.
+///
+/// ```
+/// use qtaml_compensation::{CodeHistogram, DecodeTable, Decoder};
+/// use qtaml_fault::{CodeChannel, Protection};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::Format;
+///
+/// // Codes between -3 and 3 are stored, and their top bit flips now and then.
+/// let int8 = Format::INT8;
+/// let mut counts = [0; 256];
+/// (-3..=3).for_each(|code| counts[usize::from(int8.word_of(code))] = 100);
+/// let prior = CodeHistogram::from_counts(int8, &counts)?;
+/// let kept = Protection::of_bits(0b0111_1111, int8.bits())?;
+/// let channel = CodeChannel::new(FlipProbability::symmetric(0.1)?, int8, kept)?;
+///
+/// // What is read as -126 can only have been 2.
+/// let bayes = DecodeTable::new(Decoder::Bayes, &channel, &prior)?;
+/// assert!((bayes.value(int8.word_of(-126)) - 2.0).abs() < 1e-12);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq)]
+pub struct DecodeTable {
+    format: Format,
+    values: Vec<f64>,
+}
+
+impl DecodeTable {
+    /// The table of `decoder` for words read through `channel`, of which `prior` says how often
+    /// each was stored: in `b 2^b` steps. The raw and the affine decoder do not ask the prior.
+    ///
+    /// # Errors
+    /// [`CompensationError::NotInvertible`] if the affine decoder meets a bit with
+    /// `p01 + p10 >= 1`, [`FaultError::Format`] for a prior over words in another format.
+    pub fn new(
+        decoder: Decoder,
+        channel: &CodeChannel,
+        prior: &CodeHistogram,
+    ) -> Result<Self, CompensationError> {
+        let (given, format) = (prior.format(), channel.format());
+        if given != format {
+            return Err(FaultError::Format { given, expected: format }.into());
+        }
+        let values = match decoder {
+            Decoder::Raw => raw::values(format),
+            Decoder::Affine => affine::values(channel)?,
+            Decoder::LinearMmse => linear_mmse::values(channel, prior),
+            Decoder::Bayes => bayes::values(channel, prior),
+            Decoder::BayesGain => bayes::values_of_unit_gain(channel, prior),
+        };
+        Ok(Self { format, values })
+    }
+
+    /// The table for a unit that is stored as `stored` says, of which the reader knows `prior`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_unit(
+        decoder: Decoder,
+        channel: &CodeChannel,
+        prior: Prior,
+        stored: &CodeHistogram,
+    ) -> Result<Self, CompensationError> {
+        match decoder {
+            // Fitting a prior that nobody asks would take longer than all the rest.
+            Decoder::Raw | Decoder::Affine => Self::new(decoder, channel, stored),
+            _ => Self::new(decoder, channel, &prior.apply(stored)),
+        }
+    }
+
+    /// What the words mean that it decodes.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
+    /// The value of a read word, in units of the code.
+    pub fn value(&self, read: u8) -> f64 {
+        self.values[usize::from(read & self.format.bits().mask())]
+    }
+
+    /// The values of all words, in the order of their bit patterns.
+    pub fn values(&self) -> &[f64] {
+        &self.values
+    }
+
+    /// The weights that `words`, read from a tensor of the given scale, stand for.
+    pub fn weights(&self, words: &[u8], scale: f32) -> Vec<f32> {
+        let mut weights = vec![0.0; words.len()];
+        self.weights_into(words, scale, &mut weights);
+        weights
+    }
+
+    /// The same, into `weights`.
+    ///
+    /// # Panics
+    /// If there are not as many weights as words.
+    pub fn weights_into(&self, words: &[u8], scale: f32, weights: &mut [f32]) {
+        assert_eq!(words.len(), weights.len(), "one weight per word");
+        // All bytes, so that a look-up checks neither the width nor a bound.
+        let scaled: [f32; 256] =
+            std::array::from_fn(|word| (self.value(word as u8) * f64::from(scale)) as f32);
+        for (weight, &word) in weights.iter_mut().zip(words) {
+            *weight = scaled[usize::from(word)];
+        }
+    }
+}
+
+/// What the tests of the decoders share.
+#[cfg(test)]
+mod fixtures {
+    use qtaml_fault::Protection;
+    use qtaml_physics::FlipProbability;
+
+    use super::*;
+
+    pub(super) const LAWS: [(f64, f64); 4] = [(0.1, 0.1), (0.02, 0.3), (0.0, 0.4), (1e-9, 1e-9)];
+
+    pub(super) fn channel(p01: f64, p10: f64, format: impl Into<Format>, k: u32) -> CodeChannel {
+        let (p, format) = (FlipProbability::asymmetric(p01, p10).unwrap(), format.into());
+        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
+    }
+
+    /// Every format under every law, with no, one and half of its bits protected.
+    pub(super) fn channels() -> impl Iterator<Item = CodeChannel> {
+        Format::all().flat_map(|format| {
+            LAWS.into_iter().flat_map(move |(p01, p10)| {
+                let half = format.bits().get() / 2;
+                [0, 1, half].into_iter().map(move |k| channel(p01, p10, format, k))
+            })
+        })
+    }
+
+    /// A lopsided bell over the codes that quantization writes.
+    pub(super) fn bell(format: Format) -> CodeHistogram {
+        let max = format.bits().max_code();
+        let mut counts = vec![0; format.bits().levels()];
+        for code in -max..=max {
+            let x = 4.0 * f64::from(code) / f64::from(max) - 0.3;
+            counts[usize::from(format.word_of(code))] = (1e6 * (-0.5 * x * x).exp()) as u64;
+        }
+        CodeHistogram::from_counts(format, &counts).unwrap()
+    }
+
+    /// What only zeros are stored in.
+    pub(super) fn zeros(format: Format) -> CodeHistogram {
+        let mut counts = vec![0; format.bits().levels()];
+        counts[usize::from(format.word_of(0))] = 54;
+        CodeHistogram::from_counts(format, &counts).unwrap()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml_quant::BitWidth;
+
+    use super::fixtures::{bell, channel, channels, zeros};
+    use super::*;
+
+    #[test]
+    fn names_lead_back_and_are_those_of_files() {
+        for decoder in Decoder::ALL {
+            assert_eq!(decoder.name().parse(), Ok(decoder));
+            assert_eq!(serde_json::to_string(&decoder).unwrap(), format!("\"{decoder}\""));
+        }
+        let error = "mmse".parse::<Decoder>().unwrap_err().to_string();
+        assert!(error.contains("\"mmse\"") && error.contains("linear-mmse"), "{error}");
+    }
+
+    /// Words that are never stored cannot be read, and every other one is what it says.
+    #[test]
+    fn without_faults_every_decoder_believes_the_word() {
+        for format in Format::all() {
+            let (channel, prior) = (channel(0.0, 0.0, format, 0), bell(format));
+            for decoder in Decoder::ALL {
+                let table = DecodeTable::new(decoder, &channel, &prior).unwrap();
+                for (word, _) in prior.iter() {
+                    let code = f64::from(format.code_of(word));
+                    approx::assert_relative_eq!(table.value(word), code, epsilon = 1e-9);
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn zeros_alone_give_finite_tables() {
+        for channel in channels() {
+            for decoder in Decoder::ALL {
+                let table = DecodeTable::new(decoder, &channel, &zeros(channel.format())).unwrap();
+                assert!(table.values().iter().all(|value| value.is_finite()), "{decoder}");
+            }
+        }
+    }
+
+    #[test]
+    fn weights_are_scaled_values() {
+        let channel = channel(0.1, 0.1, BitWidth::INT4, 0);
+        let table = DecodeTable::new(Decoder::Raw, &channel, &bell(channel.format())).unwrap();
+        assert_eq!(table.weights(&[0x02, 0x0f, 0x1f], 0.5), [1.0, -0.5, -0.5]);
+    }
+
+    #[test]
+    fn a_prior_over_other_words_is_refused() {
+        let channel = channel(0.1, 0.1, BitWidth::INT4, 0);
+        let given = Format::INT8;
+        let error = DecodeTable::new(Decoder::Raw, &channel, &bell(given)).unwrap_err();
+        let expected = channel.format();
+        assert_eq!(error, CompensationError::Fault(FaultError::Format { given, expected }));
+    }
+}
