@@ -1,9 +1,9 @@
-//! How far a layer is off, as a function of the bits that are protected.
+//! How far the weights of a layer are off.
 
 use qtaml_fault::CodeChannel;
 use qtaml_quant::QuantizedTensor;
 
-use crate::{CodeHistogram, CompensationError, DecodeTable};
+use crate::{CodeHistogram, DecodeTable};
 
 /// Mean square error per weight of a unit read through `channel` and decoded by `table`, in squared
 /// units of the code: exact, by summation over all words, without sampling, in `b 2^b` steps.
@@ -59,67 +59,6 @@ pub fn weight_error(
         (f64::from(w) - mean).powi(2) + variance
     };
     weights.iter().zip(stored.words()).map(error).sum::<f64>() / weights.len() as f64
-}
-
-/// What the faults in one layer do to the network's output, for every number of protected bits.
-///
-/// `D_l(k) = S_l mse_l(k)` with the score `S_l = ||J_l||_F^2 Δ_l^2`, `Δ_l` proportional to
-/// `||W_l||_inf` (docs/theory.md, section 4).
-#[derive(Debug, Clone, PartialEq)]
-pub struct LayerDistortion {
-    name: String,
-    weights: usize,
-    by_protected: Vec<f64>,
-}
-
-impl LayerDistortion {
-    /// A layer of so many weights whose distortion with `k` protected top bits is
-    /// `by_protected[k]`, for `k` in `0..=b`.
-    ///
-    /// # Errors
-    /// [`CompensationError::EmptyLayer`] without weights, [`CompensationError::Distortion`] for a
-    /// distortion that is negative, NaN or infinite, or if there is none.
-    pub fn new(
-        name: impl Into<String>,
-        weights: usize,
-        by_protected: Vec<f64>,
-    ) -> Result<Self, CompensationError> {
-        let name = name.into();
-        if weights == 0 {
-            return Err(CompensationError::EmptyLayer(name));
-        }
-        let bad = |d: &f64| !(d.is_finite() && *d >= 0.0);
-        let offending = match by_protected.iter().position(bad) {
-            Some(protected) => Some((protected, by_protected[protected])),
-            None => by_protected.is_empty().then_some((0, f64::NAN)),
-        };
-        match offending {
-            Some((protected, value)) => {
-                Err(CompensationError::Distortion { layer: name, protected, value })
-            }
-            None => Ok(Self { name, weights, by_protected }),
-        }
-    }
-
-    /// The layer's name.
-    pub fn name(&self) -> &str {
-        &self.name
-    }
-
-    /// The number of weights.
-    pub fn weights(&self) -> usize {
-        self.weights
-    }
-
-    /// The distortion with 0, 1, ... b protected bits.
-    pub fn by_protected(&self) -> &[f64] {
-        &self.by_protected
-    }
-
-    /// The largest number of bits that can be protected.
-    pub fn max_protected(&self) -> usize {
-        self.by_protected.len() - 1
-    }
 }
 
 #[cfg(test)]
@@ -237,16 +176,5 @@ mod tests {
                 }
             }
         }
-    }
-
-    #[test]
-    fn bad_layers_are_named() {
-        assert_eq!(
-            LayerDistortion::new("fc", 0, vec![1.0]),
-            Err(CompensationError::EmptyLayer("fc".into()))
-        );
-        let error = LayerDistortion::new("fc", 1, vec![1.0, -2.0]).unwrap_err().to_string();
-        assert!(error.contains("\"fc\" has distortion -2 with 1 bits"), "{error}");
-        assert!(LayerDistortion::new("fc", 1, vec![]).is_err());
     }
 }

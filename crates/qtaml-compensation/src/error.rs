@@ -23,17 +23,20 @@ pub enum CompensationError {
     /// A layer without weights.
     #[error("layer {0:?} has no weights")]
     EmptyLayer(String),
-    /// A distortion that is negative, NaN or infinite, or none at all.
+    /// A unit that leaves nothing to choose.
+    #[error("unit {0:?} has no choices: it needs one at least")]
+    NoChoice(String),
+    /// A distortion that is negative, NaN or infinite, or makes the sum of all infinite.
     #[error(
-        "layer {layer:?} has distortion {value} with {protected} bits protected: \
-         it must be finite and not negative"
+        "choice {choice} of unit {unit:?} has distortion {value}: \
+         it must be finite, not negative, and so must be the sum over all units"
     )]
     Distortion {
-        /// The layer.
-        layer: String,
-        /// The number of protected bits.
-        protected: usize,
-        /// The offending value; NaN if there is none.
+        /// The unit.
+        unit: String,
+        /// The index of the choice.
+        choice: usize,
+        /// The offending value.
         value: f64,
     },
     /// A name that is no decoder's.
@@ -59,4 +62,128 @@ pub enum CompensationError {
     /// A channel, a protection or a code that does not fit.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// Costs that are too large to be counted.
+    #[error("with unit {0:?} the units can cost more than 2^64 - 1 bits")]
+    Cost(String),
+    /// Choices that do not fit the units.
+    #[error("{given} indices do not choose among the choices of {units} units")]
+    Chosen {
+        /// The number of indices.
+        given: usize,
+        /// The number of units.
+        units: usize,
+    },
+    /// A budget that nothing fits in.
+    #[error("a budget of {budget} bits is too small: the cheapest choices cost {least}")]
+    Budget {
+        /// The budget.
+        budget: u64,
+        /// The least that can be spent.
+        least: u64,
+    },
+    /// A share of the stored bits that is none.
+    #[error(
+        "a budget of {0} of the stored bits is not a share: it must be finite and not negative"
+    )]
+    BudgetShare(f64),
+    /// Output noise that no allocation has.
+    #[error("output noise {noise} cannot be had: it goes from {least} to {most}")]
+    Noise {
+        /// The noise asked for.
+        noise: f64,
+        /// The least that is possible.
+        least: f64,
+        /// The noise without any protection.
+        most: f64,
+    },
+    /// A unit that water cannot fill.
+    #[error(
+        "unit {index} has score {score} and {weights} weights: the score must be finite and not \
+         negative, with a finite sum over all units, and it needs one weight at least"
+    )]
+    Source {
+        /// The number of the unit.
+        index: usize,
+        /// Its score.
+        score: f64,
+        /// Its weights.
+        weights: usize,
+    },
+    /// A cap on the bits per weight that is none.
+    #[error("at most {0} bits per weight: it must be positive and finite")]
+    MostBits(f64),
+    /// No such score.
+    #[error("no score is called {0:?}: {names} are", names = crate::Score::NAMES)]
+    UnknownScore(String),
+    /// A layer lacks what its score is made of.
+    #[error("the {score} score of layer {layer:?} needs its {statistic}, which was not given")]
+    MissingStatistic {
+        /// The layer.
+        layer: String,
+        /// The score.
+        score: &'static str,
+        /// What is missing.
+        statistic: &'static str,
+    },
+    /// A statistic that makes no score.
+    #[error(
+        "the {score} score of layer {layer:?} is {value}: its statistics must be finite and not \
+         negative"
+    )]
+    BadStatistic {
+        /// The layer.
+        layer: String,
+        /// The score.
+        score: &'static str,
+        /// What came out.
+        value: f64,
+    },
+    /// A margin that no prediction has.
+    #[error("margin {value} of image {index} must be finite and not negative")]
+    Margin {
+        /// The number of the image.
+        index: usize,
+        /// The offending value.
+        value: f64,
+    },
+    /// Predictions that no noise changes this often.
+    #[error(
+        "no noise changes a share {share} of the predictions: it changes {least} < share < 0.5"
+    )]
+    Disagreement {
+        /// The share asked for.
+        share: f64,
+        /// The share that the least noise changes: half of those with margin 0.
+        least: f64,
+    },
+    /// A network of too few classes to change a prediction.
+    #[error("{0} classes leave nothing to confuse: 2 at least are needed")]
+    Classes(usize),
+    /// A text that is no plan.
+    #[error("not a plan: {0}")]
+    PlanText(String),
+    /// A plan of another version.
+    #[error("the plan has schema {0}, and {known} is known", known = crate::Plan::SCHEMA)]
+    PlanSchema(u64),
+    /// A number in a plan that cannot be.
+    #[error("the plan's {what} is {value}: it must be finite and not negative")]
+    PlanNumber {
+        /// What the number is.
+        what: String,
+        /// Its value.
+        value: f64,
+    },
+    /// Two layers of one name.
+    #[error("the plan has two layers called {0:?}")]
+    DuplicateLayer(String),
+    /// Bits that a layer's words lack, or that are listed twice.
+    #[error("layer {layer:?} protects bits {bits:?}: they must be different and below {width}")]
+    PlanBits {
+        /// The layer.
+        layer: String,
+        /// The bits.
+        bits: Vec<u32>,
+        /// The number of bits that there are.
+        width: u32,
+    },
 }

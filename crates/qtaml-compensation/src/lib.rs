@@ -3,7 +3,8 @@
 //! Three things can be done about weights that will be misread. Two are free, or nearly so: read
 //! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of
 //! the weights for a memory that flips ([`clipping`]). The third costs stored bits: protect some of
-//! them, and choose which ([`allocation`]). All follow from the exact error law in [`qtaml_fault`].
+//! them, and choose which ([`allocation`]). All follow from the exact error law in [`qtaml_fault`];
+//! nothing here draws a random number but the baseline [`Score::Random`].
 //! What is stored in the end, and what it costs, is a [`Storage`].
 //!
 //! # A walk
@@ -41,36 +42,54 @@
 //! number of bits everywhere.
 //!
 //! ```
-//! use qtaml_compensation::{LayerDistortion, allocation};
+//! use qtaml_compensation::allocation::{Choice, Path, Units};
 //!
 //! // Two layers of equal size; an error in the first moves the output 100 times as much.
-//! let fall = |score: f64| (0..=8).map(|k| score * 4_f64.powi(8 - k)).collect();
-//! let layers = [
-//!     LayerDistortion::new("first", 1000, fall(100.0))?,
-//!     LayerDistortion::new("second", 1000, fall(1.0))?,
-//! ];
-//! let path = allocation::optimal_path(&layers);
+//! let mut units = Units::default();
+//! for (name, score) in [("first", 100.0), ("second", 1.0)] {
+//!     let by_protected: Vec<f64> = (0..=8).map(|k| score * 4_f64.powi(8 - k)).collect();
+//!     units.push(name, Choice::top_bits(1000, &by_protected))?;
+//! }
+//! let (tac, uniform) = (Path::optimal(&units), Path::uniform(&units));
 //! // The first three steps, of one bit per weight each, all go to the first layer; after them
 //! // it is no more sensitive than the second.
-//! assert_eq!(path[3].protected_bits(), [3, 0]);
+//! assert_eq!(tac.at(3).chosen(), [3, 0]);
+//! assert!(tac.distortion(4) < uniform.distortion(2) && tac.cost(4) == uniform.cost(2));
 //! # Ok::<(), qtaml_compensation::CompensationError>(())
 //! ```
+//!
+//! Most users start from statistics of layers ([`Score`]), a histogram of their codes and a budget,
+//! and keep the result as JSON: [`Planner`] and [`Plan`]. How much noise a network bears is read
+//! off its margins ([`noise_for_disagreement`]), and what TAC will save is known before anything is
+//! simulated ([`rho_star`]).
 #![deny(missing_docs)]
 
 pub mod allocation;
 pub mod clipping;
 mod decoder;
+mod disagreement;
 mod distortion;
 mod error;
 mod histogram;
+mod plan;
+mod planner;
 mod prior;
+mod protection_sets;
+mod rho;
+mod score;
 mod storage;
 
 pub use allocation::Allocation;
 pub use clipping::Clip;
 pub use decoder::{DecodeTable, Decoder};
-pub use distortion::{LayerDistortion, mean_square_error, weight_error};
+pub use disagreement::noise_for_disagreement;
+pub use distortion::{mean_square_error, weight_error};
 pub use error::CompensationError;
 pub use histogram::CodeHistogram;
+pub use plan::{Accounting, Plan, PlanLayer};
+pub use planner::{Budget, Planner};
 pub use prior::Prior;
+pub use protection_sets::ProtectionSets;
+pub use rho::{bits_saved, rho_star, rho_star_exact};
+pub use score::{LayerStatistics, Score};
 pub use storage::{ChannelKit, ProtectedStorage, Storage, StorageConfig};

@@ -7,11 +7,8 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use qtaml::compensation::{Decoder, allocation};
 use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
-use qtaml::quant::BitWidth;
-use qtaml::train::sensitivity::JacobianNorm;
 use qtaml::train::{
     Dataset, Device, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
     TrainError, TrainingConfig, device, fingerprint, parameters, replace_parameters, train,
@@ -86,7 +83,8 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
         )?,
         None => model,
     };
-    let network = StoredNetwork::quantize(&model, BitWidth::INT8)?;
+    let memory = Memory::new(FlipProbability::symmetric(FLIP_PROBABILITY)?);
+    let network = StoredNetwork::store(&model, &memory)?;
     let logits = evaluation.logits(network.golden());
     if let Some(path) = &args.write_reference {
         write_reference(path, &model, logits.clone())?;
@@ -128,28 +126,20 @@ fn timed_training(images: &Images, device: &Device) -> Result<(LeNet, f64)> {
     Ok((model, median(epochs.into_iter().skip(1)) / steps))
 }
 
-/// Mean accuracy over a few patterns without protection, and a digest of every word read.
+/// Mean accuracy over a few patterns without protection, and a digest of every weight read.
 fn faulty_accuracy(
     network: &StoredNetwork<LeNet>,
     evaluation: &Evaluation,
 ) -> Result<(f64, String)> {
     const PATTERNS: u32 = 5;
-    let memory = Memory::new(FlipProbability::symmetric(FLIP_PROBABILITY)?, SEED);
-    // Nothing is protected, so the sensitivities do not matter.
-    let norms: Vec<JacobianNorm> = network
-        .layers()
-        .iter()
-        .map(|l| JacobianNorm { name: l.name.clone(), squared: 1.0, standard_error: 0.0 })
-        .collect();
-    let layers = network.distortions(&memory, Decoder::Raw, &norms)?;
-    let none = &allocation::uniform_path(&layers)[0];
-    let (mut accuracy, mut words) = (0.0, Vec::new());
+    let none = network.alike(0);
+    let (mut accuracy, mut weights) = (0.0, Vec::new());
     for pattern in 0..PATTERNS {
-        words.push(network.words(&memory, pattern, none)?);
-        let read = network.read(&memory, pattern, none, Decoder::Raw)?;
+        let read = network.read(SEED, pattern, &none)?;
         accuracy += evaluation.accuracy(&read) / f64::from(PATTERNS);
+        weights.extend(parameters(&read).into_iter().map(|p| p.values));
     }
-    Ok((accuracy, fingerprint(&words)))
+    Ok((accuracy, fingerprint(&weights)))
 }
 
 fn read_reference(path: &Path) -> Result<Reference> {

@@ -56,13 +56,31 @@ pub enum TrainError {
         /// The number of values that were given.
         values: usize,
     },
-    /// An allocation for another network.
-    #[error("the allocation has {given} layers, the network stores {layers}")]
+    /// An allocation or scores for another network.
+    #[error("{given} units were given, the network stores {units}")]
     Allocation {
-        /// Layers of the network.
-        layers: usize,
-        /// Layers of the allocation.
+        /// Units of the network.
+        units: usize,
+        /// Units that were given.
         given: usize,
+    },
+    /// An allocation that chooses what is not there.
+    #[error("choice {choice} of unit {unit:?} was taken, but it has {choices}")]
+    Choice {
+        /// The unit.
+        unit: String,
+        /// The choice.
+        choice: usize,
+        /// How many there are.
+        choices: usize,
+    },
+    /// A unit that cannot be stored or read.
+    #[error("{name}: {source}")]
+    Stored {
+        /// The unit.
+        name: String,
+        /// Why.
+        source: CompensationError,
     },
     /// A network without weights to store.
     #[error("the network has no weights of rank two or more: nothing to store")]

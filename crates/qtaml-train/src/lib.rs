@@ -7,11 +7,11 @@
 //! # A walk
 //!
 //! ```no_run
-//! use qtaml_compensation::{Decoder, allocation};
+//! use qtaml_compensation::allocation::Path;
+//! use qtaml_compensation::{Decoder, Score};
 //! use qtaml_fault::Seed;
 //! use qtaml_physics::FlipProbability;
-//! use qtaml_quant::BitWidth;
-//! use qtaml_train::{Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
+//! use qtaml_train::{Cost, Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
 //! use qtaml_train::{TrainingConfig, device, sensitivity, train};
 //!
 //! // Train a small network on the embedded digits, on any device this build knows.
@@ -20,17 +20,20 @@
 //! let model = LeNetConfig::digits().init(&device);
 //! let model = train(model, &digits.train, &TrainingConfig::new(), Seed(42), &device, |_| ())?;
 //!
-//! // Store it as INT8 codes, in a memory whose bits flip with probability 0.1.
-//! let network = StoredNetwork::quantize(&model, BitWidth::INT8)?;
-//! let memory = Memory::new(FlipProbability::symmetric(0.1)?, Seed(42));
+//! // Store it as INT8 codes, in a memory whose bits flip with probability 0.1, and read it through
+//! // a table that knows this.
+//! let memory = Memory { decoder: Decoder::Bayes, ..Memory::new(FlipProbability::symmetric(0.1)?) };
+//! let network = StoredNetwork::store(&model, &memory)?;
 //!
 //! // How much does the output feel an error in each layer? No labels are read.
-//! let norms = sensitivity::jacobian_norms(&model, Granularity::Tensor, &digits.calibration, 16, Seed(42), &device)?;
-//! let layers = network.distortions(&memory, Decoder::Affine, &norms)?;
+//! let norms = sensitivity::jacobian_norms(
+//!     &model, Granularity::Tensor, &digits.calibration, 16, Seed(42), &device,
+//! )?;
+//! let choices = network.choices(Score::Wkb, &network.statistics(&norms)?, Cost::Protected)?;
 //!
-//! // Spend the protection budget where it counts, and look at what is read in trial 0.
-//! let path = allocation::optimal_path(&layers);
-//! let read = network.read(&memory, 0, &path[10], Decoder::Affine)?;
+//! // Protect a tenth of all bits, where it counts, and look at what is read in trial 0.
+//! let tenth = Path::optimal(&choices).within(network.weights() * 8 / 10)?;
+//! let read = network.read(Seed(42), 0, tenth.chosen())?;
 //! let test = Evaluation::new(&digits.test, &device)?;
 //! println!("{:.3} of {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
 //! # Ok::<(), qtaml_train::TrainError>(())
@@ -68,6 +71,6 @@ pub use initial::initialise;
 pub use lenet::{LeNet, LeNetConfig};
 pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
-pub use stored::{Memory, StoredLayer, StoredNetwork};
+pub use stored::{Cost, Memory, Range, StoredNetwork, StoredUnit, UnitWeights};
 pub use training::{Epoch, TrainingConfig, train};
 pub use units::{Granularity, Unit, units};

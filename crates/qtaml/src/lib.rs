@@ -52,14 +52,17 @@ pub use qtaml_train as train;
 
 /// What most programs need, in one line: `use qtaml::prelude::*;`.
 pub mod prelude {
-    pub use crate::compensation::{Allocation, DecodeTable, Decoder, LayerDistortion, allocation};
+    pub use crate::compensation::{
+        Allocation, CodeHistogram, DecodeTable, Decoder, Plan, Planner, Prior, Score, Storage,
+        allocation,
+    };
     pub use crate::fault::{
         BitFlips, ChannelMatrix, CodeChannel, FaultModel, Keeper, Protected, Protection, Seed, Site,
     };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     pub use crate::train::{
-        Classifier, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
+        Classifier, Cost, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
         StoredNetwork, TrainingConfig, device, sensitivity, train,
     };
 }

@@ -1,11 +1,12 @@
 //! `qtaml.layer`: to first order the output varies by `Σ_l Var_l ||J_l||²`. Where does that end?
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::{Allocation, Decoder, LayerDistortion};
+use qtaml::compensation::CodeHistogram;
+use qtaml::fault::{CodeChannel, Protection};
 use qtaml::physics::FlipProbability;
-use qtaml::quant::{BitWidth, Format};
+use qtaml::quant::{BitWidth, QuantizedTensor};
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
-use qtaml::train::{Evaluation, Granularity, LeNet, Memory, StoredNetwork};
+use qtaml::train::{Evaluation, Granularity, LeNet, Memory, Parameter, StoredNetwork, parameters};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 use rayon::prelude::*;
 use serde_json::json;
@@ -15,6 +16,7 @@ use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 use crate::stats::{Mean, mean};
 
+const BITS: BitWidth = BitWidth::INT8;
 /// Flip probabilities from the edge of what shows to total confusion.
 const SWEEP: [f64; 8] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.1, 0.2];
 /// The claim is judged up to here.
@@ -92,7 +94,7 @@ struct Trial<'a> {
 impl<'a> Trial<'a> {
     fn new(context: &'a Context) -> Result<Self> {
         let Trained { model, data, .. } = networks::lenet(context)?;
-        let network = StoredNetwork::quantize(&model, Format::from(BitWidth::INT8))?;
+        let network = StoredNetwork::store(&model, &memory(ALONE)?)?;
         let images = context.size(64, 8);
         let chosen = data.calibration.select(&(0..images).collect::<Vec<_>>());
         // Of the network as it is stored, so that nothing but linearity is put to the test.
@@ -121,8 +123,7 @@ impl<'a> Trial<'a> {
         let task = self.context.progress.task(what, SWEEP.len() as u64);
         let at = |&p: &f64| {
             let layers = self.predict(p)?;
-            let allocation = Allocation::new(vec![kept; layers.len()], &layers);
-            let compared = self.compare(what.into(), p, &layers, &allocation)?;
+            let compared = self.compare(what.into(), p, &layers, &vec![kept; layers.len()])?;
             task.tick(1);
             Ok(compared)
         };
@@ -134,67 +135,94 @@ impl<'a> Trial<'a> {
         let layers = self.predict(ALONE)?;
         let task = self.context.progress.task("layers one by one", layers.len() as u64);
         let alone = |exposed: usize| {
-            let kept = |(l, layer): (usize, &LayerDistortion)| {
-                if l == exposed { 0 } else { layer.max_protected() as u32 }
-            };
-            let allocation =
-                Allocation::new(layers.iter().enumerate().map(kept).collect(), &layers);
-            let what = format!("only {}", layers[exposed].name());
-            let compared = self.compare(what, ALONE, &layers, &allocation)?;
+            let kept = |l| if l == exposed { 0 } else { BITS.get() };
+            let chosen: Vec<u32> = (0..layers.len()).map(kept).collect();
+            let what = format!("only {}", layers[exposed].name);
+            let compared = self.compare(what, ALONE, &layers, &chosen)?;
             task.tick(1);
             Ok(compared)
         };
         (0..layers.len()).map(alone).collect()
     }
 
-    fn memory(&self, p: f64) -> Result<Memory> {
-        Ok(Memory::new(FlipProbability::symmetric(p)?, self.context.seed))
-    }
-
-    fn predict(&self, p: f64) -> Result<Vec<LayerDistortion>> {
-        Ok(self.network.output_variances(&self.memory(p)?, &self.norms)?)
+    fn predict(&self, p: f64) -> Result<Vec<LayerVariance>> {
+        let weights = parameters(self.network.golden());
+        let layer = |norm: &JacobianNorm| {
+            let layer = weights.iter().find(|p| p.name == norm.name).context("a layer is gone")?;
+            LayerVariance::new(layer, norm, p)
+        };
+        self.norms.iter().map(layer).collect()
     }
 
     fn compare(
         &self,
         what: String,
         p: f64,
-        layers: &[LayerDistortion],
-        allocation: &Allocation,
+        layers: &[LayerVariance],
+        chosen: &[u32],
     ) -> Result<Compared> {
-        let predicted = allocation.distortion(layers);
-        let sampled = mean(&self.squared_deviations(p, allocation)?)?;
-        Ok(Compared { what, p, predicted, uncertain: self.uncertain(layers, allocation), sampled })
+        let predicted = layers.iter().zip(chosen).map(|(layer, &k)| layer.with(k)).sum();
+        let sampled = mean(&self.squared_deviations(p, chosen)?)?;
+        let uncertain = self.uncertain(layers, chosen, predicted);
+        Ok(Compared { what, p, predicted, uncertain, sampled })
     }
 
     /// Relative standard error of the predicted variance: that of each layer's Jacobian norm,
     /// weighted with what the layer contributes.
-    fn uncertain(&self, layers: &[LayerDistortion], allocation: &Allocation) -> f64 {
-        let predicted = allocation.distortion(layers);
-        let error = |((layer, &k), norm): ((&LayerDistortion, &u32), &JacobianNorm)| {
-            layer.by_protected()[k as usize] * norm.standard_error / norm.squared
+    fn uncertain(&self, layers: &[LayerVariance], chosen: &[u32], predicted: f64) -> f64 {
+        let error = |((layer, &k), norm): ((&LayerVariance, &u32), &JacobianNorm)| {
+            layer.with(k) * norm.standard_error / norm.squared
         };
-        let layers = layers.iter().zip(allocation.protected_bits());
+        let layers = layers.iter().zip(chosen);
         let errors = layers.zip(&self.norms).map(error).map(|error| error * error);
         errors.sum::<f64>().sqrt() / predicted
     }
 
     /// For each fault pattern the squared distance of the scores from their mean over patterns, per
     /// image: on average their total variance.
-    fn squared_deviations(&self, p: f64, allocation: &Allocation) -> Result<Vec<f64>> {
-        let memory = self.memory(p)?;
-        let bits = allocation.protected_bits();
+    fn squared_deviations(&self, p: f64, chosen: &[u32]) -> Result<Vec<f64>> {
+        let network = StoredNetwork::store(self.network.golden(), &memory(p)?)?;
         let patterns = self.patterns(p);
-        let key = format!("qtaml.layer/{p:?}/{bits:?}/{patterns}x{}", self.images);
+        let key = format!("qtaml.layer/{p:?}/{chosen:?}/{patterns}x{}", self.images);
         self.context.unit(&key, || {
             let scores = (0..patterns).into_par_iter().map(|pattern| {
-                let read = self.network.read(&memory, pattern, allocation, Decoder::Raw)?;
+                let read = network.read(self.context.seed, pattern, chosen)?;
                 Ok(self.evaluation.logits(&read))
             });
             let scores: Vec<Vec<f32>> = scores.collect::<Result<_>>()?;
             Ok(deviations(&scores, self.images))
         })
     }
+}
+
+/// The variance that faults in one layer give the output to first order, by the number of protected
+/// top bits: `||J||² Δ² Var[q']`, averaged over the layer's own codes.
+struct LayerVariance {
+    name: String,
+    by_protected: Vec<f64>,
+}
+
+impl LayerVariance {
+    fn new(layer: &Parameter, norm: &JacobianNorm, p: f64) -> Result<Self> {
+        let stored = QuantizedTensor::quantize(&layer.values, &layer.shape, BITS)?;
+        let histogram = CodeHistogram::of(&stored);
+        let of = |k| {
+            let p = FlipProbability::symmetric(p)?;
+            let channel = CodeChannel::new(p, BITS, Protection::top(k, BITS)?)?;
+            let variance = histogram.iter().map(|(word, share)| share * channel.variance(word));
+            Ok(norm.squared * f64::from(stored.scale()).powi(2) * variance.sum::<f64>())
+        };
+        let by_protected = (0..=BITS.get()).map(of).collect::<Result<_>>()?;
+        Ok(Self { name: layer.name.clone(), by_protected })
+    }
+
+    fn with(&self, protected: u32) -> f64 {
+        self.by_protected[protected as usize]
+    }
+}
+
+fn memory(p: f64) -> Result<Memory> {
+    Ok(Memory::new(FlipProbability::symmetric(p)?))
 }
 
 fn deviations(scores: &[Vec<f32>], images: usize) -> Vec<f64> {

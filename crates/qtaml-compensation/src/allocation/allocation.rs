@@ -1,0 +1,113 @@
+//! What was decided.
+
+use super::Units;
+use crate::CompensationError;
+
+/// One choice for each unit, what they cost and what they leave.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Allocation {
+    chosen: Vec<u32>,
+    cost: u64,
+    distortion: f64,
+}
+
+impl Allocation {
+    /// The allocation of the choice with index `chosen[u]` to unit `u`.
+    ///
+    /// # Errors
+    /// [`CompensationError::Chosen`] unless there is one index for each unit and a choice for each
+    /// index.
+    pub fn new(chosen: Vec<u32>, units: &Units) -> Result<Self, CompensationError> {
+        let exists = |(&index, choices): (&u32, &[_])| (index as usize) < choices.len();
+        if chosen.len() == units.len() && chosen.iter().zip(units.iter()).all(exists) {
+            Ok(Self::of(chosen, units))
+        } else {
+            Err(CompensationError::Chosen { given: chosen.len(), units: units.len() })
+        }
+    }
+
+    /// The same for indices that come from the units themselves.
+    pub(super) fn of(chosen: Vec<u32>, units: &Units) -> Self {
+        let choices = || (0..).zip(&chosen).map(|(unit, &index)| units.choice(unit, index));
+        let cost = choices().map(|choice| choice.cost).sum();
+        let distortion = choices().map(|choice| choice.distortion).sum();
+        Self { chosen, cost, distortion }
+    }
+
+    /// The index of the choice of each unit.
+    pub fn chosen(&self) -> &[u32] {
+        &self.chosen
+    }
+
+    /// What the choices cost together, in bits.
+    pub fn cost(&self) -> u64 {
+        self.cost
+    }
+
+    /// The predicted distortion of the output, `Σ_u D_u(c_u)`.
+    pub fn distortion(&self) -> f64 {
+        self.distortion
+    }
+
+    /// The cost over all stored bits. If it counts protected bits, this is the paper-style *ideal*
+    /// overhead.
+    pub fn overhead(&self, stored_bits: u64) -> f64 {
+        self.cost as f64 / stored_bits as f64
+    }
+}
+
+/// An allocation for a budget, and how much better any other could be.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Solution {
+    /// The best allocation that was found.
+    pub allocation: Allocation,
+    /// No allocation within the budget has less distortion than this, up to rounding.
+    pub lower_bound: f64,
+    /// Whether the allocation is an optimum, up to rounding.
+    pub proven: bool,
+}
+
+impl Solution {
+    /// A bound is worth nothing above what was found: there it only rounds differently.
+    pub(super) fn new(allocation: Allocation, lower_bound: f64) -> Self {
+        let lower_bound = lower_bound.clamp(0.0, allocation.distortion);
+        let proven = lower_bound == allocation.distortion;
+        Self { allocation, lower_bound, proven }
+    }
+
+    /// The share of the distortion that a better allocation might save, 0 if there is none.
+    pub fn gap(&self) -> f64 {
+        let distortion = self.allocation.distortion;
+        if self.proven { 0.0 } else { (distortion - self.lower_bound) / distortion }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::allocation::Choice;
+
+    #[test]
+    fn costs_and_distortions_add_up() {
+        let mut units = Units::default();
+        units.push("a", Choice::top_bits(10, &[4.0, 1.0])).unwrap();
+        units.push("b", Choice::top_bits(20, &[8.0, 2.0, 0.5])).unwrap();
+        let allocation = Allocation::new(vec![1, 2], &units).unwrap();
+        assert_eq!((allocation.cost(), allocation.distortion()), (50, 1.5));
+        assert_eq!(allocation.overhead(200), 0.25);
+        for bad in [vec![1], vec![2, 0], vec![0, 0, 0]] {
+            assert!(Allocation::new(bad, &units).is_err());
+        }
+    }
+
+    #[test]
+    fn the_gap_is_relative() {
+        let mut units = Units::default();
+        units.push("a", Choice::top_bits(10, &[4.0, 0.0])).unwrap();
+        let with = |index| Allocation::new(vec![index], &units).unwrap();
+        assert_eq!(Solution::new(with(0), 3.0).gap(), 0.25);
+        let rounded = Solution::new(with(0), 4.0 + 1e-12);
+        assert!(rounded.proven && rounded.gap() == 0.0);
+        assert_eq!(Solution::new(with(1), -1.0).gap(), 0.0);
+    }
+}

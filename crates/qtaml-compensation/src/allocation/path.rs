@@ -1,0 +1,199 @@
+//! The greedy path through the budgets, and the baseline beside it.
+
+use super::hull::{Corner, lower_hull};
+use super::{Allocation, Choice, Units};
+use crate::CompensationError;
+
+/// A sequence of allocations, from the cheapest on. Only their differences are kept.
+#[derive(Debug, Clone)]
+pub struct Path<'a> {
+    units: &'a Units,
+    first: Vec<u32>,
+    moves: Vec<Move>,
+    stops: Vec<Stop>,
+}
+
+/// Another choice for one unit.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Move {
+    pub(super) unit: u32,
+    pub(super) choice: u32,
+    pub(super) gain_per_bit: f64,
+}
+
+/// What an allocation on the path costs and leaves, and the moves that lead to it.
+#[derive(Debug, Clone, Copy)]
+struct Stop {
+    moves: usize,
+    cost: u64,
+    distortion: f64,
+}
+
+impl<'a> Path<'a> {
+    /// Tunneling-aware compensation: from the cheapest choices to the best, always the step that
+    /// lowers the distortion most per bit.
+    ///
+    /// The steps are the edges of the units' lower convex hulls. Every allocation on the path is
+    /// optimal for its own cost (H. Everett, Operations Research 11, 399 (1963)), and the path is
+    /// nested: a larger budget never takes a step back. A choice that costs more and helps nothing
+    /// is never taken.
+    pub fn optimal(units: &'a Units) -> Self {
+        let (mut first, mut moves) = (Vec::with_capacity(units.len()), Vec::new());
+        let mut corners: Vec<Corner> = Vec::new();
+        for (unit, choices) in (0..).zip(units.iter()) {
+            lower_hull(choices, &mut corners);
+            first.push(corners[0].index);
+            moves.extend(corners.windows(2).map(|edge| Move {
+                unit,
+                choice: edge[1].index,
+                gain_per_bit: edge[0].gain_per_bit(edge[1]),
+            }));
+        }
+        // Stable: within a unit the gains already fall, so its steps stay in order.
+        moves.sort_by(|a, b| b.gain_per_bit.total_cmp(&a.gain_per_bit));
+        let stops = stops_of(units, &first, &moves);
+        Self { units, first, moves, stops }
+    }
+
+    /// The Uniform-MSP baseline: the same choice everywhere, by index. Units with fewer choices
+    /// stop at their last.
+    pub fn uniform(units: &'a Units) -> Self {
+        let most = units.iter().map(<[_]>::len).max().unwrap_or(0).max(1) as u32;
+        let first = vec![0; units.len()];
+        let mut moves = Vec::new();
+        let mut chosen = first.clone();
+        let stops = (0..most).map(|index| {
+            for (unit, choices) in (0..).zip(units.iter()) {
+                if index > 0 && (index as usize) < choices.len() {
+                    chosen[unit as usize] = index;
+                    moves.push(Move { unit, choice: index, gain_per_bit: 0.0 });
+                }
+            }
+            let all = Allocation::of(chosen.clone(), units);
+            Stop { moves: moves.len(), cost: all.cost(), distortion: all.distortion() }
+        });
+        let stops = stops.collect();
+        Self { units, first, moves, stops }
+    }
+
+    /// The number of allocations on the path, one at least.
+    #[allow(clippy::len_without_is_empty)]
+    pub fn len(&self) -> usize {
+        self.stops.len()
+    }
+
+    /// What the allocation number `step` costs, in bits.
+    ///
+    /// # Panics
+    /// If the path has no such step, as all that ask for one.
+    pub fn cost(&self, step: usize) -> u64 {
+        self.stops[step].cost
+    }
+
+    /// The distortion that the allocation number `step` leaves.
+    ///
+    /// # Panics
+    /// If the path has no such step.
+    pub fn distortion(&self, step: usize) -> f64 {
+        self.stops[step].distortion
+    }
+
+    /// The allocation number `step`.
+    ///
+    /// # Panics
+    /// If the path has no such step.
+    pub fn at(&self, step: usize) -> Allocation {
+        Allocation::of(self.chosen(step), self.units)
+    }
+
+    /// The last step that a budget pays for.
+    ///
+    /// # Errors
+    /// [`CompensationError::Budget`] if it pays for none.
+    pub fn step_within(&self, budget: u64) -> Result<usize, CompensationError> {
+        self.stops.iter().rposition(|stop| stop.cost <= budget).ok_or_else(|| {
+            let least = self.stops.iter().map(|stop| stop.cost).min().unwrap_or(0);
+            CompensationError::Budget { budget, least }
+        })
+    }
+
+    /// The greedy allocation for a budget: the last step that it pays for, and of the later steps,
+    /// in their order, whatever the rest still pays for.
+    ///
+    /// It is never worse than the step itself. What the rest pays for depends on how it divides, so
+    /// the distortion can rise a little with the budget; that of [`exact`](super::exact) cannot.
+    ///
+    /// # Errors
+    /// [`CompensationError::Budget`] if the budget pays for no step.
+    pub fn within(&self, budget: u64) -> Result<Allocation, CompensationError> {
+        let step = self.step_within(budget)?;
+        let (mut chosen, mut rest) = (self.chosen(step), budget - self.cost(step));
+        for &Move { unit, choice, .. } in &self.moves[self.stops[step].moves..] {
+            let current = &mut chosen[unit as usize];
+            let [from, to] = [*current, choice].map(|index| self.units.choice(unit, index));
+            if to.distortion < from.distortion && to.cost <= from.cost.saturating_add(rest) {
+                rest = rest + from.cost - to.cost;
+                *current = choice;
+            }
+        }
+        Ok(Allocation::of(chosen, self.units))
+    }
+
+    /// The budget at which the distortion has fallen to `distortion`, in bits: along the lower
+    /// convex hull of the path, as if a step could be taken for a part of the weights.
+    ///
+    /// # Errors
+    /// [`CompensationError::Noise`] if the path never gets there, or for NaN.
+    pub fn budget_for(&self, distortion: f64) -> Result<f64, CompensationError> {
+        let choice = |stop: &Stop| Choice { cost: stop.cost, distortion: stop.distortion };
+        let choices: Vec<Choice> = self.stops.iter().map(choice).collect();
+        let mut corners = Vec::new();
+        lower_hull(&choices, &mut corners);
+        let reached = corners.partition_point(|corner| corner.choice.distortion > distortion);
+        let Some(to) = corners.get(reached).filter(|_| !distortion.is_nan()) else {
+            let [most, least] = [corners[0], corners[corners.len() - 1]];
+            let [most, least] = [most, least].map(|corner| corner.choice.distortion);
+            return Err(CompensationError::Noise { noise: distortion, least, most });
+        };
+        let Some(from) = reached.checked_sub(1).map(|before| corners[before]) else {
+            return Ok(to.choice.cost as f64);
+        };
+        let bits = (from.choice.distortion - distortion) / from.gain_per_bit(*to);
+        Ok(from.choice.cost as f64 + bits)
+    }
+
+    /// The steps taken up to `step` and those after it.
+    pub(super) fn moves_around(&self, step: usize) -> (&[Move], &[Move]) {
+        self.moves.split_at(self.stops[step].moves)
+    }
+
+    fn chosen(&self, step: usize) -> Vec<u32> {
+        let mut chosen = self.first.clone();
+        for &Move { unit, choice, .. } in &self.moves[..self.stops[step].moves] {
+            chosen[unit as usize] = choice;
+        }
+        chosen
+    }
+}
+
+/// A stop after each move. Distortions are summed from the end: what is added never cancels, so
+/// the smallest of them are exact as well.
+fn stops_of(units: &Units, first: &[u32], moves: &[Move]) -> Vec<Stop> {
+    let mut chosen = first.to_vec();
+    let mut cost = Allocation::of(chosen.clone(), units).cost();
+    let mut stops = Vec::with_capacity(moves.len() + 1);
+    // For now the distortion of a stop is by how much its move lowered it.
+    stops.push(Stop { moves: 0, cost, distortion: 0.0 });
+    for (before, &Move { unit, choice, .. }) in moves.iter().enumerate() {
+        let current = &mut chosen[unit as usize];
+        let [from, to] = [*current, choice].map(|index| units.choice(unit, index));
+        *current = choice;
+        cost = cost - from.cost + to.cost;
+        stops.push(Stop { moves: before + 1, cost, distortion: from.distortion - to.distortion });
+    }
+    let mut distortion = Allocation::of(chosen, units).distortion();
+    for stop in stops.iter_mut().rev() {
+        distortion += std::mem::replace(&mut stop.distortion, distortion);
+    }
+    stops
+}

@@ -1,0 +1,337 @@
+//! From plain statistics of layers and a budget to a plan.
+
+use qtaml_fault::{Keeper, Protection};
+use qtaml_physics::FlipProfile;
+use qtaml_quant::Format;
+
+use crate::allocation::{Allocation, Choice, MOST_STATES, Path, Units, exact};
+use crate::protection_sets::{Protected, Reading};
+use crate::{
+    Accounting, CodeHistogram, CompensationError, Decoder, Plan, PlanLayer, ProtectionSets,
+};
+
+/// What may be spent, or what must be reached.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Budget {
+    /// So many bits.
+    Bits(u64),
+    /// This share of all stored weight bits.
+    Share(f64),
+    /// As many bits as bring the predicted output noise down to this: the first allocation on the
+    /// optimal path that does.
+    Noise(f64),
+}
+
+/// Decides which bits of which layer to protect.
+///
+/// ```
+/// use qtaml_compensation::{Budget, CodeHistogram, Decoder, Planner};
+/// use qtaml_physics::FlipProbability;
+/// use qtaml_quant::{BitWidth, Format, QuantizedTensor};
+///
+/// let weights: Vec<f32> = (0..1000).map(|i| (i as f32).sin()).collect();
+/// let stored = QuantizedTensor::quantize(&weights, &[1000], BitWidth::INT8)?;
+/// let histogram = CodeHistogram::of(&stored);
+///
+/// let mut planner =
+///     Planner::new(FlipProbability::symmetric(0.1)?, Format::INT8, Decoder::Raw)?;
+/// planner.add_layer("first", &histogram, 1000, 30.0)?;
+/// planner.add_layer("second", &histogram, 1000, 1.0)?;
+/// let plan = planner.plan(Budget::Share(0.25))?;
+/// // The most sensitive layer first: four bits in all, three of them there.
+/// assert_eq!(plan.layers[0].protected, [7, 6, 5]);
+/// assert_eq!(plan.layers[1].protected, [7]);
+/// assert_eq!(plan.overhead, 0.25);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct Planner {
+    flips: FlipProfile,
+    format: Format,
+    decoder: Decoder,
+    keeper: Keeper,
+    sets: ProtectionSets,
+    reading: Reading,
+    layers: Vec<Layer>,
+}
+
+#[derive(Debug, Clone)]
+struct Layer {
+    name: String,
+    weights: usize,
+    score: f64,
+    sets: Vec<Protected>,
+}
+
+impl Planner {
+    /// A planner for words that flip like this and are read by this decoder, with ideal protection
+    /// of top bits.
+    ///
+    /// # Errors
+    /// [`CompensationError::Fault`] for flip probabilities of another width.
+    pub fn new(
+        flips: impl Into<FlipProfile>,
+        format: impl Into<Format>,
+        decoder: Decoder,
+    ) -> Result<Self, CompensationError> {
+        Self::build(flips.into(), format.into(), decoder, Keeper::Ideal, ProtectionSets::Top)
+    }
+
+    /// The same with protected bits in a real code: costs then count its check bits. For layers
+    /// that are added afterwards; those added before are dropped.
+    ///
+    /// # Errors
+    /// As [`Keeper::residual`].
+    pub fn kept_by(self, keeper: Keeper) -> Result<Self, CompensationError> {
+        Self::build(self.flips, self.format, self.decoder, keeper, self.sets)
+    }
+
+    /// The same with other sets of bits to choose from, for layers that are added afterwards.
+    #[must_use]
+    pub fn protecting(self, sets: ProtectionSets) -> Self {
+        Self { sets, ..self }
+    }
+
+    fn build(
+        flips: FlipProfile,
+        format: Format,
+        decoder: Decoder,
+        keeper: Keeper,
+        sets: ProtectionSets,
+    ) -> Result<Self, CompensationError> {
+        let reading = Reading::new(flips.clone(), format, decoder, keeper)?;
+        Ok(Self { flips, format, decoder, keeper, sets, reading, layers: Vec::new() })
+    }
+
+    /// Adds a layer of so many weights. The score is the output noise per unit of mean square error
+    /// of its codes ([`Score::of`](crate::Score::of)).
+    ///
+    /// With the raw decoder in two's complement or offset binary this takes less than a millisecond. Otherwise
+    /// every set of bits is tried by summation over all pairs of words: 9 sets of top bits or 256
+    /// of any, of about a millisecond each at 8 bits.
+    ///
+    /// # Errors
+    /// [`CompensationError::EmptyLayer`] without weights, [`CompensationError::PlanNumber`] for a
+    /// score that is negative, NaN or infinite, and as
+    /// [`DecodeTable::new`](crate::DecodeTable::new).
+    pub fn add_layer(
+        &mut self,
+        name: impl Into<String>,
+        histogram: &CodeHistogram,
+        weights: usize,
+        score: f64,
+    ) -> Result<(), CompensationError> {
+        let name = name.into();
+        if weights == 0 {
+            return Err(CompensationError::EmptyLayer(name));
+        }
+        if !(score >= 0.0 && score.is_finite()) {
+            let what = format!("score of layer {name:?}");
+            return Err(CompensationError::PlanNumber { what, value: score });
+        }
+        let sets = self.reading.sets(histogram, self.sets)?;
+        self.layers.push(Layer { name, weights, score, sets });
+        Ok(())
+    }
+
+    /// The best plan for a budget.
+    ///
+    /// It is the optimum of the model, up to the gap that [`exact`] leaves after [`MOST_STATES`]
+    /// partial solutions.
+    ///
+    /// # Errors
+    /// [`CompensationError::BudgetShare`] for a share that is negative, NaN or infinite,
+    /// [`CompensationError::Noise`] for noise that full protection exceeds,
+    /// [`CompensationError::DuplicateLayer`] for two layers of one name, and as [`Units::push`].
+    pub fn plan(&self, budget: Budget) -> Result<Plan, CompensationError> {
+        let units = self.units()?;
+        let stored = self.layers.iter().map(|l| l.weights as u64).sum::<u64>() * self.width();
+        let allocation = match budget {
+            Budget::Bits(bits) => exact(&units, bits, MOST_STATES)?.allocation,
+            Budget::Share(share) if share >= 0.0 && share.is_finite() => {
+                exact(&units, (share * stored as f64) as u64, MOST_STATES)?.allocation
+            }
+            Budget::Share(share) => return Err(CompensationError::BudgetShare(share)),
+            Budget::Noise(noise) => first_below(&units, noise)?,
+        };
+        let chosen = self.layers.iter().zip(allocation.chosen());
+        let layers = chosen.map(|(layer, &set)| self.planned(layer, set));
+        let plan = Plan {
+            schema: Plan::SCHEMA,
+            flips: self.flips.clone(),
+            format: self.format,
+            decoder: self.decoder,
+            accounting: match self.keeper {
+                Keeper::Ideal => Accounting::ProtectedBits,
+                Keeper::Code(_) => Accounting::CheckBits,
+            },
+            layers: layers.collect::<Result<_, _>>()?,
+            overhead: if stored == 0 { 0.0 } else { allocation.overhead(stored) },
+            predicted_output_noise: allocation.distortion(),
+        };
+        plan.check()?;
+        Ok(plan)
+    }
+
+    /// The layers as units: their choices are sets of bits.
+    ///
+    /// # Errors
+    /// As [`Units::push`].
+    pub fn units(&self) -> Result<Units, CompensationError> {
+        let mut units = Units::default();
+        for layer in &self.layers {
+            let choices = layer.sets.iter().map(|set| {
+                let cost = self.cost(layer, set.bits)?;
+                Ok(Choice { cost, distortion: layer.score * set.mean_square_error })
+            });
+            let choices = choices.collect::<Result<Vec<_>, CompensationError>>()?;
+            units.push(layer.name.as_str(), choices)?;
+        }
+        Ok(units)
+    }
+
+    fn planned(&self, layer: &Layer, set: u32) -> Result<PlanLayer, CompensationError> {
+        let set = layer.sets[set as usize];
+        let bits = (0..self.format.bits().get()).rev();
+        Ok(PlanLayer {
+            name: layer.name.clone(),
+            weights: layer.weights,
+            protected: bits.filter(|bit| set.bits.mask() >> bit & 1 == 1).collect(),
+            code: self.keeper,
+            cost_bits: self.cost(layer, set.bits)?,
+            predicted_mse: set.mean_square_error,
+            predicted_output_noise: layer.score * set.mean_square_error,
+        })
+    }
+
+    /// Protected bits, or the check bits that keep them. The last code word of a layer is filled up
+    /// and has all its check bits.
+    fn cost(&self, layer: &Layer, bits: Protection) -> Result<u64, CompensationError> {
+        let per_bit = match self.keeper {
+            Keeper::Ideal => layer.weights as u64,
+            Keeper::Code(_) => {
+                let data = self.keeper.alignment()? as u64;
+                let check = (self.keeper.overhead()? * data as f64).round() as u64;
+                (layer.weights as u64).div_ceil(data).saturating_mul(check)
+            }
+        };
+        Ok(per_bit.saturating_mul(u64::from(bits.count())))
+    }
+
+    fn width(&self) -> u64 {
+        u64::from(self.format.bits().get())
+    }
+}
+
+fn first_below(units: &Units, noise: f64) -> Result<Allocation, CompensationError> {
+    let path = Path::optimal(units);
+    let found = (0..path.len()).find(|&step| path.distortion(step) <= noise);
+    let range = |step| path.distortion(step);
+    found.map(|step| path.at(step)).ok_or_else(|| CompensationError::Noise {
+        noise,
+        least: range(path.len() - 1),
+        most: range(0),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use qtaml_fault::CodeChannel;
+    use qtaml_physics::FlipProbability;
+    use qtaml_quant::{BitWidth, QuantizedTensor};
+
+    use super::*;
+    use crate::{DecodeTable, Prior, mean_square_error};
+
+    fn histogram(power: i32) -> CodeHistogram {
+        let weights: Vec<f32> = (0..800).map(|i| (i as f32 * 0.37).sin().powi(power)).collect();
+        CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[800], BitWidth::INT8).unwrap())
+    }
+
+    fn planner(decoder: Decoder) -> Planner {
+        Planner::new(FlipProbability::symmetric(0.1).unwrap(), Format::INT8, decoder).unwrap()
+    }
+
+    fn filled(mut planner: Planner) -> Planner {
+        for (i, (weights, score)) in [(800, 1.0), (64, 300.0), (5000, 0.1)].into_iter().enumerate()
+        {
+            planner
+                .add_layer(format!("{i}"), &histogram(2 * i as i32 + 1), weights, score)
+                .unwrap();
+        }
+        planner
+    }
+
+    /// What a plan predicts is what the channel with these bits protected does.
+    #[test]
+    fn predictions_are_those_of_the_channel() {
+        for decoder in Decoder::ALL {
+            let plan = filled(planner(decoder)).plan(Budget::Share(0.2)).unwrap();
+            assert!(plan.overhead <= 0.2 && plan.accounting == Accounting::ProtectedBits);
+            let mut noise = 0.0;
+            for (i, (layer, score)) in plan.layers.iter().zip([1.0, 300.0, 0.1]).enumerate() {
+                let protection = layer.protection(plan.format).unwrap();
+                let channel =
+                    CodeChannel::new(plan.flips.clone(), plan.format, protection).unwrap();
+                let stored = histogram(2 * i as i32 + 1);
+                let prior = Prior::default();
+                let table = DecodeTable::of_unit(decoder, &channel, prior, &stored).unwrap();
+                let mse = mean_square_error(&stored, &channel, &table);
+                assert_relative_eq!(layer.predicted_mse, mse, max_relative = 1e-9);
+                assert_eq!(layer.cost_bits, u64::from(protection.count()) * layer.weights as u64);
+                noise += score * mse;
+            }
+            assert_relative_eq!(plan.predicted_output_noise, noise, max_relative = 1e-9);
+            assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan);
+        }
+    }
+
+    #[test]
+    fn noise_is_brought_down_to_what_is_asked() {
+        let planner = filled(planner(Decoder::Raw));
+        let wanted = planner.plan(Budget::Bits(0)).unwrap().predicted_output_noise / 50.0;
+        let plan = planner.plan(Budget::Noise(wanted)).unwrap();
+        assert!(plan.predicted_output_noise <= wanted && plan.overhead < 1.0);
+        assert_eq!(planner.plan(Budget::Noise(0.0)).unwrap().overhead, 1.0);
+        for bad in [-1.0, f64::NAN] {
+            assert!(planner.plan(Budget::Noise(bad)).is_err());
+            assert!(planner.plan(Budget::Share(bad)).is_err());
+        }
+    }
+
+    /// Three copies of a bit store two check bits, and leave some of the errors.
+    #[test]
+    fn a_real_code_costs_check_bits() {
+        let keeper = "repetition:3".parse().unwrap();
+        let plan = filled(planner(Decoder::Raw).kept_by(keeper).unwrap());
+        let plan = plan.plan(Budget::Share(3.0)).unwrap();
+        assert_eq!(plan.accounting, Accounting::CheckBits);
+        for layer in &plan.layers {
+            assert_eq!(layer.cost_bits, 2 * 8 * layer.weights as u64, "everything is affordable");
+            assert!(layer.predicted_mse > 0.0);
+        }
+        assert_eq!(plan.overhead, 2.0);
+    }
+
+    #[test]
+    fn bad_layers_are_refused() {
+        let mut planner = planner(Decoder::Raw);
+        let empty = planner.add_layer("a", &histogram(1), 0, 1.0);
+        assert_eq!(empty, Err(CompensationError::EmptyLayer("a".into())));
+        let error = planner.add_layer("a", &histogram(1), 1, f64::NAN).unwrap_err().to_string();
+        assert!(error.contains("score of layer \"a\" is NaN"), "{error}");
+        planner.add_layer("a", &histogram(1), 1, 1.0).unwrap();
+        planner.add_layer("a", &histogram(1), 1, 1.0).unwrap();
+        let twice = planner.plan(Budget::Bits(1));
+        assert_eq!(twice, Err(CompensationError::DuplicateLayer("a".into())));
+        assert!(
+            Planner::new(FlipProbability::NEVER, BitWidth::INT8, Decoder::Raw)
+                .unwrap()
+                .plan(Budget::Share(0.1))
+                .unwrap()
+                .layers
+                .is_empty()
+        );
+    }
+}

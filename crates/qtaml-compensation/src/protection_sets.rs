@@ -1,0 +1,232 @@
+//! What each set of protected bits leaves of a layer's error.
+
+use qtaml_fault::{CodeChannel, FaultError, Keeper, Protection};
+use qtaml_physics::{FlipProbability, FlipProfile};
+use qtaml_quant::{Encoding, Format};
+
+use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, mean_square_error};
+
+/// Which sets of bits may be protected.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum ProtectionSets {
+    /// The `k` top bits, from none to all.
+    #[default]
+    Top,
+    /// Any bits (ours): of each number of bits the best set.
+    Any,
+}
+
+/// A set of protected bits and the mean square error that it leaves, in squared units of the code.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Protected {
+    pub(crate) bits: Protection,
+    pub(crate) mean_square_error: f64,
+}
+
+/// How words are read, with any set of bits protected.
+#[derive(Debug, Clone)]
+pub(crate) struct Reading {
+    decoder: Decoder,
+    exposed: CodeChannel,
+    /// Every bit protected: what the keeper leaves.
+    kept: CodeChannel,
+}
+
+impl Reading {
+    pub(crate) fn new(
+        flips: FlipProfile,
+        format: Format,
+        decoder: Decoder,
+        keeper: Keeper,
+    ) -> Result<Self, FaultError> {
+        let all = Protection::of_bits(format.bits().mask(), format.bits())?;
+        let exposed = CodeChannel::new(flips.clone(), format, Protection::NONE)?;
+        // Counting the errors that a code leaves takes long, so it is done here once for all sets.
+        let kept = CodeChannel::new(flips, format, all)?.kept_by(keeper)?;
+        Ok(Self { decoder, exposed, kept })
+    }
+
+    /// For each number of protected bits, from 0 to all, the best set.
+    pub(crate) fn sets(
+        &self,
+        histogram: &CodeHistogram,
+        sets: ProtectionSets,
+    ) -> Result<Vec<Protected>, CompensationError> {
+        let width = self.exposed.bits();
+        let errors = self.additive(histogram);
+        let error_of = |bits: Protection| match &errors {
+            Some(errors) => Ok(errors.with(bits)),
+            None => self.any(histogram, bits),
+        };
+        let measured = |bits| Ok(Protected { bits, mean_square_error: error_of(bits)? });
+        if sets == ProtectionSets::Top {
+            return (0..=width.get()).map(|k| measured(Protection::top(k, width)?)).collect();
+        }
+        let mut best: Vec<Option<Protected>> = vec![None; width.get() as usize + 1];
+        // From the highest mask down: of sets that leave the same, that of the higher bits is kept.
+        for mask in (0..=width.mask()).rev() {
+            let found = measured(Protection::of_bits(mask, width)?)?;
+            let best = &mut best[mask.count_ones() as usize];
+            if best.is_none_or(|best| found.mean_square_error < best.mean_square_error) {
+                *best = Some(found);
+            }
+        }
+        Ok(best.into_iter().flatten().collect())
+    }
+
+    /// By summation over all pairs of words: exact for every decoder and encoding.
+    fn any(&self, histogram: &CodeHistogram, bits: Protection) -> Result<f64, CompensationError> {
+        let law = |bit| {
+            let protected = bits.mask() >> bit & 1 == 1;
+            let channel = if protected { &self.kept } else { &self.exposed };
+            FlipProbability::asymmetric(channel.flip(bit, false), channel.flip(bit, true))
+                .map_err(|_| FaultError::Probability(channel.flip(bit, false)))
+        };
+        let width = self.exposed.bits().get() as usize;
+        let laws = (0..width).map(law).collect::<Result<Vec<_>, _>>()?;
+        let flips = FlipProfile::per_bit(laws)
+            .map_err(|_| FaultError::ProfileWidth { bits: width, width: self.exposed.bits() })?;
+        let channel = CodeChannel::new(flips, self.exposed.format(), Protection::NONE)?;
+        let table = DecodeTable::of_unit(self.decoder, &channel, Prior::default(), histogram)?;
+        Ok(mean_square_error(histogram, &channel, &table))
+    }
+
+    /// The moments from which the error of all sets follows at once, where a bit changes the code
+    /// by the same whatever the others do, and the word is believed.
+    fn additive(&self, histogram: &CodeHistogram) -> Option<Additive> {
+        let encoding = self.exposed.format().encoding();
+        let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary);
+        (additive && self.decoder == Decoder::Raw).then(|| Additive::new(self, histogram))
+    }
+}
+
+/// Variances and drifts of single bits, exposed (0) and protected (1), in the mean over the words
+/// that are stored.
+///
+/// # Formula
+/// The error of a set is `Σ_i E[p_i (1 - p_i)] δ_i² + Σ_ij E[p_i δ_i p_j δ_j]`, with the `p_i` of
+/// each bit as it is exposed or protected: variance and squared drift of section 2.
+struct Additive {
+    variance: [[f64; 2]; 8],
+    drift: [[[[f64; 2]; 2]; 8]; 8],
+}
+
+impl Additive {
+    fn new(reading: &Reading, histogram: &CodeHistogram) -> Self {
+        let (mut variance, mut drift) = ([[0.0; 2]; 8], [[[[0.0; 2]; 2]; 8]; 8]);
+        let channels = [&reading.exposed, &reading.kept];
+        let width = reading.exposed.bits().get() as usize;
+        for (word, share) in histogram.iter() {
+            let mut moved = [[0.0; 2]; 8];
+            for (i, moved) in moved.iter_mut().enumerate().take(width) {
+                for (s, channel) in channels.iter().enumerate() {
+                    let (p, change) =
+                        (channel.flip(i, word >> i & 1 == 1), channel.change(i, word));
+                    moved[s] = p * change;
+                    variance[i][s] += share * p * (1.0 - p) * change * change;
+                }
+            }
+            for (drift, a) in drift.iter_mut().zip(moved) {
+                for (drift, b) in drift.iter_mut().zip(moved) {
+                    for s in 0..2 {
+                        for t in 0..2 {
+                            drift[s][t] += share * a[s] * b[t];
+                        }
+                    }
+                }
+            }
+        }
+        Self { variance, drift }
+    }
+
+    fn with(&self, protected: Protection) -> f64 {
+        let kept = |i: usize| usize::from(protected.mask() >> i & 1);
+        let drift = |i: usize| -> f64 { (0..8).map(|j| self.drift[i][j][kept(i)][kept(j)]).sum() };
+        // The drifts make a square, which rounding must not turn negative.
+        let bias: f64 = (0..8).map(drift).sum();
+        (0..8).map(|i| self.variance[i][kept(i)]).sum::<f64>() + bias.max(0.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use qtaml_quant::{BitWidth, QuantizedTensor};
+
+    use super::*;
+
+    fn histogram(format: impl Into<Format>) -> CodeHistogram {
+        let weights: Vec<f32> = (0..500).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
+        CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[500], format).unwrap())
+    }
+
+    fn reading(format: Format, decoder: Decoder, keeper: &str) -> Reading {
+        let law = |i| FlipProbability::asymmetric(0.01 * f64::from(i), 0.1).unwrap();
+        let symmetric = FlipProbability::symmetric(0.05).unwrap().into();
+        let flips = match keeper {
+            "ideal" => FlipProfile::per_bit((0..format.bits().get()).map(law).collect()).unwrap(),
+            _ => symmetric,
+        };
+        Reading::new(flips, format, decoder, keeper.parse().unwrap()).unwrap()
+    }
+
+    /// Moments of single bits against summation over all pairs of words, for every set.
+    #[test]
+    fn additive_errors_are_those_of_the_matrix() {
+        for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
+            for (width, keeper) in [(5, "ideal"), (4, "repetition:3")] {
+                let width = BitWidth::new(width).unwrap();
+                let format = Format::new(width, encoding);
+                let reading = reading(format, Decoder::Raw, keeper);
+                let histogram = histogram(format);
+                let additive = reading.additive(&histogram).unwrap();
+                for mask in width.words() {
+                    let bits = Protection::of_bits(mask, width).unwrap();
+                    let exact = reading.any(&histogram, bits).unwrap();
+                    assert_relative_eq!(
+                        additive.with(bits),
+                        exact,
+                        max_relative = 1e-9,
+                        epsilon = 1e-12
+                    );
+                }
+            }
+        }
+    }
+
+    /// The law of a real keeper against the channel that has it built in.
+    #[test]
+    fn a_keeper_leaves_what_it_leaves() {
+        let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());
+        let reading = reading(width.into(), Decoder::Affine, "repetition:3");
+        for set in reading.sets(&histogram(width), ProtectionSets::Top).unwrap() {
+            let keeper = "repetition:3".parse().unwrap();
+            let channel = CodeChannel::new(p, width, set.bits).unwrap().kept_by(keeper).unwrap();
+            let table = DecodeTable::new(Decoder::Affine, &channel, &histogram(width)).unwrap();
+            let expected = mean_square_error(&histogram(width), &channel, &table);
+            assert_relative_eq!(set.mean_square_error, expected, max_relative = 1e-12);
+        }
+    }
+
+    /// The top bit is kept in a cell that never fails: protecting it is a waste.
+    #[test]
+    fn any_set_is_at_least_as_good_as_the_top() {
+        let width = BitWidth::INT4;
+        let mut laws = vec![FlipProbability::symmetric(0.1).unwrap(); 4];
+        laws[3] = FlipProbability::NEVER;
+        let flips = FlipProfile::per_bit(laws).unwrap();
+        for encoding in Encoding::ALL {
+            let format = Format::new(width, encoding);
+            let reading = Reading::new(flips.clone(), format, Decoder::Raw, Keeper::Ideal).unwrap();
+            let [top, any] = [ProtectionSets::Top, ProtectionSets::Any]
+                .map(|sets| reading.sets(&histogram(format), sets).unwrap());
+            for (k, (top, any)) in (0..=4).zip(top.iter().zip(&any)) {
+                assert_eq!((top.bits.count(), any.bits.count()), (k, k));
+                let slack = 1e-9 * top.mean_square_error;
+                assert!(any.mean_square_error <= top.mean_square_error + slack, "{encoding} {k}");
+            }
+            assert_eq!((top[1].bits.mask(), any[1].bits.mask()), (0b1000, 0b0100), "{encoding}");
+            assert!(any[1].mean_square_error < 0.5 * top[1].mean_square_error, "{encoding}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! What the network feels of an error in a unit.
+
+use std::fmt;
+use std::str::FromStr;
+
+use qtaml_fault::Seed;
+use rand::RngExt;
+use serde::{Deserialize, Serialize};
+
+use crate::CompensationError;
+
+/// Decades over which random scores spread.
+const DECADES: f64 = 6.0;
+
+/// A rule that says how much an error in a layer matters: what multiplies the mean square error of
+/// its codes (docs/theory.md, section 4).
+///
+/// [`Wkb`](Self::Wkb) and [`Empirical`](Self::Empirical) predict output noise; the others only rank
+/// layers. The source names "magnitude" as a baseline without a formula: both definitions here are
+/// ours, as are the random and the Jacobian-only ones.
+///
+/// ```
+/// use qtaml_compensation::{LayerStatistics, Score};
+///
+/// let layer = LayerStatistics {
+///     name: "fc1".into(),
+///     weights: 120,
+///     scale: 0.01,
+///     largest: 1.27,
+///     mean_magnitude: 0.2,
+///     jacobian_squared: Some(50.0),
+///     response: None,
+/// };
+/// let wkb: Score = "wkb".parse()?;
+/// assert!((wkb.of(&layer)? - 50.0 * 0.01 * 0.01).abs() < 1e-15);
+/// let error = Score::Empirical.of(&layer).unwrap_err().to_string();
+/// assert!(error.ends_with("layer \"fc1\" needs its response, which was not given"));
+/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// ```
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub enum Score {
+    /// `||J||_F^2 Δ^2`: what the linear model predicts. `Δ` is proportional to `||W||_inf`.
+    Wkb,
+    /// `||J||_F^2`: the step of the code left out.
+    Jacobian,
+    /// `n max|W|^2`: the Jacobian left out.
+    MagnitudeMax,
+    /// `n (mean |W|)^2`.
+    MagnitudeMean,
+    /// Drawn from the layer's name: log-uniform from 1e-3 to 1e3.
+    Random(Seed),
+    /// The measured response of the network, which also holds where noise is large.
+    Empirical,
+}
+
+/// What a score may be made of.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct LayerStatistics {
+    /// The layer's name.
+    pub name: String,
+    /// Its number of weights `n`.
+    pub weights: usize,
+    /// The weight that one step of the code is worth, `Δ`.
+    pub scale: f64,
+    /// The largest magnitude of its weights, `||W||_inf`.
+    pub largest: f64,
+    /// The mean magnitude of its weights.
+    pub mean_magnitude: f64,
+    /// `||J||_F^2` of the output by its weights, in the mean over calibration samples.
+    pub jacobian_squared: Option<f64>,
+    /// Measured squared change of the output, per unit of mean square error of the codes.
+    pub response: Option<f64>,
+}
+
+impl Score {
+    /// What the names of scores look like.
+    pub const NAMES: &str =
+        "wkb, jacobian, magnitude-max, magnitude-mean, random:SEED and empirical";
+
+    /// The score of a layer: output noise, or a stand-in for it, per unit of mean square error of
+    /// the codes.
+    ///
+    /// # Errors
+    /// [`CompensationError::MissingStatistic`] if the layer lacks what this score is made of, and
+    /// [`CompensationError::BadStatistic`] if the score is negative, NaN or infinite.
+    pub fn of(self, layer: &LayerStatistics) -> Result<f64, CompensationError> {
+        let given = |value: Option<f64>, statistic| {
+            value.ok_or_else(|| CompensationError::MissingStatistic {
+                layer: layer.name.clone(),
+                score: self.kind(),
+                statistic,
+            })
+        };
+        let jacobian = || given(layer.jacobian_squared, "squared Jacobian norm");
+        let n = layer.weights as f64;
+        let value = match self {
+            Self::Wkb => jacobian()? * layer.scale.powi(2),
+            Self::Jacobian => jacobian()?,
+            Self::MagnitudeMax => n * layer.largest.powi(2),
+            Self::MagnitudeMean => n * layer.mean_magnitude.powi(2),
+            Self::Random(seed) => {
+                let share: f64 = seed.rng(&format!("score {}", layer.name), 0).random();
+                10_f64.powf(DECADES * (share - 0.5))
+            }
+            Self::Empirical => given(layer.response, "response")?,
+        };
+        if value >= 0.0 && value.is_finite() {
+            Ok(value)
+        } else {
+            let (layer, score) = (layer.name.clone(), self.kind());
+            Err(CompensationError::BadStatistic { layer, score, value })
+        }
+    }
+
+    fn kind(self) -> &'static str {
+        match self {
+            Self::Wkb => "wkb",
+            Self::Jacobian => "jacobian",
+            Self::MagnitudeMax => "magnitude-max",
+            Self::MagnitudeMean => "magnitude-mean",
+            Self::Random(_) => "random",
+            Self::Empirical => "empirical",
+        }
+    }
+}
+
+impl fmt::Display for Score {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.kind())?;
+        if let Self::Random(Seed(seed)) = self { write!(f, ":{seed}") } else { Ok(()) }
+    }
+}
+
+impl FromStr for Score {
+    type Err = CompensationError;
+
+    fn from_str(name: &str) -> Result<Self, CompensationError> {
+        let plain =
+            [Self::Wkb, Self::Jacobian, Self::MagnitudeMax, Self::MagnitudeMean, Self::Empirical];
+        let seed = || name.strip_prefix("random:")?.parse().ok();
+        let found = plain.into_iter().find(|score| score.kind() == name);
+        found
+            .or_else(|| seed().map(|seed| Self::Random(Seed(seed))))
+            .ok_or_else(|| CompensationError::UnknownScore(name.to_owned()))
+    }
+}
+
+impl TryFrom<String> for Score {
+    type Error = CompensationError;
+
+    fn try_from(name: String) -> Result<Self, CompensationError> {
+        name.parse()
+    }
+}
+
+impl From<Score> for String {
+    fn from(score: Score) -> Self {
+        score.to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn layer() -> LayerStatistics {
+        LayerStatistics {
+            name: "conv".into(),
+            weights: 10,
+            scale: 0.5,
+            largest: 3.0,
+            mean_magnitude: 0.2,
+            jacobian_squared: Some(8.0),
+            response: Some(7.0),
+        }
+    }
+
+    #[test]
+    fn scores_are_what_they_say() {
+        let score = |name: &str| name.parse::<Score>().unwrap().of(&layer()).unwrap();
+        assert_eq!((score("wkb"), score("jacobian"), score("empirical")), (2.0, 8.0, 7.0));
+        assert_eq!(score("magnitude-max"), 90.0);
+        assert!((score("magnitude-mean") - 0.4).abs() < 1e-15);
+    }
+
+    #[test]
+    fn random_scores_follow_from_seed_and_name_and_spread_evenly() {
+        let log = |seed, name: String| {
+            Score::Random(Seed(seed)).of(&LayerStatistics { name, ..layer() }).unwrap().log10()
+        };
+        let logs: Vec<f64> = (0..1000).map(|i| log(7, format!("layer {i}"))).collect();
+        assert!(logs.iter().all(|log| (-3.0..3.0).contains(log)));
+        // The mean of 1000 uniform numbers has a standard error of 6 / sqrt(12000) = 0.055.
+        assert!((logs.iter().sum::<f64>() / 1000.0).abs() < 5.0 * 0.055);
+        assert_eq!(logs[3], log(7, "layer 3".into()));
+        assert_ne!(logs[3], log(8, "layer 3".into()));
+    }
+
+    #[test]
+    fn missing_and_bad_statistics_are_named() {
+        let bare = LayerStatistics { jacobian_squared: None, ..layer() };
+        for score in [Score::Wkb, Score::Jacobian] {
+            let error = score.of(&bare).unwrap_err().to_string();
+            assert!(error.contains("layer \"conv\" needs its squared Jacobian norm"), "{error}");
+        }
+        for bad in [-1.0, f64::NAN, f64::INFINITY] {
+            let error = Score::Wkb.of(&LayerStatistics { jacobian_squared: Some(bad), ..layer() });
+            assert!(matches!(error, Err(CompensationError::BadStatistic { .. })), "{bad}");
+        }
+    }
+
+    #[test]
+    fn names_lead_back() {
+        let names =
+            ["wkb", "jacobian", "magnitude-max", "magnitude-mean", "random:42", "empirical"];
+        for name in names {
+            let score: Score = name.parse().unwrap();
+            assert_eq!(score.to_string(), name);
+            let json = serde_json::to_string(&score).unwrap();
+            assert_eq!(json, format!("{name:?}"));
+            assert_eq!(serde_json::from_str::<Score>(&json).unwrap(), score);
+        }
+        for bad in ["", "WKB", "random", "random:", "random:-1"] {
+            assert_eq!(bad.parse::<Score>(), Err(CompensationError::UnknownScore(bad.into())));
+        }
+    }
+}

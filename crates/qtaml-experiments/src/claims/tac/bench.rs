@@ -1,0 +1,230 @@
+//! One trained network, with all that is needed to try schemes on it.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use anyhow::{Context as _, Result};
+use qtaml::compensation::allocation::{Path, Units};
+use qtaml::compensation::{LayerStatistics, Score};
+use qtaml::fault::{Keeper, Seed};
+use qtaml::physics::FlipProbability;
+use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
+use qtaml::train::{
+    Classifier, Cost, Evaluation, Granularity, Images, StoredNetwork, TrainError,
+    reestimate_batch_norm,
+};
+use rayon::prelude::*;
+
+use super::scheme::{Allocator, Scheme};
+use crate::claims::networks::{Net, Trained};
+use crate::context::Context;
+
+/// Images that accuracy is measured on, at most: with all 10,000 of Fashion-MNIST a run would take a
+/// day.
+const TEST_IMAGES: usize = 2000;
+/// Random projections behind the norm of a Jacobian.
+const PROJECTIONS: usize = 32;
+/// Fault patterns behind the measured response of a layer.
+const RESPONSE_PATTERNS: u32 = 8;
+
+/// A network under trial.
+pub struct Bench<'a, M> {
+    /// The run.
+    pub context: &'a Context,
+    /// Which network.
+    pub net: Net,
+    /// What it was trained on, in words.
+    pub images: &'static str,
+    /// As it was trained.
+    pub model: M,
+    /// Images whose labels nobody reads.
+    pub calibration: Images,
+    /// Those that accuracy is measured on.
+    pub test: Evaluation,
+    /// The number of fault patterns of a trial.
+    pub patterns: u32,
+    calibrated: Evaluation,
+    norms: Mutex<BTreeMap<String, Arc<Vec<JacobianNorm>>>>,
+}
+
+/// A network stored as a scheme says, and what the scheme may choose.
+pub struct Stored<M> {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// The network.
+    pub network: StoredNetwork<M>,
+    /// What scores are made of.
+    pub statistics: Vec<LayerStatistics>,
+    /// What each choice costs and is predicted to leave.
+    pub units: Units,
+    /// The flip probability of the memory.
+    pub p: f64,
+}
+
+impl<M: Classifier> Stored<M> {
+    /// The way through the budgets.
+    pub fn path(&self) -> Path<'_> {
+        match self.scheme.allocator {
+            Allocator::Uniform => Path::uniform(&self.units),
+            Allocator::Tac(_) => Path::optimal(&self.units),
+        }
+    }
+
+    /// Bits of all weights without any protection.
+    pub fn weight_bits(&self) -> f64 {
+        self.network.weights() as f64 * f64::from(self.scheme.bits.get())
+    }
+}
+
+impl<'a, M: Classifier> Bench<'a, M> {
+    /// The network, ready for trials.
+    pub fn new(context: &'a Context, net: Net, trained: Trained<M>) -> Result<Self> {
+        let Trained { model, data, images } = trained;
+        let test = data.test.len().min(context.size(TEST_IMAGES, 100));
+        let test = data.test.select(&(0..test).collect::<Vec<_>>());
+        Ok(Self {
+            context,
+            net,
+            images,
+            model,
+            test: Evaluation::new(&test, &context.device)?,
+            calibrated: Evaluation::new(&data.calibration, &context.device)?,
+            calibration: data.calibration,
+            patterns: context.size(50, 4) as u32,
+            norms: Mutex::default(),
+        })
+    }
+
+    /// Accuracy of the network as it was trained, and quantized without faults.
+    pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
+        let network = StoredNetwork::store(&self.model, &scheme.memory(FlipProbability::NEVER.into()))?;
+        Ok([self.test.accuracy(&self.model), self.test.accuracy(network.golden())])
+    }
+
+    /// How sure the network is of each calibration image, by the lead of its highest score.
+    pub fn margins(&self) -> Vec<f64> {
+        self.calibrated.margins(&self.model)
+    }
+
+    /// The Jacobian norms of the network's units, estimated once.
+    pub fn norms(&self, granularity: Granularity) -> Result<Arc<Vec<JacobianNorm>>> {
+        let mut known = self.norms.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(norms) = known.get(&granularity.to_string()) {
+            return Ok(norms.clone());
+        }
+        let projections = self.context.size(PROJECTIONS, 2);
+        let (seed, device) = (self.context.seed, &self.context.device);
+        let norms = jacobian_norms(
+            &self.model,
+            granularity,
+            &self.calibration,
+            projections,
+            seed,
+            device,
+        )?;
+        let norms = Arc::new(norms);
+        known.insert(granularity.to_string(), norms.clone());
+        Ok(norms)
+    }
+
+    /// The network in a memory of this flip probability, as the scheme stores it.
+    pub fn store(&self, scheme: &Scheme, p: f64, cost: Cost) -> Result<Stored<M>> {
+        let memory = scheme.memory(FlipProbability::symmetric(p)?.into());
+        let network = StoredNetwork::store(&self.model, &memory)?;
+        let mut statistics = network.statistics(&self.norms(scheme.granularity)?)?;
+        let score = match scheme.allocator {
+            Allocator::Uniform => Score::Wkb,
+            Allocator::Tac(score) => score,
+        };
+        if score == Score::Empirical {
+            self.add_responses(scheme, p, &mut statistics)?;
+        }
+        let units = network.choices(score, &statistics, cost)?;
+        Ok(Stored { scheme: scheme.clone(), network, statistics, units, p })
+    }
+
+    /// Corrects the linear score of each tensor by what it does when it alone is read with faults.
+    fn add_responses(
+        &self,
+        scheme: &Scheme,
+        p: f64,
+        statistics: &mut [LayerStatistics],
+    ) -> Result<()> {
+        let ideal = Scheme { keepers: vec![Keeper::Ideal], ..scheme.clone() };
+        let memory = ideal.memory(FlipProbability::symmetric(p)?.into());
+        let network = StoredNetwork::store(&self.model, &memory)?;
+        let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
+        let kept = network.alike(u32::MAX);
+        let tensors: Vec<String> = network.units().iter().map(|u| u.unit().tensor.clone()).collect();
+        let mut ratios: BTreeMap<&str, f64> = BTreeMap::new();
+        for tensor in &tensors {
+            if ratios.contains_key(tensor.as_str()) {
+                continue;
+            }
+            let exposed = |u: usize| tensors[u] == *tensor;
+            let chosen: Vec<u32> =
+                kept.iter().enumerate().map(|(u, &k)| if exposed(u) { 0 } else { k }).collect();
+            let predicted: f64 = (0..chosen.len())
+                .filter(|&u| exposed(u))
+                .map(|u| linear.choices(u)[0].distortion)
+                .sum();
+            let key = format!("{}/{p:?}/{scheme}/response of {tensor}", self.net.id());
+            let measured: f64 = self.context.unit(&key, || {
+                let patterns = self.context.size(RESPONSE_PATTERNS as usize, 2) as u32;
+                // Patterns that no trial is judged by.
+                let seed = Seed(!self.context.seed.0);
+                let read = |pattern| {
+                    let read = network.read(seed, pattern, &chosen)?;
+                    self.repaired(scheme, read)
+                };
+                let golden = network.golden();
+                Ok(noise_response(golden, &self.calibrated, patterns, read)?.distortion)
+            })?;
+            ratios.insert(tensor, if predicted > 0.0 { measured / predicted } else { 0.0 });
+        }
+        for (statistics, tensor) in statistics.iter_mut().zip(&tensors) {
+            let linear = Score::Wkb.of(statistics)?;
+            statistics.response = Some(linear * ratios[tensor.as_str()]);
+        }
+        Ok(())
+    }
+
+    fn repaired(&self, scheme: &Scheme, read: M) -> Result<M, TrainError> {
+        if scheme.norms_again {
+            reestimate_batch_norm(&read, &self.calibration, &self.context.device)
+        } else {
+            Ok(read)
+        }
+    }
+
+    /// Accuracy under each of the fault patterns from `first` on, the same ones for every scheme.
+    pub fn accuracies(&self, stored: &Stored<M>, chosen: &[u32], first: u32) -> Result<Vec<f64>> {
+        let Stored { scheme, p, .. } = stored;
+        let choice = qtaml::train::fingerprint(&chosen);
+        let patterns = self.patterns;
+        let key = format!("{}/{p:?}/{scheme}/{choice}/{first}+{patterns}", self.net.id());
+        self.context.unit(&key, || {
+            let accuracy = |pattern| {
+                let read = stored.network.read(self.context.seed, pattern, chosen)?;
+                Ok(self.test.accuracy(&self.repaired(scheme, read)?))
+            };
+            let patterns = (first..first + patterns).into_par_iter();
+            patterns.map(accuracy).collect::<Result<_>>()
+        })
+    }
+
+    /// Squared distance of the scores from those of the network without faults, per image, under each
+    /// of the fault patterns.
+    pub fn output_noise(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<f64> {
+        let Stored { scheme, p, .. } = stored;
+        let choice = qtaml::train::fingerprint(&chosen);
+        let key = format!("{}/{p:?}/{scheme}/{choice}/noise", self.net.id());
+        self.context.unit(&key, || {
+            let read = |pattern| stored.network.read(self.context.seed, pattern, chosen);
+            let patterns = self.context.size(20, 2) as u32;
+            let golden = stored.network.golden();
+            let response = noise_response(golden, &self.calibrated, patterns, read);
+            Ok(response.with_context(|| scheme.to_string())?.distortion)
+        })
+    }
+}
