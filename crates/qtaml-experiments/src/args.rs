@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 10] = [
+pub(crate) const CLAIM_IDS: [&str; 14] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
@@ -17,6 +17,10 @@ pub(crate) const CLAIM_IDS: [&str; 10] = [
     "qtaml.layer",
     "ours.real_ecc",
     "qtaml.tac.lenet",
+    "qtaml.tac.vgg",
+    "qtaml.tac.resnet",
+    "qtaml.tac.mobilenet",
+    "qtaml.tac.transformer",
     "t0.table1",
     "t0.drop_law",
     "t0.significance",

@@ -53,9 +53,10 @@ mod ensemble;
 mod error;
 mod evaluation;
 mod initial;
-mod lenet;
+mod networks;
 mod norm_statistics;
 mod parameters;
+mod safetensors;
 pub mod sensitivity;
 mod stored;
 mod training;
@@ -68,9 +69,13 @@ pub use ensemble::{LinearEnsemble, RegressionTasks};
 pub use error::TrainError;
 pub use evaluation::{Classifier, Evaluation};
 pub use initial::initialise;
-pub use lenet::{LeNet, LeNetConfig};
+pub use networks::{
+    LeNet, LeNetConfig, MobileNet, MobileNetConfig, ResNet, ResNetConfig, Transformer,
+    TransformerConfig, Vgg, VggConfig,
+};
 pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
+pub use safetensors::{load_safetensors, save_safetensors};
 pub use stored::{Cost, Memory, Range, StoredNetwork, StoredUnit, UnitWeights};
 pub use training::{Epoch, TrainingConfig, train};
 pub use units::{Granularity, Unit, units};

@@ -2,10 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::module::{Flag, Module, ModuleMapper, Param};
+use burn::tensor::Device;
 
-use crate::parameters::{is_state, to_host};
+use crate::parameters::{is_state, replace_state, state};
 use crate::{Classifier, Images, TrainError};
 
 /// The model on a device that differentiates, but working as at inference: norm layers use what
@@ -41,20 +41,19 @@ pub fn reestimate_batch_norm<M: Classifier>(
         let problem = "has no images".into();
         return Err(TrainError::Data { name: "calibration".into(), problem });
     }
-    // A model shares its running statistics with its clones; `train` gives it its own.
-    let training = model.clone().train().map(&mut Replace::with_zeros());
+    let zeros = statistics(model).into_iter().map(|(name, old)| (name, vec![0.0; old.len()]));
+    let training = replace_state(model, zeros.collect())?.train();
     let batch = images.tensor(&device.clone().autodiff());
     let measure = || {
         training.logits(batch.clone());
-        statistics(&training.valid())
+        statistics(&training)
     };
     let (once, twice) = (measure(), measure());
     let batch_statistics = once.into_iter().map(|(name, once)| {
         let measured = undo_momentum(&once, &twice[&name]);
         (name, measured)
     });
-    let mut replace = Replace { path: Vec::new(), values: Some(batch_statistics.collect()) };
-    Ok(training.valid().map(&mut replace))
+    replace_state(&training, batch_statistics.collect())
 }
 
 /// From running statistics that started at zero and met the same batch once and twice: those of
@@ -75,68 +74,8 @@ fn undo_momentum(once: &[f32], twice: &[f32]) -> Vec<f32> {
 }
 
 fn statistics<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
-    let mut collect = Collect::default();
-    model.visit(&mut collect);
-    collect.found
-}
-
-#[derive(Default)]
-struct Collect {
-    path: Vec<String>,
-    found: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Collect {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.join(".");
-        if is_state(&name) {
-            self.found.insert(name, to_host(param.val()));
-        }
-    }
-}
-
-/// Replaces running statistics: by the values, or by zeros.
-struct Replace {
-    path: Vec<String>,
-    values: Option<BTreeMap<String, Vec<f32>>>,
-}
-
-impl Replace {
-    fn with_zeros() -> Self {
-        Self { path: Vec::new(), values: None }
-    }
-}
-
-impl ModuleMapper for Replace {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.join(".");
-        if !is_state(&name) {
-            return param;
-        }
-        param.map(|old| match self.values.as_ref().and_then(|values| values.get(&name)) {
-            None => old.zeros_like(),
-            Some(values) => {
-                let data = TensorData::new(values.clone(), old.dims());
-                Tensor::from_data(data, &old.device())
-            }
-        })
-    }
+    let statistics = state(model).into_iter().filter(|p| is_state(&p.name));
+    statistics.map(|p| (p.name, p.values)).collect()
 }
 
 #[cfg(test)]
@@ -144,8 +83,10 @@ impl ModuleMapper for Replace {
 mod tests {
     use burn::nn::conv::{Conv2d, Conv2dConfig};
     use burn::nn::{BatchNorm, BatchNormConfig};
+    use burn::tensor::Tensor;
 
     use super::*;
+    use crate::parameters::to_host;
     use crate::{Dataset, parameters};
 
     #[derive(Module, Debug)]

@@ -11,13 +11,13 @@ pub mod physics_decade;
 pub mod physics_wkb_exact;
 pub mod qtaml_drift;
 pub mod qtaml_layer;
-pub mod qtaml_tac;
 pub mod qtaml_variance;
 pub mod regressions;
 pub mod sampled_channel;
 pub mod t0_drop_law;
 pub mod t0_significance;
 pub mod t0_table1;
+pub mod tac;
 
 use anyhow::Result;
 
@@ -35,7 +35,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 10] = [
+pub const EXPERIMENTS: [Experiment; 14] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -57,8 +57,12 @@ pub const EXPERIMENTS: [Experiment; 10] = [
     Experiment {
         id: "qtaml.tac.lenet",
         title: "Tunneling-aware compensation on LeNet",
-        run: qtaml_tac::lenet,
+        run: tac::lenet,
     },
+    Experiment { id: "qtaml.tac.vgg", title: "", run: tac::vgg },
+    Experiment { id: "qtaml.tac.resnet", title: "", run: tac::resnet },
+    Experiment { id: "qtaml.tac.mobilenet", title: "", run: tac::mobilenet },
+    Experiment { id: "qtaml.tac.transformer", title: "", run: tac::transformer },
     Experiment {
         id: "t0.table1",
         title: "Table 1 of T0-QAT, over many seeds",

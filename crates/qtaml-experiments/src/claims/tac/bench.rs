@@ -97,7 +97,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// Accuracy of the network as it was trained, and quantized without faults.
     pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let network = StoredNetwork::store(&self.model, &scheme.memory(FlipProbability::NEVER.into()))?;
+        let network =
+            StoredNetwork::store(&self.model, &scheme.memory(FlipProbability::NEVER.into()))?;
         Ok([self.test.accuracy(&self.model), self.test.accuracy(network.golden())])
     }
 
@@ -114,14 +115,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
         }
         let projections = self.context.size(PROJECTIONS, 2);
         let (seed, device) = (self.context.seed, &self.context.device);
-        let norms = jacobian_norms(
-            &self.model,
-            granularity,
-            &self.calibration,
-            projections,
-            seed,
-            device,
-        )?;
+        let norms =
+            jacobian_norms(&self.model, granularity, &self.calibration, projections, seed, device)?;
         let norms = Arc::new(norms);
         known.insert(granularity.to_string(), norms.clone());
         Ok(norms)
@@ -155,7 +150,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
         let network = StoredNetwork::store(&self.model, &memory)?;
         let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
         let kept = network.alike(u32::MAX);
-        let tensors: Vec<String> = network.units().iter().map(|u| u.unit().tensor.clone()).collect();
+        let tensors: Vec<String> =
+            network.units().iter().map(|u| u.unit().tensor.clone()).collect();
         let mut ratios: BTreeMap<&str, f64> = BTreeMap::new();
         for tensor in &tensors {
             if ratios.contains_key(tensor.as_str()) {

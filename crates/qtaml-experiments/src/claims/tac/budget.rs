@@ -59,7 +59,11 @@ impl Search {
 /// # Errors
 ///
 /// What a trial fails with.
-pub fn smallest<M: Classifier>(bench: &Bench<'_, M>, stored: &Stored<M>, target: f64) -> Result<Search> {
+pub fn smallest<M: Classifier>(
+    bench: &Bench<'_, M>,
+    stored: &Stored<M>,
+    target: f64,
+) -> Result<Search> {
     let path = stored.path();
     let name = format!("{} {}", bench.net.id(), stored.scheme);
     // Bisection halves the steps, and confirming takes one or two more.

@@ -18,7 +18,10 @@ use crate::results::Outcome;
 /// The share of clean accuracy that has to be kept.
 pub const TARGET: f64 = 0.95;
 
-struct Explore<'a> { context: &'a Context, net: Net }
+struct Explore<'a> {
+    context: &'a Context,
+    net: Net,
+}
 
 impl WithNet for Explore<'_> {
     type Out = Outcome;
@@ -28,7 +31,9 @@ impl WithNet for Explore<'_> {
         let p = self.net.flip_probability();
         let [float, clean] = bench.clean(&Scheme::uniform())?;
         println!("== {} float {float:.4} int8 {clean:.4}  p {p}", self.net.id());
-        for (l, n) in bench.norms(Granularity::Tensor)?.iter().enumerate() { println!("   {l} {} {:.3e} ± {:.1e}", n.name, n.squared, n.standard_error); }
+        for (l, n) in bench.norms(Granularity::Tensor)?.iter().enumerate() {
+            println!("   {l} {} {:.3e} ± {:.1e}", n.name, n.squared, n.standard_error);
+        }
         let tac = Scheme::tac;
         let bayes = || Scheme { decoder: Decoder::Bayes, ..tac() };
         let schemes = vec![
@@ -42,13 +47,38 @@ impl WithNet for Explore<'_> {
             Scheme { range: Range::Best, ..bayes() },
             Scheme { range: Range::Best, decoder: Decoder::BayesGain, ..bayes() },
             Scheme { range: Range::Best, allocator: Allocator::Tac(Score::Empirical), ..bayes() },
-            Scheme { range: Range::Best, decoder: Decoder::BayesGain, allocator: Allocator::Tac(Score::Empirical), ..bayes() },
+            Scheme {
+                range: Range::Best,
+                decoder: Decoder::BayesGain,
+                allocator: Allocator::Tac(Score::Empirical),
+                ..bayes()
+            },
             Scheme { range: Range::Best, granularity: Granularity::Channel, ..bayes() },
-            Scheme { range: Range::Best, granularity: Granularity::Channel, norms_again: true, ..bayes() },
-            Scheme { range: Range::Best, granularity: Granularity::Channel, allocator: Allocator::Tac(Score::Empirical), ..bayes() },
-            Scheme { range: Range::Best, granularity: Granularity::Channel, allocator: Allocator::Tac(Score::Empirical), norms_again: true, ..bayes() },
+            Scheme {
+                range: Range::Best,
+                granularity: Granularity::Channel,
+                norms_again: true,
+                ..bayes()
+            },
+            Scheme {
+                range: Range::Best,
+                granularity: Granularity::Channel,
+                allocator: Allocator::Tac(Score::Empirical),
+                ..bayes()
+            },
+            Scheme {
+                range: Range::Best,
+                granularity: Granularity::Channel,
+                allocator: Allocator::Tac(Score::Empirical),
+                norms_again: true,
+                ..bayes()
+            },
             Scheme { range: Range::Best, norms_again: true, ..bayes() },
-            Scheme { range: Range::Best, encoding: qtaml::quant::Encoding::SignMagnitude, ..bayes() },
+            Scheme {
+                range: Range::Best,
+                encoding: qtaml::quant::Encoding::SignMagnitude,
+                ..bayes()
+            },
             Scheme { range: Range::Best, encoding: qtaml::quant::Encoding::Gray, ..bayes() },
         ];
         for scheme in schemes {
@@ -58,7 +88,16 @@ impl WithNet for Explore<'_> {
             let none = bench.accuracies(&stored, &stored.network.alike(0), 0)?;
             let none = none.iter().sum::<f64>() / none.len() as f64;
             let search = smallest(&bench, &stored, TARGET * clean)?;
-            println!("{:>70}  unprotected {:.3}  overhead {:6.2} %  {} (fresh {:.3}) build {built:.1} s all {:.1} s, {} steps", scheme.to_string(), none / clean, 100.0 * search.cost as f64 / stored.weight_bits(), if search.missed {"MISSED"} else {""}, search.fresh / clean, t.elapsed().as_secs_f64(), stored.path().len());
+            println!(
+                "{:>70}  unprotected {:.3}  overhead {:6.2} %  {} (fresh {:.3}) build {built:.1} s all {:.1} s, {} steps",
+                scheme.to_string(),
+                none / clean,
+                100.0 * search.cost as f64 / stored.weight_bits(),
+                if search.missed { "MISSED" } else { "" },
+                search.fresh / clean,
+                t.elapsed().as_secs_f64(),
+                stored.path().len()
+            );
         }
         println!("{} took {:.0} s", self.net.id(), t0.elapsed().as_secs_f64());
         Ok(Outcome::default())
@@ -66,12 +105,22 @@ impl WithNet for Explore<'_> {
 }
 
 /// One network.
-pub fn lenet(context: &Context) -> Result<Outcome> { Net::LeNet.with(context, Explore { context, net: Net::LeNet }) }
+pub fn lenet(context: &Context) -> Result<Outcome> {
+    Net::LeNet.with(context, Explore { context, net: Net::LeNet })
+}
 /// One network.
-pub fn vgg(context: &Context) -> Result<Outcome> { Net::Vgg.with(context, Explore { context, net: Net::Vgg }) }
+pub fn vgg(context: &Context) -> Result<Outcome> {
+    Net::Vgg.with(context, Explore { context, net: Net::Vgg })
+}
 /// One network.
-pub fn resnet(context: &Context) -> Result<Outcome> { Net::ResNet.with(context, Explore { context, net: Net::ResNet }) }
+pub fn resnet(context: &Context) -> Result<Outcome> {
+    Net::ResNet.with(context, Explore { context, net: Net::ResNet })
+}
 /// One network.
-pub fn mobilenet(context: &Context) -> Result<Outcome> { Net::MobileNet.with(context, Explore { context, net: Net::MobileNet }) }
+pub fn mobilenet(context: &Context) -> Result<Outcome> {
+    Net::MobileNet.with(context, Explore { context, net: Net::MobileNet })
+}
 /// One network.
-pub fn transformer(context: &Context) -> Result<Outcome> { Net::Transformer.with(context, Explore { context, net: Net::Transformer }) }
+pub fn transformer(context: &Context) -> Result<Outcome> {
+    Net::Transformer.with(context, Explore { context, net: Net::Transformer })
+}
