@@ -1,17 +1,15 @@
 //! Trained weights that are kept between runs.
 
-use std::collections::BTreeMap;
-use std::io::{ErrorKind, Write};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use burn::module::Module;
-use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde::Serialize;
 use sha2::{Digest, Sha256};
 
-use crate::{Parameter, TrainError, parameters, replace_parameters};
+use crate::{TrainError, load_safetensors, save_safetensors};
 
-/// A safetensors file with the parameters of one network, named by what they follow from.
+/// A safetensors file with one trained network, named by what its weights follow from.
 ///
 /// Training is a function of its configuration, seed, device and the version of this crate; the
 /// [`fingerprint`] of those names the file, so that it can be reused without asking.
@@ -31,64 +29,27 @@ impl Checkpoint {
         &self.path
     }
 
-    /// The module with the kept parameters, or `None` if there is no such file.
+    /// The module with what was kept, or `None` if there is no such file.
     ///
     /// # Errors
-    /// [`TrainError::File`] if it cannot be read, [`TrainError::Checkpoint`] if it is damaged or
-    /// belongs to another network.
+    /// As [`load_safetensors`].
     pub fn load<M: Module>(&self, module: M) -> Result<Option<M>, TrainError> {
-        let bytes = match std::fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(self.file_error("read", e)),
-        };
-        let values = decode(&bytes).map_err(|problem| self.unusable(problem))?;
-        let expected: Vec<String> = parameters(&module).into_iter().map(|p| p.name).collect();
-        if let Some(missing) = expected.iter().find(|name| !values.contains_key(*name)) {
-            return Err(self.unusable(format!("it lacks parameter {missing:?}")));
-        }
-        match replace_parameters(module, values) {
+        match load_safetensors(&module, &self.path) {
             Ok(module) => Ok(Some(module)),
-            Err(misfit) => Err(self.unusable(misfit.to_string())),
+            Err(TrainError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
+                Ok(None)
+            }
+            Err(error) => Err(error),
         }
     }
 
-    /// Keeps the parameters of `module`. The file appears whole or not at all.
+    /// Keeps `module`. The file appears whole or not at all.
     ///
     /// # Errors
-    /// [`TrainError::File`] if it cannot be written.
+    /// As [`save_safetensors`].
     pub fn save<M: Module>(&self, module: &M) -> Result<(), TrainError> {
-        let bytes = encode(&parameters(module)).map_err(|problem| self.unusable(problem))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
-            let mut file = readable_by_others().tempfile_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        write().map_err(|e| self.file_error("write", e))
+        save_safetensors(module, &self.path)
     }
-
-    fn file_error(&self, action: &'static str, source: std::io::Error) -> TrainError {
-        TrainError::File { action, path: self.path.clone(), source }
-    }
-
-    fn unusable(&self, problem: String) -> TrainError {
-        TrainError::Checkpoint { path: self.path.clone(), problem }
-    }
-}
-
-/// Temporary files are private by default; this one is to be read as the umask allows.
-fn readable_by_others() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
 }
 
 /// 16 hexadecimal digits of the SHA-256 of a value's JSON form.
@@ -100,33 +61,6 @@ pub fn fingerprint(value: &impl Serialize) -> String {
     format!("{head:016x}")
 }
 
-fn encode(parameters: &[Parameter]) -> Result<Vec<u8>, String> {
-    let bytes: Vec<Vec<u8>> = parameters
-        .iter()
-        .map(|p| p.values.iter().flat_map(|v| v.to_le_bytes()).collect())
-        .collect();
-    let views = parameters.iter().zip(&bytes).map(|(p, bytes)| {
-        let view = TensorView::new(Dtype::F32, p.shape.clone(), bytes);
-        Ok((p.name.clone(), view.map_err(|e| e.to_string())?))
-    });
-    let views: Vec<_> = views.collect::<Result<_, String>>()?;
-    safetensors::serialize(views, None).map_err(|e| e.to_string())
-}
-
-fn decode(bytes: &[u8]) -> Result<BTreeMap<String, Vec<f32>>, String> {
-    let file = SafeTensors::deserialize(bytes).map_err(|e| e.to_string())?;
-    file.tensors()
-        .into_iter()
-        .map(|(name, view)| {
-            if view.dtype() != Dtype::F32 {
-                return Err(format!("{name:?} is {:?}, not F32", view.dtype()));
-            }
-            let (words, _) = view.data().as_chunks::<4>();
-            Ok((name, words.iter().map(|w| f32::from_le_bytes(*w)).collect()))
-        })
-        .collect()
-}
-
 #[cfg(test)]
 #[cfg(feature = "flex")]
 mod tests {
@@ -135,7 +69,7 @@ mod tests {
     use qtaml_fault::Seed;
 
     use super::*;
-    use crate::initialise;
+    use crate::{initialise, parameters};
 
     fn linear(d_input: usize) -> Linear {
         initialise(LinearConfig::new(d_input, 3).init(&Device::flex()), Seed(1)).unwrap()
@@ -158,7 +92,7 @@ mod tests {
         let checkpoint = Checkpoint::new(folder.path(), "linear", "0");
         checkpoint.save(&linear(2)).unwrap();
         let error = checkpoint.load(linear(5)).unwrap_err().to_string();
-        assert!(error.contains("6 values for parameter \"weight\" of shape [5, 3]"), "{error}");
+        assert!(error.contains("\"weight\" has the shape [2, 3], not [5, 3]"), "{error}");
 
         let whole = std::fs::read(checkpoint.path()).unwrap();
         for length in 0..whole.len() {

@@ -50,8 +50,9 @@ mod ensemble;
 mod error;
 mod evaluation;
 mod initial;
-mod lenet;
+mod networks;
 mod parameters;
+mod safetensors;
 pub mod sensitivity;
 mod stored;
 mod training;
@@ -63,7 +64,11 @@ pub use ensemble::{LinearEnsemble, RegressionTasks};
 pub use error::TrainError;
 pub use evaluation::{Classifier, Evaluation};
 pub use initial::initialise;
-pub use lenet::{LeNet, LeNetConfig};
+pub use networks::{
+    LeNet, LeNetConfig, MobileNet, MobileNetConfig, ResNet, ResNetConfig, Transformer,
+    TransformerConfig, Vgg, VggConfig,
+};
 pub use parameters::{Parameter, parameters, replace_parameters};
+pub use safetensors::{load_safetensors, save_safetensors};
 pub use stored::{Memory, StoredLayer, StoredNetwork};
 pub use training::{Epoch, TrainingConfig, train};

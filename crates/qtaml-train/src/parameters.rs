@@ -29,7 +29,17 @@ impl Parameter {
 /// The learnable parameters of a module, in the order of its fields. Running statistics of norm
 /// layers are state, not parameters, and are left out.
 pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
-    let mut collector = Collector::default();
+    collect(module, |name| !is_state(name))
+}
+
+/// All that a module has learned: its parameters and the running statistics of its norm layers.
+pub(crate) fn state<M: Module>(module: &M) -> Vec<Parameter> {
+    // Leaving training first makes the statistics take up their last batch.
+    collect(&module.valid(), |_| true)
+}
+
+fn collect<M: Module>(module: &M, wanted: fn(&str) -> bool) -> Vec<Parameter> {
+    let mut collector = Collector { path: Vec::new(), wanted, found: Vec::new() };
     module.visit(&mut collector);
     collector.found
 }
@@ -43,7 +53,27 @@ pub fn replace_parameters<M: Module>(
     module: M,
     values: BTreeMap<String, Vec<f32>>,
 ) -> Result<M, TrainError> {
-    let mut replacer = Replacer { path: Vec::new(), values, known: Vec::new(), misfit: None };
+    replace(module, values, |name| !is_state(name))
+}
+
+/// As [`replace_parameters`], for all that [`state`] has. The module comes back ready for use, not
+/// for training.
+pub(crate) fn replace_state<M: Module>(
+    module: &M,
+    values: BTreeMap<String, Vec<f32>>,
+) -> Result<M, TrainError> {
+    // Clones share their running statistics, and a mapper would change them for all; `valid`
+    // makes a copy.
+    replace(module.valid(), values, |_| true)
+}
+
+fn replace<M: Module>(
+    module: M,
+    values: BTreeMap<String, Vec<f32>>,
+    wanted: fn(&str) -> bool,
+) -> Result<M, TrainError> {
+    let mut replacer =
+        Replacer { path: Vec::new(), wanted, values, known: Vec::new(), misfit: None };
     let module = module.map(&mut replacer);
     if let Some(misfit) = replacer.misfit {
         return Err(misfit);
@@ -59,9 +89,9 @@ fn is_state(name: &str) -> bool {
     name.ends_with("running_mean") || name.ends_with("running_var")
 }
 
-#[derive(Default)]
 struct Collector {
     path: Vec<String>,
+    wanted: fn(&str) -> bool,
     found: Vec<Parameter>,
 }
 
@@ -76,7 +106,7 @@ impl ModuleVisitor for Collector {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.join(".");
-        if !is_state(&name) {
+        if (self.wanted)(&name) {
             let tensor = param.val();
             let shape = tensor.dims().to_vec();
             self.found.push(Parameter { name, shape, values: to_host(tensor) });
@@ -86,6 +116,7 @@ impl ModuleVisitor for Collector {
 
 struct Replacer {
     path: Vec<String>,
+    wanted: fn(&str) -> bool,
     values: BTreeMap<String, Vec<f32>>,
     known: Vec<String>,
     misfit: Option<TrainError>,
@@ -102,7 +133,7 @@ impl ModuleMapper for Replacer {
 
     fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
         let name = self.path.join(".");
-        if is_state(&name) {
+        if !(self.wanted)(&name) {
             return param;
         }
         let replacement = self.values.remove(&name);
@@ -160,5 +191,16 @@ mod tests {
         let norm = BatchNormConfig::new(4).init(&Device::flex());
         let names: Vec<String> = parameters(&norm).into_iter().map(|p| p.name).collect();
         assert_eq!(names, ["gamma", "beta"]);
+    }
+
+    #[test]
+    fn state_has_the_running_statistics_and_a_clone_keeps_its_own() {
+        let norm = BatchNormConfig::new(2).init(&Device::flex());
+        let names: Vec<String> = state(&norm).into_iter().map(|p| p.name).collect();
+        assert_eq!(names, ["gamma", "beta", "running_mean", "running_var"]);
+        let new = BTreeMap::from([("running_mean".to_owned(), vec![3.0, 4.0])]);
+        let replaced = replace_state(&norm.clone(), new).unwrap();
+        assert_eq!(state(&replaced)[2].values, [3.0, 4.0]);
+        assert_eq!(state(&norm)[2].values, [0.0, 0.0]);
     }
 }

@@ -1,7 +1,10 @@
 //! The networks that experiments share, each trained once.
 
 use anyhow::Result;
-use qtaml::train::{Dataset, LeNet, LeNetConfig, TrainingConfig};
+use qtaml::train::{
+    Classifier, Dataset, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig, TrainingConfig,
+    TransformerConfig, VggConfig,
+};
 
 use crate::context::Context;
 
@@ -15,15 +18,126 @@ pub struct Trained<M> {
     pub images: &'static str,
 }
 
+/// A network by name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Net {
+    /// In the style of LeNet-5.
+    LeNet,
+    /// Plain and deep, without norms.
+    Vgg,
+    /// Residual, with batch norm.
+    ResNet,
+    /// Depthwise-separable, with batch norm.
+    MobileNet,
+    /// A vision transformer, with layer norm.
+    Transformer,
+}
+
+/// What to do with a network of any type: a closure cannot be generic.
+pub trait WithNet {
+    /// What comes of it.
+    type Out;
+
+    /// Does it.
+    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Self::Out>;
+}
+
+impl Net {
+    /// All, in the order of the report.
+    pub const ALL: [Self; 5] =
+        [Self::LeNet, Self::Vgg, Self::ResNet, Self::MobileNet, Self::Transformer];
+
+    /// The last part of claim ids, such as `lenet`.
+    pub const fn id(self) -> &'static str {
+        match self {
+            Self::LeNet => "lenet",
+            Self::Vgg => "vgg",
+            Self::ResNet => "resnet",
+            Self::MobileNet => "mobilenet",
+            Self::Transformer => "transformer",
+        }
+    }
+
+    /// Its name in headings.
+    pub const fn title(self) -> &'static str {
+        match self {
+            Self::LeNet => "LeNet",
+            Self::Vgg => "VGG",
+            Self::ResNet => "ResNet",
+            Self::MobileNet => "MobileNet",
+            Self::Transformer => "Transformer",
+        }
+    }
+
+    /// The flip probability at which the source tests networks of this kind.
+    pub const fn flip_probability(self) -> f64 {
+        match self {
+            Self::Transformer => 0.05,
+            _ => 0.10,
+        }
+    }
+
+    /// Hands the trained network to `visitor`: trained on the embedded digits, or, in the full
+    /// profile, on Fashion-MNIST.
+    pub fn with<V: WithNet>(self, context: &Context, visitor: V) -> Result<V::Out> {
+        let (device, small) = (&context.device, context.fashion_mnist.is_none());
+        macro_rules! run {
+            ($config:ident) => {{
+                let config = if small { $config::digits() } else { $config::fashion_mnist() };
+                visitor.run(self.train(context, config.init(device))?)
+            }};
+        }
+        match self {
+            Self::LeNet => run!(LeNetConfig),
+            Self::Vgg => run!(VggConfig),
+            Self::ResNet => run!(ResNetConfig),
+            Self::MobileNet => run!(MobileNetConfig),
+            Self::Transformer => run!(TransformerConfig),
+        }
+    }
+
+    fn train<M: Classifier>(self, context: &Context, model: M) -> Result<Trained<M>> {
+        let (data, images) = match &context.fashion_mnist {
+            None => (Dataset::digits()?, "the embedded 8x8 digits"),
+            Some(folder) => (Dataset::fashion_mnist(folder)?, "28x28 Fashion-MNIST"),
+        };
+        let config = self.training(context.fashion_mnist.is_none());
+        let model = context.trained(self.id(), model, &data.train, &config)?;
+        Ok(Trained { model, data, images })
+    }
+
+    /// How it is trained: on the digits until it gets 97 % of the test images right (LeNet: 95 %).
+    fn training(self, digits: bool) -> TrainingConfig {
+        let new = TrainingConfig::new();
+        let augmented = TrainingConfig { batch_size: 32, shift: 0.5, ..new };
+        match (self, digits) {
+            (Self::LeNet, true) => new,
+            (Self::Vgg, true) => TrainingConfig { epochs: 40, ..augmented },
+            (Self::ResNet, true) => TrainingConfig { epochs: 20, ..augmented },
+            (Self::MobileNet, true) => {
+                TrainingConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }
+            }
+            (Self::Transformer, true) => TrainingConfig {
+                epochs: 50,
+                batch_size: 16,
+                learning_rate: 3e-3,
+                warmup: 3,
+                ..augmented
+            },
+            // Fifty times as many images.
+            (Self::Transformer, false) => {
+                TrainingConfig { epochs: 8, learning_rate: 5e-4, warmup: 1, ..new }
+            }
+            (_, false) => TrainingConfig { epochs: 8, ..new },
+        }
+    }
+}
+
 /// The LeNet-style network: on the embedded digits, or, in the full profile, on Fashion-MNIST.
 pub fn lenet(context: &Context) -> Result<Trained<LeNet>> {
-    let (data, images, epochs) = match &context.fashion_mnist {
-        None => (Dataset::digits()?, "the embedded 8x8 digits", 30),
-        Some(folder) => (Dataset::fashion_mnist(folder)?, "28x28 Fashion-MNIST", 8),
+    let config = match context.fashion_mnist {
+        None => LeNetConfig::digits(),
+        Some(_) => LeNetConfig::fashion_mnist(),
     };
-    let [side, _] = data.train.size();
-    let model = LeNetConfig { side, classes: data.train.classes() }.init(&context.device);
-    let config = TrainingConfig { epochs, ..TrainingConfig::new() };
-    let model = context.trained("lenet", model, &data.train, &config)?;
-    Ok(Trained { model, data, images })
+    Net::LeNet.train(context, config.init(&context.device))
 }

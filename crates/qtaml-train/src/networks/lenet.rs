@@ -27,6 +27,11 @@ impl LeNetConfig {
         Self { side: 8, classes: 10 }
     }
 
+    /// For 28x28 Fashion-MNIST.
+    pub const fn fashion_mnist() -> Self {
+        Self { side: 28, classes: 10 }
+    }
+
     /// The network, with burn's own initial weights.
     ///
     /// # Panics
