@@ -106,7 +106,7 @@ impl Net {
         Ok(Trained { model, data, images })
     }
 
-    /// How it is trained: on the digits until it gets 97 % of the test images right (LeNet: 95 %).
+    /// How it is trained: on the digits until it gets 97 % of the test images right, or nearly so.
     fn training(self, digits: bool) -> TrainingConfig {
         let new = TrainingConfig::new();
         let augmented = TrainingConfig { batch_size: 32, shift: 0.5, ..new };
