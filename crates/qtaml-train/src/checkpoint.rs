@@ -34,7 +34,7 @@ impl Checkpoint {
     /// # Errors
     /// As [`load_safetensors`].
     pub fn load<M: Module>(&self, module: M) -> Result<Option<M>, TrainError> {
-        match load_safetensors(&module, &self.path) {
+        match load_safetensors(module, &self.path) {
             Ok(module) => Ok(Some(module)),
             Err(TrainError::File { source, .. }) if source.kind() == ErrorKind::NotFound => {
                 Ok(None)

@@ -27,7 +27,7 @@ const EMBEDDING: f32 = 0.02;
 pub fn initialise<M: Module>(module: M, seed: Seed) -> Result<M, TrainError> {
     let mut start = Start { path: Vec::new(), owner: String::new(), seed, values: BTreeMap::new() };
     module.visit(&mut start);
-    replace_state(&module, start.values)
+    replace_state(module, start.values)
 }
 
 /// Draws a value for whatever it visits.

@@ -58,8 +58,9 @@ pub fn replace_parameters<M: Module>(
 
 /// As [`replace_parameters`], for all that [`state`] has. The module comes back ready for use, not
 /// for training.
+#[expect(clippy::needless_pass_by_value, reason = "as for parameters: the old module is gone")]
 pub(crate) fn replace_state<M: Module>(
-    module: &M,
+    module: M,
     values: BTreeMap<String, Vec<f32>>,
 ) -> Result<M, TrainError> {
     // Clones share their running statistics, and a mapper would change them for all; `valid`
@@ -199,7 +200,7 @@ mod tests {
         let names: Vec<String> = state(&norm).into_iter().map(|p| p.name).collect();
         assert_eq!(names, ["gamma", "beta", "running_mean", "running_var"]);
         let new = BTreeMap::from([("running_mean".to_owned(), vec![3.0, 4.0])]);
-        let replaced = replace_state(&norm.clone(), new).unwrap();
+        let replaced = replace_state(norm.clone(), new).unwrap();
         assert_eq!(state(&replaced)[2].values, [3.0, 4.0]);
         assert_eq!(state(&norm)[2].values, [0.0, 0.0]);
     }

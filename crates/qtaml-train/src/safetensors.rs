@@ -20,9 +20,9 @@ use crate::{Parameter, TrainError};
 /// [`TrainError::File`] if the file cannot be read; [`TrainError::Checkpoint`] if it is damaged or
 /// belongs to another network, naming the tensor that is missing, unknown, of another type or
 /// shape, or not finite.
-pub fn load_safetensors<M: Module>(module: &M, path: &Path) -> Result<M, TrainError> {
+pub fn load_safetensors<M: Module>(module: M, path: &Path) -> Result<M, TrainError> {
     let bytes = std::fs::read(path).map_err(|e| file_error("read", path, e))?;
-    let values = decode(&bytes, &state(module)).map_err(|problem| unusable(path, problem))?;
+    let values = decode(&bytes, &state(&module)).map_err(|problem| unusable(path, problem))?;
     replace_state(module, values)
 }
 
@@ -128,7 +128,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mobilenet.safetensors");
         save_safetensors(&model, &path).unwrap();
-        let loaded = load_safetensors(&fresh, &path).unwrap();
+        let loaded = load_safetensors(fresh.clone(), &path).unwrap();
         assert_eq!(evaluation.logits(&loaded), expected);
 
         let values: BTreeMap<_, _> =

@@ -1,4 +1,4 @@
-//! A small network of depthwise-separable convolutions in the style of MobileNet.
+//! A small network of depthwise-separable convolutions, as made for phones.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
