@@ -122,6 +122,8 @@ struct MaskTable {
     rare: u32,
     /// For each mask the end of its share of what the table leaves over, in 2^-120.
     ends: Vec<u128>,
+    /// No bit ever flips: there is nothing to draw.
+    never: bool,
 }
 
 impl MaskTable {
@@ -142,14 +144,18 @@ impl MaskTable {
             ends.push(left);
         }
         let masks = masks.try_into().expect("it was made with this length");
-        Self { masks, rare: filled as u32, ends }
+        let never = flips.iter().all(|&p| p == 0.0);
+        Self { masks, rare: filled as u32, ends, never }
     }
 
     /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
     #[inline]
     fn draw(&self, group: u64, site: &Site, value: usize) -> [u8; GROUP] {
-        let blocks = site.blocks(group * LANES as u64, HEAD_LANES[value]);
         let mut masks = [0; GROUP];
+        if self.never {
+            return masks;
+        }
+        let blocks = site.blocks(group * LANES as u64, HEAD_LANES[value]);
         for (masks, words) in masks.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().zip(&blocks) {
             for (pair, digits) in masks.as_chunks_mut::<2>().0.iter_mut().zip(words) {
                 *pair = [*digits & 0xffff, digits >> HEAD].map(|head| self.masks[head as usize]);
@@ -163,21 +169,31 @@ impl MaskTable {
 
     #[inline]
     fn any_rare(&self, blocks: &Blocks) -> bool {
-        // A sum that reaches 2^16 leaves its mark in an `or`: without branches, all lanes at once.
+        // Without branches, all lanes at once.
+        blocks.as_flattened().iter().fold(0, |all, &digits| all | self.marks(digits)) >> HEAD != 0
+    }
+
+    /// Has a digit above the first 16 where one of the two heads in `digits` does not decide.
+    #[inline]
+    fn marks(&self, digits: u32) -> u32 {
         let short = (1 << HEAD) - self.rare;
-        let marks = |digits: u32| ((digits & 0xffff) + short) | ((digits >> HEAD) + short);
-        blocks.as_flattened().iter().fold(0, |all, &digits| all | marks(digits)) >> HEAD != 0
+        ((digits & 0xffff) + short) | ((digits >> HEAD) + short)
     }
 
     /// Draws the masks that 16 digits did not decide.
     #[cold]
     fn settle(&self, blocks: &Blocks, masks: &mut [u8; GROUP], group: u64, site: &Site, lane: u32) {
-        let digits = blocks.as_flattened().iter().flat_map(|d| [d & 0xffff, d >> HEAD]);
-        for (i, (mask, head)) in masks.iter_mut().zip(digits).enumerate() {
-            if let Some(over) = head.checked_sub(self.rare) {
-                let tail = site.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
-                let point = u128::from(over) << TAIL | tail;
-                *mask = self.ends.partition_point(|&end| end <= point) as u8;
+        for (pair, &digits) in blocks.as_flattened().iter().enumerate() {
+            // Nearly all pairs are decided: they cost one comparison.
+            if self.marks(digits) >> HEAD == 0 {
+                continue;
+            }
+            for (i, head) in (2 * pair..).zip([digits & 0xffff, digits >> HEAD]) {
+                if let Some(over) = head.checked_sub(self.rare) {
+                    let tail = site.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
+                    let point = u128::from(over) << TAIL | tail;
+                    masks[i] = self.ends.partition_point(|&end| end <= point) as u8;
+                }
             }
         }
     }
