@@ -45,6 +45,7 @@
 #![deny(missing_docs)]
 
 pub mod allocation;
+pub mod codebook;
 mod decoder;
 mod distortion;
 mod error;
