@@ -1,9 +1,10 @@
 //! Living with bit faults at deployment: no retraining, no labels, no cost at inference time.
 //!
-//! Two things can be done about weights that will be misread. One is free: read every word
-//! through a table that expects the faults ([`DecodeTable`]). The other costs stored bits: protect
-//! some of them, and choose which ([`allocation`]). Both follow from the exact error law in
-//! [`qtaml_fault`]; nothing here draws a random number.
+//! Three things can be done about weights that will be misread. One is free: read every word
+//! through a table that expects the faults ([`DecodeTable`]). Another costs stored bits: protect
+//! some of them, and choose which ([`allocation`]). The third stores other words in the first place,
+//! chosen together with the table ([`codebook`]). All follow from the exact error law in
+//! [`qtaml_fault`]; nothing here draws a random number of its own.
 //!
 //! # A walk
 //!
@@ -51,6 +52,7 @@ mod distortion;
 mod error;
 
 pub use allocation::Allocation;
+pub use codebook::Codebook;
 pub use decoder::{DecodeTable, Decoder};
 pub use distortion::{CodeHistogram, LayerDistortion, mean_square_error};
 pub use error::CompensationError;

@@ -24,7 +24,8 @@ pub struct DesignConfig {
     pub tolerance: f64,
     /// And after so many steps.
     pub iterations: usize,
-    /// Starts that are followed to the end; at least one is.
+    /// Starts that are followed to the end, for words of 8 bits and more; for shorter ones, which
+    /// are faster, twice as many for each bit that is missing.
     pub finalists: usize,
     /// Changes of words that are weighed for each of these.
     pub switches: usize,
@@ -39,6 +40,8 @@ impl Default for DesignConfig {
 
 /// Steps that every start is given to show what it is worth.
 const TRIAL: usize = 4;
+/// Steps between switches, before the last descent.
+const BETWEEN: usize = 60;
 /// Noisier channels on the way to the one of the design, and the steps on each.
 const RELAXATION: (u32, usize) = (10, 50);
 
@@ -55,7 +58,7 @@ pub(super) fn design(sample: &Sample, channel: &WordChannel, config: &DesignConf
     finalists.push(problem.relax(finalists[0].encoder.clone()));
     let ends = finalists.into_iter().map(|start| problem.improve(start));
     let best = ends.min_by(|a, b| a.mse.total_cmp(&b.mse));
-    best.map(|best| best.table).unwrap_or_default()
+    best.map(|best| problem.descend(&best.encoder, config.iterations).table).unwrap_or_default()
 }
 
 /// A table, its encoder, and their error.
@@ -102,7 +105,8 @@ impl Problem<'_> {
         loop {
             let mut all: Vec<_> = left.iter().map(|start| self.descend(start, steps)).collect();
             all.sort_by(|a, b| a.mse.total_cmp(&b.mse));
-            let finalists = self.config.finalists.max(1);
+            let finalists =
+                self.config.finalists.max(1) << 8_u32.saturating_sub(self.channel.width());
             if all.len() <= finalists {
                 return all;
             }
@@ -122,20 +126,20 @@ impl Problem<'_> {
         self.step(&encoder)
     }
 
-    /// Descends, switches words, and so on.
+    /// Switches words and descends, in turn.
     fn improve(&self, start: Candidate) -> Candidate {
-        let mut best = self.descend(&start.encoder, self.config.iterations);
-        let mut tries = self.config.switches;
+        let (mut best, mut tries) = (start, self.config.switches);
         loop {
             let mut encoder = best.encoder.clone();
-            if !switch_words(&mut encoder, self.sample, self.channel, &mut tries) {
+            let switched = switch_words(&mut encoder, self.sample, self.channel, &mut tries);
+            let next = self.descend(&encoder, BETWEEN);
+            let settled = next.mse >= best.mse * (1.0 - self.config.tolerance);
+            if !settled {
+                best = next;
+            }
+            if !switched || settled {
                 return best;
             }
-            let next = self.descend(&encoder, self.config.iterations);
-            if next.mse >= best.mse * (1.0 - self.config.tolerance) {
-                return best;
-            }
-            best = next;
         }
     }
 }

@@ -47,7 +47,9 @@ impl Encoder {
             read[0][usize::from(word)] += mass;
             read[1][usize::from(word)] += first;
         }
-        read.iter_mut().for_each(|stored| channel.carry(stored));
+        for stored in &mut read {
+            channel.carry(stored);
+        }
         read
     }
 }

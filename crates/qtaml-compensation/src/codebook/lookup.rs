@@ -1,7 +1,10 @@
 //! In which cell a weight lies, without a search.
 
+/// As many cells as a first level cache holds.
+const MOST_CELLS: usize = 1 << 13;
+
 /// A uniform grid over the thresholds. A cell of it knows how many thresholds lie below it; those
-/// inside it, few if any, are compared one by one.
+/// inside it, hardly ever more than one, are compared with the weight.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) struct Lookup {
     /// Rising; behind them as many infinities as may be compared in vain.
@@ -10,29 +13,40 @@ pub(super) struct Lookup {
     below: Vec<u16>,
     from: f32,
     cells_per_unit: f32,
-    /// The most thresholds within a cell.
+    /// The most thresholds within a cell, and at least one.
     crowd: usize,
 }
 
 impl Lookup {
     /// For rising thresholds. A weight on a threshold lies above it.
-    pub(super) fn new(mut thresholds: Vec<f32>) -> Self {
-        let cells = (8 * thresholds.len()).next_power_of_two();
+    pub(super) fn new(thresholds: Vec<f32>) -> Self {
+        let mut cells = (4 * thresholds.len()).next_power_of_two();
+        let mut lookup = Self::with_cells(&thresholds, cells);
+        while lookup.crowd > 1 && cells < MOST_CELLS {
+            cells *= 2;
+            lookup = Self::with_cells(&thresholds, cells);
+        }
+        lookup.thresholds = thresholds;
+        lookup.thresholds.resize(lookup.thresholds.len() + lookup.crowd, f32::INFINITY);
+        lookup
+    }
+
+    fn with_cells(thresholds: &[f32], cells: usize) -> Self {
         let from = thresholds.first().copied().unwrap_or(0.0);
         let to = thresholds.last().copied().unwrap_or(0.0);
-        let cells_per_unit = cells as f32 / (to - from);
-        let mut lookup =
-            Self { thresholds: Vec::new(), below: vec![0; cells], from, cells_per_unit, crowd: 0 };
+        let (below, cells_per_unit) = (vec![0; cells], cells as f32 / (to - from));
+        let mut lookup = Self { thresholds: Vec::new(), below, from, cells_per_unit, crowd: 1 };
         let mut within = vec![0; cells];
-        thresholds.iter().for_each(|&threshold| within[lookup.place(threshold)] += 1);
+        for &threshold in thresholds {
+            within[lookup.place(threshold)] += 1;
+        }
         let mut below = 0;
-        for (cell, within) in lookup.below.iter_mut().zip(&within) {
+        for (cell, within) in lookup.below.iter_mut().zip(within) {
             *cell = below;
             below += within;
+            lookup.crowd = lookup.crowd.max(usize::from(within));
         }
-        lookup.crowd = within.into_iter().max().map_or(0, usize::from);
-        thresholds.resize(thresholds.len() + lookup.crowd, f32::INFINITY);
-        Self { thresholds, ..lookup }
+        lookup
     }
 
     /// The thresholds.
@@ -44,7 +58,8 @@ impl Lookup {
     pub(super) fn cells(&self, weights: &[f32]) -> impl ExactSizeIterator<Item = usize> {
         weights.iter().map(|&weight| {
             let mut cell = usize::from(self.below[self.place(weight)]);
-            for _ in 0..self.crowd {
+            cell += usize::from(self.thresholds[cell] <= weight);
+            for _ in 1..self.crowd {
                 cell += usize::from(self.thresholds[cell] <= weight);
             }
             cell

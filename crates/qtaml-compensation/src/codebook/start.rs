@@ -3,17 +3,38 @@
 use super::encoder::Encoder;
 use super::{Sample, WordChannel};
 
-/// First guesses: the weights in order, in cells of equal mass and of equal width, with words of
-/// every repetition code, natural binary being the one without repetitions, and of a Gray code.
+/// First guesses: the weights in order, in cells of equal mass or of equal width, with the words
+///
+/// - of every repetition code,
+/// - in natural order, the repetition code without repetitions,
+/// - of the Gray code, where neighbours differ in one bit,
+/// - of the thermometer code, which differ in as many bits as they are apart,
+/// - in disorder, fewer or more, for switches to sort out.
 pub(super) fn starts(sample: &Sample, channel: &WordChannel) -> Vec<Encoder> {
     let width = channel.width();
-    let gray: Vec<u16> = (0..1 << width).map(|i: u16| i ^ (i >> 1)).collect();
-    let binary: Vec<u16> = (0..1 << width).collect();
-    let quantiles = |words: Vec<u16>| Encoder { thresholds: sample.quantiles(words.len()), words };
-    let uniform = |words: Vec<u16>| Encoder { thresholds: sample.grid(words.len()), words };
-    let repeated =
-        partitions(width, width).into_iter().map(|copies| quantiles(repetition(&copies)));
-    repeated.chain([quantiles(gray.clone()), uniform(gray), uniform(binary)]).collect()
+    let in_order = (0..1 << width).collect();
+    let gray = (0..1 << width).map(|i: u16| i ^ (i >> 1)).collect();
+    let thermometer = (0..=width).map(|ones| (1 << ones) - 1).collect();
+    let both = |words: Vec<u16>| {
+        let quantiles = sample.quantiles(words.len());
+        let uniform = Encoder { thresholds: sample.grid(words.len()), words: words.clone() };
+        [Encoder { thresholds: quantiles, words }, uniform]
+    };
+    let repeated = partitions(width, width).into_iter().filter(|copies| copies[0] > 1);
+    let repeated = repeated.map(|copies| {
+        let words = repetition(&copies);
+        Encoder { thresholds: sample.quantiles(words.len()), words }
+    });
+    let counts = [3, 4, 5, 6, 8, 12, 16, 24, 32].into_iter().filter(|&n| n <= channel.words());
+    let disordered = counts.map(|count| disorder(count, width));
+    let others = [in_order, gray, thermometer].into_iter().chain(disordered).flat_map(both);
+    repeated.chain(others).collect()
+}
+
+/// Different words without an order: multiples of an odd number near the golden section.
+fn disorder(count: usize, width: u32) -> Vec<u16> {
+    let (step, mask) = ((0x9e37 >> (16 - width)) | 1, (1 << width) - 1);
+    (0..count as u16).map(|i| i.wrapping_mul(step) & mask).collect()
 }
 
 /// The words, in rising order, that hold each bit of a message so many times, the top bit first.

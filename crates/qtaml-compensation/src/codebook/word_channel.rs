@@ -97,8 +97,10 @@ impl WordChannel {
             let one = if stored >> bit & 1 == 1 { 1.0 - law.p10() } else { law.p01() };
             row.extend_from_within(..);
             let (zeros, ones) = row.split_at_mut(1 << bit);
-            zeros.iter_mut().for_each(|p| *p *= 1.0 - one);
-            ones.iter_mut().for_each(|p| *p *= one);
+            for (p_zero, p_one) in zeros.iter_mut().zip(ones) {
+                *p_zero *= 1.0 - one;
+                *p_one *= one;
+            }
         }
     }
 
