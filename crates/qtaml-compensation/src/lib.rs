@@ -1,9 +1,10 @@
 //! Living with bit faults at deployment: no retraining, no labels, no cost at inference time.
 //!
-//! Three things can be done about weights that will be misread. Two are free, or nearly so: read
+//! Four things can be done about weights that will be misread. Two are free, or nearly so: read
 //! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of
 //! the weights for a memory that flips ([`clipping`]). The third costs stored bits: protect some of
-//! them, and choose which ([`allocation`]). All follow from the exact error law in [`qtaml_fault`];
+//! them, and choose which ([`allocation`]). The fourth stores other words in the first place, chosen
+//! together with the table ([`codebook`]). All follow from the exact error law in [`qtaml_fault`];
 //! nothing here draws a random number but the baseline [`Score::Random`].
 //! What is stored in the end, and what it costs, is a [`Storage`].
 //!
@@ -66,6 +67,7 @@
 
 pub mod allocation;
 pub mod clipping;
+pub mod codebook;
 mod decoder;
 mod disagreement;
 mod distortion;
@@ -81,6 +83,7 @@ mod storage;
 
 pub use allocation::Allocation;
 pub use clipping::Clip;
+pub use codebook::Codebook;
 pub use decoder::{DecodeTable, Decoder};
 pub use disagreement::noise_for_disagreement;
 pub use distortion::{mean_square_error, weight_error};

@@ -36,51 +36,25 @@ impl WithNet for Explore<'_> {
         }
         let tac = Scheme::tac;
         let bayes = || Scheme { decoder: Decoder::Bayes, ..tac() };
-        let schemes = vec![
+        let gain = || Scheme { decoder: Decoder::BayesGain, range: Range::Best, ..tac() };
+        let empirical = Allocator::Tac(Score::Empirical);
+        let n = matches!(self.net, Net::ResNet | Net::MobileNet);
+        let mut schemes = vec![
             Scheme::uniform(),
-            Scheme { decoder: Decoder::Bayes, ..Scheme::uniform() },
-            Scheme { decoder: Decoder::Bayes, range: Range::Best, ..Scheme::uniform() },
+            Scheme { allocator: Allocator::Uniform, ..gain() },
             tac(),
-            Scheme { decoder: Decoder::LinearMmse, ..tac() },
-            bayes(),
-            Scheme { decoder: Decoder::BayesGain, ..tac() },
-            Scheme { range: Range::Best, ..bayes() },
-            Scheme { range: Range::Best, decoder: Decoder::BayesGain, ..bayes() },
-            Scheme { range: Range::Best, allocator: Allocator::Tac(Score::Empirical), ..bayes() },
-            Scheme {
-                range: Range::Best,
-                decoder: Decoder::BayesGain,
-                allocator: Allocator::Tac(Score::Empirical),
-                ..bayes()
-            },
-            Scheme { range: Range::Best, granularity: Granularity::Channel, ..bayes() },
-            Scheme {
-                range: Range::Best,
-                granularity: Granularity::Channel,
-                norms_again: true,
-                ..bayes()
-            },
-            Scheme {
-                range: Range::Best,
-                granularity: Granularity::Channel,
-                allocator: Allocator::Tac(Score::Empirical),
-                ..bayes()
-            },
-            Scheme {
-                range: Range::Best,
-                granularity: Granularity::Channel,
-                allocator: Allocator::Tac(Score::Empirical),
-                norms_again: true,
-                ..bayes()
-            },
-            Scheme { range: Range::Best, norms_again: true, ..bayes() },
-            Scheme {
-                range: Range::Best,
-                encoding: qtaml::quant::Encoding::SignMagnitude,
-                ..bayes()
-            },
-            Scheme { range: Range::Best, encoding: qtaml::quant::Encoding::Gray, ..bayes() },
+            Scheme { granularity: Granularity::Channel, ..tac() },
+            Scheme { granularity: Granularity::Channel, range: Range::Unit, ..tac() },
+            gain(),
+            Scheme { allocator: empirical, ..gain() },
+            Scheme { granularity: Granularity::Channel, ..gain() },
+            Scheme { granularity: Granularity::Channel, allocator: empirical, ..gain() },
+            Scheme { granularity: Granularity::Group(16), allocator: empirical, ..gain() },
+            Scheme { granularity: Granularity::Group(16), allocator: empirical, range: Range::Tensor, ..gain() },
+            Scheme { granularity: Granularity::Group(4), allocator: empirical, range: Range::Tensor, ..gain() },
+            Scheme { granularity: Granularity::Group(1), allocator: empirical, range: Range::Tensor, decoder: Decoder::Raw, ..gain() },
         ];
+        if n { for s in schemes.clone().into_iter().skip(2) { if s.decoder == Decoder::BayesGain { schemes.push(Scheme { norms_again: true, ..s }); } } schemes.push(Scheme { norms_again: true, ..Scheme::uniform() }); schemes.push(Scheme { norms_again: true, ..tac() });}
         for scheme in schemes {
             let t = std::time::Instant::now();
             let stored = bench.store(&scheme, p, Cost::Protected)?;
