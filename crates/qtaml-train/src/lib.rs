@@ -53,6 +53,7 @@ mod initial;
 mod lenet;
 mod norm_statistics;
 mod parameters;
+pub mod qat;
 pub mod sensitivity;
 mod stored;
 mod training;
