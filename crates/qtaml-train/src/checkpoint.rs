@@ -59,16 +59,7 @@ impl Checkpoint {
     /// [`TrainError::File`] if it cannot be written.
     pub fn save<M: Module>(&self, module: &M) -> Result<(), TrainError> {
         let bytes = encode(&parameters(module)).map_err(|problem| self.unusable(problem))?;
-        let folder = self.path.parent().unwrap_or(Path::new("."));
-        let write = || -> std::io::Result<()> {
-            std::fs::create_dir_all(folder)?;
-            let mut file = readable_by_others().tempfile_in(folder)?;
-            file.write_all(&bytes)?;
-            file.as_file().sync_all()?;
-            file.persist(&self.path)?;
-            Ok(())
-        };
-        write().map_err(|e| self.file_error("write", e))
+        write_whole(&self.path, &bytes)
     }
 
     fn file_error(&self, action: &'static str, source: std::io::Error) -> TrainError {
@@ -78,6 +69,20 @@ impl Checkpoint {
     fn unusable(&self, problem: String) -> TrainError {
         TrainError::Checkpoint { path: self.path.clone(), problem }
     }
+}
+
+/// Writes a file that appears whole or not at all: what was there before stays until then.
+pub(crate) fn write_whole(path: &Path, bytes: &[u8]) -> Result<(), TrainError> {
+    let folder = path.parent().unwrap_or(Path::new("."));
+    let write = || -> std::io::Result<()> {
+        std::fs::create_dir_all(folder)?;
+        let mut file = readable_by_others().tempfile_in(folder)?;
+        file.write_all(bytes)?;
+        file.as_file().sync_all()?;
+        file.persist(path)?;
+        Ok(())
+    };
+    write().map_err(|source| TrainError::File { action: "write", path: path.to_owned(), source })
 }
 
 /// Temporary files are private by default; this one is to be read as the umask allows.

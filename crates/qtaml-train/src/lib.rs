@@ -56,6 +56,7 @@ mod parameters;
 pub mod qat;
 pub mod sensitivity;
 mod stored;
+pub mod trainer;
 mod training;
 mod units;
 

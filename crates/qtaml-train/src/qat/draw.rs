@@ -16,11 +16,16 @@ pub(super) struct Draw<'a> {
 }
 
 impl Draw<'_> {
+    /// Standard normal numbers without end.
+    pub(super) fn standard_normals(&self) -> impl Iterator<Item = f32> + use<> {
+        let rng = self.seed.rng(&format!("qat.{}", self.name), self.step);
+        StandardNormal.sample_iter(rng)
+    }
+
     /// Standard normal numbers in the shape of `like`, and where it lies.
     pub(super) fn normals<const D: usize>(&self, like: &Tensor<D>) -> Tensor<D> {
-        let rng = self.seed.rng(&format!("qat.{}", self.name), self.step);
-        let values: Vec<f32> =
-            StandardNormal.sample_iter(rng).take(like.shape().num_elements()).collect();
+        let count = like.shape().num_elements();
+        let values: Vec<f32> = self.standard_normals().take(count).collect();
         Tensor::from_data(TensorData::new(values, like.dims()), &like.device())
     }
 

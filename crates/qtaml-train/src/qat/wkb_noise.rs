@@ -1,7 +1,5 @@
 //! The law of bit faults as normal noise.
 
-use std::sync::Arc;
-
 use burn::tensor::{Tensor, TensorData};
 use qtaml_fault::{CodeChannel, FaultError, Protection};
 use qtaml_physics::FlipProbability;
@@ -10,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
 use super::rounding::{Rounded, straight_through};
+use crate::parameters::to_host;
 
 /// Each forward pass sees the quantized weights with normal noise of the exact mean and variance of
 /// bit faults: the smooth twin of [`BitErrors`](super::BitErrors) (ours).
@@ -53,8 +52,8 @@ impl WkbNoise {
 #[derive(Debug)]
 pub(super) struct Moments {
     method: WkbNoise,
-    drift: Arc<[f32]>,
-    deviation: Arc<[f32]>,
+    drift: Vec<f32>,
+    deviation: Vec<f32>,
 }
 
 impl Moments {
@@ -65,17 +64,23 @@ impl Moments {
     ) -> Tensor<D> {
         let mut rounded = self.method.round(base.clone().without_autodiff());
         if let Some(draw) = draw {
-            let ranks = rounded.codes.clone() - self.method.format.min_code() as f32;
-            let ranks = ranks.reshape([-1]).int();
-            let of_code = |table: &[f32]| -> Tensor<D> {
-                let data = TensorData::new(table.to_vec(), [table.len()]);
-                let table = Tensor::<1>::from_data(data, &rounded.codes.device());
-                table.select(0, ranks.clone()).reshape(rounded.codes.dims())
-            };
-            let noise = draw.normals(&rounded.codes) * of_code(&self.deviation);
-            rounded.codes = rounded.codes.clone() + of_code(&self.drift) + noise;
+            rounded.codes = self.read(rounded.codes, draw);
         }
         straight_through(base, rounded.weights())
+    }
+
+    /// Codes with drift and noise: on the host, where the noise is drawn.
+    fn read<const D: usize>(&self, codes: Tensor<D>, draw: &Draw<'_>) -> Tensor<D> {
+        let (shape, device) = (codes.dims(), codes.device());
+        let smallest = self.method.format.min_code();
+        let noise = draw.standard_normals().zip(to_host(codes));
+        let read: Vec<f32> = noise
+            .map(|(normal, code)| {
+                let rank = (code as i32 - smallest) as usize;
+                code + self.drift[rank] + self.deviation[rank] * normal
+            })
+            .collect();
+        Tensor::from_data(TensorData::new(read, shape), &device)
     }
 }
 
@@ -87,7 +92,6 @@ mod tests {
     use qtaml_quant::{BitWidth, QuantizedTensor};
 
     use super::*;
-    use crate::parameters::to_host;
 
     /// In steps, the noise has the published moments: each bound is five standard errors.
     #[test]
