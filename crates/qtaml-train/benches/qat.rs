@@ -1,5 +1,5 @@
-//! What a training method costs: the time of a step with it beside that of a plain one, on a LeNet
-//! with batches of 64 images.
+//! What a training method costs: the time of a step with it beside that of a plain one, on the small
+//! convolutional network with batches of 64 images.
 //!
 //! `cargo bench --workspace --bench qat`. The table goes to stderr, its rows as JSON to stdout. All methods
 //! are measured in turn, so that a noisy neighbour slows all of them alike.
@@ -19,9 +19,9 @@ use qtaml_train::{Classifier, Dataset, LeNet, LeNetConfig, initialise};
 use serde::Serialize;
 
 /// Rounds over all methods; medians count.
-const ROUNDS: usize = 15;
+const ROUNDS: usize = 100;
 /// Steps of one method in a round.
-const STEPS: u64 = 10;
+const STEPS: u64 = 2;
 /// What a step with a method may cost, in plain steps.
 const GOAL: f64 = 1.3;
 

@@ -11,9 +11,9 @@ use super::rounding::{Rounded, straight_through};
 use crate::parameters::to_host;
 
 /// Each forward pass reads the quantized weights from a memory whose bits flip, fresh faults every
-/// step; the gradient passes straight through. In the manner of RandBET (D. Stutz, N.
+/// step; the gradient passes straight through. In the manner of `RandBET` (D. Stutz, N.
 /// Chandramoorthy, M. Hein and B. Schiele, "Bit error robustness for energy-efficient DNN
-/// accelerators", MLSys 2021), which also clips; there the range is absolute, here relative.
+/// accelerators", Proc. Machine Learning and Systems 3, 2021), which also clips; there the range is absolute, here relative.
 ///
 /// Quantization comes first, faults after: they are those of [`BitFlips`] in the words that would be
 /// stored.

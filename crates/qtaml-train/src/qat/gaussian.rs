@@ -21,7 +21,7 @@ pub struct Gaussian {
 }
 
 impl Gaussian {
-    pub(super) fn apply<const D: usize>(&self, base: Tensor<D>, draw: &Draw<'_>) -> Tensor<D> {
+    pub(super) fn apply<const D: usize>(self, base: Tensor<D>, draw: &Draw<'_>) -> Tensor<D> {
         add_noise(base, self.sigma_relative, true, draw)
     }
 }

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::rounding::{Rounded, nonzero};
 
-/// Learned step size quantization: S. K. Esser, J. L. McKinstry, D. Bablani, R. Appuswamy and D. S.
+/// Learned step size quantization: S. K. Esser, J. L. `McKinstry`, D. Bablani, R. Appuswamy and D. S.
 /// Modha, ICLR 2020. The scale `s` of each tensor is a parameter, trained with the weights.
 ///
 /// # Formula
@@ -30,24 +30,24 @@ impl Lsq {
         Self { format: format.into() }
     }
 
-    fn range(&self) -> (f32, f32) {
+    fn range(self) -> (f32, f32) {
         (self.format.min_code() as f32, self.format.bits().max_code() as f32)
     }
 
     /// The step size that training starts from.
-    pub(super) fn initial_step<const D: usize>(&self, weights: Tensor<D>) -> Tensor<1> {
+    pub(super) fn initial_step<const D: usize>(self, weights: Tensor<D>) -> Tensor<1> {
         let (_, largest) = self.range();
         weights.abs().mean() * (2.0 / largest.sqrt())
     }
 
-    pub(super) fn round<const D: usize>(&self, weights: Tensor<D>, step: Tensor<1>) -> Rounded<D> {
+    pub(super) fn round<const D: usize>(self, weights: Tensor<D>, step: Tensor<1>) -> Rounded<D> {
         let (smallest, largest) = self.range();
         let scale = nonzero(step.abs()).reshape([1; D]);
         let codes = (weights / scale.clone()).clamp(smallest, largest).round();
         Rounded { codes, scale }
     }
 
-    pub(super) fn apply<const D: usize>(&self, base: Tensor<D>, step: Tensor<1>) -> Tensor<D> {
+    pub(super) fn apply<const D: usize>(self, base: Tensor<D>, step: Tensor<1>) -> Tensor<D> {
         let (smallest, largest) = self.range();
         let weights = base.clone().without_autodiff();
         let Rounded { codes, scale } = self.round(weights.clone(), step.clone().without_autodiff());

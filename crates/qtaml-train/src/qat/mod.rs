@@ -34,7 +34,7 @@
 //!     let gradients = GradientsParams::from_grads((seen - 1.0).square().mean().backward(), &net.model);
 //!     net.model = adam.step(1e-2, net.model, gradients);
 //! }
-//! let trained = qat::convert(net)?;
+//! let trained = qat::convert(&net)?;
 //! assert_eq!(trained.layers[0].name, "hidden.weight"); // its words, and in `trained.model` their weights
 //! # }
 //! # Ok::<(), Box<dyn std::error::Error>>(())

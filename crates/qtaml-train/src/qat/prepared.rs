@@ -72,7 +72,7 @@ pub struct Converted<M> {
 ///
 /// # Errors
 /// [`TrainError::Quant`] naming the parameter for weights that are NaN or infinite.
-pub fn convert<M: Module>(prepared: Prepared<M>) -> Result<Converted<M>, TrainError> {
+pub fn convert<M: Module>(prepared: &Prepared<M>) -> Result<Converted<M>, TrainError> {
     let deployed = prepared.model.valid();
     let steps = parameters(&deployed).into_iter().filter_map(|p| {
         let name = p.name.strip_suffix(STEP_SUFFIX)?.to_owned();
@@ -333,7 +333,7 @@ mod tests {
             let prepared = prepare(lenet(), method, Seed(2)).unwrap();
             let images = Dataset::digits().unwrap().calibration.tensor(&Device::flex());
             let deployed = to_host(prepared.model.valid().logits(images.clone()));
-            let converted = convert(prepared).unwrap();
+            let converted = convert(&prepared).unwrap();
             assert_eq!(to_host(converted.model.logits(images)), deployed, "{method}");
 
             let names: Vec<String> =
@@ -357,7 +357,7 @@ mod tests {
     #[test]
     fn noise_ends_with_training() {
         for method in [methods()[1], methods()[2]] {
-            let converted = convert(prepare(lenet(), method, Seed(2)).unwrap()).unwrap();
+            let converted = convert(&prepare(lenet(), method, Seed(2)).unwrap()).unwrap();
             assert_eq!(parameters(&converted.model), parameters(&lenet()));
         }
     }

@@ -158,7 +158,7 @@ impl Trainer {
         if let Some(best) = run.best {
             run.net.model = best;
         }
-        let Converted { model, layers } = qat::convert(run.net)?;
+        let Converted { model, layers } = qat::convert(&run.net)?;
         Ok(Fitted { model, layers, history: run.history })
     }
 

@@ -18,6 +18,9 @@ use crate::TrainError;
 use crate::checkpoint::write_whole;
 use crate::qat::Prepared;
 
+/// What is wrong with a file: only its words are needed.
+type Problem = Box<dyn std::error::Error>;
+
 /// What a run is after so many steps. Randomness needs no state: it is a function of the step.
 pub(super) struct Snapshot<M> {
     pub(super) step: u64,
@@ -47,30 +50,30 @@ impl SnapshotFile {
     }
 
     pub(super) fn save<M: Module>(&self, snapshot: &Snapshot<M>) -> Result<(), TrainError> {
-        let bytes = self.encode(snapshot).map_err(|problem| self.unusable(problem))?;
+        let bytes = self.encode(snapshot).map_err(|problem| self.unusable(&problem))?;
         write_whole(&self.path, &bytes)
     }
 
-    fn encode<M: Module>(&self, snapshot: &Snapshot<M>) -> Result<Vec<u8>, String> {
+    fn encode<M: Module>(&self, snapshot: &Snapshot<M>) -> Result<Vec<u8>, Problem> {
         let record = |model: &M| model.valid().into_record().into_bytes();
         let mut parts = vec![
-            (MODEL, record(&snapshot.net.model).map_err(text)?),
-            (OPTIMIZER, snapshot.optimizer.into_bytes().map_err(text)?),
+            (MODEL, record(&snapshot.net.model)?),
+            (OPTIMIZER, snapshot.optimizer.into_bytes()?),
         ];
         if let Some(best) = &snapshot.best {
-            parts.push((BEST, record(best).map_err(text)?));
+            parts.push((BEST, record(best)?));
         }
         let state = (snapshot.step, &snapshot.history);
         let metadata = HashMap::from([
             ("run".to_owned(), self.run.to_string()),
-            ("state".to_owned(), serde_json::to_string(&state).map_err(text)?),
+            ("state".to_owned(), serde_json::to_string(&state)?),
             ("sha256".to_owned(), sha256(parts.iter().map(|(_, bytes)| &**bytes))),
         ]);
         let views = parts.iter().map(|(name, bytes)| {
-            Ok((*name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes).map_err(text)?))
+            Ok((*name, TensorView::new(Dtype::U8, vec![bytes.len()], bytes)?))
         });
-        let views: Vec<_> = views.collect::<Result<_, String>>()?;
-        safetensors::serialize(views, Some(metadata)).map_err(text)
+        let views: Vec<_> = views.collect::<Result<_, Problem>>()?;
+        Ok(safetensors::serialize(views, Some(metadata))?)
     }
 
     /// Continues `fresh` where the file left off; as it is, if there is no file.
@@ -82,17 +85,17 @@ impl SnapshotFile {
                 return Err(TrainError::File { action: "read", path: self.path.clone(), source });
             }
         };
-        let (run, saved) = decode(&bytes).map_err(|problem| self.unusable(problem))?;
+        let (run, saved) = decode(&bytes).map_err(|problem| self.unusable(&problem))?;
         let mut differences = Vec::new();
         compare("", &run, &self.run, &mut differences);
         if !differences.is_empty() {
             return Err(TrainError::OtherRun { path: self.path.clone(), differences });
         }
-        saved.restore(fresh).map_err(|e| self.unusable(text(e)))
+        saved.restore(fresh).map_err(|problem| self.unusable(&problem))
     }
 
-    fn unusable(&self, problem: String) -> TrainError {
-        TrainError::Checkpoint { path: self.path.clone(), problem }
+    fn unusable(&self, problem: &Problem) -> TrainError {
+        TrainError::Checkpoint { path: self.path.clone(), problem: problem.to_string() }
     }
 }
 
@@ -106,8 +109,10 @@ struct Saved {
 }
 
 impl Saved {
-    fn restore<M: Module>(self, mut fresh: Snapshot<M>) -> Result<Snapshot<M>, RecordError> {
-        let load = |model: M, bytes| model.try_load_record(ModuleRecord::from_bytes(bytes)?);
+    fn restore<M: Module>(self, mut fresh: Snapshot<M>) -> Result<Snapshot<M>, Problem> {
+        let load = |model: M, bytes| -> Result<M, RecordError> {
+            model.try_load_record(ModuleRecord::from_bytes(bytes)?)
+        };
         let best = self.best.map(|bytes| load(fresh.net.model.valid(), bytes)).transpose()?;
         fresh.net.model = load(fresh.net.model, self.model)?;
         let optimizer = fresh.optimizer.from_bytes(self.optimizer)?;
@@ -115,31 +120,26 @@ impl Saved {
     }
 }
 
-fn decode(bytes: &[u8]) -> Result<(Value, Saved), String> {
-    let (_, header) = SafeTensors::read_metadata(bytes).map_err(text)?;
-    let file = SafeTensors::deserialize(bytes).map_err(text)?;
+fn decode(bytes: &[u8]) -> Result<(Value, Saved), Problem> {
+    let (_, header) = SafeTensors::read_metadata(bytes)?;
+    let file = SafeTensors::deserialize(bytes)?;
     let metadata = header.metadata().as_ref().ok_or("it is not a snapshot of a run")?;
     let entry = |key| metadata.get(key).ok_or_else(|| format!("it lacks {key:?}"));
-    let part = |name| file.tensor(name).map(|view| view.data()).map_err(text);
+    let part = |name| file.tensor(name).map(|view| view.data());
     let (model, optimizer) = (part(MODEL)?, part(OPTIMIZER)?);
     let best = file.names().contains(&BEST).then(|| part(BEST)).transpose()?;
     if *entry("sha256")? != sha256([model, optimizer].into_iter().chain(best)) {
-        return Err("its check sum is wrong".to_owned());
+        return Err("its check sum is wrong".into());
     }
-    let (step, history) = serde_json::from_str(entry("state")?).map_err(text)?;
+    let (step, history) = serde_json::from_str(entry("state")?)?;
     let owned = |bytes: &[u8]| Bytes::from_bytes_vec(bytes.to_vec());
     let best = best.map(owned);
     let saved = Saved { step, history, model: owned(model), optimizer: owned(optimizer), best };
-    Ok((serde_json::from_str(entry("run")?).map_err(text)?, saved))
-}
-
-fn text(error: impl ToString) -> String {
-    error.to_string()
+    Ok((serde_json::from_str(entry("run")?)?, saved))
 }
 
 pub(super) fn sha256<'a>(parts: impl IntoIterator<Item = &'a [u8]>) -> String {
-    let digest = parts.into_iter().fold(Sha256::new(), |hash, part| hash.chain_update(part));
-    digest.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+    format!("{:x}", parts.into_iter().fold(Sha256::new(), Sha256::chain_update).finalize())
 }
 
 /// Collects the fields in which two runs differ, by their paths.
