@@ -130,4 +130,26 @@ pub enum TrainError {
     /// A compensation that cannot be made.
     #[error(transparent)]
     Compensation(#[from] CompensationError),
+    /// A loss or a weight that stopped being a number.
+    #[error(
+        "training diverged at step {step} (learning rate {learning_rate}): the loss is {loss}, and not finite first are the {first}"
+    )]
+    NotFinite {
+        /// The step, from 0.
+        step: u64,
+        /// Its learning rate.
+        learning_rate: f64,
+        /// The loss of its batch.
+        loss: f32,
+        /// Weights or gradients of which parameter, in the order of the network's fields.
+        first: String,
+    },
+    /// The checkpoint of a run that differs from the one that was asked for.
+    #[error("{} is of another run: {}", path.display(), differences.join("; "))]
+    OtherRun {
+        /// The file.
+        path: PathBuf,
+        /// Each field that differs, with both values.
+        differences: Vec<String>,
+    },
 }

@@ -56,11 +56,14 @@ mod initial;
 mod networks;
 mod norm_statistics;
 mod parameters;
+pub mod qat;
 mod safetensors;
 pub mod sensitivity;
 mod stored;
+pub mod trainer;
 mod training;
 mod units;
+mod whole_file;
 
 pub use burn::tensor::Device;
 pub use checkpoint::{Checkpoint, fingerprint};

@@ -42,7 +42,7 @@ pub fn reestimate_batch_norm<M: Classifier>(
         return Err(TrainError::Data { name: "calibration".into(), problem });
     }
     let zeros = statistics(model).into_iter().map(|(name, old)| (name, vec![0.0; old.len()]));
-    let training = replace_state(model, zeros.collect())?.train();
+    let training = replace_state(model.clone(), zeros.collect())?.train();
     let batch = images.tensor(&device.clone().autodiff());
     let measure = || {
         training.logits(batch.clone());
@@ -53,7 +53,7 @@ pub fn reestimate_batch_norm<M: Classifier>(
         let measured = undo_momentum(&once, &twice[&name]);
         (name, measured)
     });
-    replace_state(&training, batch_statistics.collect())
+    replace_state(training, batch_statistics.collect())
 }
 
 /// From running statistics that started at zero and met the same batch once and twice: those of

@@ -152,7 +152,8 @@ impl ModuleMapper for Replacer {
 
 /// The values of a tensor as `f32`, whatever float type its device computes in.
 pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().iter::<f32>().collect()
+    let data = tensor.into_data();
+    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
 }
 
 #[cfg(test)]

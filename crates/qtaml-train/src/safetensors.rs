@@ -1,13 +1,13 @@
 //! Networks as safetensors files.
 
 use std::collections::BTreeMap;
-use std::io::Write;
 use std::path::Path;
 
 use burn::module::Module;
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 
 use crate::parameters::{replace_state, state};
+use crate::whole_file::write_whole;
 use crate::{Parameter, TrainError};
 
 /// The module with all it has learned, parameters and running statistics, from a file. It comes
@@ -21,7 +21,11 @@ use crate::{Parameter, TrainError};
 /// belongs to another network, naming the tensor that is missing, unknown, of another type or
 /// shape, or not finite.
 pub fn load_safetensors<M: Module>(module: M, path: &Path) -> Result<M, TrainError> {
-    let bytes = std::fs::read(path).map_err(|e| file_error("read", path, e))?;
+    let bytes = std::fs::read(path).map_err(|source| TrainError::File {
+        action: "read",
+        path: path.into(),
+        source,
+    })?;
     let values = decode(&bytes, &state(&module)).map_err(|problem| unusable(path, problem))?;
     replace_state(module, values)
 }
@@ -33,35 +37,11 @@ pub fn load_safetensors<M: Module>(module: M, path: &Path) -> Result<M, TrainErr
 /// [`TrainError::File`] if it cannot be written.
 pub fn save_safetensors<M: Module>(module: &M, path: &Path) -> Result<(), TrainError> {
     let bytes = encode(&state(module)).map_err(|problem| unusable(path, problem))?;
-    let folder = path.parent().filter(|p| !p.as_os_str().is_empty()).unwrap_or(Path::new("."));
-    let write = || -> std::io::Result<()> {
-        std::fs::create_dir_all(folder)?;
-        let mut file = readable_by_others().tempfile_in(folder)?;
-        file.write_all(&bytes)?;
-        file.as_file().sync_all()?;
-        file.persist(path)?;
-        Ok(())
-    };
-    write().map_err(|e| file_error("write", path, e))
-}
-
-fn file_error(action: &'static str, path: &Path, source: std::io::Error) -> TrainError {
-    TrainError::File { action, path: path.into(), source }
+    write_whole(path, &bytes)
 }
 
 fn unusable(path: &Path, problem: String) -> TrainError {
     TrainError::Checkpoint { path: path.into(), problem }
-}
-
-/// Temporary files are private by default; this one is to be read as the umask allows.
-fn readable_by_others() -> tempfile::Builder<'static, 'static> {
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        builder.permissions(std::fs::Permissions::from_mode(0o666));
-    }
-    builder
 }
 
 fn encode(tensors: &[Parameter]) -> Result<Vec<u8>, String> {

@@ -50,11 +50,35 @@ impl WithNet for Explore<'_> {
             Scheme { granularity: Granularity::Channel, ..gain() },
             Scheme { granularity: Granularity::Channel, allocator: empirical, ..gain() },
             Scheme { granularity: Granularity::Group(16), allocator: empirical, ..gain() },
-            Scheme { granularity: Granularity::Group(16), allocator: empirical, range: Range::Tensor, ..gain() },
-            Scheme { granularity: Granularity::Group(4), allocator: empirical, range: Range::Tensor, ..gain() },
-            Scheme { granularity: Granularity::Group(1), allocator: empirical, range: Range::Tensor, decoder: Decoder::Raw, ..gain() },
+            Scheme {
+                granularity: Granularity::Group(16),
+                allocator: empirical,
+                range: Range::Tensor,
+                ..gain()
+            },
+            Scheme {
+                granularity: Granularity::Group(4),
+                allocator: empirical,
+                range: Range::Tensor,
+                ..gain()
+            },
+            Scheme {
+                granularity: Granularity::Group(1),
+                allocator: empirical,
+                range: Range::Tensor,
+                decoder: Decoder::Raw,
+                ..gain()
+            },
         ];
-        if n { for s in schemes.clone().into_iter().skip(2) { if s.decoder == Decoder::BayesGain { schemes.push(Scheme { norms_again: true, ..s }); } } schemes.push(Scheme { norms_again: true, ..Scheme::uniform() }); schemes.push(Scheme { norms_again: true, ..tac() });}
+        if n {
+            for s in schemes.clone().into_iter().skip(2) {
+                if s.decoder == Decoder::BayesGain {
+                    schemes.push(Scheme { norms_again: true, ..s });
+                }
+            }
+            schemes.push(Scheme { norms_again: true, ..Scheme::uniform() });
+            schemes.push(Scheme { norms_again: true, ..tac() });
+        }
         for scheme in schemes {
             let t = std::time::Instant::now();
             let stored = bench.store(&scheme, p, Cost::Protected)?;
