@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 14] = [
+pub(crate) const CLAIM_IDS: [&str; 25] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
@@ -21,6 +21,17 @@ pub(crate) const CLAIM_IDS: [&str; 14] = [
     "qtaml.tac.resnet",
     "qtaml.tac.mobilenet",
     "qtaml.tac.transformer",
+    "qtaml.rho",
+    "qtaml.score.lenet",
+    "qtaml.score.vgg",
+    "qtaml.score.resnet",
+    "qtaml.score.mobilenet",
+    "qtaml.score.transformer",
+    "ours.bayes.lenet",
+    "ours.bayes.vgg",
+    "ours.bayes.resnet",
+    "ours.bayes.mobilenet",
+    "ours.bayes.transformer",
     "t0.table1",
     "t0.drop_law",
     "t0.significance",

@@ -6,11 +6,14 @@
 )]
 
 pub mod networks;
+pub mod ours_bayes;
 pub mod ours_real_ecc;
 pub mod physics_decade;
 pub mod physics_wkb_exact;
 pub mod qtaml_drift;
 pub mod qtaml_layer;
+pub mod qtaml_rho;
+pub mod qtaml_score;
 pub mod qtaml_variance;
 pub mod regressions;
 pub mod sampled_channel;
@@ -21,6 +24,7 @@ pub mod tac;
 
 use anyhow::Result;
 
+use self::networks::Net;
 use crate::context::Context;
 use crate::results::Outcome;
 
@@ -35,7 +39,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 14] = [
+pub const EXPERIMENTS: [Experiment; 25] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -57,12 +61,79 @@ pub const EXPERIMENTS: [Experiment; 14] = [
     Experiment {
         id: "qtaml.tac.lenet",
         title: "Tunneling-aware compensation on LeNet",
-        run: tac::lenet,
+        run: |context| tac::run(context, Net::LeNet),
     },
-    Experiment { id: "qtaml.tac.vgg", title: "", run: tac::vgg },
-    Experiment { id: "qtaml.tac.resnet", title: "", run: tac::resnet },
-    Experiment { id: "qtaml.tac.mobilenet", title: "", run: tac::mobilenet },
-    Experiment { id: "qtaml.tac.transformer", title: "", run: tac::transformer },
+    Experiment {
+        id: "qtaml.tac.vgg",
+        title: "Tunneling-aware compensation on VGG",
+        run: |context| tac::run(context, Net::Vgg),
+    },
+    Experiment {
+        id: "qtaml.tac.resnet",
+        title: "Tunneling-aware compensation on ResNet",
+        run: |context| tac::run(context, Net::ResNet),
+    },
+    Experiment {
+        id: "qtaml.tac.mobilenet",
+        title: "Tunneling-aware compensation on MobileNet",
+        run: |context| tac::run(context, Net::MobileNet),
+    },
+    Experiment {
+        id: "qtaml.tac.transformer",
+        title: "Tunneling-aware compensation on a transformer",
+        run: |context| tac::run(context, Net::Transformer),
+    },
+    Experiment { id: "qtaml.rho", title: "The gain, forecast", run: qtaml_rho::run },
+    Experiment {
+        id: "qtaml.score.lenet",
+        title: "Scores on LeNet",
+        run: |context| qtaml_score::run(context, Net::LeNet),
+    },
+    Experiment {
+        id: "qtaml.score.vgg",
+        title: "Scores on VGG",
+        run: |context| qtaml_score::run(context, Net::Vgg),
+    },
+    Experiment {
+        id: "qtaml.score.resnet",
+        title: "Scores on ResNet",
+        run: |context| qtaml_score::run(context, Net::ResNet),
+    },
+    Experiment {
+        id: "qtaml.score.mobilenet",
+        title: "Scores on MobileNet",
+        run: |context| qtaml_score::run(context, Net::MobileNet),
+    },
+    Experiment {
+        id: "qtaml.score.transformer",
+        title: "Scores on a transformer",
+        run: |context| qtaml_score::run(context, Net::Transformer),
+    },
+    Experiment {
+        id: "ours.bayes.lenet",
+        title: "Everything stored counted, on LeNet",
+        run: |context| ours_bayes::run(context, Net::LeNet),
+    },
+    Experiment {
+        id: "ours.bayes.vgg",
+        title: "Everything stored counted, on VGG",
+        run: |context| ours_bayes::run(context, Net::Vgg),
+    },
+    Experiment {
+        id: "ours.bayes.resnet",
+        title: "Everything stored counted, on ResNet",
+        run: |context| ours_bayes::run(context, Net::ResNet),
+    },
+    Experiment {
+        id: "ours.bayes.mobilenet",
+        title: "Everything stored counted, on MobileNet",
+        run: |context| ours_bayes::run(context, Net::MobileNet),
+    },
+    Experiment {
+        id: "ours.bayes.transformer",
+        title: "Everything stored counted, on a transformer",
+        run: |context| ours_bayes::run(context, Net::Transformer),
+    },
     Experiment {
         id: "t0.table1",
         title: "Table 1 of T0-QAT, over many seeds",

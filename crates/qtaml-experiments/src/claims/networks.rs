@@ -69,6 +69,11 @@ impl Net {
         }
     }
 
+    /// Whether there is something to measure again under faults.
+    pub const fn has_batch_norm(self) -> bool {
+        matches!(self, Self::ResNet | Self::MobileNet)
+    }
+
     /// The flip probability at which the source tests networks of this kind.
     pub const fn flip_probability(self) -> f64 {
         match self {

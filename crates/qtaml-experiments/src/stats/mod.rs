@@ -1,6 +1,7 @@
 //! The little statistics that the claims share.
 
 mod paired;
+mod rank;
 
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::Seed;
@@ -10,6 +11,7 @@ use statrs::distribution::{ContinuousCDF, StudentsT};
 use crate::results::Verdict;
 
 pub use paired::{Paired, holm};
+pub use rank::spearman;
 
 /// A mean with its 95 % interval.
 #[derive(Clone, Copy, Debug, PartialEq)]

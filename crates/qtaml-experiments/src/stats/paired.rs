@@ -4,6 +4,7 @@ use anyhow::{Context, Result, ensure};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use super::mean;
+use super::rank::ranks;
 
 /// A comparison in pairs.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -58,38 +59,26 @@ const EXACT: usize = 50;
 /// Pairs without a difference are left out. Up to 50 differences without ties the distribution is
 /// exact; otherwise it is normal with the variance corrected for ties and for continuity.
 fn wilcoxon(differences: &[f64]) -> f64 {
-    let mut sorted: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
-    sorted.sort_by(|a, b| a.abs().total_cmp(&b.abs()));
-    let n = sorted.len();
+    let different: Vec<f64> = differences.iter().copied().filter(|d| *d != 0.0).collect();
+    let n = different.len();
     if n == 0 {
         return 1.0;
     }
-    let ranks = ranks(&sorted);
-    let signed = sorted.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
+    let ranks = ranks(&different.iter().map(|d| d.abs()).collect::<Vec<_>>());
+    let signed = different.iter().zip(&ranks).filter(|(d, _)| **d > 0.0);
     let positive: f64 = signed.map(|(_, rank)| rank).sum();
     let total = (n * (n + 1)) as f64 / 2.0;
     let smaller = positive.min(total - positive);
-    let tied = ranks.windows(2).any(|pair| pair[0] == pair[1]);
+    // Ranks that are shared have a smaller sum of squares than those that are not.
+    let squares: f64 = ranks.iter().map(|rank| rank * rank).sum();
+    let tied = squares < (n * (n + 1) * (2 * n + 1)) as f64 / 6.0;
     if n <= EXACT && !tied {
         return (2.0 * share_at_most(n, smaller as usize)).min(1.0);
     }
-    // The variance is the sum of squared ranks over four, ties or not.
-    let deviation = (ranks.iter().map(|r| r * r).sum::<f64>() / 4.0).sqrt();
+    // The variance is a quarter of that sum, ties or not.
+    let deviation = (squares / 4.0).sqrt();
     let z = (total / 2.0 - smaller - 0.5).max(0.0) / deviation;
     2.0 * Normal::standard().sf(z)
-}
-
-/// Ranks from 1 of values sorted by size; equal sizes share the mean of theirs.
-fn ranks(sorted: &[f64]) -> Vec<f64> {
-    let groups = sorted.chunk_by(|a, b| a.abs() == b.abs());
-    let mut before = 0;
-    let mut ranks = Vec::with_capacity(sorted.len());
-    for group in groups {
-        let rank = before as f64 + f64::midpoint(group.len() as f64, 1.0);
-        ranks.extend(std::iter::repeat_n(rank, group.len()));
-        before += group.len();
-    }
-    ranks
 }
 
 /// The share of all sign patterns of `1..=n` whose positive ranks add up to at most `sum`.
@@ -161,11 +150,6 @@ mod tests {
         let same = Paired::new(&[1.0, 2.0], &[1.0, 2.0]).unwrap();
         assert_eq!((same.t_test, same.wilcoxon, same.effect), (1.0, 1.0, 0.0));
         assert!(Paired::new(&[1.0, 2.0], &[1.0]).is_err());
-    }
-
-    #[test]
-    fn equal_sizes_share_a_rank() {
-        assert_eq!(ranks(&[-1.0, 1.0, 2.0]), [1.5, 1.5, 3.0]);
     }
 
     /// R's `p.adjust(c(0.04, 0.01, 0.03, 0.02), "holm")`.

@@ -1,6 +1,7 @@
 //! One trained network, with all that is needed to try schemes on it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
@@ -10,7 +11,7 @@ use qtaml::fault::{Keeper, Seed};
 use qtaml::physics::FlipProbability;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
 use qtaml::train::{
-    Classifier, Cost, Evaluation, Granularity, Images, StoredNetwork, TrainError,
+    Classifier, Cost, Evaluation, Granularity, Images, StoredNetwork, TrainError, fingerprint,
     reestimate_batch_norm,
 };
 use rayon::prelude::*;
@@ -193,27 +194,35 @@ impl<'a, M: Classifier> Bench<'a, M> {
         }
     }
 
-    /// Accuracy under each of the fault patterns from `first` on, the same ones for every scheme.
-    pub fn accuracies(&self, stored: &Stored<M>, chosen: &[u32], first: u32) -> Result<Vec<f64>> {
+    /// Accuracy under all fault patterns, the same ones for every scheme.
+    pub fn accuracies(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<Vec<f64>> {
+        self.accuracies_of(stored, chosen, 0..self.patterns)
+    }
+
+    /// Accuracy under each of some fault patterns.
+    pub fn accuracies_of(
+        &self,
+        stored: &Stored<M>,
+        chosen: &[u32],
+        patterns: Range<u32>,
+    ) -> Result<Vec<f64>> {
         let Stored { scheme, p, .. } = stored;
-        let choice = qtaml::train::fingerprint(&chosen);
-        let patterns = self.patterns;
-        let key = format!("{}/{p:?}/{scheme}/{choice}/{first}+{patterns}", self.net.id());
+        let choice = fingerprint(&chosen);
+        let key = format!("{}/{p:?}/{scheme}/{choice}/{patterns:?}", self.net.id());
         self.context.unit(&key, || {
             let accuracy = |pattern| {
                 let read = stored.network.read(self.context.seed, pattern, chosen)?;
                 Ok(self.test.accuracy(&self.repaired(scheme, read)?))
             };
-            let patterns = (first..first + patterns).into_par_iter();
-            patterns.map(accuracy).collect::<Result<_>>()
+            patterns.into_par_iter().map(accuracy).collect::<Result<_>>()
         })
     }
 
-    /// Squared distance of the scores from those of the network without faults, per image, under each
-    /// of the fault patterns.
+    /// Squared distance of the scores from those of the network without faults, per image, in the mean
+    /// over fault patterns.
     pub fn output_noise(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<f64> {
         let Stored { scheme, p, .. } = stored;
-        let choice = qtaml::train::fingerprint(&chosen);
+        let choice = fingerprint(&chosen);
         let key = format!("{}/{p:?}/{scheme}/{choice}/noise", self.net.id());
         self.context.unit(&key, || {
             let read = |pattern| stored.network.read(self.context.seed, pattern, chosen);

@@ -1,6 +1,7 @@
 //! The smallest budget that keeps a share of clean accuracy.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use anyhow::Result;
 use qtaml::compensation::allocation::Path;
@@ -11,6 +12,10 @@ use crate::stats::mean;
 
 /// Fresh fault patterns start here, far from those that chose the budget.
 const FRESH: u32 = 1 << 20;
+/// Patterns that a budget is first looked at with.
+const FIRST: u32 = 10;
+/// A mean of so few is never trusted to be nearer than this.
+const LEAST_DOUBT: f64 = 0.01;
 
 /// Accuracy at one budget.
 #[derive(Clone, Debug)]
@@ -68,50 +73,75 @@ pub fn smallest<M: Classifier>(
     let name = format!("{} {}", bench.net.id(), stored.scheme);
     // Bisection halves the steps, and confirming takes one or two more.
     let task = bench.context.progress.task(&name, u64::from(path.len().ilog2()) + 3);
-    let mut visits = BTreeMap::new();
-    let mut visit = |step: usize| -> Result<f64> {
-        task.tick(1);
-        let accuracy = bench.accuracies(stored, path.at(step).chosen(), 0)?;
-        let mean = mean(&accuracy)?.value;
-        visits.insert(step, Visit { cost: path.cost(step), accuracy });
-        Ok(mean)
-    };
-    let last = path.len() - 1;
+    let mut walk = Walk { bench, stored, path, target, visits: BTreeMap::new() };
+    let last = walk.path.len() - 1;
     let (mut low, mut high) = (0, last);
     while low < high {
         let middle = usize::midpoint(low, high);
-        if visit(middle)? >= target {
+        if walk.clearly(middle)?.map_or_else(|| walk.reaches(middle), Ok)? {
             high = middle;
         } else {
             low = middle + 1;
         }
+        task.tick(1);
     }
     let mut step = low;
-    let mut reached = visit(step)? >= target;
     let (fresh, missed) = loop {
-        let fresh = confirm(bench, stored, &path, step)?;
+        task.tick(1);
+        let reached = walk.reaches(step)?;
+        let fresh = walk.confirm(step)?;
         if (reached && fresh >= target) || step == last {
             break (fresh, !reached || fresh < target);
         }
         // Long paths have steps too small to make a difference.
-        step = last.min(step + 1 + path.len() / 100);
-        reached = visit(step)? >= target;
+        step = last.min(step + 1 + last / 100);
     };
-    Ok(Search {
-        visits,
-        step,
-        chosen: path.at(step).chosen().to_vec(),
-        cost: path.cost(step),
-        fresh,
-        missed,
-    })
+    // What is below is needed to tell how sure the step is.
+    if step > 0 {
+        walk.reaches(step - 1)?;
+    }
+    let (chosen, cost) = (walk.path.at(step).chosen().to_vec(), walk.path.cost(step));
+    Ok(Search { visits: walk.visits, step, chosen, cost, fresh, missed })
 }
 
-fn confirm<M: Classifier>(
-    bench: &Bench<'_, M>,
-    stored: &Stored<M>,
-    path: &Path<'_>,
-    step: usize,
-) -> Result<f64> {
-    Ok(mean(&bench.accuracies(stored, path.at(step).chosen(), FRESH)?)?.value)
+struct Walk<'a, M> {
+    bench: &'a Bench<'a, M>,
+    stored: &'a Stored<M>,
+    path: Path<'a>,
+    target: f64,
+    visits: BTreeMap<usize, Visit>,
+}
+
+impl<M: Classifier> Walk<'_, M> {
+    fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
+        self.bench.accuracies_of(self.stored, self.path.at(step).chosen(), patterns)
+    }
+
+    /// Whether a few patterns already tell: their mean is far from the target.
+    fn clearly(&self, step: usize) -> Result<Option<bool>> {
+        let mean = mean(&self.accuracies(step, 0..self.first())?)?;
+        let half = (mean.interval[1] - mean.value).max(LEAST_DOUBT);
+        let distance = mean.value - self.target;
+        Ok((distance.abs() > 2.0 * half).then_some(distance > 0.0))
+    }
+
+    fn first(&self) -> u32 {
+        FIRST.min(self.bench.patterns)
+    }
+
+    /// Whether the mean over all patterns reaches the target; keeps them.
+    fn reaches(&mut self, step: usize) -> Result<bool> {
+        let mut accuracy = self.accuracies(step, 0..self.first())?;
+        if self.first() < self.bench.patterns {
+            accuracy.extend(self.accuracies(step, self.first()..self.bench.patterns)?);
+        }
+        let mean = mean(&accuracy)?.value;
+        self.visits.insert(step, Visit { cost: self.path.cost(step), accuracy });
+        Ok(mean >= self.target)
+    }
+
+    fn confirm(&self, step: usize) -> Result<f64> {
+        let fresh = FRESH..FRESH + self.bench.patterns;
+        Ok(mean(&self.accuracies(step, fresh)?)?.value)
+    }
 }

@@ -1,0 +1,353 @@
+//! What the report shows of one network.
+
+use anyhow::Result;
+use qtaml::compensation::{Decoder, Score};
+use qtaml::train::{Classifier, Cost};
+use qtaml_chart::{Axis, Chart, Heatmap, Mark, Point, Rule, Series};
+
+use super::scheme::{Allocator, Scheme};
+use super::{TARGET, Trials, Tried};
+use crate::results::{Figure, Table, Value};
+use crate::stats::mean;
+
+/// Shares of all bits at which curves are drawn.
+const BUDGETS: [f64; 11] = [0.0, 0.015, 0.03, 0.05, 0.075, 0.1, 0.125, 0.1875, 0.25, 0.375, 0.5];
+/// Flip probabilities of the sweep.
+const SWEEP: [f64; 11] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2];
+
+/// All figures.
+pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Vec<Figure>> {
+    Ok(vec![
+        pareto(trials, best)?,
+        sweep(trials, best)?,
+        protection(trials, best),
+        sensitivity(trials, best)?,
+        noise(trials, best)?,
+    ])
+}
+
+/// All tables.
+pub(super) fn tables<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Vec<Table>> {
+    Ok(vec![ablation(trials), layers(trials, best)?, every_trial(trials)])
+}
+
+fn id<M: Classifier>(trials: &Trials<'_, M>, what: &str) -> String {
+    format!("qtaml.tac.{}.{what}", trials.bench.net.id())
+}
+
+/// Accuracy in percent with its interval.
+fn percent(x: f64, accuracy: &[f64]) -> Result<Point> {
+    let mean = mean(accuracy)?;
+    let interval = mean.interval.map(|bound| (100.0 * bound).clamp(0.0, 100.0));
+    Ok(Point { x, y: 100.0 * mean.value, interval: Some(interval) })
+}
+
+/// The baseline, the same with the decoder of the best, TAC as derived, and the best.
+fn shown<'a, M: Classifier>(trials: &'a Trials<'_, M>, best: &'a Tried<M>) -> [&'a Tried<M>; 4] {
+    [&trials.tried[0], &trials.tried[2], &trials.tried[3], best]
+}
+
+fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
+    let bench = &trials.bench;
+    let task = bench.context.progress.task(&format!("{} curves", bench.net.id()), 4);
+    let mut series = Vec::new();
+    for tried in shown(trials, best) {
+        let (path, bits) = (tried.stored.path(), tried.stored.weight_bits());
+        let mut steps: Vec<usize> = match tried.stored.scheme.allocator {
+            Allocator::Uniform => (0..path.len()).collect(),
+            Allocator::Tac(_) => {
+                let within = |share: &f64| path.step_within((share * bits) as u64);
+                BUDGETS.iter().map(within).collect::<Result<_, _>>()?
+            }
+        };
+        steps.push(tried.search.step);
+        steps.sort_unstable();
+        steps.dedup();
+        let point = |&step: &usize| {
+            let accuracy = bench.accuracies(&tried.stored, path.at(step).chosen())?;
+            percent(100.0 * path.cost(step) as f64 / bits, &accuracy)
+        };
+        let points = steps.iter().map(point).collect::<Result<Vec<_>>>()?;
+        series.push(Series::new(&tried.stored.scheme.to_string(), Mark::LinePoints, points));
+        task.tick(1);
+    }
+    Ok(Figure {
+        id: id(trials, "budget"),
+        title: "Accuracy against protected bits".into(),
+        caption: format!(
+            "Mean over {} fault patterns with 95 % intervals. “{}” reaches the dashed line with \
+             {:.1} % of all bits protected, Uniform-MSP with {:.1} %.",
+            bench.patterns,
+            best.stored.scheme,
+            100.0 * best.overhead(),
+            100.0 * trials.baseline().overhead()
+        ),
+        picture: Chart {
+            x: Axis::linear("protected share of all bits", "%").between(0.0, 50.0),
+            y: Axis::linear("accuracy", "%").between(0.0, 100.0),
+            series,
+            rules: vec![Rule::horizontal(100.0 * TARGET * trials.clean, "95 % of clean")],
+        }
+        .into(),
+    })
+}
+
+/// Accuracy over flip probabilities: without protection, and with that of a fixed budget.
+fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
+    let bench = &trials.bench;
+    let eighth = trials.baseline().stored.weight_bits() as u64 / 8;
+    let cases = [
+        ("unprotected, raw".to_owned(), Scheme::uniform(), 0),
+        (format!("unprotected, {}", best.stored.scheme.decoder), best.stored.scheme.clone(), 0),
+        ("Uniform-MSP, 12.5 % of bits".to_owned(), Scheme::uniform(), eighth),
+        (
+            format!("TAC, best, {:.1} % of bits", 100.0 * best.overhead()),
+            best.stored.scheme.clone(),
+            best.search.cost,
+        ),
+    ];
+    let steps = (cases.len() * SWEEP.len()) as u64;
+    let task = bench.context.progress.task(&format!("{} sweep", bench.net.id()), steps);
+    let mut series = Vec::new();
+    for (name, scheme, budget) in cases {
+        let mut points = Vec::new();
+        for p in SWEEP {
+            let stored = bench.store(&scheme, p, Cost::Protected)?;
+            let path = stored.path();
+            let chosen = path.at(path.step_within(budget)?);
+            points.push(percent(p, &bench.accuracies(&stored, chosen.chosen())?)?);
+            task.tick(1);
+        }
+        series.push(Series::new(&name, Mark::LinePoints, points));
+    }
+    Ok(Figure {
+        id: id(trials, "sweep"),
+        title: "Accuracy against flip probability".into(),
+        caption: format!(
+            "Mean over {} fault patterns with 95 % intervals. Tables, ranges and allocations are made \
+             for each flip probability; budgets are not.",
+            bench.patterns
+        ),
+        picture: Chart {
+            x: Axis::log10("flip probability per stored bit", ""),
+            y: Axis::linear("accuracy", "%").between(0.0, 100.0),
+            series,
+            rules: vec![Rule::horizontal(100.0 * TARGET * trials.clean, "95 % of clean")],
+        }
+        .into(),
+    })
+}
+
+/// The tensors of a network, in order.
+fn tensors<M: Classifier>(tried: &Tried<M>) -> Vec<String> {
+    let mut names: Vec<String> =
+        tried.stored.network.units().iter().map(|unit| unit.unit().tensor.clone()).collect();
+    names.dedup();
+    names
+}
+
+/// How many bits are protected in which share of each layer's weights.
+fn protection<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Figure {
+    let names = tensors(best);
+    let most = best.stored.scheme.bits.get() as usize;
+    let cells = names.iter().map(|name| {
+        let mut weights = vec![0.0; most + 1];
+        for (unit, &k) in best.stored.network.units().iter().zip(&best.search.chosen) {
+            if unit.unit().tensor == *name {
+                weights[k as usize] += unit.unit().range.len() as f64;
+            }
+        }
+        let all: f64 = weights.iter().sum();
+        weights.iter().map(|w| (*w > 0.0).then_some(100.0 * w / all)).collect()
+    });
+    Figure {
+        id: id(trials, "protection"),
+        title: format!("Where “{}” spends its budget", best.stored.scheme),
+        caption:
+            "Share of each layer's weights by the number of their most significant bits that are \
+                  protected. Crossed out: none."
+                .into(),
+        picture: Heatmap {
+            cells: cells.collect(),
+            rows: Axis::named("layer", names),
+            columns: Axis::named("protected bits", (0..=most).map(|k| k.to_string())),
+            value: Axis::linear("share of the layer's weights", "%").between(0.0, 100.0),
+        }
+        .into(),
+    }
+}
+
+/// What a fault in each layer does: by the linear law, and measured at full strength.
+fn sensitivity<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
+    let bench = &trials.bench;
+    let p = bench.net.flip_probability();
+    let empirical = Scheme { allocator: Allocator::Tac(Score::Empirical), ..Scheme::tac() };
+    let mut series = Vec::new();
+    for (name, scheme) in [
+        ("linear law, raw", Scheme::tac()),
+        ("measured, raw", empirical.clone()),
+        (
+            "linear law, bayes-gain and best range",
+            Scheme {
+                decoder: Decoder::BayesGain,
+                range: qtaml::train::Range::Best,
+                ..Scheme::tac()
+            },
+        ),
+    ] {
+        let stored = bench.store(&scheme, p, Cost::Protected)?;
+        let point = |unit: usize| (stored.units.choices(unit)[0].distortion, unit as f64);
+        let points: Vec<(f64, f64)> =
+            (0..stored.units.len()).map(point).filter(|(x, _)| *x > 0.0).collect();
+        series.push(Series::new(name, Mark::Points, points));
+    }
+    Ok(Figure {
+        id: id(trials, "sensitivity"),
+        title: "What unprotected faults in one layer do to the output".into(),
+        caption: "Squared change of all scores of an image. The linear law is the product of Jacobian \
+                  and exact weight error; measured is the same with faults in that layer alone. Where \
+                  the two part, noise is too large for a law of small errors."
+            .into(),
+        picture: Chart {
+            x: Axis::log10("squared change of the scores", ""),
+            y: Axis::named("layer", tensors(best)),
+            series,
+            rules: vec![],
+        }
+        .into(),
+    })
+}
+
+/// Predicted against measured output noise along two paths.
+fn noise<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
+    let bench = &trials.bench;
+    let linear = Scheme {
+        allocator: Allocator::Tac(Score::Wkb),
+        norms_again: false,
+        ..best.stored.scheme.clone()
+    };
+    let schemes = [Scheme::tac(), linear];
+    let mut series = Vec::new();
+    for scheme in schemes {
+        let stored = bench.store(&scheme, bench.net.flip_probability(), Cost::Protected)?;
+        let (path, bits) = (stored.path(), stored.weight_bits());
+        let mut points = Vec::new();
+        for share in BUDGETS {
+            let step = path.step_within((share * bits) as u64)?;
+            let measured = bench.output_noise(&stored, path.at(step).chosen())?;
+            if path.distortion(step) > 0.0 && measured > 0.0 {
+                points.push((path.distortion(step), measured));
+            }
+        }
+        series.push(Series::new(&scheme.to_string(), Mark::Points, points));
+    }
+    Ok(Figure {
+        id: id(trials, "noise"),
+        title: "Output noise, predicted and measured".into(),
+        caption:
+            "Squared change of all scores of a calibration image at budgets from 0 to 50 %. The \
+                  prediction is the linear law; on the line it is exact. Large noise saturates."
+                .into(),
+        picture: Chart {
+            x: Axis::log10("predicted", ""),
+            y: Axis::log10("measured", ""),
+            series,
+            rules: vec![Rule::diagonal("equal")],
+        }
+        .into(),
+    })
+}
+
+fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
+    let columns = [
+        "scheme",
+        "protected bits [%]",
+        "times less than Uniform-MSP",
+        "scales and tables beyond it [%]",
+        "accuracy, fresh patterns [% of clean]",
+        "accuracy without protection [% of clean]",
+    ];
+    let row = |tried: &Tried<M>| -> Vec<Value> {
+        vec![
+            tried.stored.scheme.to_string().into(),
+            if tried.search.missed {
+                "not reached".into()
+            } else {
+                (100.0 * tried.overhead()).into()
+            },
+            trials.ratio_of(tried).into(),
+            (100.0 * tried.side_overhead(trials.baseline())).into(),
+            (100.0 * tried.search.fresh / trials.clean).into(),
+            (100.0 * tried.unprotected / trials.clean).into(),
+        ]
+    };
+    Table {
+        id: id(trials, "schemes"),
+        title: "Smallest budgets that keep 95 % of clean accuracy".into(),
+        columns: columns.map(String::from).to_vec(),
+        rows: trials.tried.iter().map(row).collect(),
+        in_report: true,
+    }
+}
+
+fn layers<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Table> {
+    let columns = [
+        "layer",
+        "weights",
+        "largest weight",
+        "||J||²",
+        "its standard error",
+        "bits protected, TAC",
+        "bits protected, best",
+    ];
+    let tac = &trials.tried[3];
+    let norms = trials.bench.norms(tac.stored.scheme.granularity)?;
+    let rows = tac.stored.network.units().iter().zip(&*norms).zip(&tac.search.chosen);
+    let rows = rows.map(|((unit, norm), &k)| -> Vec<Value> {
+        let of_layer = best.stored.network.units().iter().zip(&best.search.chosen);
+        let of_layer = of_layer.filter(|(part, _)| part.unit().tensor == unit.unit().tensor);
+        let bits: usize = of_layer.map(|(part, &k)| part.unit().range.len() * k as usize).sum();
+        vec![
+            unit.unit().name.as_str().into(),
+            unit.unit().range.len().into(),
+            unit.largest().into(),
+            norm.squared.into(),
+            norm.standard_error.into(),
+            k.into(),
+            (bits as f64 / unit.unit().range.len() as f64).into(),
+        ]
+    });
+    Ok(Table {
+        id: id(trials, "layers"),
+        title: "Layers".into(),
+        columns: columns.map(String::from).to_vec(),
+        rows: rows.collect(),
+        in_report: true,
+    })
+}
+
+fn every_trial<M: Classifier>(trials: &Trials<'_, M>) -> Table {
+    let columns = ["scheme", "step", "protected bits", "overhead", "pattern", "accuracy"];
+    let mut rows = Vec::new();
+    for tried in &trials.tried {
+        for (step, visit) in &tried.search.visits {
+            for (pattern, accuracy) in visit.accuracy.iter().enumerate() {
+                rows.push(vec![
+                    tried.stored.scheme.to_string().into(),
+                    (*step).into(),
+                    Value::Integer(i64::try_from(visit.cost).unwrap_or(i64::MAX)),
+                    tried.overhead_of(visit.cost).into(),
+                    pattern.into(),
+                    (*accuracy).into(),
+                ]);
+            }
+        }
+    }
+    Table {
+        id: id(trials, "trials"),
+        title: "Every trial that decided".into(),
+        columns: columns.map(String::from).to_vec(),
+        rows,
+        in_report: false,
+    }
+}
