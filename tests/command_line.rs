@@ -403,6 +403,28 @@ mod laws {
         }
     }
 
+    /// A layer of 4096 weights does not fill its code words of 7.
+    #[test]
+    fn a_real_code_is_sampled_by_whole_code_words() {
+        let line = "--protect 2 --code bch:4:2 --p 0.1 --encoding gray --trials 20000";
+        let report = json(line);
+        assert_eq!((&report["verdict"], &report["code"]), (&"holds".into(), &"bch:4:2".into()));
+        let bits = report["bits"].as_array().unwrap();
+        assert_eq!(bits.len(), 8, "kept bits are sampled as well");
+        let law = |bit: usize| bits[bit]["law"].as_f64().unwrap();
+        assert!(0.0 < law(0) && law(0) < 0.1 && law(7) == 0.1, "{bits:?}");
+        assert_eq!(report["layers"][0]["passes"], 35, "586 code words a pass");
+        laws(line).assert().success().stdout(
+            contains("bits 3, 2 protected by bch:4:2, seed 42")
+                .and(contains("one word of each code word is counted")),
+        );
+        laws("--p 1e-3 --protect 1 --code secded:8")
+            .assert()
+            .success()
+            .stdout(contains("the law of a code").and(contains("not judged")));
+        laws("--code secded:8").assert().code(2).stderr(contains("--protect says which"));
+    }
+
     /// At a false alarm rate of nine in ten, this seed is one.
     #[test]
     fn a_contradiction_is_named_and_exits_1() {
@@ -781,6 +803,73 @@ mod inject {
     }
 
     #[test]
+    fn bursts_and_stuck_cells_are_injected_and_replayed() {
+        let folder = Folder::new();
+        for (line, law) in [
+            ("--bursts 1e-3:5", "bursts of 5 bits, p = 0.001"),
+            ("--stuck-at-1 0.05", "cells stuck at 0 with p = 0.0, at 1 with p = 0.05"),
+            ("--stuck-at-0 0.01 --stuck-at-1 0.02", "cells stuck at 0 with p = 0.01"),
+            ("--faults 500", "500 flips"),
+        ] {
+            let drawn =
+                folder.json(&format!("{line} --bits 4 --record f.bin"), "drawn.safetensors");
+            assert!(drawn["faults"].as_str().unwrap().starts_with(law), "{drawn}");
+            assert!(drawn["total"]["flipped_bits"].as_u64().unwrap() > 300, "{drawn}");
+            let replayed = folder.json("--replay f.bin", "replayed.safetensors");
+            assert_eq!(replayed["total"], drawn["total"], "{line}");
+            assert!(folder.read("drawn.safetensors") == folder.read("replayed.safetensors"));
+        }
+    }
+
+    /// 256 codes of eight bits each: all of them, and each of their bits as often 0 as 1.
+    #[test]
+    fn stuck_cells_hold_their_value_and_bursts_stay_together() {
+        let folder = Folder::new();
+        let codes = |line: &str| {
+            folder.inject(&format!("{line} --only codes"), "f.safetensors").assert().success();
+            let file = folder.read("f.safetensors");
+            SafeTensors::deserialize(&file).unwrap().tensor("codes").unwrap().data().to_vec()
+        };
+        assert_eq!(codes("--stuck-at-0 1"), [0; 256]);
+        assert_eq!(codes("--stuck-at-1 1"), [255; 256]);
+        let clean: Vec<u8> = (0..=255).collect();
+        let flips: Vec<bool> = (clean.iter().zip(codes("--bursts 0.01:3")))
+            .flat_map(|(a, b)| (0..8).map(move |bit| (a ^ b) >> bit & 1 == 1))
+            .collect();
+        let runs: Vec<usize> =
+            flips.chunk_by(|a, b| a == b).filter(|run| run[0]).map(<[_]>::len).collect();
+        // The last one may be cut off at the end of the tensor.
+        assert!(runs.len() > 3 && runs[..runs.len() - 1].iter().all(|run| *run >= 3), "{runs:?}");
+    }
+
+    #[test]
+    fn one_way_of_faults_at_a_time() {
+        let folder = Folder::new();
+        for (line, named) in [
+            ("--bursts 1e-3:5 --p 0.1", "'--bursts <P:BITS>' cannot be used with"),
+            ("--bursts 1e-3:5 --faults 3", "cannot be used with"),
+            ("--bursts 1e-3:5 --stuck-at-0 0.1", "cannot be used with"),
+            ("--stuck-at-0 0.1 --p 0.1", "'--stuck-at-0 <P>' cannot be used with"),
+            ("--stuck-at-1 0.1 --faults 3", "cannot be used with"),
+            ("--stuck-at-1 0.1 --replay f.bin", "cannot be used with"),
+            ("--bursts 0.001", "as in 1e-6:4"),
+            ("--bursts 0.2:4", "0 to 0.1 is allowed"),
+            ("--bursts 0.1:65", "bursts of 65 bits are not supported: 1..=64 are"),
+            ("--stuck-at-0 1.5", "1.5 is outside 0.0..=1.0"),
+            ("--stuck-at-0 0.7 --stuck-at-1 0.7", "are more than all cells"),
+            ("--p 0.1 --code secded:8", "--protect says which"),
+            ("--p 0.1 --protect 1 --code interleaved:secded:8", "such as interleaved:4:secded:64"),
+        ] {
+            folder.refused(line, 2, named);
+        }
+        qtaml()
+            .args(["inject", "--help"])
+            .assert()
+            .success()
+            .stdout(contains("Faults, in one of these ways:").and(contains("Words:")));
+    }
+
+    #[test]
     fn no_file_of_the_user_is_lost() {
         let folder = Folder::new();
         let model = folder.read("model.safetensors");
@@ -840,6 +929,9 @@ mod inject {
         let [none, real, ideal] = ["", "--protect 8 --code repetition:3", "--protect 8"]
             .map(|protection| flips(&format!("--p 0.1 {protection}")));
         assert!(ideal == 0 && 0 < real && real < none / 2, "{none} {real} {ideal}");
+        let [plain, dealt] = ["secded:16", "interleaved:4:secded:16"]
+            .map(|code| flips(&format!("--bursts 1e-4:20 --protect 8 --code {code}")));
+        assert!(dealt < plain, "{plain} {dealt}");
         folder
             .inject("--p 0.1 --code repetition:4", "faulty.safetensors")
             .assert()

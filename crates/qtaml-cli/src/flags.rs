@@ -1,15 +1,26 @@
 //! Flags that several commands read alike: widths and flip probabilities.
 
-use qtaml::fault::FaultError;
+use qtaml::fault::{FaultError, Keeper, Protection};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::BitWidth;
 
 /// Arguments that make no sense together.
 #[derive(Debug, thiserror::Error)]
-#[error(transparent)]
 pub(crate) enum UsageError {
+    #[error(transparent)]
     Physics(#[from] PhysicsError),
+    #[error(transparent)]
     Fault(#[from] FaultError),
+    #[error("--code {0} has no bits to keep: --protect says which it should")]
+    NothingToKeep(Keeper),
+    #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
+    Stuck(f64, f64),
+}
+
+/// What keeps protected bits, if there are any to keep.
+pub(crate) fn keeper(code: Keeper, protection: Protection) -> Result<Keeper, UsageError> {
+    let has_bits = code == Keeper::Ideal || protection != Protection::NONE;
+    has_bits.then_some(code).ok_or(UsageError::NothingToKeep(code))
 }
 
 /// The law of `--p`, of `--p01` with `--p10`, or of `--p-per-bit`, whichever is given; clap allows

@@ -5,7 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf, absolute};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use tempfile::{Builder, NamedTempFile};
+use tempfile::{Builder, NamedTempFile, PersistError};
 
 /// Writes `folder/name`, creates the folder if need be, and returns the path.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
@@ -43,29 +43,56 @@ impl WholeFile {
 
     /// Puts the file in place.
     pub(crate) fn finish(self) -> Result<()> {
-        let persist = || -> io::Result<()> {
-            if let Some(permissions) = self.permissions {
-                self.neighbour.as_file().set_permissions(permissions)?;
-            }
-            self.neighbour.as_file().sync_all()?;
-            // A device or the like that came in the meantime.
-            replaceable(&self.target)?;
-            self.neighbour.persist(&self.target)?;
-            Ok(())
-        };
-        let cannot_write = || format!("cannot write {}", self.path.display());
-        persist().into_diagnostic().wrap_err_with(cannot_write)
+        self.complete()?;
+        self.place()
     }
 
-    /// Puts a companion in place and then the file; if that fails the companion does not stay, nor
-    /// does what it replaced.
-    pub(crate) fn finish_with(self, companion: Self) -> Result<()> {
-        let beside = companion.target.clone();
-        companion.finish()?;
-        self.finish().inspect_err(|_| {
-            // Of two errors the first is the one to report.
-            let _ = fs::remove_file(beside);
-        })
+    /// Puts two files in place, this one first. Both are on the disk before either is, so that a
+    /// failure leaves the files as they were, unless it comes between the two: then the other one
+    /// stays beside its place, and the error says where.
+    pub(crate) fn finish_with(self, other: Self) -> Result<()> {
+        self.complete()?;
+        other.complete()?;
+        let new = self.path.clone();
+        self.place()?;
+        other.place_or_keep().wrap_err_with(|| format!("{} is new, but not all is", new.display()))
+    }
+
+    /// Everything that can fail without a trace.
+    fn complete(&self) -> Result<()> {
+        let complete = || -> io::Result<()> {
+            let file = self.neighbour.as_file();
+            if let Some(permissions) = &self.permissions {
+                file.set_permissions(permissions.clone())?;
+            }
+            file.sync_all()?;
+            // A device or the like that came in the meantime.
+            replaceable(&self.target).map(drop)
+        };
+        complete().into_diagnostic().wrap_err_with(|| self.cannot_write())
+    }
+
+    fn place(self) -> Result<()> {
+        let cannot_write = self.cannot_write();
+        let placed = self.neighbour.persist(&self.target);
+        placed.map(drop).into_diagnostic().wrap_err(cannot_write)
+    }
+
+    /// The same, but a file that cannot be put in place is not lost.
+    fn place_or_keep(self) -> Result<()> {
+        let cannot_write = self.cannot_write();
+        let Err(PersistError { error, file }) = self.neighbour.persist(&self.target) else {
+            return Ok(());
+        };
+        let kept = match file.keep() {
+            Ok((_, path)) => format!("{cannot_write}: it is at {} instead", path.display()),
+            Err(_) => cannot_write,
+        };
+        Err(error).into_diagnostic().wrap_err(kept)
+    }
+
+    fn cannot_write(&self) -> String {
+        format!("cannot write {}", self.path.display())
     }
 }
 
@@ -156,17 +183,59 @@ mod tests {
         assert!(error.to_string().ends_with("a.csv"), "{error}");
     }
 
+    /// Two files in the making, and what is at their places.
+    fn pair(root: &Path) -> ([PathBuf; 2], [WholeFile; 2]) {
+        let paths = ["a", "b"].map(|name| root.join(name));
+        let files = paths.each_ref().map(|path| {
+            let mut file = WholeFile::create(path).unwrap();
+            file.write_all(b"new").unwrap();
+            file
+        });
+        (paths, files)
+    }
+
     #[test]
-    fn folders_are_not_replaced_and_companions_do_not_stay() {
+    fn folders_are_not_replaced_and_then_no_file_of_two_is() {
+        for occupied in [0, 1] {
+            let root = tempfile::tempdir().unwrap();
+            fs::write(root.path().join("b"), "old").unwrap();
+            let (paths, [file, other]) = pair(root.path());
+            if occupied == 1 {
+                fs::remove_file(&paths[1]).unwrap();
+            }
+            fs::create_dir(&paths[occupied]).unwrap();
+            let error = file.finish_with(other).unwrap_err();
+            assert!(format!("{error:?}").contains("no regular file"), "{error:?}");
+            assert!(paths[occupied].is_dir() && WholeFile::create(&paths[occupied]).is_err());
+            let left: Vec<_> = fs::read_dir(root.path()).unwrap().collect();
+            assert_eq!(left.len(), 2 - occupied);
+            if occupied == 0 {
+                assert_eq!(fs::read(&paths[1]).unwrap(), b"old");
+            }
+        }
+    }
+
+    /// What comes between the two renames.
+    #[test]
+    fn the_second_of_two_files_is_never_lost() {
         let root = tempfile::tempdir().unwrap();
-        let [path, beside] = ["a", "b"].map(|name| root.path().join(name));
-        let [file, companion] = [&path, &beside].map(|path| WholeFile::create(path).unwrap());
-        fs::create_dir(&path).unwrap();
-        let error = file.finish_with(companion).unwrap_err();
-        assert!(format!("{error:?}").contains("no regular file"), "{error:?}");
-        assert!(path.is_dir() && !beside.exists());
-        assert!(WholeFile::create(&path).is_err());
-        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 1);
+        let (paths, [file, other]) = pair(root.path());
+        file.finish().unwrap();
+        fs::create_dir(&paths[1]).unwrap();
+        let error = other.place_or_keep().unwrap_err().to_string();
+        let mut entries = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path());
+        let kept = entries.find(|path| !paths.contains(path)).unwrap();
+        assert_eq!(fs::read(&kept).unwrap(), b"new");
+        assert!(error.contains("it is at") && error.contains(kept.to_str().unwrap()), "{error}");
+    }
+
+    #[test]
+    fn two_files_are_put_in_place() {
+        let root = tempfile::tempdir().unwrap();
+        let (paths, [file, other]) = pair(root.path());
+        file.finish_with(other).unwrap();
+        assert!(paths.iter().all(|path| fs::read(path).unwrap() == b"new"));
+        assert_eq!(fs::read_dir(root.path()).unwrap().count(), 2);
     }
 
     #[test]

@@ -3,8 +3,6 @@
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format};
 
-use crate::Keeper;
-
 /// Why a fault model was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -105,6 +103,14 @@ pub enum FaultError {
         /// What was asked for.
         text: String,
     },
+    /// An interleaved code that says not how many words of what.
+    #[error(
+        "{text:?} is no interleaved code: interleaved:WORDS:CODE is, such as interleaved:4:secded:64"
+    )]
+    Interleaving {
+        /// What was asked for.
+        text: String,
+    },
     /// A code whose error patterns are too many to count.
     #[error(
         "the error patterns of {stored} stored bits with {check} check bits are too many to count: \
@@ -125,12 +131,6 @@ pub enum FaultError {
     Asymmetric {
         /// The flip probabilities.
         flips: FlipProbability,
-    },
-    /// Words that share code words, where independent ones are needed.
-    #[error("the words that {keeper} keeps are not independent: their scores would mean nothing")]
-    Coded {
-        /// What keeps the protected bits.
-        keeper: Keeper,
     },
     /// Words that were read, but not as many as were stored.
     #[error("{read} words read do not answer {stored} stored ones")]

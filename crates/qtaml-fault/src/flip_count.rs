@@ -1,18 +1,30 @@
 //! An exact number of flips, for sweeps in which the count and not the rate is fixed.
 
-use std::collections::BTreeSet;
+use std::ops::Range;
 
 use qtaml_quant::BitWidth;
 
+use crate::hypergeometric::hypergeometric;
+use crate::philox::LANES;
+use crate::site::below;
 use crate::{FaultError, FaultModel, Protected, Site, WordFault};
 
-/// Keep its random numbers apart from those of the other models, and the shares of tensors from
-/// their flips.
-const LANE: u32 = 4;
-const SHARES_LANE: u32 = 5;
+/// Keep its random numbers apart from those of the other models, and those that divide flips among
+/// tensors and among the halves of a tensor from those of the flips, whose lanes follow this one.
+const SHARES_LANE: u32 = 4;
+const HALVES_LANE: u32 = 5;
+const LANE: u32 = 64;
+
+/// So few flips are drawn one by one, and so few bits are not divided any further.
+const FEW_FLIPS: u64 = LANES as u64;
+const FEW_BITS: u64 = 64;
 
 /// As many flips as asked for, at distinct stored bits of a tensor, all sets of bits being equally
 /// likely.
+///
+/// The tensor is halved, and how many flips the first half has is drawn from the hypergeometric law;
+/// so are both halves of it, until few flips or few bits are left. A slice draws the halves that it
+/// meets and no others: it costs the flips in it and the way down to them, and no memory.
 ///
 /// Protection takes away the flips that hit protected bits: what is fixed is the number of faults
 /// that occur, not of those that are left.
@@ -55,41 +67,76 @@ impl FlipCount {
         if flips > stored {
             return Err(FaultError::TooManyFlips { flips, stored });
         }
-        let chosen = distinct(flips, stored, site, SHARES_LANE);
-        let mut from = 0_u64;
-        let share = |&bits: &u64| {
-            let here = from..from.saturating_add(bits);
-            from = here.end;
-            chosen.range(here).count() as u64
+        let (mut all, mut left) = (stored, flips);
+        let share = |(tensor, &bits): (u64, &u64)| {
+            let bits = bits.min(all);
+            let here = hypergeometric(all, bits, left, uniform(site, tensor, SHARES_LANE));
+            (all, left) = (all - bits, left - here);
+            here
         };
-        Ok(stored_bits.iter().map(share).collect())
+        Ok((0..).zip(stored_bits).map(share).collect())
     }
 
     /// The words in which bits flip, in rising order.
     pub fn faults(&self, site: &Site) -> Vec<WordFault> {
         let width = u64::from(self.bits.get());
         let mut faults: Vec<WordFault> = Vec::new();
-        for place in distinct(self.flips, self.words * width, site, LANE) {
+        self.visit(0..self.words, site, |place| {
             let (index, mask) = (place / width, 1 << (place % width));
             match faults.last_mut() {
                 Some(last) if last.index == index => last.mask |= mask,
                 _ => faults.push(WordFault { index, mask }),
             }
-        }
+        });
         faults
+    }
+
+    /// Hands the bits that flip in a range of words to `found`, in rising order.
+    fn visit(&self, words: Range<u64>, site: &Site, mut found: impl FnMut(u64)) {
+        let width = u64::from(self.bits.get());
+        let wanted = words.start.saturating_mul(width)..words.end.saturating_mul(width);
+        scatter(self.flips, 0..self.words * width, &wanted, site, &mut found);
     }
 }
 
-/// `count` different numbers below `end`: Floyd's way to draw without replacement (J. Bentley and
-/// B. Floyd, Communications of the ACM 30(9), 754, 1987).
-fn distinct(count: u64, end: u64, site: &Site, lane: u32) -> BTreeSet<u64> {
-    let mut chosen = BTreeSet::new();
-    for last in end - count..end {
-        if !chosen.insert(site.below(last + 1, last, lane)) {
-            chosen.insert(last);
-        }
+/// Hands over those of `flips` flips among the bits `all` that are `wanted`.
+fn scatter(
+    flips: u64,
+    all: Range<u64>,
+    wanted: &Range<u64>,
+    site: &Site,
+    found: &mut impl FnMut(u64),
+) {
+    if flips == 0 || all.end <= wanted.start || wanted.end <= all.start {
+        return;
     }
+    let bits = all.end - all.start;
+    if flips <= FEW_FLIPS || bits <= FEW_BITS {
+        let flipped = distinct(flips, all, site);
+        return flipped.into_iter().filter(|place| wanted.contains(place)).for_each(found);
+    }
+    let middle = all.start + bits / 2;
+    let here = hypergeometric(bits, bits / 2, flips, uniform(site, middle, HALVES_LANE));
+    scatter(here, all.start..middle, wanted, site, found);
+    scatter(flips - here, middle..all.end, wanted, site, found);
+}
+
+/// `count` different ones of `all`, sorted: Floyd's way to draw without replacement (J. Bentley and
+/// B. Floyd, Communications of the ACM 30(9), 754, 1987). They are few enough to be looked through.
+fn distinct(count: u64, all: Range<u64>, site: &Site) -> Vec<u64> {
+    let mut chosen = Vec::with_capacity(count as usize);
+    let digits = (LANE..).step_by(LANES).flat_map(|lane| site.digits_of_lanes(all.start, lane));
+    for (last, digits) in (all.end - count..all.end).zip(digits) {
+        let place = all.start + below(last - all.start + 1, digits);
+        chosen.push(if chosen.contains(&place) { last } else { place });
+    }
+    chosen.sort_unstable();
     chosen
+}
+
+/// A number in `0..1` of 53 digits.
+fn uniform(site: &Site, index: u64, lane: u32) -> f64 {
+    (site.digits(index, lane) >> 75) as f64 / (1_u64 << 53) as f64
 }
 
 impl FaultModel for FlipCount {
@@ -97,19 +144,13 @@ impl FaultModel for FlipCount {
         self.bits
     }
 
-    /// All flips of the tensor are drawn for every slice of it: better read it whole.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.check_len(words.len());
-        let faults = self.faults(site);
-        let from = faults.partition_point(|fault| fault.index < first);
-        for fault in &faults[from..] {
-            let Some(word) = words.get_mut((fault.index - first) as usize) else { break };
-            *word ^= fault.mask & !protected.mask((fault.index - first) as usize);
-        }
-    }
-
-    fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
-        self.inject(words, first, site, protected);
+        let width = u64::from(self.bits.get());
+        self.visit(first..first + words.len() as u64, site, |place| {
+            let (i, bit) = ((place / width - first) as usize, place % width);
+            words[i] ^= 1 << bit & !protected.mask(i);
+        });
     }
 }
 
@@ -130,7 +171,7 @@ mod tests {
     fn pinned_flips() {
         let model = FlipCount::new(4, 16, BitWidth::INT8).unwrap();
         let read = model.read(&[0; 16], &site(0), Protected::NOTHING);
-        assert_eq!(read, [0, 0, 0, 0, 32, 0, 1, 2, 0, 1, 0, 0, 0, 0, 0, 0]);
+        assert_eq!(read, [0, 0, 128, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
     }
 
     /// The same for many flips, most of all bits, narrow words, and beyond 2^33 words.
@@ -140,26 +181,33 @@ mod tests {
             (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
         };
         for (flips, words, bits, expected) in [
-            (1000, 4096, BitWidth::INT8, 69_401_447),
-            (1000, 4096, BitWidth::INT4, 7_602_850),
-            (100, 16, BitWidth::INT8, 26_257),
+            (1000, 4096, BitWidth::INT8, 63_521_347),
+            (1000, 4096, BitWidth::INT4, 7_525_844),
+            (100, 16, BitWidth::INT8, 29_004),
         ] {
             let model = FlipCount::new(flips, words as u64, bits).unwrap();
             let read = model.read(&vec![0; words], &site(0), Protected::NOTHING);
             assert_eq!(checksum(&read), expected, "{flips} of {words}");
         }
-        let far = FlipCount::new(5, (1 << 33) + 16, BitWidth::INT8).unwrap().faults(&site(0));
-        let place = |fault: &WordFault| 8 * fault.index + u64::from(fault.mask.trailing_zeros());
-        let places: Vec<u64> = far.iter().map(place).collect();
+        let far = |flips| -> Vec<u64> {
+            let model = FlipCount::new(flips, (1 << 33) + 16, BitWidth::INT8).unwrap();
+            let place = |fault: &WordFault| 8 * fault.index + u64::from(fault.mask.ilog2());
+            model.faults(&site(0)).iter().map(place).collect()
+        };
         let expected: [u64; 5] =
-            [13_341_769_145, 26_175_398_076, 35_479_869_181, 41_985_345_225, 66_823_645_412];
-        assert_eq!(places, expected);
+            [1_496_998_630, 13_021_840_050, 34_982_793_592, 60_438_045_616, 65_167_780_966];
+        assert_eq!(far(5), expected);
+        assert_eq!(far(100)[..3], [187_124_828, 569_894_818, 1_627_730_005]);
+        assert_eq!(far(100).iter().sum::<u64>(), 3_669_639_852_783);
+        let shares = FlipCount::shares(1000, &[3000, 1000, 6000], &site(0)).unwrap();
+        assert_eq!(shares, [330, 98, 572]);
     }
 
-    /// Each bit equally often: chi-square over 80 bits, a false alarm below 1e-6 beyond 160.
+    /// Each bit equally often, in halves of 40 bits too: chi-square over 80 bits, a false alarm below
+    /// 1e-6 beyond 160.
     #[test]
     fn all_bits_are_alike() {
-        let (words, flips, trials) = (20, 30, 4000);
+        let (words, flips, trials) = (20, 35, 4000);
         let model = FlipCount::new(flips, words, BitWidth::INT4).unwrap();
         let mut counts = [0_u32; 80];
         for trial in 0..trials {

@@ -62,6 +62,7 @@ mod dense;
 mod error;
 mod flip_count;
 mod float_bits;
+mod hypergeometric;
 mod keeper;
 mod leb128;
 mod model;

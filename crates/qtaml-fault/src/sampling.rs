@@ -5,10 +5,14 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, FaultModel, Keeper, Seed, Site};
+use crate::site::below;
+use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, Keeper, Seed, Site};
 
 /// Words injected at once: small enough for the cache.
 const CHUNK: usize = 1 << 14;
+
+/// Keeps the choice of the word that is counted apart from the random numbers of all faults.
+const COUNTED_LANE: u32 = 7;
 
 /// Flips of a bit, expected at least, before its score counts as normal: with fewer the Poisson
 /// tail is so much longer that scores beyond 5 stop being rare.
@@ -40,7 +44,8 @@ impl Moments {
     }
 
     /// Stores one word `n` times and reads it back. The name addresses the random stream, the word
-    /// its trial.
+    /// its trial. Where a real code keeps protected bits, `n` code words are filled with it, and one
+    /// word of each is counted ([`CodeSample`]).
     ///
     /// # Errors
     /// As [`BitFlips::new`].
@@ -54,11 +59,13 @@ impl Moments {
         let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let stored = stored & channel.bits().mask();
         let site = Site::new(seed, u32::from(stored), name);
-        let chunk = vec![stored; CHUNK.min(n)];
+        let together = channel.keeper().alignment()?;
+        let (n, most) = (n.saturating_mul(together), CHUNK.next_multiple_of(together));
+        let chunk = vec![stored; most.min(n)];
         let mut moments = Self::none(stored, channel.bits().get());
-        for first in (0..n).step_by(CHUNK) {
-            let words = &chunk[..CHUNK.min(n - first)];
-            count(channel, &model, &site, first, words, std::slice::from_mut(&mut moments));
+        for first in (0..n).step_by(most) {
+            let words = &chunk[..most.min(n - first)];
+            count(channel, &model, &site, first, words, std::slice::from_mut(&mut moments))?;
         }
         Ok(moments)
     }
@@ -148,6 +155,14 @@ impl BitScore {
 
 /// A channel, and what the real injector made of every word.
 ///
+/// Scores count reads as independent. Words that share a code word are not, so where a real code keeps
+/// protected bits one word of each code word is counted, which one being drawn at random: those
+/// reads are independent, and each protected bit of them flips with the mean residual of the code.
+/// The law of a word takes its bits as independent too. In a code whose data bits are not all alike
+/// they are only given the place of the word; what that does to variances, and to means other than
+/// those of two's complement and offset binary, is of the order of the variance of the residual from
+/// place to place (docs/theory.md, section 6).
+///
 /// ```
 /// use qtaml_fault::{CodeChannel, CodeSample, Protection, Seed, largest_z};
 /// use qtaml_physics::FlipProbability;
@@ -186,7 +201,8 @@ impl CodeSample {
     }
 
     /// Reads a stored tensor in trials 0, 1, ... `trials - 1`, as experiments do. Words that do not
-    /// occur in it are left out.
+    /// occur in it are left out. If code words have room behind the end of the tensor, it is filled
+    /// with its words from the begin on.
     ///
     /// # Errors
     /// [`FaultError::Format`] if the tensor is not stored as the channel assumes,
@@ -205,20 +221,24 @@ impl CodeSample {
         }
         let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let width = channel.bits().get();
+        let together = channel.keeper().alignment()?;
+        let filled = tensor.len().next_multiple_of(together);
+        let words: Vec<u8> = tensor.words().iter().copied().cycle().take(filled).collect();
+        let most = CHUNK.next_multiple_of(together);
         let none = || channel.bits().words().map(|stored| Moments::none(stored, width)).collect();
         let moments: Vec<Moments> = (0..trials)
             .into_par_iter()
-            .fold(none, |mut moments: Vec<Moments>, trial| {
+            .try_fold(none, |mut moments: Vec<Moments>, trial| {
                 let site = Site::new(seed, trial, name);
-                for (chunk, words) in tensor.words().chunks(CHUNK).enumerate() {
-                    count(channel, &model, &site, chunk * CHUNK, words, &mut moments);
+                for (chunk, words) in words.chunks(most).enumerate() {
+                    count(channel, &model, &site, chunk * most, words, &mut moments)?;
                 }
-                moments
+                Ok::<_, FaultError>(moments)
             })
-            .reduce(none, |mut left, right| {
+            .try_reduce(none, |mut left, right| {
                 left.iter_mut().zip(&right).for_each(|(left, right)| left.merge(right));
-                left
-            });
+                Ok(left)
+            })?;
         Self::from_moments(channel, moments.into_iter().filter(|m| m.n > 0).collect())
     }
 
@@ -226,11 +246,8 @@ impl CodeSample {
     ///
     /// # Errors
     /// [`FaultError::Sample`] if nothing was read, or if a word, its flips or their number cannot
-    /// come from words of this width; [`FaultError::Coded`] if a real code keeps protected bits.
+    /// come from words of this width.
     pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Result<Self, FaultError> {
-        if channel.keeper() != Keeper::Ideal {
-            return Err(FaultError::Coded { keeper: channel.keeper() });
-        }
         let width = channel.bits();
         let possible = |m: &Moments| {
             m.n > 0
@@ -295,9 +312,10 @@ impl CodeSample {
         matrix.expect(stored, |read| (f64::from(format.code_of(read)) - mean).powi(4))
     }
 
-    /// The flips of each unprotected bit, for either value that it may store.
+    /// The flips of each bit that is not kept ideally, for either value that it may store.
     pub fn bits(&self) -> Vec<BitScore> {
-        let kept = self.channel.protection().mask();
+        let is_ideal = self.channel.keeper() == Keeper::Ideal;
+        let kept = if is_ideal { self.channel.protection().mask() } else { 0 };
         let exposed = (0..self.channel.bits().get() as usize).filter(|bit| kept >> bit & 1 == 0);
         exposed
             .flat_map(|bit| [(bit, false), (bit, true)])
@@ -405,8 +423,8 @@ fn enough(channel: &CodeChannel, stored: u8) -> f64 {
     (NORMAL_FROM / rarest(channel, stored)).ceil()
 }
 
-/// Reads `words`, stored from position `first` on, and adds what is read to the moments of their
-/// words: those of all words, or of the only one that is stored.
+/// Reads `words`, stored from position `first` on, and adds what is read, or one word of each code
+/// word, to the moments of their words: those of all words, or of the only one that is stored.
 fn count(
     channel: &CodeChannel,
     model: &BitFlips,
@@ -414,15 +432,24 @@ fn count(
     first: usize,
     words: &[u8],
     moments: &mut [Moments],
-) {
-    let mut read = words.to_vec();
-    model.inject(&mut read, first as u64, site, channel.protection().into());
+) -> Result<(), FaultError> {
+    let keeper = channel.keeper();
+    let read = keeper.read_slice(words, first as u64, model, site, channel.protection())?.words;
+    let together = keeper.alignment()?;
+    let counted = |number: usize| match together {
+        1 => 0,
+        _ => below(together as u64, site.digits(number as u64, COUNTED_LANE)) as usize,
+    };
     let format = channel.format();
-    for (&stored, &read) in words.iter().zip(&read) {
+    let code_words = words.chunks(together).zip(read.chunks(together));
+    for (number, (stored, read)) in (first / together..).zip(code_words) {
+        let at = counted(number);
+        let (stored, read) = (stored[at], read[at]);
         let slot = if moments.len() == 1 { 0 } else { usize::from(stored) };
         let error = format.code_of(read) - format.code_of(stored);
         moments[slot].add(read, i64::from(error));
     }
+    Ok(())
 }
 
 /// The `|z|` that the largest of `tests` standard normal scores exceeds with probability
@@ -446,7 +473,7 @@ mod tests {
     use qtaml_quant::{BitWidth, Format};
 
     use super::*;
-    use crate::{Protected, Protection};
+    use crate::{FaultModel, Protected, Protection};
 
     /// The chance that any score of a test is called wrong though all is well.
     const FALSE_ALARM: f64 = 1e-7;
@@ -491,6 +518,67 @@ mod tests {
             let bound = largest_z(scores.len(), FALSE_ALARM);
             assert!(scores.iter().any(|s| s.z().abs() > bound), "{} scores", scores.len());
         }
+    }
+
+    fn coded(name: &str, p: f64, format: Format) -> CodeChannel {
+        channel(p, p, format, 2).kept_by(name.parse().unwrap()).unwrap()
+    }
+
+    /// Every score where a code keeps two bits: words and a layer that does not fill its code words.
+    #[test]
+    fn kept_words_obey_the_law_of_their_code() {
+        let weights: Vec<f32> = (0..300).map(|i| (i as f32 * 0.61).sin()).collect();
+        let mut z = Vec::new();
+        for (name, p) in [
+            ("repetition:3", 0.1),
+            ("secded:16", 0.05),
+            ("bch:4:2", 0.1),
+            ("parity:5", 0.1),
+            ("interleaved:3:secded:4", 0.1),
+        ] {
+            for format in Format::all().filter(|format| format.bits() == BitWidth::INT4) {
+                let channel = coded(name, p, format);
+                let reads = CodeSample::reads_needed(&channel) as usize;
+                let codes = CodeSample::of_every_word(&channel, Seed(1), name, reads).unwrap();
+                let tensor = QuantizedTensor::quantize(&weights, &[300], format).unwrap();
+                let layer = CodeSample::of_tensor(&channel, Seed(1), name, &tensor, 2000).unwrap();
+                assert!(codes.is_large_enough() && layer.has_normal_means(), "{name}");
+                assert_eq!(codes.bits().len(), 8, "kept bits are scored");
+                let words = codes.drifts().into_iter().chain(codes.variances());
+                let bits = codes.bits().into_iter().map(|bit| bit.score);
+                let means = [layer.mean_drift(), layer.mean_variance()];
+                z.extend(words.chain(bits).chain(means).map(|score| score.z()));
+            }
+        }
+        let largest = z.iter().fold(0.0_f64, |m, z| m.max(z.abs()));
+        assert!(largest < largest_z(z.len(), FALSE_ALARM), "{largest} of {} scores", z.len());
+    }
+
+    /// Scores mean what they say: over many samples their squares have the mean 1, which they would
+    /// exceed by far if words that fail together were counted as independent. Chi-square with 400
+    /// degrees of freedom: beyond 250 or 570 less than once in a million.
+    #[test]
+    fn reads_of_code_words_are_independent() {
+        let channel = coded("interleaved:2:secded:8", 0.03, BitWidth::INT4.into());
+        let z = |i: u8| {
+            let sample = Moments::of_word(&channel, Seed(i.into()), "independent", i, 1 << 13);
+            let sample = CodeSample::from_moments(&channel, vec![sample.unwrap()]).unwrap();
+            let bits = sample.bits();
+            [bits[2].score.z(), bits[3].score.z()]
+        };
+        let chi_square: f64 = (0..200).flat_map(z).map(|z| z * z).sum();
+        assert!((250.0..570.0).contains(&chi_square), "{chi_square}");
+    }
+
+    #[test]
+    fn another_code_is_found_out() {
+        let [drawn, claimed] =
+            ["secded:16", "secded:20"].map(|name| coded(name, 0.05, BitWidth::INT4.into()));
+        let sample = CodeSample::of_every_word(&drawn, Seed(2), "code", 1 << 16).unwrap();
+        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
+        let scores = wrong.bits();
+        let bound = largest_z(scores.len(), FALSE_ALARM);
+        assert!(scores.iter().any(|bit| bit.score.z().abs() > bound));
     }
 
     /// All trials of a tensor by hand, through the public injector.

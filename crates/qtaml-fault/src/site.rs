@@ -56,14 +56,6 @@ impl Site {
         self.block(index, lane).iter().fold(0, |digits, &word| digits << 32 | u128::from(word))
     }
 
-    /// A whole number below `n`, each equally likely to 2^-64.
-    pub(crate) fn below(&self, n: u64, index: u64, lane: u32) -> u64 {
-        let digits = self.digits(index, lane);
-        let (high, low) = (digits >> 64, digits & u128::from(u64::MAX));
-        let n = u128::from(n);
-        ((high * n + ((low * n) >> 64)) >> 64) as u64
-    }
-
     /// [`digits`](Self::digits) of 16 lanes in a row.
     #[inline]
     pub(crate) fn digits_of_lanes(&self, index: u64, lane: u32) -> [u128; LANES] {
@@ -78,6 +70,13 @@ impl Site {
     pub(crate) fn blocks(&self, first: u64, lane: u32) -> Blocks {
         self.philox.blocks(first, self.trial, lane)
     }
+}
+
+/// 128 random digits as a whole number below `n`, each equally likely to 2^-64.
+pub(crate) fn below(n: u64, digits: u128) -> u64 {
+    let (high, low) = (digits >> 64, digits & u128::from(u64::MAX));
+    let n = u128::from(n);
+    ((high * n + ((low * n) >> 64)) >> 64) as u64
 }
 
 impl Philox4x32 {

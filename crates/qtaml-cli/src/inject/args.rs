@@ -3,12 +3,16 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use qtaml::fault::{BitFlips, Keeper, Protection, Seed};
-use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
+use qtaml::fault::{BitFlips, Bursts, Keeper, Protection, Seed};
+use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
 use super::faults::{Draw, Law};
-use crate::flags::{self, UsageError, bit_law, bit_width, symmetric};
+use crate::flags::{self, UsageError, bit_law, bit_width, number, symmetric};
+
+const FAULTS: &str = "Faults, in one of these ways";
+const WORDS: &str = "Words";
+const PATTERN: &str = "Pattern";
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -22,6 +26,10 @@ Examples:
       the top bits kept by a real code, as well as it can
   qtaml inject model.safetensors --faults 20 --out faulty.safetensors
       exactly 20 of all stored bits flip
+  qtaml inject model.safetensors --bursts 1e-6:4 --out faulty.safetensors
+      bursts of four neighbouring bits, one at a bit in a million
+  qtaml inject model.safetensors --stuck-at-0 1e-3 --stuck-at-1 1e-4 --out faulty.safetensors
+      cells that hold one value only, whatever is stored in them
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
       faults in one tensor, which are kept in a file
   qtaml inject model.safetensors --replay faults.bin --out faulty.safetensors
@@ -48,16 +56,17 @@ pub(crate) struct InjectArgs {
     pub(super) out: PathBuf,
 
     /// Flip probability of every bit, 0 to 0.5
-    #[arg(long, value_name = "P", value_parser = symmetric)]
-    #[arg(required_unless_present_any = ["p01", "p_per_bit", "faults", "replay"])]
+    #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
+    #[arg(required_unless_present_any = ["p01", "p_per_bit", "bursts", "faults", "replay"])]
+    #[arg(required_unless_present_any = ["stuck_at_0", "stuck_at_1"])]
     p: Option<FlipProbability>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
-    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p")]
+    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p", help_heading = FAULTS)]
     p01: Option<f64>,
 
     /// Probability that a stored 1 is read as 0; needs --p01
-    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p")]
+    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p", help_heading = FAULTS)]
     p10: Option<f64>,
 
     /// A law for each bit, least significant first: p or p01:p10, separated by commas
@@ -65,57 +74,78 @@ pub(crate) struct InjectArgs {
     /// There must be one for every bit of --bits, and eight if words of I8, U8 or --biases are
     /// among the tensors: choose others with --only.
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10"])]
+    #[arg(conflicts_with_all = ["p", "p01", "p10"], help_heading = FAULTS)]
     p_per_bit: Vec<FlipProbability>,
 
     /// Flip exactly so many of all stored bits, instead of each with a probability
     ///
     /// Protection takes away those that fall on protected bits.
     #[arg(long, value_name = "N", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
+    #[arg(help_heading = FAULTS)]
     faults: Option<u64>,
+
+    /// Bursts of so many neighbouring bits, 1 to 64, that begin at each bit with probability P, 0 to 0.1
+    ///
+    /// They cross from word to word; bits that several of them hit are read wrong once.
+    #[arg(long, value_name = "P:BITS", value_parser = burst, help_heading = FAULTS)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults"])]
+    bursts: Option<Burst>,
+
+    /// Share of the cells that are read as 0 whatever they store; may go with --stuck-at-1
+    #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    stuck_at_0: Option<f64>,
+
+    /// Share of the cells that are read as 1 whatever they store; may go with --stuck-at-0
+    #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    stuck_at_1: Option<f64>,
 
     /// Bits of the code of a float weight, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
+    #[arg(help_heading = WORDS)]
     bits: BitWidth,
 
     /// What they stand for: twos-complement, sign-magnitude, offset-binary or gray
-    #[arg(long, value_name = "NAME", default_value_t)]
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
     encoding: Encoding,
 
     /// Protect so many of the most significant bits of each weight
-    #[arg(long, value_name = "K", default_value_t = 0)]
+    #[arg(long, value_name = "K", default_value_t = 0, help_heading = WORDS)]
     protect: u32,
 
     /// What keeps the protected bits: ideal, repetition:COPIES, secded:DATA, bch:M:T and others
     ///
     /// A real code runs along the words: the same bit of DATA words in a row makes a code word. Its
-    /// check bits are stored beside the tensor and flip as well.
+    /// check bits are stored beside the tensor and flip as well. interleaved:4:CODE deals out four
+    /// code words bit by bit, so that a burst hits different ones.
     #[arg(long, value_name = "CODE", default_value_t, conflicts_with = "faults")]
+    #[arg(help_heading = WORDS)]
     code: Keeper,
 
     /// Everything random follows from this number
-    #[arg(long, value_name = "SEED", default_value_t = 42)]
+    #[arg(long, value_name = "SEED", default_value_t = 42, help_heading = PATTERN)]
     seed: u64,
 
     /// Number of the fault pattern; each has faults of its own
-    #[arg(long, value_name = "N", default_value_t = 0)]
+    #[arg(long, value_name = "N", default_value_t = 0, help_heading = PATTERN)]
     trial: u32,
 
     /// Inject into this tensor only; may be repeated
-    #[arg(long, value_name = "NAME")]
+    #[arg(long, value_name = "NAME", help_heading = WORDS)]
     pub(super) only: Vec<String>,
 
     /// Inject into tensors of rank 1 and 0 too, as they are
     ///
     /// Each of their bytes is a word of eight bits, none of them protected. A flip in the exponent
     /// of a float can make it huge, infinite or NaN.
-    #[arg(long)]
+    #[arg(long, help_heading = WORDS)]
     pub(super) biases: bool,
 
     /// Write the faults to this file, for --replay
     ///
     /// They are kept in memory until then, in about two bytes for each faulty word.
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, value_name = "FILE", help_heading = PATTERN)]
     pub(super) record: Option<PathBuf>,
 
     /// Inject the faults of this file and draw none
@@ -123,8 +153,9 @@ pub(crate) struct InjectArgs {
     /// The same faults in the same model give the same faulty model. In a faulty model they take
     /// themselves back, bit by bit, only where words are stored as they are, in I8, U8 and the
     /// tensors of --biases: matrices of floats are quantized anew, with another scale.
-    #[arg(long, value_name = "FILE")]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bits", "encoding"])]
+    #[arg(long, value_name = "FILE", help_heading = FAULTS)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "bits", "encoding"])]
     #[arg(conflicts_with_all = ["protect", "code", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
@@ -142,18 +173,53 @@ impl InjectArgs {
     /// What is drawn, or what does not fit together.
     pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
         let protect = self.protect;
-        Protection::top(protect, self.bits)?;
-        let draw = Draw { protect, keeper: self.code, seed: Seed(self.seed), trial: self.trial };
-        if let Some(count) = self.faults {
-            return Ok((Law::Count(count), draw));
-        }
-        let flips = self.flips()?;
-        BitFlips::new(flips.clone(), self.bits)?;
-        Ok((Law::Flips(flips), draw))
+        let keeper = flags::keeper(self.code, Protection::top(protect, self.bits)?)?;
+        Ok((self.law()?, Draw { protect, keeper, seed: Seed(self.seed), trial: self.trial }))
     }
 
-    fn flips(&self) -> Result<FlipProfile, PhysicsError> {
+    fn law(&self) -> Result<Law, UsageError> {
+        if let Some(flips) = self.faults {
+            return Ok(Law::of_count(flips));
+        }
+        if let Some(Burst { p, length }) = self.bursts {
+            return Ok(Law::Bursts { p, length });
+        }
+        if self.stuck_at_0.is_some() || self.stuck_at_1.is_some() {
+            let [at_zero, at_one] =
+                [self.stuck_at_0, self.stuck_at_1].map(Option::unwrap_or_default);
+            let stuck = BitFlips::stuck(at_zero, at_one, self.bits);
+            stuck.map_err(|_| UsageError::Stuck(at_zero, at_one))?;
+            return Ok(Law::Stuck { at_zero, at_one });
+        }
         let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit)?;
-        given.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)
+        let flips = given.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)?;
+        BitFlips::new(flips.clone(), self.bits)?;
+        Ok(Law::Flips(flips))
     }
+}
+
+/// Bursts as they are typed.
+#[derive(Debug, Clone, Copy)]
+struct Burst {
+    p: f64,
+    length: u32,
+}
+
+fn burst(text: &str) -> Result<Burst, String> {
+    let read =
+        text.split_once(':').and_then(|(p, bits)| Some((number(p).ok()?, bits.parse().ok()?)));
+    let (p, length) = read.ok_or("a probability and a number of bits are needed, as in 1e-6:4")?;
+    if !(0.0..=0.1).contains(&p) {
+        return Err(format!(
+            "bursts that begin at a bit with probability {p:?}: 0 to 0.1 is allowed"
+        ));
+    }
+    let possible = Bursts::new(p, length, BitWidth::INT8).map_err(|error| error.to_string());
+    possible.map(|_| Burst { p, length })
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = number(text)?;
+    let allowed = (0.0..=1.0).contains(&share);
+    allowed.then_some(share).ok_or_else(|| format!("{share:?} is outside 0.0..=1.0"))
 }

@@ -1,10 +1,12 @@
 //! Where the faults come from: drawn from a law, or replayed from a file.
 
+use std::collections::HashMap;
+use std::fmt;
 use std::iter::Peekable;
 
 use qtaml::fault::{
-    BitFlips, FaultError, FaultRecord, FlipCount, Keeper, Protection, Seed, Site, TensorFaults,
-    WordFault,
+    BitFlips, Bursts, FaultError, FaultModel, FaultRecord, FlipCount, Keeper, Protection, Seed,
+    Site, WordFault,
 };
 use qtaml::physics::FlipProfile;
 
@@ -13,15 +15,27 @@ use super::storage::Storage;
 /// The source of all faults of a run.
 #[derive(Debug)]
 pub(super) enum Source {
-    Drawn(FlipProfile, Draw),
+    Drawn(Law, Draw),
     Replayed(FaultRecord),
 }
 
-/// How often faults come: a rate or a count, never both.
+/// How faults come.
 #[derive(Debug)]
 pub(super) enum Law {
     Flips(FlipProfile),
-    Count(u64),
+    Bursts {
+        p: f64,
+        length: u32,
+    },
+    Stuck {
+        at_zero: f64,
+        at_one: f64,
+    },
+    /// So many in all tensors together.
+    Count {
+        flips: u64,
+        shares: HashMap<String, FlipCount>,
+    },
 }
 
 /// What faults follow from, beside their law.
@@ -37,7 +51,7 @@ pub(super) struct Draw {
 
 /// The faults of one tensor, from its first word to its last.
 pub(super) enum Faults<'a> {
-    Drawn { model: Box<BitFlips>, site: Site, protection: Protection, keeper: Keeper },
+    Drawn { model: Box<dyn FaultModel>, site: Site, protection: Protection, keeper: Keeper },
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
 }
 
@@ -59,7 +73,7 @@ impl Source {
     /// What is injected, in words.
     pub(super) fn model(&self) -> String {
         match self {
-            Self::Drawn(flips, draw) => draw.describe(&flips.to_string()),
+            Self::Drawn(law, draw) => draw.describe(law),
             Self::Replayed(record) => record.model().into(),
         }
     }
@@ -75,8 +89,8 @@ impl Source {
     /// The faults of the tensor `name`.
     pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
         match self {
-            Self::Drawn(flips, draw) => {
-                let model = Box::new(BitFlips::new(flips.clone(), storage.format().bits())?);
+            Self::Drawn(law, draw) => {
+                let model = law.model(name, storage)?;
                 let (site, protection) = (draw.site(name), draw.protection(storage)?);
                 Ok(Faults::Drawn { model, site, protection, keeper: draw.keeper })
             }
@@ -88,31 +102,61 @@ impl Source {
     }
 }
 
-impl Draw {
-    /// A number of faults for all tensors together, drawn at once: tensors by name, storage and
-    /// words.
-    pub(super) fn count(
-        self,
-        flips: u64,
-        tensors: &[(&str, Storage, u64)],
-    ) -> Result<FaultRecord, FaultError> {
-        let stored = |(_, storage, words): &(&str, Storage, u64)| {
-            words.saturating_mul(storage.format().bits().get().into())
-        };
-        let stored: Vec<u64> = tensors.iter().map(stored).collect();
-        let shares = FlipCount::shares(flips, &stored, &self.site(""))?;
-        let law = if flips == 1 { "one flip".into() } else { format!("{flips} flips") };
-        let mut record = FaultRecord::new(self.seed, self.trial, &self.describe(&law));
-        for (&(name, storage, words), share) in tensors.iter().zip(shares) {
-            let kept = self.protection(storage)?.mask();
-            let faults = FlipCount::new(share, words, storage.format().bits())?;
-            let left = faults.faults(&self.site(name)).into_iter();
-            let left = left.map(|fault| WordFault { mask: fault.mask & !kept, ..fault });
-            record.insert(name, TensorFaults::of_faults(storage.format(), words, left)?)?;
-        }
-        Ok(record)
+impl Law {
+    /// Flips that have not been shared out yet.
+    pub(super) fn of_count(flips: u64) -> Self {
+        Self::Count { flips, shares: HashMap::new() }
     }
 
+    /// Decides how many of a number of flips fall on each tensor: tensors by name, storage and words.
+    pub(super) fn share_out(
+        &mut self,
+        draw: Draw,
+        tensors: &[(&str, Storage, u64)],
+    ) -> Result<(), FaultError> {
+        let Self::Count { flips, shares } = self else { return Ok(()) };
+        let bits = |(_, storage, words): &(&str, Storage, u64)| {
+            words.saturating_mul(storage.format().bits().get().into())
+        };
+        let stored: Vec<u64> = tensors.iter().map(bits).collect();
+        let counts = FlipCount::shares(*flips, &stored, &draw.site(""))?;
+        for (&(name, storage, words), count) in tensors.iter().zip(counts) {
+            let model = FlipCount::new(count, words, storage.format().bits())?;
+            shares.insert(name.into(), model);
+        }
+        Ok(())
+    }
+
+    /// What is injected into the tensor `name`.
+    fn model(&self, name: &str, storage: Storage) -> Result<Box<dyn FaultModel>, FaultError> {
+        let bits = storage.format().bits();
+        Ok(match self {
+            Self::Flips(flips) => Box::new(BitFlips::new(flips.clone(), bits)?),
+            Self::Bursts { p, length } => Box::new(Bursts::new(*p, *length, bits)?),
+            Self::Stuck { at_zero, at_one } => Box::new(BitFlips::stuck(*at_zero, *at_one, bits)?),
+            Self::Count { shares, .. } => match shares.get(name) {
+                Some(share) => Box::new(share.clone()),
+                None => Box::new(FlipCount::new(0, 0, bits)?),
+            },
+        })
+    }
+}
+
+impl fmt::Display for Law {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flips(flips) => flips.fmt(f),
+            Self::Bursts { p, length } => write!(f, "bursts of {length} bits, p = {p:?}"),
+            Self::Stuck { at_zero, at_one } => {
+                write!(f, "cells stuck at 0 with p = {at_zero:?}, at 1 with p = {at_one:?}")
+            }
+            Self::Count { flips: 1, .. } => f.write_str("one flip"),
+            Self::Count { flips, .. } => write!(f, "{flips} flips"),
+        }
+    }
+}
+
+impl Draw {
     fn site(self, name: &str) -> Site {
         Site::new(self.seed, self.trial, name)
     }
@@ -128,13 +172,13 @@ impl Draw {
     }
 
     /// The law, and what is protected from it.
-    fn describe(self, law: &str) -> String {
+    fn describe(self, law: &Law) -> String {
         let by = match self.keeper {
             Keeper::Ideal => String::new(),
-            Keeper::Code(code) => format!(" by {code}"),
+            code => format!(" by {code}"),
         };
         match self.protect {
-            0 => law.into(),
+            0 => law.to_string(),
             1 => format!("{law}, top bit protected{by}"),
             bits => format!("{law}, top {bits} bits protected{by}"),
         }
@@ -146,7 +190,7 @@ impl Faults<'_> {
     pub(super) fn inject(&mut self, words: &mut Vec<u8>, first: u64) -> Result<(), FaultError> {
         match self {
             Self::Drawn { model, site, protection, keeper } => {
-                *words = keeper.read_slice(words, first, model, site, *protection)?.words;
+                *words = keeper.read_slice(words, first, &**model, site, *protection)?.words;
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;

@@ -1,6 +1,7 @@
 //! `qtaml inject`: a copy of a model as it is read from a faulty memory.
 
 mod args;
+mod behind;
 mod faults;
 pub(crate) mod float;
 mod model;
@@ -18,7 +19,8 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
-use self::faults::{Law, Source};
+use self::behind::write_behind;
+use self::faults::Source;
 use self::model::Model;
 use self::plan::Plan;
 use self::progress::Progress;
@@ -79,26 +81,19 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
             .wrap_err_with(|| format!("cannot replay {}", path.display()))?;
         return Ok((Source::Replayed(record), plan));
     }
-    let (law, draw) = args.draw().map_err(|error| WrongUsage {
+    let (mut law, draw) = args.draw().map_err(|error| WrongUsage {
         message: error.to_string(),
         help: Some("try `qtaml inject --help`".into()),
     })?;
     let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
-    let source = match law {
-        Law::Flips(flips) => {
-            let source = Source::Drawn(flips, draw);
-            fits(&source, model, &plan)?;
-            source
-        }
-        Law::Count(flips) => {
-            let planned = model.tensors().iter().zip(&plan);
-            let tensors: Vec<_> = planned
-                .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
-                .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.words_of(tensor)))
-                .collect();
-            Source::Replayed(draw.count(flips, &tensors).into_diagnostic()?)
-        }
-    };
+    let planned = model.tensors().iter().zip(&plan);
+    let tensors: Vec<_> = planned
+        .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
+        .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.words_of(tensor)))
+        .collect();
+    law.share_out(draw, &tensors).into_diagnostic()?;
+    let source = Source::Drawn(law, draw);
+    fits(&source, &tensors)?;
     Ok((source, plan))
 }
 
@@ -108,28 +103,27 @@ fn read_record(path: &Path) -> Result<FaultRecord> {
 
 /// Whether the law is one for the words of every tensor: those of integers and bytes have eight
 /// bits, whatever a weight has.
-fn fits(source: &Source, model: &Model, plan: &Plan) -> Result<()> {
-    let planned = model.tensors().iter().zip(plan);
-    for (name, storage) in planned.filter_map(|(t, storage)| Some((&t.name, (*storage)?))) {
+fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
+    for &(name, storage, _) in tensors {
         let faults = source.of(name, storage).into_diagnostic();
         faults.wrap_err_with(|| format!("cannot inject into tensor {name:?}"))?;
     }
     Ok(())
 }
 
-/// Writes the faulty model, and the record of its faults if one is asked for: both, or neither.
+/// Writes the faulty model, and the record of its faults if one is asked for.
 fn write(args: &InjectArgs, model: &Model, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
     let progress = Progress::new(work(model, plan));
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = WholeFile::create(&args.out)?;
     let Some(path) = &args.record else {
-        let rows = pass.write(&mut out, None)?;
+        let rows = write_behind(&mut out, |out| pass.write(out, None))?;
         out.finish()?;
         return Ok(rows);
     };
     let mut file = WholeFile::create(path)?;
     let mut record = FaultRecord::new(source.seed(), source.trial(), &source.model());
-    let rows = pass.write(&mut out, Some(&mut record))?;
+    let rows = write_behind(&mut out, |out| pass.write(out, Some(&mut record)))?;
     file.write_all(&record.to_bytes()).into_diagnostic()?;
     out.finish_with(file)?;
     Ok(rows)

@@ -3,6 +3,8 @@
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use safetensors::Dtype;
@@ -10,6 +12,9 @@ use safetensors::tensor::Metadata;
 
 /// The longest header that the reference implementation reads.
 const LONGEST_HEADER: u64 = 100_000_000;
+
+/// Pieces that are read before they are asked for.
+const AHEAD: usize = 1;
 
 /// An open model file whose header has been read and makes sense.
 #[derive(Debug)]
@@ -57,26 +62,39 @@ impl Model {
         &self.tensors
     }
 
-    /// Hands over the bytes of a tensor, `most` at a time.
+    /// Hands over the bytes of a tensor, `most` at a time; the next ones are read meanwhile.
     pub(super) fn for_each_piece(
         &self,
         tensor: &Tensor,
         most: usize,
         mut visit: impl FnMut(&mut [u8]) -> Result<()>,
     ) -> Result<()> {
-        let cannot_read =
-            || format!("cannot read tensor {:?} of {}", tensor.name, self.path.display());
+        let (sender, pieces) = mpsc::sync_channel(AHEAD);
+        let read_all = move || {
+            for from in (0..tensor.bytes).step_by(most) {
+                // After an error nobody wants the rest.
+                if sender.send(self.read(tensor, from, most)).is_err() {
+                    return;
+                }
+            }
+        };
+        thread::scope(|scope| {
+            scope.spawn(read_all);
+            pieces.into_iter().try_for_each(|piece| visit(&mut piece?))
+        })
+    }
+
+    /// The bytes of a tensor from `from` on, at most `most` of them.
+    fn read(&self, tensor: &Tensor, from: u64, most: usize) -> Result<Vec<u8>> {
+        let mut piece = vec![0; (tensor.bytes - from).min(most as u64) as usize];
         let mut file = &self.file;
-        file.seek(SeekFrom::Start(tensor.begin)).into_diagnostic().wrap_err_with(cannot_read)?;
-        let mut left = tensor.bytes;
-        let mut buffer = vec![0; left.min(most as u64) as usize];
-        while left > 0 {
-            let piece = &mut buffer[..left.min(most as u64) as usize];
-            file.read_exact(piece).into_diagnostic().wrap_err_with(cannot_read)?;
-            visit(piece)?;
-            left -= piece.len() as u64;
-        }
-        Ok(())
+        file.seek(SeekFrom::Start(tensor.begin + from))
+            .and_then(|_| file.read_exact(&mut piece))
+            .into_diagnostic()
+            .wrap_err_with(|| {
+                format!("cannot read tensor {:?} of {}", tensor.name, self.path.display())
+            })?;
+        Ok(piece)
     }
 }
 

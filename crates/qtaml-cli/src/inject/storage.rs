@@ -78,12 +78,15 @@ impl Storage {
             bytes.copy_from_slice(words);
             return Ok(());
         };
+        let every: Vec<u8> = format.bits().words().collect();
+        let count = every.len();
+        let values = QuantizedTensor::from_words(every, &[count], format, scale)?.dequantize();
         let slices = bytes.par_chunks_mut(SLICE * float.bytes()).zip(words.par_chunks(SLICE));
-        slices.into_par_iter().try_for_each(|(bytes, words)| {
-            let read = QuantizedTensor::from_words(words.to_vec(), &[words.len()], format, scale)?;
-            float.encode(&read.dequantize(), bytes);
-            Ok(())
-        })
+        slices.for_each(|(bytes, words)| {
+            let read: Vec<f32> = words.iter().map(|&word| values[usize::from(word)]).collect();
+            float.encode(&read, bytes);
+        });
+        Ok(())
     }
 }
 

@@ -15,7 +15,7 @@ use super::report::Row;
 use super::storage::{Storage, largest};
 
 /// Words in memory at a time; the faults do not depend on it.
-pub(super) const AT_ONCE: usize = 1 << 20;
+pub(super) const AT_ONCE: usize = 1 << 19;
 
 /// A run over a model.
 pub(super) struct Pass<'a> {
@@ -144,7 +144,7 @@ mod tests {
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
-    use crate::inject::faults::Draw;
+    use crate::inject::faults::{Draw, Law};
     use crate::inject::plan;
 
     const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
@@ -173,7 +173,10 @@ mod tests {
 
     fn draw() -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
-        Source::Drawn(flips, Draw { protect: 1, keeper: Keeper::Ideal, seed: Seed(1), trial: 2 })
+        Source::Drawn(
+            Law::Flips(flips),
+            Draw { protect: 1, keeper: Keeper::Ideal, seed: Seed(1), trial: 2 },
+        )
     }
 
     /// The faulty model and the rows, with so many words at a time.

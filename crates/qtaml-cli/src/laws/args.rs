@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use qtaml::fault::{CodeChannel, Protection};
+use qtaml::fault::{CodeChannel, Keeper, Protection};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
@@ -19,6 +19,8 @@ Examples:
       zeros and ones leak differently, another encoding, and the sign is protected
   qtaml laws --bits 4 --p-per-bit 0.1,0.1,0.01,0.001:0.002
       a law for each bit, least significant first, p or p01:p10
+  qtaml laws --p 0.01 --protect 2 --code secded:16
+      the two top bits in a real code, and what it leaves of their flips
   qtaml laws --p 1e-4 --trials 10000000 --out laws
       rare flips need many reads; tables and figures go to the folder laws
 
@@ -69,10 +71,20 @@ pub(crate) struct LawsArgs {
     #[arg(value_parser = value_parser!(u8).range(0..=7))]
     protect_bits: Vec<u8>,
 
-    /// How often each code is read; each layer is read at least as many times, weight by weight
-    #[arg(long, value_name = "N", default_value_t = 1 << 18)]
+    /// What keeps the protected bits: ideal, repetition:COPIES, secded:DATA, bch:M:T and others
+    ///
+    /// The same bit of DATA words in a row makes a code word, and words of one code word are wrong
+    /// together. So code words are read as a whole, and of each one word is counted, drawn at random:
+    /// these are independent. It takes DATA times as long.
+    #[arg(long, value_name = "CODE", default_value_t)]
+    code: Keeper,
+
+    /// How often each code is read [default: 262144, and 16384 with --code]
+    ///
+    /// Each layer is read at least as many times, weight by weight.
+    #[arg(long, value_name = "N")]
     #[arg(value_parser = value_parser!(u64).range(1..=super::MOST_TRIALS))]
-    pub(super) trials: u64,
+    trials: Option<u64>,
 
     /// Everything random follows from this number
     #[arg(long, value_name = "SEED", default_value_t = 42)]
@@ -108,7 +120,15 @@ impl LawsArgs {
             let mask = self.protect_bits.iter().fold(0, |mask, bit| mask | 1 << bit);
             Protection::of_bits(mask, self.bits)?
         };
-        Ok(CodeChannel::new(self.flips()?, Format::new(self.bits, self.encoding), protection)?)
+        let keeper = flags::keeper(self.code, protection)?;
+        let format = Format::new(self.bits, self.encoding);
+        Ok(CodeChannel::new(self.flips()?, format, protection)?.kept_by(keeper)?)
+    }
+
+    /// How often each code is read: decoding takes its time.
+    pub(super) fn trials(&self) -> u64 {
+        let usual = if self.code == Keeper::Ideal { 1 << 18 } else { 1 << 14 };
+        self.trials.unwrap_or(usual)
     }
 
     fn flips(&self) -> Result<FlipProfile, PhysicsError> {
@@ -152,6 +172,8 @@ mod tests {
         assert_eq!([flip(mixed, 0, true), flip(mixed, 1, false)], [0.3, 0.01]);
         assert_eq!(channel("--protect 2").unwrap().protection().mask(), 0b1100_0000);
         assert_eq!(channel("--protect-bits 6,0").unwrap().protection().mask(), 0b0100_0001);
+        let coded = flip("--protect-bits 3 --code repetition:3", 3, true);
+        assert!((coded - 0.028).abs() < 1e-12);
         let gray = Format::new(BitWidth::INT4, Encoding::Gray);
         assert_eq!(channel("--bits 4 --encoding gray").unwrap().format(), gray);
     }
@@ -173,6 +195,9 @@ mod tests {
             ("--protect 9", "cannot protect 9 bits of an INT8 code"),
             ("--bits 4 --protect-bits 5", "0b00100000 do not fit an INT4 code"),
             ("--protect-bits 8", "8 is not in 0..=7"),
+            ("--code secded:8", "--code secded:8 has no bits to keep"),
+            ("--protect 1 --code repetition:2", "2 copies have no majority"),
+            ("--p01 0.1 --p10 0.2 --protect 1 --code secded:8", "this closed form needs p01 = p10"),
             ("--trials 0", "0 is not in 1..="),
             ("--false-alarm 0", "1e-12..1.0"),
         ] {

@@ -53,18 +53,19 @@ fn wrong_usage(error: &UsageError) -> ! {
 
 /// Samples every code and every layer.
 fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<Report, FaultError> {
-    let seed = Seed(args.seed);
+    let (seed, trials) = (Seed(args.seed), args.trials());
+    let together = channel.keeper().alignment()?;
+    let counted = |layer: &Layer| layer.stored.len().div_ceil(together) as u64;
     let plan: Vec<(&Layer, u32)> =
-        layers.iter().map(|layer| (layer, passes(layer, args.trials))).collect();
-    let reads_of = |(layer, passes): &(&Layer, u32)| layer.stored.len() as u64 * u64::from(*passes);
-    let of_codes = channel.bits().levels() as u64 * args.trials;
+        layers.iter().map(|layer| (layer, passes(counted(layer), trials))).collect();
+    let reads_of = |(layer, passes): &(&Layer, u32)| counted(layer) * u64::from(*passes);
+    let of_codes = channel.bits().levels() as u64 * trials;
     let bar = progress(of_codes + plan.iter().map(reads_of).sum::<u64>());
 
     let words: Vec<u8> = channel.bits().words().collect();
     let read = |&word: &u8| {
-        let n = args.trials as usize;
-        let moments = Moments::of_word(channel, seed, "qtaml laws/codes", word, n);
-        bar.inc(args.trials);
+        let moments = Moments::of_word(channel, seed, "qtaml laws/codes", word, trials as usize);
+        bar.inc(trials);
         moments
     };
     let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
@@ -74,16 +75,17 @@ fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<R
     let mut layers = Vec::new();
     for planned @ (layer, passes) in &plan {
         let sample = CodeSample::of_tensor(channel, seed, &layer.name, &layer.stored, *passes)?;
-        layers.extend(layer_rows(layer, &sample));
+        layers.extend(layer_rows(layer, &sample, *passes));
         bar.inc(reads_of(planned));
     }
     bar.finish_and_clear();
     Ok(Report {
         format: channel.format(),
         flips: channel.flips().clone(),
+        code: channel.keeper(),
         protected_bits: (0..8).filter(|i| channel.protection().mask() >> i & 1 == 1).collect(),
         seed,
-        trials: args.trials,
+        trials,
         weights: args.weights.as_ref().map(|path| path.display().to_string()),
         outcome: Outcome::new(channel, &codes, &bits, &layers, args.false_alarm),
         codes,
@@ -92,10 +94,9 @@ fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<R
     })
 }
 
-/// Passes over a layer that read its weights as often as one code is read.
-fn passes(layer: &Layer, trials: u64) -> u32 {
-    let passes = trials.div_ceil(layer.stored.len() as u64);
-    u32::try_from(passes).unwrap_or(u32::MAX)
+/// Passes over a layer, each of which counts so many weights, that read it as often as one code.
+fn passes(counted: u64, trials: u64) -> u32 {
+    u32::try_from(trials.div_ceil(counted)).unwrap_or(u32::MAX)
 }
 
 /// A bar on standard error if that is a terminal, nothing elsewhere.

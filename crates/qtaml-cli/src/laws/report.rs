@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qtaml::fault::{BitScore, CodeChannel, CodeSample, Score, Seed, largest_z};
+use qtaml::fault::{BitScore, CodeChannel, CodeSample, Keeper, Score, Seed, largest_z};
 use qtaml::physics::FlipProfile;
 use qtaml::quant::Format;
 use serde::Serialize;
@@ -15,6 +15,8 @@ pub(super) struct Report {
     pub(super) format: Format,
     pub(super) flips: FlipProfile,
     pub(super) protected_bits: Vec<u32>,
+    /// What keeps them.
+    pub(super) code: Keeper,
     pub(super) seed: Seed,
     /// Reads of each code.
     pub(super) trials: u64,
@@ -138,7 +140,7 @@ pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<StoredCode>> {
     rows
 }
 
-/// The flips of every exposed bit, the most significant first.
+/// The flips of every bit that is not kept ideally, the most significant first.
 pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<StoredBit>> {
     let (scores, judged) = (sample.bits(), sample.is_large_enough());
     let of = |wanted: &dyn Fn(&BitScore) -> bool| -> f64 {
@@ -162,9 +164,8 @@ pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<StoredBit>> {
 }
 
 /// Mean error and variance of a layer.
-pub(super) fn layer_rows(layer: &Layer, sample: &CodeSample) -> [Row<LayerMean>; 2] {
+pub(super) fn layer_rows(layer: &Layer, sample: &CodeSample, passes: u32) -> [Row<LayerMean>; 2] {
     let (weights, scale) = (layer.stored.len(), layer.stored.scale());
-    let passes = (sample.reads() / weights as u64) as u32;
     let step = f64::from(scale);
     [
         (Quantity::MeanError, sample.mean_drift(), step),
@@ -300,7 +301,7 @@ mod tests {
         let stored =
             qtaml::quant::QuantizedTensor::quantize(&[1.4, -0.6], &[2], BitWidth::INT4).unwrap();
         let sample = CodeSample::of_tensor(&channel(0.1), Seed(1), "w", &stored, 7).unwrap();
-        let [mean, variance] = layer_rows(&Layer { name: "w".into(), stored }, &sample);
+        let [mean, variance] = layer_rows(&Layer { name: "w".into(), stored }, &sample, 7);
         assert_eq!((mean.of.passes, mean.of.weights), (7, 2));
         // E[q'] - q = -2pq - p over codes 7 and -3, in steps of 0.2.
         assert!((mean.reading.law - (-0.2 * 2.0 - 0.1)).abs() < 1e-12);

@@ -1,7 +1,7 @@
 //! A report as people read it.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use qtaml::fault::CodeChannel;
+use qtaml::fault::{CodeChannel, Keeper};
 
 use super::report::{LayerMean, Outcome, Quantity, Reading, Report, Row, StoredCode, Verdict};
 use crate::number::grouped;
@@ -39,11 +39,18 @@ fn header(report: &Report, channel: &CodeChannel) -> String {
             format!(", bits {} protected", bits.join(", "))
         }
     };
+    let (by, counted) = match report.code {
+        Keeper::Ideal => (String::new(), ""),
+        code => (
+            format!(" by {code}"),
+            "\none word of each code word is counted: those are independent",
+        ),
+    };
     let words = || channel.bits().words();
     let drift = range(words().map(|word| channel.drift(word)));
     let deviation = range(words().map(|word| channel.variance(word).sqrt()));
     format!(
-        "{}, {}{protected}, seed {}, {} reads per code\n\
+        "{}, {}{protected}{by}, seed {}, {} reads per code{counted}\n\
          the law of a code: mean error {drift}, standard deviation {deviation}, in steps",
         report.format,
         report.flips,

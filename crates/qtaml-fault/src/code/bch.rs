@@ -241,7 +241,8 @@ fn generator(field: &Field, roots: &[bool]) -> Vec<bool> {
     product[1..].iter().map(|c| *c == 1).collect()
 }
 
-fn symmetric(flips: FlipProbability) -> Result<f64, FaultError> {
+/// The one probability of a symmetric law.
+pub(super) fn symmetric(flips: FlipProbability) -> Result<f64, FaultError> {
     flips.symmetric_value().ok_or(FaultError::Asymmetric { flips })
 }
 

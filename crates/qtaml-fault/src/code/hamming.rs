@@ -1,5 +1,8 @@
 //! Single-error correction, double-error detection: the code of server memories.
 
+use qtaml_physics::FlipProbability;
+
+use super::bch::symmetric;
 use super::parity::is_odd;
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
 use crate::FaultError;
@@ -44,6 +47,70 @@ impl SecDed {
             (1_u16..).filter(|column| !column.is_power_of_two()).take(data).collect();
         let check = columns.last().map_or(0, |last| last.ilog2() as usize + 1);
         Ok(Self { columns, check })
+    }
+
+    /// The share of data bits that are wrong after decoding, for a symmetric law: exact for any
+    /// number of data bits.
+    ///
+    /// A data bit is wrong if it flipped and the other errors are no code word, or if it did not and
+    /// they would be one together with it. Whether errors are a code word shows in the check bits,
+    /// which have to be the sum of the columns of the data bits: those sums are followed from one
+    /// data bit to the next (ours). All terms are positive, which keeps the digits at any p.
+    ///
+    /// # Formula
+    /// `1/k Σ_i (p (1 - P(C_i)) + q P(D_i))` with `q = 1 - p`: the errors in all bits but i are a
+    /// code word without bit i in `C_i`, and lack nothing but bit i to be one in `D_i`
+    ///
+    /// ```
+    /// use qtaml_fault::code::SecDed;
+    /// use qtaml_physics::FlipProbability;
+    ///
+    /// // Two errors among 266 stored bits are detected, and stay.
+    /// let left = SecDed::new(256)?.flips_left(FlipProbability::symmetric(1e-12)?)?;
+    /// assert!((left / (265.0 * 1e-24) - 1.0).abs() < 1e-9);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`FaultError::Asymmetric`] if the two stored values do not flip alike.
+    pub fn flips_left(&self, flips: FlipProbability) -> Result<f64, FaultError> {
+        let p = symmetric(flips)?;
+        let checks = self.check as i32 + 1;
+        // Zero has to be told from what is next to it: 1 - q^checks without cancellation.
+        let none_fits_not = -(f64::from(checks) * (-p).ln_1p()).exp_m1();
+        let wrong = (0_usize..).zip(self.sums(p)).map(|(sum, [_, without, with])| {
+            let errors = sum.count_ones() as i32;
+            let fits = p.powi(errors) * (1.0 - p).powi(checks - errors);
+            let fits_not = if errors == 0 { none_fits_not } else { 1.0 - fits };
+            p * without * fits_not + (1.0 - p) * with * fits
+        });
+        Ok(wrong.sum::<f64>() / self.data_bits() as f64)
+    }
+
+    /// For every value that the check bits of some data errors may have: the probability of those
+    /// data errors; and summed over the data bits, each left out of it, with no error in that bit and
+    /// with one.
+    fn sums(&self, p: f64) -> Vec<[f64; 3]> {
+        let q = 1.0 - p;
+        let step = |[stay, without, with]: [f64; 3], [come, without_too, with_too]: [f64; 3]| {
+            [
+                q * stay + p * come,
+                q * without + p * without_too + stay,
+                q * with + p * with_too + come,
+            ]
+        };
+        let mut sums = vec![[0.0; 3]; 2 << self.check];
+        sums[0][0] = 1.0;
+        for &column in &self.columns {
+            // The parity bit makes the number of ones even.
+            let parity = usize::from(column.count_ones() % 2 == 0) << self.check;
+            let column = usize::from(column) | parity;
+            for here in (0..sums.len()).filter(|here| *here < here ^ column) {
+                let (one, other) = (sums[here], sums[here ^ column]);
+                (sums[here], sums[here ^ column]) = (step(one, other), step(other, one));
+            }
+        }
+        sums
     }
 
     /// The sum of the columns of all bits that are set.
@@ -99,10 +166,37 @@ impl Code for SecDed {
 
 #[cfg(test)]
 mod tests {
+    use approx::assert_relative_eq;
     use proptest::prelude::*;
 
-    use super::super::check;
+    use super::super::{ErrorWeights, check};
     use super::*;
+
+    /// Where all patterns can be counted, the sum says what the counts do.
+    #[test]
+    fn the_flips_left_are_those_of_counting() {
+        for data in [1, 2, 4, 5, 8, 26, 57, 64, 118] {
+            let code = SecDed::new(data).unwrap();
+            let weights = ErrorWeights::of(&code).unwrap();
+            for p in [0.0, 1e-100, 1e-18, 1e-6, 1e-3, 0.1, 0.3, 0.5, 0.7, 1.0] {
+                let law = FlipProbability::asymmetric(p, p).unwrap();
+                let counted = weights.residual(law).unwrap().bit_flips;
+                let left = code.flips_left(law).unwrap();
+                assert_relative_eq!(left, counted, max_relative = 1e-12);
+            }
+        }
+    }
+
+    /// Of the longest code: pairs of errors stay, and with a coin for each bit nothing is known.
+    #[test]
+    fn the_longest_code_has_its_limits() {
+        let code = SecDed::new(4096).unwrap();
+        let left = |p| code.flips_left(FlipProbability::symmetric(p).unwrap()).unwrap();
+        assert_relative_eq!(left(1e-15), 4109.0 * 1e-30, max_relative = 1e-10);
+        assert_relative_eq!(left(0.5), 0.5, max_relative = 1e-12);
+        let leaky = FlipProbability::asymmetric(0.0, 0.1).unwrap();
+        assert_eq!(code.flips_left(leaky), Err(FaultError::Asymmetric { flips: leaky }));
+    }
 
     /// Hamming's bound: r check bits serve up to 2^r - r - 1 data bits, and one more detects.
     #[test]

@@ -14,8 +14,8 @@
 //!
 //! Three ways lead to what a code leaves behind, and they are tested against each other: counting
 //! all error patterns ([`ErrorWeights`]), a formula ([`Repetition::after_majority`],
-//! [`Bch::flips_left`]), and simulation ([`simulate`]). [`least_overhead`] is what no code
-//! can beat.
+//! [`SecDed::flips_left`], [`Bch::flips_left`]), and simulation ([`simulate`]).
+//! [`least_overhead`] is what no code can beat.
 //!
 //! ```
 //! use qtaml_fault::code::{ErrorWeights, SecDed, Repetition, least_overhead};

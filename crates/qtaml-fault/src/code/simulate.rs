@@ -222,6 +222,20 @@ mod tests {
         assert!(largest < largest_z(z.len(), FALSE_ALARM), "{largest} of {}", z.len());
     }
 
+    /// Codes whose patterns are too many to count, dealt out or not.
+    #[test]
+    fn long_codes_leave_what_their_closed_form_says() {
+        for (data, words, p) in [(256, 1, 2e-3), (256, 1, 0.05), (130, 3, 0.01)] {
+            let code = SecDed::new(data).unwrap();
+            let flips = FlipProbability::symmetric(p).unwrap();
+            let law = code.flips_left(flips).unwrap();
+            let dealt = Interleaved::new(Box::new(code), words).unwrap();
+            let tally = simulate(&dealt, flips, Seed(16), "long", 1 << 15).unwrap();
+            let z = (tally.residual().bit_flips - law) / tally.standard_error();
+            assert!(z.abs() < largest_z(3, FALSE_ALARM), "{data} {p}: {z}");
+        }
+    }
+
     /// A long code nearly always notices what it cannot correct: the closed form is all there is.
     #[test]
     fn a_long_code_leaves_what_it_detects() {
