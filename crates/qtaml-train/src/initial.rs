@@ -11,12 +11,9 @@ use rand_distr::{Distribution, StandardNormal};
 use crate::TrainError;
 use crate::parameters::replace_state;
 
-/// Standard deviation of an embedding, as in vision transformers (timm and others).
-const EMBEDDING: f32 = 0.02;
-
 /// The module as if never trained, drawn on the host: weights uniform in ±sqrt(6 / fan-in)
-/// (He et al., ICCV 2015, for networks with rectifiers), embeddings normal with standard deviation
-/// 0.02, the scales and running variances of norms one, everything else of rank one zero.
+/// (He et al., ICCV 2015, for networks with rectifiers), embeddings normal and of length about one
+/// (ours), the scales and running variances of norms one, everything else of rank one zero.
 ///
 /// The fan-in of a kernel `[out, in, ...]` is all but its first axis; that of a matrix
 /// `[in, out]`, as burn keeps linear layers, its first.
@@ -52,30 +49,26 @@ impl ModuleVisitor for Start {
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.join(".");
         let shape = param.dims();
-        let values = if self.owner.ends_with(":Embedding") {
-            let mut rng = self.seed.rng(&format!("initial.{name}"), 0);
-            let draw = |_| EMBEDDING * Distribution::<f32>::sample(&StandardNormal, &mut rng);
-            (0..shape.iter().product()).map(draw).collect()
-        } else {
-            draw(&name, &shape, self.seed)
+        let mut rng = self.seed.rng(&format!("initial.{name}"), 0);
+        let count = shape.iter().product();
+        let mut uniform = |fan_in: usize| {
+            let bound = (6.0 / fan_in as f32).sqrt();
+            (0..count).map(|_| rng.random_range(-bound..bound)).collect()
+        };
+        let values = match shape[..] {
+            [] | [_] if name.ends_with("gamma") || name.ends_with("running_var") => {
+                vec![1.0; count]
+            }
+            [] | [_] => vec![0.0; count],
+            [_, width] if self.owner.ends_with(":Embedding") => {
+                let normal = StandardNormal.sample_iter(rng).take(count);
+                normal.map(|z: f32| z / (width as f32).sqrt()).collect()
+            }
+            [fan_in, _] => uniform(fan_in),
+            [_, ref rest @ ..] => uniform(rest.iter().product()),
         };
         self.values.insert(name, values);
     }
-}
-
-fn draw(name: &str, shape: &[usize], seed: Seed) -> Vec<f32> {
-    let count = shape.iter().product();
-    let fan_in: usize = match *shape {
-        [] | [_] => {
-            let one = name.ends_with("gamma") || name.ends_with("running_var");
-            return vec![if one { 1.0 } else { 0.0 }; count];
-        }
-        [fan_in, _] => fan_in,
-        [_, ref rest @ ..] => rest.iter().product(),
-    };
-    let bound = (6.0 / fan_in as f32).sqrt();
-    let mut rng = seed.rng(&format!("initial.{name}"), 0);
-    (0..count).map(|_| rng.random_range(-bound..bound)).collect()
 }
 
 #[cfg(test)]
@@ -115,14 +108,14 @@ mod tests {
     }
 
     #[test]
-    fn embeddings_are_small_and_normal() {
+    fn embeddings_are_normal_and_of_length_one() {
         let embedding = EmbeddingConfig::new(100, 100).init(&Device::flex());
         let values = parameters(&initialise(embedding, Seed(1)).unwrap()).remove(0).values;
-        let moment = |power| values.iter().map(|v| v.powi(power)).sum::<f32>() / 1e4;
-        // Five standard errors of 10,000 draws; a uniform law has a fourth moment of 1.8 σ⁴.
-        assert!(moment(1).abs() < 5.0 * 0.02 / 100.0);
-        assert!((moment(2) / 0.02_f32.powi(2) - 1.0).abs() < 5.0 * 2.0_f32.sqrt() / 100.0);
-        assert!((moment(4) / 0.02_f32.powi(4) - 3.0).abs() < 5.0 * 96.0_f32.sqrt() / 100.0);
+        let moment = |power| values.iter().map(|v| (10.0 * v).powi(power)).sum::<f32>() / 1e4;
+        // Within five standard errors of 10,000 draws; a uniform law's fourth moment would be 1.8.
+        assert!(moment(1).abs() < 0.05);
+        assert!((moment(2) - 1.0).abs() < 0.05 * 2.0_f32.sqrt());
+        assert!((moment(4) - 3.0).abs() < 0.05 * 96.0_f32.sqrt());
     }
 
     #[test]

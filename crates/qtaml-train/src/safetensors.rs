@@ -131,7 +131,7 @@ mod tests {
         let expected = [weight.clone(), parameter("bias", &[1], &[0.0])];
         let bias = |value| parameter("bias", &[1], &[value]);
         let problem = |file: &[Parameter]| decode(&encode(file).unwrap(), &expected).unwrap_err();
-        assert_eq!(problem(&[weight.clone()]), "it lacks \"bias\"");
+        assert_eq!(problem(&expected[..1]), "it lacks \"bias\"");
         let misspelt = parameter("wieght", &[1], &[0.0]);
         assert_eq!(
             problem(&[weight.clone(), bias(0.0), misspelt]),

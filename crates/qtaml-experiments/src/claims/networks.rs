@@ -127,6 +127,7 @@ impl Net {
                 batch_size: 16,
                 learning_rate: 3e-3,
                 warmup: 3,
+                smoothing: 0.1,
                 ..augmented
             },
             // Fifty times as many images.

@@ -35,7 +35,7 @@ pub struct TransformerConfig {
 impl TransformerConfig {
     /// For the embedded 8x8 digits: 17,344 weights.
     pub const fn digits() -> Self {
-        Self { side: 8, patch: 2, width: 32, hidden: 64, heads: 2, blocks: 2, classes: 10 }
+        Self { side: 8, patch: 2, width: 32, hidden: 64, heads: 4, blocks: 2, classes: 10 }
     }
 
     /// For 28x28 Fashion-MNIST: 1.19 million weights.

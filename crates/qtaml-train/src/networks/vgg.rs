@@ -113,6 +113,6 @@ mod tests {
         let model = VggConfig::fashion_mnist().init(&Device::flex());
         let largest = sizes(&model).into_iter().max_by_key(|(_, size)| *size);
         assert_eq!(largest, Some(("fc1.weight".to_owned(), 7 * 7 * 32 * 512)));
-        assert_eq!(weights(&model, 28), 1084048);
+        assert_eq!(weights(&model, 28), 1_084_048);
     }
 }
