@@ -163,7 +163,7 @@ impl Planner {
             decoder: self.decoder,
             accounting: match self.keeper {
                 Keeper::Ideal => Accounting::ProtectedBits,
-                Keeper::Code(_) => Accounting::CheckBits,
+                Keeper::Code(_) | Keeper::Interleaved { .. } => Accounting::CheckBits,
             },
             layers: layers.collect::<Result<_, _>>()?,
             overhead: if stored == 0 { 0.0 } else { allocation.overhead(stored) },
@@ -204,17 +204,11 @@ impl Planner {
         })
     }
 
-    /// Protected bits, or the check bits that keep them. The last code word of a layer is filled up
-    /// and has all its check bits.
+    /// Protected bits, or the check bits that keep them.
     fn cost(&self, layer: &Layer, bits: Protection) -> Result<u64, CompensationError> {
-        let per_bit = match self.keeper {
-            Keeper::Ideal => layer.weights as u64,
-            Keeper::Code(_) => {
-                let data = self.keeper.alignment()? as u64;
-                let check = (self.keeper.overhead()? * data as f64).round() as u64;
-                (layer.weights as u64).div_ceil(data).saturating_mul(check)
-            }
-        };
+        let weights = layer.weights as u64;
+        let per_bit =
+            if self.keeper == Keeper::Ideal { weights } else { self.keeper.check_bits(weights)? };
         Ok(per_bit.saturating_mul(u64::from(bits.count())))
     }
 

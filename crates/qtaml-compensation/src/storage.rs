@@ -133,12 +133,9 @@ impl ChannelKit {
         weights: usize,
         protection: Protection,
     ) -> Result<u64, CompensationError> {
-        let information = weights as u64 * u64::from(self.format.bits().get());
-        let Keeper::Code(spec) = self.keeper else { return Ok(information) };
-        let code = spec.build()?;
-        let check = code.stored_bits() - code.data_bits();
-        let words = weights.div_ceil(code.data_bits());
-        Ok(information + (words * check) as u64 * u64::from(protection.count()))
+        let weights = weights as u64;
+        let check = self.keeper.check_bits(weights)?.saturating_mul(protection.count().into());
+        Ok((weights * u64::from(self.format.bits().get())).saturating_add(check))
     }
 
     /// What is read of a slice of a tensor that starts at word `first`.
@@ -279,7 +276,7 @@ impl Storage for ProtectedStorage {
     fn protected_bits(&self) -> u64 {
         match self.kit.keeper {
             Keeper::Ideal => self.weights() as u64 * u64::from(self.protection.count()),
-            Keeper::Code(_) => 0,
+            Keeper::Code(_) | Keeper::Interleaved { .. } => 0,
         }
     }
 

@@ -127,6 +127,18 @@ impl Keeper {
         Ok(self.code()?.map_or(0.0, |code| code.overhead()))
     }
 
+    /// Check bits that are stored for one protected bit of each of so many words. The last code word
+    /// is filled up and has all its check bits.
+    ///
+    /// # Errors
+    /// As the constructor of the code.
+    pub fn check_bits(self, words: u64) -> Result<u64, FaultError> {
+        Ok(self.code()?.map_or(0, |code| {
+            let check = code.stored_bits() - code.data_bits();
+            words.div_ceil(code.data_bits() as u64).saturating_mul(check as u64)
+        }))
+    }
+
     /// Words after which slices may be cut: code words end there.
     ///
     /// # Errors

@@ -158,15 +158,16 @@ fn largest_scale(bits: BitWidth) -> f32 {
     f32::MAX / (bits.max_code() + 1) as f32
 }
 
+/// Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, in one step where
+/// processors without an instruction for it would call a function.
+const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
+
 /// `round(w / scale)`, in f64 so that the rounding of the scale itself cannot move a tie.
 #[inline]
 fn code(weight: f32, scale: f32, bits: BitWidth) -> i32 {
     if scale == 0.0 {
         return 0;
     }
-    // Numbers from 2^52 to 2^53 are whole: adding one that large rounds, ties to even, in one step
-    // where processors without an instruction for it would call a function.
-    const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
     let max = f64::from(bits.max_code());
     let steps = (f64::from(weight) / f64::from(scale)).clamp(-max, max);
     ((steps + WHOLE) - WHOLE) as i32

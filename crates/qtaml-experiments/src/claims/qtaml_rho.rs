@@ -59,9 +59,10 @@ impl WithNet for Measure<'_> {
     fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Vec<Case>> {
         let bench = Bench::new(self.context, self.net, trained)?;
         let noise = noise_for_disagreement(&bench.margins(), CLASSES, DISAGREEMENT)?;
-        let (widths, ps) = match self.context.smoke {
-            true => (&WIDTHS[..1], &PROBABILITIES[2..]),
-            false => (&WIDTHS[..], &PROBABILITIES[..]),
+        let (widths, ps) = if self.context.smoke {
+            (&WIDTHS[..1], &PROBABILITIES[2..])
+        } else {
+            (&WIDTHS[..], &PROBABILITIES[..])
         };
         let steps = (widths.len() * ps.len()) as u64;
         let task = self.context.progress.task(&format!("{} ρ*", self.net.id()), steps);

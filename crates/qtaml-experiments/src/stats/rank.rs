@@ -11,7 +11,7 @@ use anyhow::{Result, ensure};
 pub fn spearman(a: &[f64], b: &[f64]) -> Result<f64> {
     ensure!(a.len() == b.len(), "{} values cannot be compared with {}", a.len(), b.len());
     let (a, b) = (ranks(a), ranks(b));
-    let middle = (a.len() as f64 + 1.0) / 2.0;
+    let middle = f64::midpoint(a.len() as f64, 1.0);
     let product = |a: &[f64], b: &[f64]| -> f64 {
         a.iter().zip(b).map(|(a, b)| (a - middle) * (b - middle)).sum()
     };
@@ -28,7 +28,9 @@ pub(super) fn ranks(values: &[f64]) -> Vec<f64> {
     let mut before = 0;
     for group in order.chunk_by(|&i, &j| values[i] == values[j]) {
         let shared = before as f64 + f64::midpoint(group.len() as f64, 1.0);
-        group.iter().for_each(|&i| ranks[i] = shared);
+        for &i in group {
+            ranks[i] = shared;
+        }
         before += group.len();
     }
     ranks

@@ -42,7 +42,7 @@ impl WithNet for Measure<'_> {
         let bench = Bench::new(self.context, self.net, trained)?;
         let [float, clean] = bench.clean(&Scheme::uniform())?;
         let tried: Vec<Tried<M>> = schemes(self.net)
-            .into_iter()
+            .iter()
             .map(|scheme| Tried::new(&bench, scheme, clean))
             .collect::<Result<_>>()?;
         Trials { bench, float, clean, tried }.outcome()
@@ -93,8 +93,8 @@ struct Tried<M> {
 }
 
 impl<M: Classifier> Tried<M> {
-    fn new(bench: &Bench<'_, M>, scheme: Scheme, clean: f64) -> Result<Self> {
-        let stored = bench.store(&scheme, bench.net.flip_probability(), Cost::Protected)?;
+    fn new(bench: &Bench<'_, M>, scheme: &Scheme, clean: f64) -> Result<Self> {
+        let stored = bench.store(scheme, bench.net.flip_probability(), Cost::Protected)?;
         let none = bench.accuracies(&stored, &stored.network.alike(0))?;
         let unprotected = none.iter().sum::<f64>() / none.len() as f64;
         let search = smallest(bench, &stored, TARGET * clean)?;
