@@ -1,10 +1,11 @@
 //! A network whose weights lie in a leaking memory.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
 use qtaml_compensation::allocation::{Choice, Units};
+use qtaml_compensation::clipping::best_range;
 use qtaml_compensation::{
     ChannelKit, Clip, CompensationError, Decoder, LayerStatistics, Prior, ProtectedStorage, Score,
     Storage, StorageConfig,
@@ -12,6 +13,7 @@ use qtaml_compensation::{
 use qtaml_fault::{Keeper, Protection, Seed, Site};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
+use rayon::prelude::*;
 
 use crate::sensitivity::JacobianNorm;
 use crate::units::{to_channel_major, to_row_major};
@@ -25,7 +27,8 @@ pub enum Range {
     /// Its own largest weight.
     #[default]
     Unit,
-    /// What makes its mean square error least, rounding, clipping and faults together.
+    /// What makes mean square error least, rounding, clipping and faults together: as many times the
+    /// root mean square of the unit as is best for its tensor.
     Best,
 }
 
@@ -90,24 +93,52 @@ impl Memory {
         Ok(choices)
     }
 
+    /// For each choice, the best range of a tensor in units of its root mean square.
+    ///
+    /// Found once for all its units: that of a few weights would be fitted to their noise.
+    fn ranges(
+        &self,
+        choices: &[(Arc<ChannelKit>, Protection)],
+        tensor: &[f32],
+    ) -> Result<Vec<f64>, CompensationError> {
+        let rms = root_mean_square(tensor);
+        let range = |(kit, protection): &(Arc<ChannelKit>, Protection)| {
+            let channel = kit.channel(*protection)?;
+            let best = best_range(tensor, &channel, self.decoder, self.prior)?;
+            Ok(if rms > 0.0 { f64::from(best.limit) / rms } else { 0.0 })
+        };
+        choices.par_iter().map(range).collect()
+    }
+
+    /// A unit in every way there is. `ranges` are those of its tensor, if they matter.
     fn store(
         &self,
         choices: &[(Arc<ChannelKit>, Protection)],
+        ranges: &[f64],
         unit: &UnitWeights<'_>,
     ) -> Result<Vec<Arc<dyn Storage>>, CompensationError> {
-        let clip = match self.range {
-            Range::Tensor => Clip::At(unit.largest_of_tensor),
-            Range::Unit => Clip::None,
-            Range::Best => Clip::Best,
-        };
         let Self { decoder, prior, .. } = *self;
-        let store = |(kit, protection): &(Arc<ChannelKit>, Protection)| {
+        let largest = unit.weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
+        let store = |(index, (kit, protection)): (usize, &(Arc<ChannelKit>, Protection))| {
+            let clip = match self.range {
+                Range::Tensor => Clip::At(unit.largest_of_tensor),
+                Range::Unit => Clip::None,
+                Range::Best => {
+                    let limit = ranges[index] * root_mean_square(unit.weights);
+                    // Never so small that f32 has no such range.
+                    Clip::At((limit as f32).clamp(largest / 64.0, largest))
+                }
+            };
             let config = StorageConfig { protection: *protection, decoder, prior, clip };
             let storage = ProtectedStorage::new(unit.weights, kit, config)?;
             Ok(Arc::new(storage) as Arc<dyn Storage>)
         };
-        choices.iter().map(store).collect()
+        choices.iter().enumerate().map(store).collect()
     }
+}
+
+fn root_mean_square(weights: &[f32]) -> f64 {
+    (weights.iter().map(|w| f64::from(*w).powi(2)).sum::<f64>() / weights.len() as f64).sqrt()
 }
 
 /// A unit's weights, on their way into a memory.
@@ -117,6 +148,8 @@ pub struct UnitWeights<'a> {
     pub unit: &'a Unit,
     /// Its weights, in channel-major order.
     pub weights: &'a [f32],
+    /// All weights of its tensor, in that order.
+    pub tensor: &'a [f32],
     /// The largest magnitude in its tensor.
     pub largest_of_tensor: f32,
 }
@@ -198,7 +231,22 @@ impl<M: Module> StoredNetwork<M> {
     /// [`TrainError::Fault`] for a memory that makes no sense.
     pub fn store(model: &M, memory: &Memory) -> Result<Self, TrainError> {
         let choices = memory.choices()?;
-        let store = |unit: &UnitWeights<'_>| memory.store(&choices, unit);
+        let ranges: Mutex<BTreeMap<String, Arc<Vec<f64>>>> = Mutex::default();
+        let store = |unit: &UnitWeights<'_>| {
+            if memory.range != Range::Best {
+                return memory.store(&choices, &[], unit);
+            }
+            // Nothing panics while it is held.
+            let mut known = ranges.lock().unwrap_or_else(PoisonError::into_inner);
+            let name = &unit.unit.tensor;
+            if !known.contains_key(name) {
+                let found = memory.ranges(&choices, unit.tensor)?;
+                known.insert(name.clone(), Arc::new(found));
+            }
+            let ranges = known[name].clone();
+            drop(known);
+            memory.store(&choices, &ranges, unit)
+        };
         let own_sites = memory.keepers.iter().any(|keeper| *keeper != Keeper::Ideal);
         Ok(Self { own_sites, ..Self::store_with(model, memory.granularity, store)? })
     }
@@ -226,6 +274,7 @@ impl<M: Module> StoredNetwork<M> {
             let weights = UnitWeights {
                 unit,
                 weights: &tensor.1[unit.range.clone()],
+                tensor: &tensor.1,
                 largest_of_tensor: tensor.1.iter().fold(0.0, |max, w| max.max(w.abs())),
             };
             let storages = store(&weights)

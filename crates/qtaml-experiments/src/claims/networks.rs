@@ -116,8 +116,7 @@ impl Net {
         let new = TrainingConfig::new();
         let augmented = TrainingConfig { batch_size: 32, shift: 0.5, ..new };
         match (self, digits) {
-            (Self::LeNet, true) => new,
-            (Self::Vgg, true) => TrainingConfig { epochs: 40, ..augmented },
+            (Self::LeNet | Self::Vgg, true) => TrainingConfig { epochs: 40, ..augmented },
             (Self::ResNet, true) => TrainingConfig { epochs: 20, ..augmented },
             (Self::MobileNet, true) => {
                 TrainingConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }

@@ -35,7 +35,9 @@ impl WithNet for Measure<'_> {
     fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Outcome> {
         let bench = Bench::new(self.context, self.net, trained)?;
         let [_, clean] = bench.clean(&Scheme::tac())?;
-        let tried = schemes(self.net)?
+        let mut schemes = schemes(self.net)?;
+        schemes.truncate(self.context.size(schemes.len(), 3));
+        let tried = schemes
             .into_iter()
             .map(|scheme| {
                 let stored = bench.store(&scheme, self.net.flip_probability(), Cost::Everything)?;

@@ -154,14 +154,17 @@ fn crossing<M: Classifier>(
 fn outcome(context: &Context, cases: &[Case]) -> Result<Outcome> {
     let (predicted, measured): (Vec<f64>, Vec<f64>) =
         cases.iter().map(|case| (case.predicted, case.measured)).unzip();
-    let correlation = spearman(&predicted, &measured)?;
-    let interval = bootstrap(cases.len(), 2000, context.seed, |drawn| {
-        let of = |values: &[f64]| drawn.iter().map(|&i| values[i]).collect::<Vec<_>>();
+    // Fewer cases than that have no order to speak of.
+    let correlation = spearman(&predicted, &measured).unwrap_or(0.0);
+    let interval = bootstrap(cases.len().max(1), 2000, context.seed, |drawn| {
+        let of = |values: &[f64]| {
+            drawn.iter().filter_map(|&i| values.get(i).copied()).collect::<Vec<_>>()
+        };
         // A resample of one case many times has no order.
         Ok(spearman(&of(&predicted), &of(&measured)).unwrap_or(0.0))
     })?;
     let error = cases.iter().map(|case| (case.predicted / case.measured).ln().abs());
-    let error = (error.sum::<f64>() / cases.len() as f64).exp();
+    let error = (error.sum::<f64>() / cases.len().max(1) as f64).exp();
     let claim = Claim {
         id: "qtaml.rho".into(),
         source: Source::Qtaml,

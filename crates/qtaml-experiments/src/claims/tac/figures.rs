@@ -106,12 +106,13 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
             best.search.cost,
         ),
     ];
-    let steps = (cases.len() * SWEEP.len()) as u64;
+    let sweep = &SWEEP[..bench.context.size(SWEEP.len(), 2)];
+    let steps = (cases.len() * sweep.len()) as u64;
     let task = bench.context.progress.task(&format!("{} sweep", bench.net.id()), steps);
     let mut series = Vec::new();
     for (name, scheme, budget) in cases {
         let mut points = Vec::new();
-        for p in SWEEP {
+        for &p in sweep {
             let stored = bench.store(&scheme, p, Cost::Protected)?;
             let path = stored.path();
             let chosen = path.at(path.step_within(budget)?);
@@ -232,7 +233,7 @@ fn noise<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
         let stored = bench.store(&scheme, bench.net.flip_probability(), Cost::Protected)?;
         let (path, bits) = (stored.path(), stored.weight_bits());
         let mut points = Vec::new();
-        for share in BUDGETS {
+        for share in &BUDGETS[..bench.context.size(BUDGETS.len(), 3)] {
             let step = path.step_within((share * bits) as u64)?;
             let measured = bench.output_noise(&stored, path.at(step).chosen())?;
             if path.distortion(step) > 0.0 && measured > 0.0 {

@@ -41,7 +41,12 @@ impl WithNet for Measure<'_> {
     fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Outcome> {
         let bench = Bench::new(self.context, self.net, trained)?;
         let [float, clean] = bench.clean(&Scheme::uniform())?;
-        let tried: Vec<Tried<M>> = schemes(self.net)
+        // A smoke run tries the named ones and the last of each kind.
+        let mut schemes = schemes(self.net);
+        if self.context.smoke {
+            schemes = [0, 1, 2, 3, schemes.len() - 1].map(|i| schemes[i].clone()).to_vec();
+        }
+        let tried: Vec<Tried<M>> = schemes
             .iter()
             .map(|scheme| Tried::new(&bench, scheme, clean))
             .collect::<Result<_>>()?;
