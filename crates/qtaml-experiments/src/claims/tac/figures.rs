@@ -13,7 +13,9 @@ use crate::stats::mean;
 /// Shares of all bits at which curves are drawn.
 const BUDGETS: [f64; 11] = [0.0, 0.015, 0.03, 0.05, 0.075, 0.1, 0.125, 0.1875, 0.25, 0.375, 0.5];
 /// Flip probabilities of the sweep.
-const SWEEP: [f64; 11] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.02, 0.04, 0.07, 0.1, 0.14, 0.2];
+const SWEEP: [f64; 8] = [1e-4, 1e-3, 5e-3, 0.02, 0.05, 0.1, 0.14, 0.2];
+/// Fault patterns behind a point of the sweep.
+const SWEEP_PATTERNS: u32 = 20;
 
 /// All figures.
 pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Vec<Figure>> {
@@ -116,7 +118,8 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
             let stored = bench.store(&scheme, p, Cost::Protected)?;
             let path = stored.path();
             let chosen = path.at(path.step_within(budget)?);
-            points.push(percent(p, &bench.accuracies(&stored, chosen.chosen())?)?);
+            let patterns = 0..SWEEP_PATTERNS.min(bench.patterns);
+            points.push(percent(p, &bench.accuracies_of(&stored, chosen.chosen(), patterns)?)?);
             task.tick(1);
         }
         series.push(Series::new(&name, Mark::LinePoints, points));
@@ -127,7 +130,7 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
         caption: format!(
             "Mean over {} fault patterns with 95 % intervals. Tables, ranges and allocations are made \
              for each flip probability; budgets are not.",
-            bench.patterns
+            SWEEP_PATTERNS.min(bench.patterns)
         ),
         picture: Chart {
             x: Axis::log10("flip probability per stored bit", ""),
