@@ -252,4 +252,12 @@ pub enum CompensationError {
     /// A file whose content cannot be.
     #[error("the codebook is corrupt: {0}")]
     CodebookCorrupt(String),
+    /// More protected bits than a word has.
+    #[error("{protected} protected bits do not fit words of {width} bits")]
+    ProtectedBits {
+        /// The number of protected bits.
+        protected: u32,
+        /// The width of the words.
+        width: u32,
+    },
 }
