@@ -260,4 +260,7 @@ pub enum CompensationError {
         /// The width of the words.
         width: u32,
     },
+    /// A number of stored bits per weight that sequences cannot have.
+    #[error("{0} stored bits per weight cannot be had: 1..=8 can")]
+    StoredBits(u32),
 }
