@@ -156,11 +156,12 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
     checks
 }
 
-/// Whether a bit in the checks `own` would meet another bit twice in `check`: a neighbour in the
-/// chain, or a data bit.
+/// Whether a bit in the checks `own` would be twice in a short stretch of the chain, where its flip
+/// changes few parity bits, or would meet another data bit twice.
 fn closes_cycle(own: &[usize], check: usize, checks: &[Vec<u32>], met: &[Vec<usize>]) -> bool {
     let shared = |bit: &u32| met[*bit as usize].iter().any(|other| own.contains(other));
-    own.iter().any(|own| own.abs_diff(check) <= 1) || checks[check].iter().any(shared)
+    let near = 1 + checks.len() / 64;
+    own.iter().any(|own| own.abs_diff(check) <= near) || checks[check].iter().any(shared)
 }
 
 #[cfg(test)]

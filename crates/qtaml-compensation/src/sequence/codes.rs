@@ -31,6 +31,7 @@ const TRIALS: std::ops::RangeInclusive<usize> = 16..=1000;
 #[derive(Debug)]
 pub struct SequenceCodes {
     flips: FlipProbability,
+    /// The faults that happen.
     model: BitFlips,
     codes: Mutex<BTreeMap<usize, Arc<OnceLock<Arc<BlockCode>>>>>,
 }
@@ -45,7 +46,17 @@ impl SequenceCodes {
         Ok(Self { flips, model, codes: Mutex::default() })
     }
 
-    /// The flip probability of a stored bit.
+    /// The same codes in another memory than they are made for: what a wrong guess costs, and what
+    /// a safe one.
+    ///
+    /// # Errors
+    /// As [`BitFlips::new`].
+    pub fn in_memory(&self, flips: FlipProbability) -> Result<Self, CompensationError> {
+        let model = BitFlips::new(flips, BitWidth::INT8)?;
+        Ok(Self { flips: self.flips, model, codes: Mutex::default() })
+    }
+
+    /// The flip probability that the codes are made for.
     pub fn flips(&self) -> FlipProbability {
         self.flips
     }
@@ -81,15 +92,6 @@ impl SequenceCodes {
             };
             (0..trials).filter(fails).count() as f64 / trials as f64
         })
-    }
-}
-
-#[cfg(test)]
-impl SequenceCodes {
-    /// The same codes in another memory than they are made for.
-    pub(super) fn in_memory(mut self, flips: FlipProbability) -> Self {
-        self.model = BitFlips::new(flips, BitWidth::INT8).unwrap();
-        self
     }
 }
 
