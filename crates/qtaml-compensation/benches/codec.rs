@@ -1,13 +1,18 @@
 //! How long the design of a code takes, and how many weights a second are encoded and decoded,
-//! against a binary search and against copying as many weights: `cargo xtask bench codec`.
+//! against a binary search and against copying as many weights: `cargo xtask bench codec`. Sequences
+//! of weights, which are stored and read as a whole, follow.
 //!
 //! Progress goes to stderr, the rows as JSON to stdout. What is compared is measured in turn, so
-//! that a noisy neighbour slows all of it alike. Everything runs on one thread.
+//! that a noisy neighbour slows all of it alike. Everything runs on one thread, but for sequences.
 
 use std::hint::black_box;
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use qtaml_compensation::Storage;
 use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
+use qtaml_compensation::sequence::{SequenceCodes, SequenceStorage};
+use qtaml_fault::{Seed, Site};
 use qtaml_physics::FlipProbability;
 use serde::Serialize;
 
@@ -35,8 +40,9 @@ fn main() {
     // Cargo passes `--bench`, and nothing else is understood.
     let weights: Vec<f32> = (0..WEIGHTS as u64).map(weight).collect();
     let cases = [(4, 0.1), (8, 0.1), (8, 0.01), (8, 1e-6)];
-    let rows: Vec<Row> =
-        cases.into_iter().flat_map(|(width, p)| measure(width, p, &weights)).collect();
+    let words = cases.into_iter().flat_map(|(width, p)| measure(width, p, &weights));
+    let sequences = [0.1, 0.01].into_iter().flat_map(|p| measure_sequence(8, p, &weights));
+    let rows: Vec<Row> = words.chain(sequences).collect();
     println!("{}", serde_json::to_string_pretty(&rows).expect("plain numbers serialise"));
 }
 
@@ -96,11 +102,37 @@ fn measure(width: u32, p: f64, weights: &[f32]) -> Vec<Row> {
     [("design", 0, None), ("encode", 1, Some(2)), ("decode", 3, Some(4))].map(row).into()
 }
 
+fn measure_sequence(bits: u32, p: f64, weights: &[f32]) -> [Row; 2] {
+    let flips = FlipProbability::symmetric(p).expect("a probability");
+    let codes = Arc::new(SequenceCodes::new(flips).expect("any law will do"));
+    let store = || SequenceStorage::new(weights, &codes, bits).expect("finite weights");
+    let (unit, site) = (store(), Site::new(Seed(42), 0, "weight"));
+    let mut copy = weights.to_vec();
+    let memcpy = rate(|| copy.copy_from_slice(black_box(weights)));
+    let works: [(&str, &dyn Fn()); 2] = [
+        ("store", &|| drop(black_box(store()))),
+        ("read", &|| drop(black_box(unit.read(&site, 0)))),
+    ];
+    works.map(|(case, work)| {
+        let weights_per_s = median((0..ROUNDS).map(|_| rate(work)).collect());
+        let row = Row {
+            case: format!("{case} sequence, {bits} bits"),
+            p,
+            threads: rayon::current_num_threads(),
+            weights_per_s,
+            ratio_naive: None,
+            ratio_memcpy: weights_per_s / memcpy,
+        };
+        show(&row);
+        row
+    })
+}
+
 fn show(row: &Row) {
     let Row { case, p, weights_per_s, ratio_naive, ratio_memcpy, .. } = row;
     let naive = ratio_naive.map_or_else(String::new, |ratio| format!("{ratio:.1} x naive"));
     eprintln!(
-        "{case:<16} p {p:<7.1e} {:>8.0} M weights/s {:>9.3} ms a tensor {ratio_memcpy:>7.3} x memcpy \
+        "{case:<22} p {p:<7.1e} {:>9.2} M weights/s {:>9.3} ms a tensor {ratio_memcpy:>8.1e} x memcpy \
          {naive}",
         weights_per_s / 1e6,
         1e3 * WEIGHTS as f64 / weights_per_s

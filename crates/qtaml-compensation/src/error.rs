@@ -252,4 +252,15 @@ pub enum CompensationError {
     /// A file whose content cannot be.
     #[error("the codebook is corrupt: {0}")]
     CodebookCorrupt(String),
+    /// More protected bits than a word has.
+    #[error("{protected} protected bits do not fit words of {width} bits")]
+    ProtectedBits {
+        /// The number of protected bits.
+        protected: u32,
+        /// The width of the words.
+        width: u32,
+    },
+    /// A number of stored bits per weight that sequences cannot have.
+    #[error("{0} stored bits per weight cannot be had: 1..=8 can")]
+    StoredBits(u32),
 }

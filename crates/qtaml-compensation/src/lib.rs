@@ -79,6 +79,7 @@ mod prior;
 mod protection_sets;
 mod rho;
 mod score;
+pub mod sequence;
 mod storage;
 
 pub use allocation::Allocation;

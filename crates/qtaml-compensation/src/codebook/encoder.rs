@@ -55,7 +55,7 @@ impl Encoder {
 }
 
 /// `E[g | x]` and `E[g^2 | x]` for every word stored.
-fn moments(table: &[f64], channel: &WordChannel) -> (Vec<f64>, Vec<f64>) {
+pub(super) fn moments(table: &[f64], channel: &WordChannel) -> (Vec<f64>, Vec<f64>) {
     let (mut mean, mut square) = (table.to_vec(), table.iter().map(|g| g * g).collect::<Vec<_>>());
     channel.expect(&mut mean);
     channel.expect(&mut square);

@@ -6,6 +6,7 @@
 //! mathematics.
 //!
 //! [`Sample`] is what is to be stored, [`WordChannel`] what happens to it, [`Codebook`] the code.
+//! [`CodebookStorage`] keeps units of weights by codes that are known beforehand.
 //!
 //! ```
 //! use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
@@ -33,6 +34,7 @@ mod lookup;
 mod memory;
 mod sample;
 mod start;
+mod storage;
 mod switch;
 mod word_channel;
 
@@ -40,6 +42,7 @@ use qtaml_fault::Seed;
 
 pub use design::DesignConfig;
 pub use sample::Sample;
+pub use storage::{CodebookStorage, Codebooks, StandardShape};
 pub use word_channel::WordChannel;
 
 use crate::CompensationError;

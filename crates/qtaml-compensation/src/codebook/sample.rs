@@ -96,9 +96,15 @@ impl Sample {
         self.means.iter().enumerate().map(spread).sum::<f64>()
     }
 
+    /// The root mean square of the weights.
+    pub(crate) fn rms(&self) -> f64 {
+        let [mass, _, second] = self.total();
+        (second / mass).sqrt()
+    }
+
     /// Mass, first and second moment of each of the intervals that rising `thresholds` cut the
     /// line into. A value on a threshold lies above it.
-    pub(super) fn cells(&self, thresholds: &[f64]) -> impl Iterator<Item = [f64; 3]> {
+    pub(crate) fn cells(&self, thresholds: &[f64]) -> impl Iterator<Item = [f64; 3]> {
         let mut from = 0;
         let ends = thresholds.iter().map(Some).chain([None]);
         ends.map(move |threshold| {

@@ -104,6 +104,13 @@ impl WordChannel {
         }
     }
 
+    /// The same memory, where the highest `bits` of each word never flip.
+    pub(super) fn keeping(mut self, bits: usize) -> Self {
+        let exposed = self.laws.len().saturating_sub(bits);
+        self.laws[exposed..].fill(FlipProbability::NEVER);
+        self
+    }
+
     /// A channel on the way from this one (`share` 0) to one that tells nothing (1).
     pub(super) fn noisier(&self, share: f64) -> Self {
         let towards = |p: f64| p + share * (0.5 - p);

@@ -1,0 +1,508 @@
+//! Units of weights stored by codes that are known beforehand.
+
+use std::collections::BTreeMap;
+use std::f64::consts::LN_2;
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use qtaml_fault::{BitFlips, FaultModel, Protection, Site};
+use qtaml_physics::FlipProbability;
+use qtaml_quant::BitWidth;
+
+use super::encoder::moments;
+use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
+use crate::{CompensationError, Storage};
+
+/// Golden sections from a factor of four down to 0.4 %.
+const SECTIONS: usize = 12;
+/// The high bits of wide words lie behind all low bytes: no tensor has so many weights.
+const HIGH_PLANE: u64 = 1 << 40;
+
+/// A distribution of weights of mean 0 and variance 1 that codes are designed for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub enum StandardShape {
+    /// [`Sample::gaussian`].
+    Gaussian,
+    /// [`Sample::laplacian`], with more small weights and more large ones.
+    Laplacian,
+}
+
+impl StandardShape {
+    /// Every shape there is.
+    pub const ALL: [Self; 2] = [Self::Gaussian, Self::Laplacian];
+
+    /// The distribution.
+    pub fn sample(self) -> Sample {
+        match self {
+            Self::Gaussian => Sample::gaussian(),
+            Self::Laplacian => Sample::laplacian(),
+        }
+    }
+}
+
+/// The codes of one memory for the standard shapes, each designed when it is first asked for.
+///
+/// Such a code follows from the law of the memory, the width of the words and the number of
+/// protected bits alone. It is a constant of the format, like the tables that a standard prints: no
+/// model needs to store it.
+///
+/// A design takes a fraction of a second for words of at most 8 bits, seconds for 12.
+#[derive(Debug)]
+pub struct Codebooks {
+    flips: FlipProbability,
+    /// Of every plane of words, whatever its width.
+    model: BitFlips,
+    codes: Mutex<BTreeMap<Key, Slot>>,
+}
+
+/// Shape, width and number of protected bits.
+type Key = (StandardShape, u32, u32);
+/// Filled without holding up those who want another code.
+type Slot = Arc<OnceLock<Arc<StandardCode>>>;
+
+/// A code, and mean and mean square of what is read of each word stored.
+#[derive(Debug)]
+struct StandardCode {
+    code: Codebook,
+    mean: Vec<f64>,
+    square: Vec<f64>,
+}
+
+impl Codebooks {
+    /// The codes of a memory whose bits flip as `flips` says.
+    ///
+    /// # Errors
+    /// As [`BitFlips::new`].
+    pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
+        let model = BitFlips::new(flips, BitWidth::INT8)?;
+        Ok(Self { flips, model, codes: Mutex::default() })
+    }
+
+    /// The flip probability of unprotected bits.
+    pub fn flips(&self) -> FlipProbability {
+        self.flips
+    }
+
+    /// The code of words whose highest bits, so many, never flip.
+    fn code(&self, key: Key) -> Result<Arc<StandardCode>, CompensationError> {
+        let (shape, width, protected) = key;
+        let channel = WordChannel::new(self.flips, width)?;
+        if protected > width {
+            return Err(CompensationError::ProtectedBits { protected, width });
+        }
+        let slot = {
+            // Nothing panics while it is held, and what is in it is whole at any time.
+            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+            codes.entry(key).or_default().clone()
+        };
+        let channel = channel.keeping(protected as usize);
+        Ok(slot.get_or_init(|| Arc::new(StandardCode::design(shape, &channel))).clone())
+    }
+
+    /// What is read of a plane of words that starts at word `first`.
+    fn read(&self, mut plane: Vec<u8>, first: u64, site: &Site, kept: Protection) -> Vec<u8> {
+        // Handing a small unit to other threads takes longer than its faults.
+        if plane.len() <= self.model.grain() {
+            self.model.inject(&mut plane, first, site, kept.into());
+        } else {
+            self.model.inject_from(&mut plane, first, site, kept.into());
+        }
+        plane
+    }
+}
+
+impl StandardCode {
+    fn design(shape: StandardShape, channel: &WordChannel) -> Self {
+        let code = Codebook::design(&shape.sample(), channel, &DesignConfig::default());
+        let (mean, square) = moments(&wide(code.table()), channel);
+        Self { code, mean, square }
+    }
+
+    /// The mean square error of a sample that is stored `sigma` times as large as the code is made
+    /// for, and the best scale of the table for the words that are stored then.
+    fn try_sigma(&self, sample: &Sample, sigma: f64) -> (f64, f64) {
+        let thresholds: Vec<f64> =
+            self.code.thresholds().iter().map(|&t| sigma * f64::from(t)).collect();
+        let (mut total, mut along, mut own) = (0.0, 0.0, 0.0);
+        for (&word, [mass, first, second]) in
+            self.code.words().iter().zip(sample.cells(&thresholds))
+        {
+            total += second;
+            along += self.mean[usize::from(word)] * first;
+            own += self.square[usize::from(word)] * mass;
+        }
+        let error = total - 2.0 * sigma * along + sigma * sigma * own;
+        (error, if own > 0.0 { (along / own).max(0.0) } else { sigma })
+    }
+
+    /// The scale that suits a sample: golden sections of `ln σ` (J. Kiefer, Proc. Amer. Math. Soc.
+    /// 4, 502, 1953), from half to twice the root mean square, then the best table for the words.
+    fn best_sigma(&self, sample: &Sample) -> f32 {
+        let error = |log_sigma: f64| self.try_sigma(sample, log_sigma.exp()).0;
+        let (middle, golden) = (sample.rms().ln(), (5_f64.sqrt() - 1.0) / 2.0);
+        let (mut low, mut high) = (middle - LN_2, middle + LN_2);
+        for _ in 0..SECTIONS {
+            let step = golden * (high - low);
+            let inner = [high - step, low + step];
+            if error(inner[0]) <= error(inner[1]) { high = inner[1] } else { low = inner[0] }
+        }
+        let found = (0.5 * (low + high)).exp();
+        self.try_sigma(sample, found).1 as f32
+    }
+}
+
+/// Weights stored as words of a standard code, scaled to them.
+///
+/// Words of at most eight bits meet the faults of [`BitFlips`] for bytes at the site of their
+/// tensor: those of a weight depend on its position in the tensor, not on the width of its word, on
+/// what is protected or on how the tensor is cut into units. Of wider words that is so for the low
+/// byte; the other bits lie 2^40 positions behind it, where other faults are drawn.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use qtaml_compensation::Storage;
+/// use qtaml_compensation::codebook::{CodebookStorage, Codebooks};
+/// use qtaml_fault::{Seed, Site};
+/// use qtaml_physics::FlipProbability;
+///
+/// let codes = Arc::new(Codebooks::new(FlipProbability::symmetric(0.1)?)?);
+/// // Weights in a bell: the quantiles of a logistic law.
+/// let quantile = |u: f32| (u / (1.0 - u)).ln();
+/// let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
+/// let unit = CodebookStorage::new(&weights, &codes, 5, 1)?;
+///
+/// // Five bits a weight of which one is protected; beside them sigma and the shape.
+/// assert_eq!((unit.stored_bits(), unit.protected_bits(), unit.side_bits()), (5000, 1000, 33));
+/// // Without the protected bit it would be half as much again.
+/// let exposed = CodebookStorage::new(&weights, &codes, 5, 0)?;
+/// assert!(exposed.mean_square_error() > 1.5 * unit.mean_square_error());
+/// let read = unit.read(&Site::new(Seed(42), 0, "conv1.weight"), 0)?;
+/// assert_eq!(read.len(), weights.len());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct CodebookStorage {
+    codes: Arc<Codebooks>,
+    code: Arc<StandardCode>,
+    shape: StandardShape,
+    sigma: f32,
+    protected: u32,
+    words: Vec<u16>,
+    mean_square_error: f64,
+}
+
+impl CodebookStorage {
+    /// Stores `weights` as one unit of words of `width` bits, of which the highest `protected` never
+    /// flip. Of both shapes, each at its best scale, that of the smaller error is taken.
+    ///
+    /// # Errors
+    /// [`CompensationError::WordWidth`] outside 1..=12, [`CompensationError::ProtectedBits`],
+    /// [`CompensationError::NoWeights`], [`CompensationError::Weight`] for one that is NaN or
+    /// infinite, [`CompensationError::Sigma`] if what is read could be infinite.
+    pub fn new(
+        weights: &[f32],
+        codes: &Arc<Codebooks>,
+        width: u32,
+        protected: u32,
+    ) -> Result<Self, CompensationError> {
+        let sample = Sample::of(weights)?;
+        let [gaussian, laplacian] =
+            StandardShape::ALL.map(|shape| -> Result<_, CompensationError> {
+                let code = codes.code((shape, width, protected))?;
+                let sigma = if sample.rms() > 0.0 { code.best_sigma(&sample) } else { 0.0 };
+                Self::scaled(weights, codes, code, shape, sigma, protected)
+            });
+        let (gaussian, laplacian) = (gaussian?, laplacian?);
+        let better = laplacian.mean_square_error < gaussian.mean_square_error;
+        Ok(if better { laplacian } else { gaussian })
+    }
+
+    fn scaled(
+        weights: &[f32],
+        codes: &Arc<Codebooks>,
+        code: Arc<StandardCode>,
+        shape: StandardShape,
+        sigma: f32,
+        protected: u32,
+    ) -> Result<Self, CompensationError> {
+        if !code.code.table().iter().all(|value| (value * sigma).is_finite()) {
+            return Err(CompensationError::Sigma(sigma));
+        }
+        // Of what rounds to nothing nothing can be kept.
+        let unit: Vec<f32> =
+            weights.iter().map(|w| if sigma > 0.0 { w / sigma } else { 0.0 }).collect();
+        let words = code.code.encode(&unit)?;
+        let sigma_wide = f64::from(sigma);
+        let error = |(&weight, &word): (&f32, &u16)| {
+            let (weight, word) = (f64::from(weight), usize::from(word));
+            let mean = sigma_wide * code.mean[word];
+            let square = sigma_wide * sigma_wide * code.square[word];
+            (weight - mean).powi(2) + (square - mean * mean).max(0.0)
+        };
+        let total: f64 = weights.iter().zip(&words).map(error).sum();
+        let mean_square_error = total / weights.len() as f64;
+        Ok(Self { codes: codes.clone(), code, shape, sigma, protected, words, mean_square_error })
+    }
+
+    /// The code's shape.
+    pub fn shape(&self) -> StandardShape {
+        self.shape
+    }
+
+    /// What the values of the code are multiplied by.
+    pub fn sigma(&self) -> f32 {
+        self.sigma
+    }
+
+    /// The code, for weights of variance 1.
+    pub fn code(&self) -> &Codebook {
+        &self.code.code
+    }
+
+    fn decode(&self, words: &[u16]) -> Vec<f32> {
+        let mut values = self.code().decode(words);
+        for value in &mut values {
+            *value *= self.sigma;
+        }
+        values
+    }
+}
+
+impl Storage for CodebookStorage {
+    fn weights(&self) -> usize {
+        self.words.len()
+    }
+
+    fn stored_bits(&self) -> u64 {
+        self.words.len() as u64 * u64::from(self.code().width())
+    }
+
+    fn protected_bits(&self) -> u64 {
+        self.words.len() as u64 * u64::from(self.protected)
+    }
+
+    /// 32 bits of sigma, and one that tells the shape.
+    fn side_bits(&self) -> u64 {
+        33
+    }
+
+    fn mean_square_error(&self) -> f64 {
+        self.mean_square_error
+    }
+
+    /// Through the table that expects faults: a code for a bad memory has no other.
+    fn golden(&self) -> Vec<f32> {
+        self.decode(&self.words)
+    }
+
+    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
+        let width = self.code().width();
+        let kept = u32::MAX << (width - self.protected);
+        let plane = |shift: u32, first| -> Result<_, CompensationError> {
+            let stored = self.words.iter().map(|&word| (word >> shift) as u8).collect();
+            let kept = Protection::of_bits((kept >> shift) as u8, BitWidth::INT8)?;
+            Ok(self.codes.read(stored, first, site, kept).into_iter().map(u16::from))
+        };
+        let mut words: Vec<u16> = plane(0, start)?.collect();
+        if width > 8 {
+            for (word, high) in words.iter_mut().zip(plane(8, start + HIGH_PLANE)?) {
+                *word |= high << 8;
+            }
+        }
+        Ok(self.decode(&words))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use approx::assert_relative_eq;
+    use proptest::prelude::*;
+    use qtaml_fault::Seed;
+
+    use super::*;
+
+    fn codes(p01: f64, p10: f64) -> Arc<Codebooks> {
+        Arc::new(Codebooks::new(FlipProbability::asymmetric(p01, p10).unwrap()).unwrap())
+    }
+
+    fn site(trial: u32) -> Site {
+        Site::new(Seed(3), trial, "w")
+    }
+
+    /// A bell with heavy tails, in no order.
+    fn weights(n: u32) -> Vec<f32> {
+        let uniform = |i: u32| f64::from(i + 1) * 0.618_033_988_749_895 % 1.0 - 0.5;
+        (0..n).map(|i| (0.1 * uniform(i) / (0.26 - uniform(i).powi(2))) as f32).collect()
+    }
+
+    fn unit(
+        weights: &[f32],
+        codes: &Arc<Codebooks>,
+        width: u32,
+        protected: u32,
+    ) -> CodebookStorage {
+        CodebookStorage::new(weights, codes, width, protected).unwrap()
+    }
+
+    /// The exact error against drawn faults: within 5.5 standard errors in 16 comparisons, a false
+    /// alarm rate below 1e-6 of all together.
+    #[test]
+    fn drawn_faults_cost_what_is_stated() {
+        let weights = weights(1 << 15);
+        for (p01, p10) in [(0.1, 0.1), (0.02, 0.3)] {
+            let codes = codes(p01, p10);
+            for (width, protected) in
+                [(1, 0), (2, 2), (3, 1), (5, 0), (7, 3), (8, 0), (9, 0), (10, 1)]
+            {
+                let unit = unit(&weights, &codes, width, protected);
+                let read = unit.read(&site(0), 0).unwrap();
+                let squares = weights.iter().zip(&read).map(|(w, r)| f64::from(w - r).powi(2));
+                let squares: Vec<f64> = squares.collect();
+                let n = squares.len() as f64;
+                let mean = squares.iter().sum::<f64>() / n;
+                let variance = squares.iter().map(|s| (s - mean).powi(2)).sum::<f64>() / n;
+                let (stated, bound) = (unit.mean_square_error(), 5.5 * (variance / n).sqrt());
+                // What never flips is read alike every time, up to rounding.
+                let bound = if protected == width { 1e-5 * stated } else { bound };
+                assert!((mean - stated).abs() <= bound, "{width} {protected}: {mean}, {stated}");
+            }
+        }
+    }
+
+    #[test]
+    fn protected_bits_never_flip_and_others_as_before() {
+        let (weights, codes) = (weights(500), codes(0.3, 0.2));
+        let all = unit(&weights, &codes, 4, 4);
+        assert_eq!(all.read(&site(0), 0).unwrap(), all.golden());
+        // Bits are read back by a code that tells all words apart.
+        let mut unit = unit(&weights, &codes, 10, 3);
+        let values: Vec<f32> = (0_u16..1024).map(f32::from).collect();
+        let code = Codebook::of_table(unit.code().channel().clone(), values, 0.0);
+        unit.code = Arc::new(StandardCode { code, mean: Vec::new(), square: Vec::new() });
+        unit.sigma = 1.0;
+        let words = |unit: &CodebookStorage| -> Vec<u16> {
+            unit.read(&site(1), 0).unwrap().into_iter().map(|word| word as u16).collect()
+        };
+        let kept = words(&unit);
+        unit.protected = 0;
+        let exposed = words(&unit);
+        for ((stored, kept), exposed) in unit.words.iter().zip(kept).zip(exposed) {
+            assert_eq!(kept >> 7, stored >> 7);
+            assert_eq!(kept & 0x7f, exposed & 0x7f);
+        }
+    }
+
+    /// Protection lets the design rely on some bits: another code, and a better one.
+    #[test]
+    fn protection_helps() {
+        let (weights, codes) = (weights(2000), codes(0.1, 0.1));
+        let error = |protected| unit(&weights, &codes, 4, protected).mean_square_error();
+        assert!((0..4).all(|k| error(k + 1) < error(k)));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(24))]
+
+        #[test]
+        fn slices_agree_with_the_whole(cut in 0..1000_usize, width in prop::sample::select(vec![2, 9])) {
+            let (weights, codes) = (weights(1000), codes(0.1, 0.05));
+            let mut whole = unit(&weights, &codes, width, 1);
+            let read = whole.read(&site(2), 7).unwrap();
+            let back = whole.words.split_off(cut);
+            let mut found = whole.read(&site(2), 7).unwrap();
+            whole.words = back;
+            found.extend(whole.read(&site(2), 7 + cut as u64).unwrap());
+            prop_assert_eq!(found, read);
+        }
+
+        /// Twice the weights are twice as large when read, at four times the error.
+        #[test]
+        fn units_are_scaled(factor in -20..20_i32) {
+            let (weights, codes) = (weights(300), codes(0.05, 0.05));
+            let factor = 2_f32.powi(factor);
+            let other: Vec<f32> = weights.iter().map(|w| w * factor).collect();
+            let (unit, other) = (unit(&weights, &codes, 4, 0), unit(&other, &codes, 4, 0));
+            let read = unit.read(&site(0), 0).unwrap();
+            for (r, o) in read.iter().zip(other.read(&site(0), 0).unwrap()) {
+                assert_relative_eq!(r * factor, o, max_relative = 1e-5, epsilon = 1e-30);
+            }
+            let expected = unit.mean_square_error() * f64::from(factor).powi(2);
+            assert_relative_eq!(other.mean_square_error(), expected, max_relative = 1e-5);
+        }
+    }
+
+    /// A large unit is read on all threads: the same faults.
+    #[test]
+    fn large_units_are_read_like_small_ones() {
+        let (weights, codes) = (weights(300_000), codes(0.1, 0.1));
+        let mut unit = unit(&weights, &codes, 2, 0);
+        assert!(weights.len() > codes.model.grain());
+        let whole = unit.read(&site(0), 0).unwrap();
+        unit.words.drain(..290_000);
+        assert_eq!(unit.read(&site(0), 290_000).unwrap(), whole[290_000..]);
+    }
+
+    #[test]
+    fn weights_choose_their_shape_and_scale() {
+        let codes = codes(0.01, 0.01);
+        let middle = |i: u32| (f64::from(i) + 0.5) / 4001.0 - 0.5;
+        let laplacian = |u: f64| -u.signum() * (1.0 - 2.0 * u.abs()).ln();
+        let uniform: Vec<f32> = (0..4001).map(|i| middle(i) as f32).collect();
+        let heavy: Vec<f32> = (0..4001).map(|i| laplacian(middle(i)) as f32).collect();
+        assert_eq!(unit(&uniform, &codes, 4, 0).shape(), StandardShape::Gaussian);
+        let unit = unit(&heavy, &codes, 4, 0);
+        assert_eq!(unit.shape(), StandardShape::Laplacian);
+        // A Laplace law of scale 1 has the variance 2, and the code was made for the variance 1.
+        assert_relative_eq!(unit.sigma(), 2_f32.sqrt(), max_relative = 0.02);
+        let scaled = 2.0 * unit.code().mse();
+        assert_relative_eq!(unit.mean_square_error(), scaled, max_relative = 0.02);
+    }
+
+    #[test]
+    fn bits_are_counted() {
+        let unit = unit(&weights(100), &codes(0.1, 0.1), 9, 2);
+        assert_eq!((unit.weights(), unit.stored_bits()), (100, 900));
+        assert_eq!((unit.protected_bits(), unit.side_bits()), (200, 33));
+    }
+
+    #[test]
+    fn odd_weights_are_stored_or_refused() {
+        for p in [0.0, 0.1, 0.5, 1.0] {
+            let codes = codes(p, p);
+            let store = |weights: &[f32]| CodebookStorage::new(weights, &codes, 3, 1);
+            let zeros = store(&[0.0; 9]).unwrap();
+            assert_eq!((zeros.mean_square_error(), zeros.sigma()), (0.0, 0.0));
+            assert_eq!(zeros.read(&site(0), 0).unwrap(), [0.0; 9]);
+            for weights in
+                [&[0.7_f32][..], &[-0.7; 54], &[0.7, -0.7], &[f32::from_bits(1)], &[1e37]]
+            {
+                let unit = store(weights).unwrap();
+                let power = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
+                let most = 1.01 * power / weights.len() as f64;
+                assert!(unit.mean_square_error() <= most, "{weights:?} {unit:?}");
+                assert!(unit.read(&site(0), 0).unwrap().iter().all(|w| w.is_finite()));
+            }
+            assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
+            for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
+                let error = store(&[1.0, value]).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("weight 1 is {value}")), "{error}");
+            }
+        }
+        let constant = unit(&[-0.7; 54], &codes(0.0, 0.0), 3, 0);
+        assert!(constant.mean_square_error() < 1e-12 * 0.49);
+        let codes = codes(0.1, 0.1);
+        let error = |width, protected| CodebookStorage::new(&[1.0], &codes, width, protected);
+        assert_eq!(error(13, 0).unwrap_err(), CompensationError::WordWidth(13));
+        let protected = CompensationError::ProtectedBits { protected: 4, width: 3 };
+        assert_eq!(error(3, 4).unwrap_err(), protected);
+        let huge = CodebookStorage::new(&[f32::MAX, 0.0, 0.0], &codes, 8, 8);
+        assert!(matches!(huge.unwrap_err(), CompensationError::Sigma(_)));
+    }
+
+    #[test]
+    fn a_code_is_made_once() {
+        let codes = codes(0.1, 0.1);
+        let key = (StandardShape::Gaussian, 3, 1);
+        assert!(Arc::ptr_eq(&codes.code(key).unwrap(), &codes.code(key).unwrap()));
+    }
+}

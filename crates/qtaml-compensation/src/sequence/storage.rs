@@ -1,0 +1,354 @@
+//! Units of weights in long blocks.
+
+use std::sync::Arc;
+
+use qtaml_fault::Site;
+use rayon::prelude::*;
+
+use super::codes::{BlockCode, SequenceCodes};
+use super::quantizer::Quantizer;
+use crate::codebook::{Sample, StandardShape};
+use crate::{CompensationError, Storage};
+
+/// Stored bytes of a block at most. Longer ones would gain little.
+const BLOCK: usize = 1 << 13;
+/// Halvings of the range in which the step is looked for.
+const HALVINGS: usize = 16;
+
+/// Weights stored in blocks of thousands, quantized, entropy coded and error corrected.
+///
+/// The step of the quantizer is the least at which every block of the unit holds its weights. A
+/// block that cannot be corrected is lost: its weights are read as 0. In small units the codes of
+/// [`codebook`](crate::codebook) are better: below some 300 stored bits in a good memory, and 900
+/// where one bit in ten flips.
+///
+/// Byte `i` of a block lies at the position of its `i`-th weight. A unit may begin anywhere.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use qtaml_compensation::Storage;
+/// use qtaml_compensation::codebook::{CodebookStorage, Codebooks};
+/// use qtaml_compensation::sequence::{SequenceCodes, SequenceStorage};
+/// use qtaml_fault::{Seed, Site};
+/// use qtaml_physics::FlipProbability;
+///
+/// let p = FlipProbability::symmetric(0.1)?;
+/// // Weights in a bell: the quantiles of a logistic law.
+/// let quantile = |u: f32| (u / (1.0 - u)).ln();
+/// let weights: Vec<f32> = (0..3000).map(|i| quantile((i as f32 + 0.5) / 3000.0)).collect();
+/// let one_by_one = CodebookStorage::new(&weights, &Arc::new(Codebooks::new(p)?), 6, 0)?;
+/// let together = SequenceStorage::new(&weights, &Arc::new(SequenceCodes::new(p)?), 6)?;
+///
+/// assert_eq!(together.stored_bits(), one_by_one.stored_bits());
+/// assert!(together.mean_square_error() < one_by_one.mean_square_error() / 3.0);
+/// assert_eq!(together.read(&Site::new(Seed(42), 0, "fc"), 0)?, together.golden());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct SequenceStorage {
+    codes: Arc<SequenceCodes>,
+    quantizer: Quantizer,
+    blocks: Vec<Block>,
+}
+
+/// The weights of a block, the position of the first of them in the unit, and the block's code.
+struct Part<'a> {
+    first: u64,
+    weights: &'a [f32],
+    code: Arc<BlockCode>,
+}
+
+/// A block as it is stored.
+#[derive(Debug, Clone)]
+struct Block {
+    code: Arc<BlockCode>,
+    /// The position of its first weight in the unit.
+    first: u64,
+    stored: Vec<u8>,
+    symbols: Vec<u16>,
+    /// Sums of the square errors of its weights: corrected, and lost.
+    errors: [f64; 2],
+}
+
+impl SequenceStorage {
+    /// Stores `weights` as one unit, in so many bits each, rounded down to whole bytes a block.
+    ///
+    /// # Errors
+    /// [`CompensationError::StoredBits`] outside 1..=8, [`CompensationError::NoWeights`],
+    /// [`CompensationError::Weight`] for one that is NaN or infinite.
+    pub fn new(
+        weights: &[f32],
+        codes: &Arc<SequenceCodes>,
+        bits: u32,
+    ) -> Result<Self, CompensationError> {
+        if !(1..=8).contains(&bits) {
+            return Err(CompensationError::StoredBits(bits));
+        }
+        let sigma = Sample::of(weights)?.rms() as f32;
+        let parts = split(weights, codes, bits as usize);
+        let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {
+            let quantizer = finest(&parts, &shape.sample(), sigma);
+            let blocks = parts.iter().map(|part| Block::new(part, &quantizer)).collect();
+            Self { codes: codes.clone(), blocks, quantizer }
+        });
+        let better = laplacian.rounding_error() < gaussian.rounding_error();
+        Ok(if better { laplacian } else { gaussian })
+    }
+
+    /// The step of the quantizer; infinite where the blocks hold nothing.
+    pub fn step(&self) -> f32 {
+        self.quantizer.step()
+    }
+
+    /// The mean square error per weight of the quantizer alone: exact.
+    pub fn rounding_error(&self) -> f64 {
+        let total: f64 = self.blocks.iter().map(|block| block.errors[0]).sum();
+        total / self.weights() as f64
+    }
+}
+
+/// The weights of each block, and its code: as few blocks as possible, as equal as possible.
+fn split<'a>(weights: &'a [f32], codes: &SequenceCodes, bits: usize) -> Vec<Part<'a>> {
+    let count = (weights.len() * bits).div_ceil(8 * BLOCK);
+    let edge = |block: usize| block * weights.len() / count;
+    let part = |block: usize| {
+        let (first, weights) = (edge(block) as u64, &weights[edge(block)..edge(block + 1)]);
+        Part { first, weights, code: codes.code(weights.len() * bits / 8) }
+    };
+    (0..count).map(part).collect()
+}
+
+/// The quantizer of the least step at which all blocks hold their weights.
+fn finest(parts: &[Part], sample: &Sample, sigma: f32) -> Quantizer {
+    let fits = |quantizer: &Quantizer| {
+        parts.par_iter().all(|part| {
+            let symbols = quantizer.symbols(part.weights);
+            quantizer.entropy.encode(&symbols).len() <= part.code.data_bytes()
+        })
+    };
+    let mut best = Quantizer::new(sample, sigma, f32::INFINITY);
+    // Octaves of the step, from all weights in one cell down to 1/256 of sigma.
+    let (mut low, mut high) = (-8.0, 5.0);
+    for _ in 0..HALVINGS {
+        let middle = f32::midpoint(low, high);
+        let quantizer = Quantizer::new(sample, sigma, sigma * middle.exp2());
+        if sigma > 0.0 && fits(&quantizer) {
+            (best, high) = (quantizer, middle);
+        } else {
+            low = middle;
+        }
+    }
+    best
+}
+
+impl Block {
+    fn new(part: &Part, quantizer: &Quantizer) -> Self {
+        let &Part { first, weights, ref code } = part;
+        let symbols = quantizer.symbols(weights);
+        let mut data = quantizer.entropy.encode(&symbols);
+        data.resize(code.data_bytes(), 0);
+        let square = |x: f64| x * x;
+        let rounded = quantizer.values(&symbols);
+        let error = |(&w, v): (&f32, f32)| square(f64::from(w) - f64::from(v));
+        let errors = [
+            weights.iter().zip(rounded).map(error).sum(),
+            weights.iter().map(|&w| square(f64::from(w))).sum(),
+        ];
+        Self { code: code.clone(), first, stored: code.encode(&data), symbols, errors }
+    }
+}
+
+impl Storage for SequenceStorage {
+    fn weights(&self) -> usize {
+        self.blocks.iter().map(|block| block.symbols.len()).sum()
+    }
+
+    fn stored_bits(&self) -> u64 {
+        self.blocks.iter().map(|block| 8 * block.stored.len() as u64).sum()
+    }
+
+    /// 0: no bit is relied on.
+    fn protected_bits(&self) -> u64 {
+        0
+    }
+
+    /// 32 bits of the scale, 32 of the step, and one that tells the shape.
+    fn side_bits(&self) -> u64 {
+        65
+    }
+
+    /// Here an estimate. Exact is what rounding costs; how often blocks are lost is counted in
+    /// trials of 2^20 stored bits in all, in 16 to 1000 blocks, which are the same every time. For a
+    /// share `s` in `n` trials its standard error is `√(s (1 - s) / n)`; none in `n` leaves up to
+    /// `3 / n` at 95 % confidence, which is more than rounding costs where that is very little.
+    fn mean_square_error(&self) -> f64 {
+        let of_block = |block: &Block| {
+            let (lost, [rounding, all]) = (self.codes.failures(&block.code), block.errors);
+            rounding + lost * (all - rounding)
+        };
+        self.blocks.iter().map(of_block).sum::<f64>() / self.weights() as f64
+    }
+
+    fn golden(&self) -> Vec<f32> {
+        self.blocks.iter().flat_map(|block| self.quantizer.values(&block.symbols)).collect()
+    }
+
+    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
+        let read = |block: &Block| {
+            let count = block.symbols.len();
+            let read = self.codes.read(&block.stored, site, start + block.first);
+            let data = block.code.decode(&read);
+            data.map_or_else(
+                || vec![0.0; count],
+                |data| self.quantizer.values(&self.quantizer.entropy.decode(&data, count)),
+            )
+        };
+        let parts: Vec<Vec<f32>> = self.blocks.par_iter().map(read).collect();
+        Ok(parts.concat())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+    use qtaml_fault::Seed;
+    use qtaml_fault::code::capacity;
+    use qtaml_physics::FlipProbability;
+    use rand::RngExt;
+
+    use super::*;
+
+    fn codes(p: f64) -> Arc<SequenceCodes> {
+        Arc::new(SequenceCodes::new(FlipProbability::symmetric(p).unwrap()).unwrap())
+    }
+
+    fn site(trial: u32) -> Site {
+        Site::new(Seed(3), trial, "w")
+    }
+
+    /// Normal weights, by Box and Muller.
+    fn normal(n: usize) -> Vec<f32> {
+        let mut rng = Seed(1).rng("normal", 0);
+        let mut weight = || {
+            let (u, turn): (f64, f64) = (rng.random(), rng.random());
+            (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+        };
+        (0..n).map(|_| weight() as f32).collect()
+    }
+
+    fn error(weights: &[f32], read: &[f32]) -> f64 {
+        let square = |(w, r): (&f32, &f32)| (f64::from(*w) - f64::from(*r)).powi(2);
+        weights.iter().zip(read).map(square).sum::<f64>() / weights.len() as f64
+    }
+
+    /// The table of docs/theory.md, section 8.5, at a length for which tests have the time: within
+    /// 6 dB of the bound and never past it.
+    #[test]
+    fn the_shannon_bound_is_neared_and_never_beaten() {
+        let weights = normal(4096);
+        for (p, bits) in [(0.01, 4), (0.05, 4), (0.1, 4), (0.1, 8)] {
+            let unit = SequenceStorage::new(&weights, &codes(p), bits).unwrap();
+            let rate = f64::from(bits) * capacity(FlipProbability::symmetric(p).unwrap());
+            let above = 10.0 * (unit.rounding_error() * (2.0 * rate).exp2()).log10();
+            assert!((0.0..6.0).contains(&above), "p = {p}, {bits} bits: {above} dB");
+            assert_eq!(unit.read(&site(0), 0).unwrap(), unit.golden());
+            let found = error(&weights, &unit.golden());
+            assert!((found / unit.rounding_error() - 1.0).abs() < 1e-12);
+        }
+    }
+
+    /// Blocks in a worse memory than they are made for are lost as often as the trials say: within
+    /// 5 standard errors, a false alarm rate below 1e-6.
+    #[test]
+    fn drawn_faults_cost_what_is_stated() {
+        let weights = normal(48);
+        let memory = |p| FlipProbability::symmetric(p).unwrap();
+        let codes = SequenceCodes::new(memory(0.05)).unwrap().in_memory(memory(0.11));
+        let codes = Arc::new(codes.unwrap());
+        let unit = SequenceStorage::new(&weights, &codes, 8).unwrap();
+        let lost = codes.failures(&unit.blocks[0].code);
+        assert!((0.1..0.9).contains(&lost), "{lost}");
+        let golden = unit.golden();
+        let fails = |trial: &u32| unit.read(&site(*trial), 0).unwrap() != golden;
+        let found = (0..1000).filter(fails).count() as f64 / 1000.0;
+        let spread = (2.0 * lost * (1.0 - lost) / 1000.0).sqrt();
+        assert!((found - lost).abs() < 5.0 * spread, "{found} {lost}");
+        let all = error(&weights, &[0.0; 48]);
+        let stated = unit.rounding_error() + lost * (all - unit.rounding_error());
+        assert!((unit.mean_square_error() / stated - 1.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_perfect_memory_leaves_the_quantizer() {
+        let weights = normal(1000);
+        let unit = SequenceStorage::new(&weights, &codes(0.0), 5).unwrap();
+        assert_eq!(unit.read(&site(0), 9).unwrap(), unit.golden());
+        assert_eq!(unit.mean_square_error(), unit.rounding_error());
+        // Both lie in one cell.
+        let near = |(w, g): (&f32, &f32)| (w - g).abs() <= unit.step();
+        assert!(weights.iter().zip(&unit.golden()).all(near));
+        // 1.53 dB from the best, 2^-10, and a little for the state of the coder.
+        let above = 10.0 * (unit.rounding_error() * 1024.0).log10();
+        assert!((1.3..2.0).contains(&above), "{above} dB");
+    }
+
+    #[test]
+    fn blocks_are_balanced_and_counted() {
+        let weights = normal(20_000);
+        let unit = SequenceStorage::new(&weights, &codes(0.3), 7).unwrap();
+        // 17,500 bytes in three blocks of 6666 or 6667 weights.
+        assert_eq!(unit.blocks.len(), 3);
+        assert_eq!((unit.weights(), unit.golden().len()), (20_000, 20_000));
+        assert_eq!(unit.stored_bits(), 8 * (5832 + 5833 + 5833));
+        assert_eq!((unit.protected_bits(), unit.side_bits()), (0, 65));
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(8))]
+
+        /// The blocks of a unit are read as if each were a unit of its own, where it lies.
+        #[test]
+        fn slices_agree_with_the_whole(start in 0..1_u64 << 40) {
+            let memory = |p| FlipProbability::symmetric(p).unwrap();
+            // Some blocks are lost.
+            let codes = SequenceCodes::new(memory(0.05)).unwrap().in_memory(memory(0.13));
+            let codes = Arc::new(codes.unwrap());
+            let mut whole = SequenceStorage::new(&normal(9000), &codes, 8).unwrap();
+            let read = whole.read(&site(2), start).unwrap();
+            let mut back = whole.clone();
+            back.blocks.drain(..1);
+            let cut = whole.blocks[0].symbols.len();
+            back.blocks[0].first = 0;
+            whole.blocks.truncate(1);
+            prop_assert_eq!(whole.read(&site(2), start).unwrap(), &read[..cut]);
+            prop_assert_eq!(back.read(&site(2), start + cut as u64).unwrap(), &read[cut..]);
+        }
+    }
+
+    #[test]
+    fn odd_weights_are_stored_or_refused() {
+        for p in [0.0, 0.1, 0.5] {
+            let codes = codes(p);
+            let store = |weights: &[f32]| SequenceStorage::new(weights, &codes, 4);
+            for weights in
+                [&[0.0_f32; 9][..], &[0.7], &[-0.7; 54], &[f32::from_bits(1)], &[f32::MAX; 99]]
+            {
+                let unit = store(weights).unwrap();
+                let all = error(weights, &vec![0.0; weights.len()]);
+                assert!(unit.rounding_error() <= 1.01 * all, "{weights:?} {p}");
+                let read = unit.read(&site(0), 0).unwrap();
+                assert!(read.iter().all(|weight| weight.is_finite()), "{weights:?} {p}");
+            }
+            assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
+            for value in [f32::NAN, f32::INFINITY] {
+                let error = store(&[1.0, value]).unwrap_err().to_string();
+                assert!(error.starts_with(&format!("weight 1 is {value}")), "{error}");
+            }
+        }
+        for bits in [0, 9] {
+            let error = SequenceStorage::new(&[1.0], &codes(0.1), bits).unwrap_err();
+            assert_eq!(error, CompensationError::StoredBits(bits));
+        }
+    }
+}
