@@ -6,7 +6,7 @@
 use qtaml::compensation::allocation::{Path, Units};
 use qtaml::prelude::*;
 use qtaml::train::sensitivity::JacobianNorm;
-use qtaml::train::{LeNet, TrainError};
+use qtaml::train::{LeNet, Range, TrainError};
 
 struct Story {
     model: LeNet,
@@ -61,8 +61,9 @@ fn from_oxide_to_a_repaired_network() {
     let half = accuracy(&network, half.chosen());
     assert!(half > 0.9 * clean, "{half} of {clean}");
 
-    // A table that knows what weights look like undoes much of it with no protection at all.
-    let bayes = Memory { decoder: Decoder::Bayes, ..memory };
+    // A table that knows what weights look like, and a range that expects faults, undo much of it
+    // with no protection at all.
+    let bayes = Memory { decoder: Decoder::BayesGain, range: Range::Best, ..memory };
     let bayes = StoredNetwork::store(&story.model, &bayes).unwrap();
     let believed = accuracy(&bayes, &bayes.alike(0));
     assert!(believed > exposed + 0.1, "{believed} and {exposed}");
