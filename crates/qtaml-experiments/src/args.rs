@@ -53,8 +53,8 @@ Files, in the folder of --out:
   *.svg          the figures
 
 Time:
-  The first build takes 10 to 15 minutes. After it the quick profile takes two to three
-  minutes on two CPU cores, and --smoke a quarter of one.
+  The first build takes 10 to 15 minutes. After it the quick profile takes about half an
+  hour on two CPU cores, and --smoke one to two minutes.
 
 Exit codes:
   0    every experiment ran; the verdict `not reproduced` is a result, not a failure
