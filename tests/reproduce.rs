@@ -82,7 +82,7 @@ fn finished_parts_are_resumed_and_a_cut_off_line_does_no_harm() {
     runner(out, &["--only", "t0.table1", "--resume"])
         .assert()
         .success()
-        .stderr(contains("resuming: 1 finished parts are kept"));
+        .stderr(contains("resuming: 10 finished parts are kept"));
     assert_eq!(results(out), first);
     assert_eq!(fs::read(&journal).unwrap(), whole);
 }
