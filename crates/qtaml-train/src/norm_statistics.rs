@@ -42,7 +42,8 @@ pub fn reestimate_batch_norm<M: Classifier>(
         return Err(TrainError::Data { name: "calibration".into(), problem });
     }
     let zeros = statistics(model).into_iter().map(|(name, old)| (name, vec![0.0; old.len()]));
-    let training = replace_state(model.clone(), zeros.collect())?.train();
+    // No backward pass follows; the record of one would stay in memory.
+    let training = replace_state(model.clone(), zeros.collect())?.train().no_grad();
     let batch = images.tensor(&device.clone().autodiff());
     let measure = || {
         training.logits(batch.clone());
