@@ -10,6 +10,8 @@ use crate::context::Context;
 
 /// A trained network and what it was trained on.
 pub struct Trained<M> {
+    /// Which one.
+    pub net: Net,
     /// The network.
     pub model: M,
     /// Its data.
@@ -39,7 +41,7 @@ pub trait WithNet {
     type Out;
 
     /// Does it.
-    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Self::Out>;
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Self::Out>;
 }
 
 impl Net {
@@ -89,7 +91,7 @@ impl Net {
         macro_rules! run {
             ($config:ident) => {{
                 let config = if small { $config::digits() } else { $config::fashion_mnist() };
-                visitor.run(self.train(context, config.init(device))?)
+                visitor.run(context, self.train(context, config.init(device))?)
             }};
         }
         match self {
@@ -108,7 +110,7 @@ impl Net {
         };
         let config = self.training(context.fashion_mnist.is_none());
         let model = context.trained(self.id(), model, &data.train, &config)?;
-        Ok(Trained { model, data, images })
+        Ok(Trained { net: self, model, data, images })
     }
 
     /// How it is trained: on the digits until it gets 97 % of the test images right, or nearly so.

@@ -8,39 +8,37 @@ use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
 use super::networks::{Net, Trained, WithNet};
-use super::tac::TARGET;
 use super::tac::bench::{Bench, Stored};
 use super::tac::budget::{Search, smallest};
 use super::tac::scheme::{Allocator, Scheme};
+use super::tac::{TARGET, percent};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
-use crate::stats::{bootstrap, mean};
+use crate::stats::bootstrap;
 
 /// Codes that may keep protected bits: at one flip in ten bits, copies are what is left.
 const CODES: [&str; 4] = ["repetition:3", "repetition:5", "repetition:7", "repetition:9"];
 
 /// The claim on one network.
 pub fn run(context: &Context, net: Net) -> Result<Outcome> {
-    net.with(context, Measure { context, net })
+    net.with(context, Measure)
 }
 
-struct Measure<'a> {
-    context: &'a Context,
-    net: Net,
-}
+struct Measure;
 
-impl WithNet for Measure<'_> {
+impl WithNet for Measure {
     type Out = Outcome;
 
-    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Outcome> {
-        let bench = Bench::new(self.context, self.net, trained)?;
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Outcome> {
+        let bench = Bench::new(context, trained)?;
         let [_, clean] = bench.clean(&Scheme::tac())?;
-        let mut schemes = schemes(self.net)?;
-        schemes.truncate(self.context.size(schemes.len(), 3));
+        let mut schemes = schemes(bench.net)?;
+        schemes.truncate(context.size(schemes.len(), 3));
         let tried = schemes
             .into_iter()
             .map(|scheme| {
-                let stored = bench.store(&scheme, self.net.flip_probability(), Cost::Everything)?;
+                let stored =
+                    bench.store(&scheme, bench.net.flip_probability(), Cost::Everything)?;
                 let search = smallest(&bench, &stored, TARGET * clean)?;
                 Ok((stored, search))
             })
@@ -162,9 +160,7 @@ fn figure<M: Classifier>(
         let mut points = Vec::new();
         for step in steps {
             let accuracy = bench.accuracies(stored, path.at(step).chosen())?;
-            let mean = mean(&accuracy)?;
-            let interval = mean.interval.map(|b| (100.0 * b).clamp(0.0, 100.0));
-            points.push((per_weight(stored, path.cost(step)), 100.0 * mean.value, interval));
+            points.push(percent(per_weight(stored, path.cost(step)), &accuracy)?);
         }
         series.push(Series::new(&stored.scheme.to_string(), Mark::LinePoints, points));
     }

@@ -29,15 +29,12 @@ const CLASSES: usize = 10;
 pub fn run(context: &Context) -> Result<Outcome> {
     let mut cases = Vec::new();
     for net in Net::ALL {
-        cases.extend(net.with(context, Measure { context, net })?);
+        cases.extend(net.with(context, Measure)?);
     }
     outcome(context, &cases)
 }
 
-struct Measure<'a> {
-    context: &'a Context,
-    net: Net,
-}
+struct Measure;
 
 /// One network at one width and flip probability.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -53,19 +50,19 @@ struct Case {
     measured: f64,
 }
 
-impl WithNet for Measure<'_> {
+impl WithNet for Measure {
     type Out = Vec<Case>;
 
-    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Vec<Case>> {
-        let bench = Bench::new(self.context, self.net, trained)?;
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Vec<Case>> {
+        let bench = Bench::new(context, trained)?;
         let noise = noise_for_disagreement(&bench.margins(), CLASSES, DISAGREEMENT)?;
-        let (widths, ps) = if self.context.smoke {
+        let (widths, ps) = if context.smoke {
             (&WIDTHS[..1], &PROBABILITIES[2..])
         } else {
             (&WIDTHS[..], &PROBABILITIES[..])
         };
         let steps = (widths.len() * ps.len()) as u64;
-        let task = self.context.progress.task(&format!("{} ρ*", self.net.id()), steps);
+        let task = context.progress.task(&format!("{} ρ*", bench.net.id()), steps);
         let mut cases = Vec::new();
         for &bits in widths {
             for &p in ps {
@@ -89,14 +86,13 @@ fn case<M: Classifier>(
     let uniform = Scheme { allocator: Allocator::Uniform, ..tac.clone() };
     let [tac, uniform] = [tac, uniform].map(|scheme| bench.store(&scheme, p, Cost::Protected));
     let (tac, uniform) = (tac?, uniform?);
-    let [_, clean] = bench.clean(&tac.scheme)?;
     let (optimal, alike) = (tac.path(), uniform.path());
     let unprotected = optimal.distortion(0);
     let least = optimal.distortion(optimal.len() - 1);
     if !(least < noise && noise < unprotected) {
         return Ok(None);
     }
-    let target = TARGET * clean;
+    let target = TARGET * bench.test.accuracy(tac.network.golden());
     let (Some(of_uniform), Some(of_tac)) =
         (crossing(bench, &uniform, target)?, crossing(bench, &tac, target)?)
     else {

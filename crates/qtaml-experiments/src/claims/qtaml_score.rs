@@ -4,13 +4,13 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::Score;
 use qtaml::fault::Seed;
 use qtaml::train::{Classifier, Cost};
-use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
 use super::networks::{Net, Trained, WithNet};
-use super::tac::TARGET;
 use super::tac::bench::{Bench, Stored};
 use super::tac::scheme::{Allocator, Scheme};
+use super::tac::{TARGET, percent};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
 use crate::stats::{Paired, mean};
@@ -24,23 +24,19 @@ const FRESH: u32 = 1 << 20;
 
 /// The claim on one network.
 pub fn run(context: &Context, net: Net) -> Result<Outcome> {
-    net.with(context, Measure { context, net })
+    net.with(context, Measure)
 }
 
-struct Measure<'a> {
-    context: &'a Context,
-    net: Net,
-}
+struct Measure;
 
-impl WithNet for Measure<'_> {
+impl WithNet for Measure {
     type Out = Outcome;
 
-    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Outcome> {
-        let bench = Bench::new(self.context, self.net, trained)?;
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Outcome> {
+        let bench = Bench::new(context, trained)?;
         let [_, clean] = bench.clean(&Scheme::tac())?;
-        let seed = self.context.seed;
-        let task = self.context.progress.task(&format!("{} scores", self.net.id()), 6);
-        let curves = scores(seed)
+        let task = context.progress.task(&format!("{} scores", bench.net.id()), 6);
+        let curves = scores(context.seed)
             .into_iter()
             .map(|score| {
                 let curve = Curve::new(&bench, score)?;
@@ -196,11 +192,8 @@ impl<M: Classifier> Compared<'_, M> {
 
     fn figure(&self, gap: &Gap) -> Result<Figure> {
         let series = self.curves.iter().map(|curve| {
-            let points = BUDGETS.iter().zip(&curve.points).map(|(share, (_, accuracy))| {
-                let mean = mean(accuracy)?;
-                let interval = mean.interval.map(|b| (100.0 * b).clamp(0.0, 100.0));
-                Ok(Point { x: 100.0 * share, y: 100.0 * mean.value, interval: Some(interval) })
-            });
+            let points = BUDGETS.iter().zip(&curve.points);
+            let points = points.map(|(share, (_, accuracy))| percent(100.0 * share, accuracy));
             let points = points.collect::<Result<Vec<_>>>()?;
             Ok(Series::new(&curve.name(), Mark::LinePoints, points))
         });

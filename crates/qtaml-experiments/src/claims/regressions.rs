@@ -1,5 +1,7 @@
 //! The source's regression, many times over: what the claims on Table 1 share.
 
+use std::ops::Range;
+
 use anyhow::Result;
 use qtaml::physics::XI;
 use qtaml::quant::BitWidth;
@@ -8,6 +10,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
+use crate::stats::{bootstrap, mean};
 
 /// Samples of one task, as in the source's listing.
 const SAMPLES: usize = 1000;
@@ -92,6 +95,47 @@ pub fn pairs(context: &Context, what: &str, choices: &Choices) -> Result<Vec<Pai
     let firsts: Vec<usize> = (0..seeds).step_by(CHUNK).collect();
     let pairs: Result<Vec<Vec<Pair>>> = firsts.into_par_iter().map(chunk).collect();
     Ok(pairs?.into_iter().flatten().collect())
+}
+
+/// What noise costs the baseline.
+pub fn baseline_drop(pair: &Pair) -> f64 {
+    pair.baseline.drop()
+}
+
+/// What noise costs T0-QAT.
+pub fn t0_drop(pair: &Pair) -> f64 {
+    pair.t0.drop()
+}
+
+/// One number of every pair.
+pub fn values(pairs: &[Pair], of: fn(&Pair) -> f64) -> Vec<f64> {
+    pairs.iter().map(of).collect()
+}
+
+/// The ratio of mean drops, of T0-QAT over the baseline, with its interval over seeds.
+///
+/// # Errors
+///
+/// As [`bootstrap`].
+pub fn ratio(context: &Context, pairs: &[Pair]) -> Result<(f64, [f64; 2])> {
+    let (baseline, t0) = (values(pairs, baseline_drop), values(pairs, t0_drop));
+    let interval = bootstrap(pairs.len(), 2000, context.seed, |seeds| {
+        let sum = |values: &[f64]| seeds.iter().map(|&i| values[i]).sum::<f64>();
+        Ok(sum(&t0) / sum(&baseline))
+    })?;
+    Ok((mean(&t0)?.value / mean(&baseline)?.value, interval))
+}
+
+/// A histogram in half steps, scaled to a density.
+pub fn density(values: &[f64], range: Range<i32>) -> Vec<(f64, f64)> {
+    const WIDTH: f64 = 0.5;
+    (2 * range.start..2 * range.end)
+        .map(|bin| {
+            let low = f64::from(bin) * WIDTH;
+            let inside = values.iter().filter(|d| (low..low + WIDTH).contains(*d)).count();
+            (low, inside as f64 / (values.len() as f64 * WIDTH))
+        })
+        .collect()
 }
 
 fn train(context: &Context, choices: &Choices, first: u64) -> Result<Vec<Pair>> {

@@ -4,10 +4,10 @@ use anyhow::Result;
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
-use super::regressions::{Choices, Pair, pairs};
+use super::regressions::{Choices, baseline_drop, density, pairs, ratio, t0_drop, values};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
-use crate::stats::{Paired, bootstrap, mean};
+use crate::stats::Paired;
 
 /// The source: a drop that is 51 % smaller.
 const SOURCE_REDUCTION: f64 = 0.51;
@@ -16,14 +16,10 @@ const LEVEL: f64 = 0.05;
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
     let pairs = pairs(context, "t0.significance", &Choices::default())?;
-    let [baseline, t0] = [|p: &Pair| p.baseline.drop(), |p: &Pair| p.t0.drop()]
-        .map(|drop| pairs.iter().map(drop).collect::<Vec<f64>>());
+    let (baseline, t0) = (values(&pairs, baseline_drop), values(&pairs, t0_drop));
     let paired = Paired::new(&baseline, &t0)?;
-    let reduction = mean(&baseline)?.value.recip() * paired.difference;
-    let interval = bootstrap(pairs.len(), 2000, context.seed, |seeds| {
-        let sum = |values: &[f64]| seeds.iter().map(|&i| values[i]).sum::<f64>();
-        Ok(1.0 - sum(&t0) / sum(&baseline))
-    })?;
+    let (ratio, [low, high]) = ratio(context, &pairs)?;
+    let (reduction, interval) = (1.0 - ratio, [1.0 - high, 1.0 - low]);
     let less = baseline.iter().zip(&t0).filter(|(b, t)| t < b).count();
     let claim = Claim {
         id: "t0.significance".into(),
@@ -80,13 +76,7 @@ fn method(seeds: usize) -> Vec<String> {
 }
 
 fn figure(baseline: &[f64], t0: &[f64], paired: &Paired) -> Figure {
-    const WIDTH: f64 = 0.5;
     let differences: Vec<f64> = baseline.iter().zip(t0).map(|(b, t)| b - t).collect();
-    let density = (-24..24).map(|bin| {
-        let low = f64::from(bin) * WIDTH;
-        let inside = differences.iter().filter(|d| (low..low + WIDTH).contains(*d)).count();
-        (low, inside as f64 / (differences.len() as f64 * WIDTH))
-    });
     Figure {
         id: "t0.significance.differences".into(),
         title: "By how much T0-QAT drops less, seed by seed".into(),
@@ -98,7 +88,7 @@ fn figure(baseline: &[f64], t0: &[f64], paired: &Paired) -> Figure {
         picture: Chart {
             x: Axis::linear("drop of the baseline minus drop of T0-QAT", ""),
             y: Axis::linear("density", ""),
-            series: vec![Series::new("seeds", Mark::Steps, density.collect::<Vec<_>>())],
+            series: vec![Series::new("seeds", Mark::Steps, density(&differences, -12..12))],
             rules: vec![Rule::vertical(1.50, "source"), Rule::vertical(0.0, "")],
         }
         .into(),

@@ -6,10 +6,13 @@ use qtaml::physics::XI;
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
-use super::regressions::{Choices, FEATURES, Losses, Pair, WIDTHS, XI_SCALING, pairs};
+use super::regressions::{
+    Choices, FEATURES, Losses, Pair, WIDTHS, XI_SCALING, baseline_drop, density, pairs, ratio,
+    t0_drop, values,
+};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value};
-use crate::stats::{Mean, Paired, bootstrap, holm, judge, mean};
+use crate::stats::{Mean, Paired, holm, judge, mean};
 
 // Table 1 of the source: full precision, under noise, drop.
 const SOURCE_BASELINE: [f64; 3] = [0.318_700, 3.254_614, 2.935_914];
@@ -55,28 +58,6 @@ fn variants(context: &Context) -> Result<Vec<(&'static str, Vec<Pair>)>> {
         .into_iter()
         .map(|(name, choices)| Ok((name, pairs(context, name, &choices)?)))
         .collect()
-}
-
-fn baseline_drop(pair: &Pair) -> f64 {
-    pair.baseline.drop()
-}
-
-fn t0_drop(pair: &Pair) -> f64 {
-    pair.t0.drop()
-}
-
-fn values(pairs: &[Pair], of: fn(&Pair) -> f64) -> Vec<f64> {
-    pairs.iter().map(of).collect()
-}
-
-/// The ratio of mean drops with its interval over seeds.
-fn ratio(context: &Context, pairs: &[Pair]) -> Result<(f64, [f64; 2])> {
-    let (baseline, t0) = (values(pairs, baseline_drop), values(pairs, t0_drop));
-    let interval = bootstrap(pairs.len(), 2000, context.seed, |seeds| {
-        let sum = |values: &[f64]| seeds.iter().map(|&i| values[i]).sum::<f64>();
-        Ok(sum(&t0) / sum(&baseline))
-    })?;
-    Ok((mean(&t0)?.value / mean(&baseline)?.value, interval))
 }
 
 /// Means over the seeds.
@@ -280,7 +261,8 @@ fn method(seeds: usize) -> Vec<String> {
 
 fn drop_figure(pairs: &[Pair]) -> Figure {
     let series = [("baseline", values(pairs, baseline_drop)), ("T0-QAT", values(pairs, t0_drop))];
-    let series = series.iter().map(|(name, drops)| Series::new(name, Mark::Steps, density(drops)));
+    let series =
+        series.iter().map(|(name, drops)| Series::new(name, Mark::Steps, density(drops, -12..20)));
     Figure {
         id: "t0.table1.drops".into(),
         title: "Drop under noise, seed by seed".into(),
@@ -298,18 +280,6 @@ fn drop_figure(pairs: &[Pair]) -> Figure {
         }
         .into(),
     }
-}
-
-/// A histogram from -12 to 20 in half steps, scaled to a density.
-fn density(drops: &[f64]) -> Vec<(f64, f64)> {
-    const WIDTH: f64 = 0.5;
-    (-24..40)
-        .map(|bin| {
-            let low = f64::from(bin) * WIDTH;
-            let inside = drops.iter().filter(|d| (low..low + WIDTH).contains(*d)).count();
-            (low, inside as f64 / (drops.len() as f64 * WIDTH))
-        })
-        .collect()
 }
 
 fn seed_table(pairs: &[Pair]) -> Table {

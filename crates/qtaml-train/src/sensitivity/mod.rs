@@ -12,9 +12,10 @@ mod response;
 pub use hutchinson::jacobian_norms;
 pub use perturbation::perturbation_norms;
 pub use response::{NoiseResponse, noise_response};
+use serde::{Deserialize, Serialize};
 
 /// The squared Frobenius norm of a unit's Jacobian, averaged over images.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct JacobianNorm {
     /// The unit, such as `conv1.weight` or `conv1.weight[3]`.
     pub name: String,

@@ -2,7 +2,6 @@
 
 use std::collections::BTreeMap;
 use std::ops::Range;
-use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::{Path, Units};
@@ -45,7 +44,6 @@ pub struct Bench<'a, M> {
     /// The number of fault patterns of a trial.
     pub patterns: u32,
     calibrated: Evaluation,
-    norms: Mutex<BTreeMap<String, Arc<Vec<JacobianNorm>>>>,
 }
 
 /// A network stored as a scheme says, and what the scheme may choose.
@@ -79,8 +77,8 @@ impl<M: Classifier> Stored<M> {
 
 impl<'a, M: Classifier> Bench<'a, M> {
     /// The network, ready for trials.
-    pub fn new(context: &'a Context, net: Net, trained: Trained<M>) -> Result<Self> {
-        let Trained { model, data, images } = trained;
+    pub fn new(context: &'a Context, trained: Trained<M>) -> Result<Self> {
+        let Trained { net, model, data, images } = trained;
         let most = TEST_IMAGES[usize::from(context.fashion_mnist.is_some())];
         let test = data.test.len().min(context.size(most, 100));
         let test = data.test.select(&(0..test).collect::<Vec<_>>());
@@ -93,7 +91,6 @@ impl<'a, M: Classifier> Bench<'a, M> {
             calibrated: Evaluation::new(&data.calibration, &context.device)?,
             calibration: data.calibration,
             patterns: context.size(50, 4) as u32,
-            norms: Mutex::default(),
         })
     }
 
@@ -109,19 +106,14 @@ impl<'a, M: Classifier> Bench<'a, M> {
         self.calibrated.margins(&self.model)
     }
 
-    /// The Jacobian norms of the network's units, estimated once.
-    pub fn norms(&self, granularity: Granularity) -> Result<Arc<Vec<JacobianNorm>>> {
-        let mut known = self.norms.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(norms) = known.get(&granularity.to_string()) {
-            return Ok(norms.clone());
-        }
-        let projections = self.context.size(PROJECTIONS, 2);
-        let (seed, device) = (self.context.seed, &self.context.device);
-        let norms =
-            jacobian_norms(&self.model, granularity, &self.calibration, projections, seed, device)?;
-        let norms = Arc::new(norms);
-        known.insert(granularity.to_string(), norms.clone());
-        Ok(norms)
+    /// The Jacobian norms of the network's units, estimated once for all claims.
+    pub fn norms(&self, granularity: Granularity) -> Result<Vec<JacobianNorm>> {
+        let Self { context, model, calibration, .. } = self;
+        let projections = context.size(PROJECTIONS, 2);
+        context.unit(&format!("{}/norms by {granularity}", self.net.id()), || {
+            let (seed, device) = (context.seed, &context.device);
+            Ok(jacobian_norms(model, granularity, calibration, projections, seed, device)?)
+        })
     }
 
     /// The network in a memory of this flip probability, as the scheme stores it.

@@ -5,6 +5,7 @@ use qtaml::compensation::{Decoder, Score};
 use qtaml::train::{Classifier, Cost};
 use qtaml_chart::{Axis, Chart, Heatmap, Mark, Point, Rule, Series};
 
+use super::bench::Bench;
 use super::scheme::{Allocator, Scheme};
 use super::{TARGET, Trials, Tried};
 use crate::results::{Figure, Table, Value};
@@ -37,8 +38,8 @@ fn id<M: Classifier>(trials: &Trials<'_, M>, what: &str) -> String {
     format!("qtaml.tac.{}.{what}", trials.bench.net.id())
 }
 
-/// Accuracy in percent with its interval.
-fn percent(x: f64, accuracy: &[f64]) -> Result<Point> {
+/// Accuracy in percent with its interval, as a point at `x`.
+pub fn percent(x: f64, accuracy: &[f64]) -> Result<Point> {
     let mean = mean(accuracy)?;
     let interval = mean.interval.map(|bound| (100.0 * bound).clamp(0.0, 100.0));
     Ok(Point { x, y: 100.0 * mean.value, interval: Some(interval) })
@@ -97,33 +98,19 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figu
 /// Accuracy over flip probabilities: without protection, and with that of a fixed budget.
 fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
     let bench = &trials.bench;
+    let (uniform, scheme) = (Scheme::uniform(), &best.stored.scheme);
     let eighth = trials.baseline().stored.weight_bits() as u64 / 8;
-    let cases = [
-        ("unprotected, raw".to_owned(), Scheme::uniform(), 0),
-        (format!("unprotected, {}", best.stored.scheme.decoder), best.stored.scheme.clone(), 0),
-        ("Uniform-MSP, 12.5 % of bits".to_owned(), Scheme::uniform(), eighth),
-        (
-            format!("TAC, best, {:.1} % of bits", 100.0 * best.overhead()),
-            best.stored.scheme.clone(),
-            best.search.cost,
-        ),
-    ];
-    let sweep = &SWEEP[..bench.context.size(SWEEP.len(), 2)];
-    let steps = (cases.len() * sweep.len()) as u64;
-    let task = bench.context.progress.task(&format!("{} sweep", bench.net.id()), steps);
-    let mut series = Vec::new();
-    for (name, scheme, budget) in cases {
-        let mut points = Vec::new();
-        for &p in sweep {
-            let stored = bench.store(&scheme, p, Cost::Protected)?;
-            let path = stored.path();
-            let chosen = path.at(path.step_within(budget)?);
-            let patterns = 0..SWEEP_PATTERNS.min(bench.patterns);
-            points.push(percent(p, &bench.accuracies_of(&stored, chosen.chosen(), patterns)?)?);
-            task.tick(1);
-        }
-        series.push(Series::new(&name, Mark::LinePoints, points));
-    }
+    let [raw, alike] = exposed_and_protected(bench, &uniform, eighth)?;
+    let [decoded, planned] = exposed_and_protected(bench, scheme, best.search.cost)?;
+    let planned_name = format!("TAC, best, {:.1} % of bits", 100.0 * best.overhead());
+    let series = [
+        ("unprotected, raw", raw),
+        (&*format!("unprotected, {}", scheme.decoder), decoded),
+        ("Uniform-MSP, 12.5 % of bits", alike),
+        (&planned_name, planned),
+    ]
+    .map(|(name, points)| Series::new(name, Mark::LinePoints, points))
+    .to_vec();
     Ok(Figure {
         id: id(trials, "sweep"),
         title: "Accuracy against flip probability".into(),
@@ -140,6 +127,29 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
         }
         .into(),
     })
+}
+
+/// Accuracy over flip probabilities, without protection and with what the budget pays for.
+fn exposed_and_protected<M: Classifier>(
+    bench: &Bench<'_, M>,
+    scheme: &Scheme,
+    budget: u64,
+) -> Result<[Vec<Point>; 2]> {
+    let sweep = &SWEEP[..bench.context.size(SWEEP.len(), 2)];
+    let name = format!("{} sweep, {}", bench.net.id(), scheme.decoder);
+    let task = bench.context.progress.task(&name, sweep.len() as u64);
+    let mut points = [Vec::new(), Vec::new()];
+    for &p in sweep {
+        let stored = bench.store(scheme, p, Cost::Protected)?;
+        let path = stored.path();
+        for (points, budget) in points.iter_mut().zip([0, budget]) {
+            let chosen = path.at(path.step_within(budget)?);
+            let patterns = 0..SWEEP_PATTERNS.min(bench.patterns);
+            points.push(percent(p, &bench.accuracies_of(&stored, chosen.chosen(), patterns)?)?);
+        }
+        task.tick(1);
+    }
+    Ok(points)
 }
 
 /// The tensors of a network, in order.
@@ -189,7 +199,7 @@ fn sensitivity<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result
     let mut series = Vec::new();
     for (name, scheme) in [
         ("linear law, raw", Scheme::tac()),
-        ("measured, raw", empirical.clone()),
+        ("measured, raw", empirical),
         (
             "linear law, bayes-gain and best range",
             Scheme {

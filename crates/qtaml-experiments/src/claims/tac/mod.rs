@@ -12,6 +12,8 @@ use qtaml::quant::Encoding;
 use qtaml::train::{Classifier, Cost, Granularity, Range};
 use serde_json::json;
 
+pub use self::figures::percent;
+
 use self::bench::{Bench, Stored};
 use self::budget::{Search, smallest};
 use self::scheme::{Allocator, Scheme};
@@ -27,23 +29,20 @@ const SOURCE_LEAST: f64 = 3.4;
 
 /// The claim on one network.
 pub fn run(context: &Context, net: Net) -> Result<Outcome> {
-    net.with(context, Measure { context, net })
+    net.with(context, Measure)
 }
 
-struct Measure<'a> {
-    context: &'a Context,
-    net: Net,
-}
+struct Measure;
 
-impl WithNet for Measure<'_> {
+impl WithNet for Measure {
     type Out = Outcome;
 
-    fn run<M: Classifier>(self, trained: Trained<M>) -> Result<Outcome> {
-        let bench = Bench::new(self.context, self.net, trained)?;
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Outcome> {
+        let bench = Bench::new(context, trained)?;
         let [float, clean] = bench.clean(&Scheme::uniform())?;
         // A smoke run tries the named ones and the last of each kind.
-        let mut schemes = schemes(self.net);
-        if self.context.smoke {
+        let mut schemes = schemes(bench.net);
+        if context.smoke {
             schemes = [0, 1, 2, 3, schemes.len() - 1].map(|i| schemes[i].clone()).to_vec();
         }
         let tried: Vec<Tried<M>> = schemes
