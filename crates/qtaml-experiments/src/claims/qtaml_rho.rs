@@ -126,7 +126,7 @@ fn crossing<M: Classifier>(
     let path = stored.path();
     let patterns = PATTERNS.min(bench.patterns);
     let accuracy = |step: usize| -> Result<f64> {
-        let accuracy = bench.accuracies_of(stored, path.at(step).chosen(), 0..patterns)?;
+        let accuracy = bench.accuracies(stored, path.at(step).chosen(), 0..patterns)?;
         Ok(mean(&accuracy)?.value)
     };
     let (mut low, mut high) = (0, path.len() - 1);

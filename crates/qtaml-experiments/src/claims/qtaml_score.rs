@@ -74,7 +74,7 @@ impl<M: Classifier> Curve<M> {
         let point = |share: &f64| -> Result<(Vec<u32>, Vec<f64>)> {
             let budget = (share * stored.weight_bits()) as u64;
             let allocation = stored.path().within(budget)?;
-            let accuracy = bench.accuracies(&stored, allocation.chosen())?;
+            let accuracy = bench.accuracies(&stored, allocation.chosen(), 0..bench.few)?;
             Ok((allocation.chosen().to_vec(), accuracy))
         };
         let points = BUDGETS.iter().map(point).collect::<Result<_>>()?;
@@ -127,7 +127,7 @@ impl<M: Classifier> Compared<'_, M> {
         let fresh = |curve: usize| {
             let Curve { stored, points, .. } = &self.curves[curve];
             let patterns = FRESH..FRESH + self.bench.patterns;
-            self.bench.accuracies_of(stored, &points[budget].0, patterns)
+            self.bench.accuracies(stored, &points[budget].0, patterns)
         };
         let paired = Paired::new(&fresh(0)?, &fresh(against)?)?;
         Ok(Gap { budget, against, paired })
@@ -184,8 +184,9 @@ impl<M: Classifier> Compared<'_, M> {
              the layer; the source's abstract says “magnitude” and no more, so both definitions are \
              ours. Random scores are log-uniform. Empirical is WKB corrected by what each layer does \
              alone. The gap is to the better of the two magnitudes, at the budget where it is largest; \
-             its size and interval are from as many fresh patterns.",
+             its size and interval are from {} fresh patterns.",
             self.bench.net.flip_probability(),
+            self.bench.few,
             self.bench.patterns
         )]
     }
@@ -203,7 +204,7 @@ impl<M: Classifier> Compared<'_, M> {
             caption: format!(
                 "Mean over {} fault patterns with 95 % intervals. The largest gap between WKB and the \
                  better magnitude is {:.1} points, at {:.0} % of all bits.",
-                self.bench.patterns,
+                self.bench.few,
                 100.0 * gap.paired.difference,
                 100.0 * BUDGETS[gap.budget]
             ),

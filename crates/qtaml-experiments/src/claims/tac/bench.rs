@@ -24,6 +24,8 @@ use crate::context::Context;
 const TEST_IMAGES: [usize; 2] = [250, 2000];
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 32;
+/// Fault patterns that are tried, and kept, at a time.
+const BLOCK: usize = 10;
 /// Fault patterns behind the measured response of a layer.
 const RESPONSE_PATTERNS: u32 = 8;
 
@@ -41,8 +43,10 @@ pub struct Bench<'a, M> {
     pub calibration: Images,
     /// Those that accuracy is measured on.
     pub test: Evaluation,
-    /// The number of fault patterns of a trial.
+    /// The number of fault patterns behind a claim.
     pub patterns: u32,
+    /// The number of them that schemes are first compared under.
+    pub few: u32,
     calibrated: Evaluation,
 }
 
@@ -91,6 +95,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
             calibrated: Evaluation::new(&data.calibration, &context.device)?,
             calibration: data.calibration,
             patterns: context.size(50, 4) as u32,
+            few: context.size(20, 4) as u32,
         })
     }
 
@@ -187,13 +192,9 @@ impl<'a, M: Classifier> Bench<'a, M> {
         }
     }
 
-    /// Accuracy under all fault patterns, the same ones for every scheme.
-    pub fn accuracies(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<Vec<f64>> {
-        self.accuracies_of(stored, chosen, 0..self.patterns)
-    }
-
-    /// Accuracy under each of some fault patterns.
-    pub fn accuracies_of(
+    /// Accuracy under each of some fault patterns, the same ones for every scheme. What a first look
+    /// has tried is not tried again.
+    pub fn accuracies(
         &self,
         stored: &Stored<M>,
         chosen: &[u32],
@@ -201,14 +202,20 @@ impl<'a, M: Classifier> Bench<'a, M> {
     ) -> Result<Vec<f64>> {
         let Stored { scheme, p, .. } = stored;
         let choice = fingerprint(&chosen);
-        let key = format!("{}/{p:?}/{scheme}/{choice}/{patterns:?}", self.net.id());
-        self.context.unit(&key, || {
-            let accuracy = |pattern| {
-                let read = stored.network.read(self.context.seed, pattern, chosen)?;
-                Ok(self.test.accuracy(&self.repaired(scheme, read)?))
-            };
-            patterns.into_par_iter().map(accuracy).collect::<Result<_>>()
-        })
+        let accuracy = |pattern| {
+            let read = stored.network.read(self.context.seed, pattern, chosen)?;
+            Ok(self.test.accuracy(&self.repaired(scheme, read)?))
+        };
+        let mut accuracies = Vec::with_capacity(patterns.len());
+        for start in patterns.clone().step_by(BLOCK) {
+            let block = start..patterns.end.min(start + BLOCK as u32);
+            let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.net.id());
+            let block = self
+                .context
+                .unit(&key, || block.into_par_iter().map(accuracy).collect::<Result<Vec<f64>>>())?;
+            accuracies.extend(block);
+        }
+        Ok(accuracies)
     }
 
     /// Squared distance of the scores from those of the network without faults, per image, in the mean

@@ -58,8 +58,9 @@ impl Search {
     }
 }
 
-/// Bisects the path for the smallest budget whose mean accuracy reaches `target`, and confirms it
-/// under fresh patterns; where they disagree it goes on to the next larger budgets.
+/// Bisects the path for the smallest budget whose mean accuracy reaches `target` under `patterns`
+/// fault patterns, and confirms it under as many fresh ones; where they disagree it goes on to the
+/// next larger budgets.
 ///
 /// # Errors
 ///
@@ -68,12 +69,13 @@ pub fn smallest<M: Classifier>(
     bench: &Bench<'_, M>,
     stored: &Stored<M>,
     target: f64,
+    patterns: u32,
 ) -> Result<Search> {
     let path = stored.path();
     let name = format!("{} {}", bench.net.id(), stored.scheme);
     // Bisection halves the steps, and confirming takes one or two more.
     let task = bench.context.progress.task(&name, u64::from(path.len().ilog2()) + 3);
-    let mut walk = Walk { bench, stored, path, target, visits: BTreeMap::new() };
+    let mut walk = Walk { bench, stored, path, target, patterns, visits: BTreeMap::new() };
     let last = walk.path.len() - 1;
     let (mut low, mut high) = (0, last);
     while low < high {
@@ -109,39 +111,33 @@ struct Walk<'a, M> {
     stored: &'a Stored<M>,
     path: Path<'a>,
     target: f64,
+    patterns: u32,
     visits: BTreeMap<usize, Visit>,
 }
 
 impl<M: Classifier> Walk<'_, M> {
     fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
-        self.bench.accuracies_of(self.stored, self.path.at(step).chosen(), patterns)
+        self.bench.accuracies(self.stored, self.path.at(step).chosen(), patterns)
     }
 
     /// Whether a few patterns already tell: their mean is far from the target.
     fn clearly(&self, step: usize) -> Result<Option<bool>> {
-        let mean = mean(&self.accuracies(step, 0..self.first())?)?;
+        let mean = mean(&self.accuracies(step, 0..FIRST.min(self.patterns))?)?;
         let half = (mean.interval[1] - mean.value).max(LEAST_DOUBT);
         let distance = mean.value - self.target;
         Ok((distance.abs() > 2.0 * half).then_some(distance > 0.0))
     }
 
-    fn first(&self) -> u32 {
-        FIRST.min(self.bench.patterns)
-    }
-
     /// Whether the mean over all patterns reaches the target; keeps them.
     fn reaches(&mut self, step: usize) -> Result<bool> {
-        let mut accuracy = self.accuracies(step, 0..self.first())?;
-        if self.first() < self.bench.patterns {
-            accuracy.extend(self.accuracies(step, self.first()..self.bench.patterns)?);
-        }
+        let accuracy = self.accuracies(step, 0..self.patterns)?;
         let mean = mean(&accuracy)?.value;
         self.visits.insert(step, Visit { cost: self.path.cost(step), accuracy });
         Ok(mean >= self.target)
     }
 
     fn confirm(&self, step: usize) -> Result<f64> {
-        let fresh = FRESH..FRESH + self.bench.patterns;
+        let fresh = FRESH..FRESH + self.patterns;
         Ok(mean(&self.accuracies(step, fresh)?)?.value)
     }
 }

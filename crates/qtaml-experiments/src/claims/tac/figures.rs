@@ -15,23 +15,21 @@ use crate::stats::mean;
 const BUDGETS: [f64; 11] = [0.0, 0.015, 0.03, 0.05, 0.075, 0.1, 0.125, 0.1875, 0.25, 0.375, 0.5];
 /// Flip probabilities of the sweep.
 const SWEEP: [f64; 8] = [1e-4, 1e-3, 5e-3, 0.02, 0.05, 0.1, 0.14, 0.2];
-/// Fault patterns behind a point of the sweep.
-const SWEEP_PATTERNS: u32 = 20;
 
 /// All figures.
-pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Vec<Figure>> {
+pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>) -> Result<Vec<Figure>> {
     Ok(vec![
-        pareto(trials, best)?,
-        sweep(trials, best)?,
-        protection(trials, best),
-        sensitivity(trials, best)?,
-        noise(trials, best)?,
+        pareto(trials)?,
+        sweep(trials)?,
+        protection(trials),
+        sensitivity(trials)?,
+        noise(trials)?,
     ])
 }
 
 /// All tables.
-pub(super) fn tables<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Vec<Table>> {
-    Ok(vec![ablation(trials), layers(trials, best)?, every_trial(trials)])
+pub(super) fn tables<M: Classifier>(trials: &Trials<'_, M>) -> Result<Vec<Table>> {
+    Ok(vec![ablation(trials), layers(trials)?, every_trial(trials)])
 }
 
 fn id<M: Classifier>(trials: &Trials<'_, M>, what: &str) -> String {
@@ -46,15 +44,15 @@ pub fn percent(x: f64, accuracy: &[f64]) -> Result<Point> {
 }
 
 /// The baseline, the same with the decoder of the best, TAC as derived, and the best.
-fn shown<'a, M: Classifier>(trials: &'a Trials<'_, M>, best: &'a Tried<M>) -> [&'a Tried<M>; 4] {
-    [&trials.tried[0], &trials.tried[2], &trials.tried[3], best]
+fn shown<'a, M: Classifier>(trials: &'a Trials<'_, M>) -> [&'a Tried<M>; 4] {
+    [trials.baseline(), &trials.tried[2], trials.derived(), trials.best()]
 }
 
-fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
-    let bench = &trials.bench;
+fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+    let (bench, best) = (&trials.bench, trials.best());
     let task = bench.context.progress.task(&format!("{} curves", bench.net.id()), 4);
     let mut series = Vec::new();
-    for tried in shown(trials, best) {
+    for tried in shown(trials) {
         let (path, bits) = (tried.stored.path(), tried.stored.weight_bits());
         let mut steps: Vec<usize> = match tried.stored.scheme.allocator {
             Allocator::Uniform => (0..path.len()).collect(),
@@ -67,7 +65,8 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figu
         steps.sort_unstable();
         steps.dedup();
         let point = |&step: &usize| {
-            let accuracy = bench.accuracies(&tried.stored, path.at(step).chosen())?;
+            let allocation = path.at(step);
+            let accuracy = bench.accuracies(&tried.stored, allocation.chosen(), 0..bench.few)?;
             percent(100.0 * path.cost(step) as f64 / bits, &accuracy)
         };
         let points = steps.iter().map(point).collect::<Result<Vec<_>>>()?;
@@ -80,7 +79,7 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figu
         caption: format!(
             "Mean over {} fault patterns with 95 % intervals. “{}” reaches the dashed line with \
              {:.1} % of all bits protected, Uniform-MSP with {:.1} %.",
-            bench.patterns,
+            bench.few,
             best.stored.scheme,
             100.0 * best.overhead(),
             100.0 * trials.baseline().overhead()
@@ -96,8 +95,8 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figu
 }
 
 /// Accuracy over flip probabilities: without protection, and with that of a fixed budget.
-fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
-    let bench = &trials.bench;
+fn sweep<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+    let (bench, best) = (&trials.bench, trials.best());
     let (uniform, scheme) = (Scheme::uniform(), &best.stored.scheme);
     let eighth = trials.baseline().stored.weight_bits() as u64 / 8;
     let [raw, alike] = exposed_and_protected(bench, &uniform, eighth)?;
@@ -117,7 +116,7 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figur
         caption: format!(
             "Mean over {} fault patterns with 95 % intervals. Tables, ranges and allocations are made \
              for each flip probability; budgets are not.",
-            SWEEP_PATTERNS.min(bench.patterns)
+            bench.few
         ),
         picture: Chart {
             x: Axis::log10("flip probability per stored bit", ""),
@@ -144,8 +143,7 @@ fn exposed_and_protected<M: Classifier>(
         let path = stored.path();
         for (points, budget) in points.iter_mut().zip([0, budget]) {
             let chosen = path.at(path.step_within(budget)?);
-            let patterns = 0..SWEEP_PATTERNS.min(bench.patterns);
-            points.push(percent(p, &bench.accuracies_of(&stored, chosen.chosen(), patterns)?)?);
+            points.push(percent(p, &bench.accuracies(&stored, chosen.chosen(), 0..bench.few)?)?);
         }
         task.tick(1);
     }
@@ -161,7 +159,8 @@ fn tensors<M: Classifier>(tried: &Tried<M>) -> Vec<String> {
 }
 
 /// How many bits are protected in which share of each layer's weights.
-fn protection<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Figure {
+fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
+    let best = trials.best();
     let names = tensors(best);
     let most = best.stored.scheme.bits.get() as usize;
     let cells = names.iter().map(|name| {
@@ -192,8 +191,8 @@ fn protection<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Figure 
 }
 
 /// What a fault in each layer does: by the linear law, and measured at full strength.
-fn sensitivity<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
-    let bench = &trials.bench;
+fn sensitivity<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+    let (bench, best) = (&trials.bench, trials.best());
     let p = bench.net.flip_probability();
     let empirical = Scheme { allocator: Allocator::Tac(Score::Empirical), ..Scheme::tac() };
     let mut series = Vec::new();
@@ -233,8 +232,8 @@ fn sensitivity<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result
 }
 
 /// Predicted against measured output noise along two paths.
-fn noise<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Figure> {
-    let bench = &trials.bench;
+fn noise<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+    let (bench, best) = (&trials.bench, trials.best());
     let linear = Scheme {
         allocator: Allocator::Tac(Score::Wkb),
         norms_again: false,
@@ -304,7 +303,8 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
     }
 }
 
-fn layers<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Table> {
+fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
+    let best = trials.best();
     let columns = [
         "layer",
         "weights",
@@ -314,7 +314,7 @@ fn layers<M: Classifier>(trials: &Trials<'_, M>, best: &Tried<M>) -> Result<Tabl
         "bits protected, TAC",
         "bits protected, best",
     ];
-    let tac = &trials.tried[3];
+    let tac = trials.derived();
     let norms = trials.bench.norms(tac.stored.scheme.granularity)?;
     let rows = tac.stored.network.units().iter().zip(&*norms).zip(&tac.search.chosen);
     let rows = rows.map(|((unit, norm), &k)| -> Vec<Value> {

@@ -5,6 +5,8 @@ pub mod budget;
 mod figures;
 pub mod scheme;
 
+use std::collections::BTreeSet;
+
 use anyhow::{Context as _, Result};
 use qtaml::compensation::{Decoder, Score};
 use qtaml::fault::Seed;
@@ -49,7 +51,10 @@ impl WithNet for Measure {
             .iter()
             .map(|scheme| Tried::new(&bench, scheme, clean))
             .collect::<Result<_>>()?;
-        Trials { bench, float, clean, tried }.outcome()
+        let best = best(&tried)?;
+        let mut trials = Trials { bench, float, clean, tried, best };
+        trials.judge()?;
+        trials.outcome()
     }
 }
 
@@ -99,9 +104,9 @@ struct Tried<M> {
 impl<M: Classifier> Tried<M> {
     fn new(bench: &Bench<'_, M>, scheme: &Scheme, clean: f64) -> Result<Self> {
         let stored = bench.store(scheme, bench.net.flip_probability(), Cost::Protected)?;
-        let none = bench.accuracies(&stored, &stored.network.alike(0))?;
+        let none = bench.accuracies(&stored, &stored.network.alike(0), 0..bench.few)?;
         let unprotected = none.iter().sum::<f64>() / none.len() as f64;
-        let search = smallest(bench, &stored, TARGET * clean)?;
+        let search = smallest(bench, &stored, TARGET * clean, bench.few)?;
         Ok(Self { stored, unprotected, search })
     }
 
@@ -132,24 +137,47 @@ impl<M: Classifier> Tried<M> {
     }
 }
 
+/// The scheme that needs least protection.
+fn best<M: Classifier>(tried: &[Tried<M>]) -> Result<usize> {
+    let reached = (0..tried.len()).filter(|&i| tried[i].is_tac() && !tried[i].search.missed);
+    reached
+        .min_by(|&a, &b| tried[a].overhead().total_cmp(&tried[b].overhead()))
+        .context("no scheme reaches the target, not even with every bit protected")
+}
+
 struct Trials<'a, M> {
     bench: Bench<'a, M>,
     float: f64,
     clean: f64,
     tried: Vec<Tried<M>>,
+    best: usize,
 }
+
+/// Where TAC as derived stands among the schemes.
+const DERIVED: usize = 3;
 
 impl<M: Classifier> Trials<'_, M> {
     fn baseline(&self) -> &Tried<M> {
         &self.tried[0]
     }
 
-    /// The scheme that needs least protection.
-    fn best(&self) -> Result<&Tried<M>> {
-        let reached = self.tried.iter().filter(|tried| tried.is_tac() && !tried.search.missed);
-        reached
-            .min_by(|a, b| a.overhead().total_cmp(&b.overhead()))
-            .context("no scheme reaches the target, not even with every bit protected")
+    fn derived(&self) -> &Tried<M> {
+        &self.tried[DERIVED]
+    }
+
+    fn best(&self) -> &Tried<M> {
+        &self.tried[self.best]
+    }
+
+    /// Those that the claim is made of are judged by all patterns. The best was chosen by few: that
+    /// it is better than by luck is for the others to show.
+    fn judge(&mut self) -> Result<()> {
+        for i in BTreeSet::from([0, DERIVED, self.best]) {
+            let stored = &self.tried[i].stored;
+            let search = smallest(&self.bench, stored, TARGET * self.clean, self.bench.patterns)?;
+            self.tried[i].search = search;
+        }
+        Ok(())
     }
 
     fn ratio_of(&self, tried: &Tried<M>) -> f64 {
@@ -158,28 +186,27 @@ impl<M: Classifier> Trials<'_, M> {
 
     /// 95 % interval of the ratio over fault patterns: whole patterns are drawn again, and every
     /// scheme sees the same ones.
-    fn interval(&self, best: &Tried<M>) -> Result<[f64; 2]> {
+    fn interval(&self) -> Result<[f64; 2]> {
         let target = TARGET * self.clean;
         let (patterns, seed) = (self.bench.patterns as usize, Seed(self.bench.context.seed.0));
         bootstrap(patterns, 2000, seed, |patterns| {
             let overhead =
                 |tried: &Tried<M>| tried.overhead_of(tried.search.cost_over(patterns, target));
-            Ok(overhead(self.baseline()) / overhead(best))
+            Ok(overhead(self.baseline()) / overhead(self.best()))
         })
     }
 
     fn outcome(&self) -> Result<Outcome> {
-        let best = self.best()?;
         Ok(Outcome {
-            claims: vec![self.claim(best)?],
-            method: self.method(best),
-            figures: figures::all(self, best)?,
-            tables: figures::tables(self, best)?,
+            claims: vec![self.claim()?],
+            method: self.method(),
+            figures: figures::all(self)?,
+            tables: figures::tables(self)?,
         })
     }
 
-    fn claim(&self, best: &Tried<M>) -> Result<Claim> {
-        let interval = self.interval(best)?;
+    fn claim(&self) -> Result<Claim> {
+        let (best, interval) = (self.best(), self.interval()?);
         let schemes: serde_json::Map<_, _> = self
             .tried
             .iter()
@@ -216,14 +243,14 @@ impl<M: Classifier> Trials<'_, M> {
                 "test_images": self.bench.test.len(),
                 "weights": self.baseline().stored.network.weights(),
                 "best": best.stored.scheme.to_string(),
-                "as_derived": self.ratio_of(&self.tried[3]),
+                "as_derived": self.ratio_of(self.derived()),
                 "schemes": schemes,
             }),
         })
     }
 
-    fn method(&self, best: &Tried<M>) -> Vec<String> {
-        let (tac, baseline) = (&self.tried[3], self.baseline());
+    fn method(&self) -> Vec<String> {
+        let (tac, baseline, best) = (self.derived(), self.baseline(), self.best());
         vec![
             format!(
                 "{}, trained here from the run's seed on {}, {} weights stored as INT8 two's \
@@ -258,12 +285,13 @@ impl<M: Classifier> Trials<'_, M> {
                 100.0 * best.side_overhead(baseline)
             ),
             format!(
-                "Every budget is tried under the same {0} fault patterns. A scheme's budget is found \
-                 by bisection along its path: the smallest whose mean accuracy reaches 95 % of clean, \
-                 and does so again under {0} fresh patterns. The best scheme is chosen on the same \
-                 patterns as its budget; the fresh ones confirm it. The interval of the ratio is a \
-                 bootstrap over patterns among the budgets that were tried.",
-                self.bench.patterns
+                "Every budget is tried under the same fault patterns. A scheme's budget is found by \
+                 bisection along its path: the smallest whose mean accuracy reaches 95 % of clean, and \
+                 does so again under as many fresh patterns. All schemes are compared under {}; \
+                 Uniform-MSP, TAC as derived and the scheme that looks best are then judged by {} \
+                 patterns and {1} fresh ones. The interval of the ratio is a bootstrap over patterns \
+                 among the budgets that were tried.",
+                self.bench.few, self.bench.patterns
             ),
         ]
     }
