@@ -6,7 +6,9 @@
 //! mathematics.
 //!
 //! [`Sample`] is what is to be stored, [`WordChannel`] what happens to it, [`Codebook`] the code.
-//! [`CodebookStorage`] keeps units of weights by codes that are known beforehand.
+//! [`CodebookStorage`] keeps units of weights by codes that are known beforehand. For files, which
+//! may be large, there are [`SampleCounts`], which see the weights piece by piece, and [`Codec`],
+//! the codes of a model by the names of its tensors.
 //!
 //! ```
 //! use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
@@ -26,23 +28,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod codec;
 mod design;
 mod encoder;
 mod envelope;
 mod file;
 mod lookup;
 mod memory;
+mod packed;
 mod sample;
 mod start;
 mod storage;
+mod streamed;
 mod switch;
 mod word_channel;
 
 use qtaml_fault::Seed;
 
+pub use codec::{Codec, TensorCode};
 pub use design::DesignConfig;
 pub use sample::Sample;
 pub use storage::{CodebookStorage, Codebooks, StandardShape};
+pub use streamed::{SampleBins, SampleCounts};
 pub use word_channel::WordChannel;
 
 use crate::CompensationError;
