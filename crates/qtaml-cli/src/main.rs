@@ -1,10 +1,12 @@
 //! The `qtaml` command: from oxide to flip probability, from there to the law of the errors and to
-//! models with faults, and what this build can run on.
+//! models with faults and models that expect them, and what this build can run on.
 
+mod codec;
 mod devices;
 mod flags;
 mod inject;
 mod laws;
+mod model;
 mod number;
 mod physics;
 mod stdout;
@@ -32,6 +34,7 @@ enum Command {
     Physics(Box<physics::PhysicsArgs>),
     Laws(Box<laws::LawsArgs>),
     Inject(Box<inject::InjectArgs>),
+    Codec(codec::CodecArgs),
     Devices(devices::DevicesArgs),
 }
 
@@ -40,6 +43,7 @@ fn main() -> ExitCode {
         Command::Physics(args) => physics::run(&args),
         Command::Laws(args) => laws::run(&args),
         Command::Inject(args) => inject::run(&args),
+        Command::Codec(args) => codec::run(&args),
         Command::Devices(args) => devices::run(&args),
     };
     match outcome {

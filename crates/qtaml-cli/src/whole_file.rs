@@ -109,8 +109,16 @@ impl Write for WholeFile {
     }
 }
 
+/// Whether two paths lead to one file, which need not exist.
+pub(crate) fn is_same(a: &Path, b: &Path) -> Result<bool> {
+    let found = |path: &Path| {
+        canonical(path).into_diagnostic().wrap_err_with(|| format!("no way to {}", path.display()))
+    };
+    Ok(found(a)? == found(b)?)
+}
+
 /// The path without links, dots and what else gives a file two names; it need not exist.
-pub(crate) fn canonical(path: &Path) -> io::Result<PathBuf> {
+fn canonical(path: &Path) -> io::Result<PathBuf> {
     let path = absolute(path)?;
     match path.canonicalize() {
         Err(error) if error.kind() == io::ErrorKind::NotFound => {}

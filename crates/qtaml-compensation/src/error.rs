@@ -252,6 +252,26 @@ pub enum CompensationError {
     /// A file whose content cannot be.
     #[error("the codebook is corrupt: {0}")]
     CodebookCorrupt(String),
+    /// A tensor that cannot be stored, or not addressed.
+    #[error("a tensor of shape {0:?} cannot be coded: it takes 1 to 2^48 weights")]
+    TensorShape(Vec<usize>),
+    /// Bytes that do not begin as the file of a model's codes does.
+    #[error("this is not a codec: it does not begin with QTAMLCDC")]
+    NotACodec,
+    /// A file of a format that is not known.
+    #[error("codec format {0} is not known: 1 is")]
+    CodecVersion(u32),
+    /// A file that ends too early.
+    #[error("the codec is cut off: {found} bytes of at least {expected}")]
+    CodecTruncated {
+        /// The least number of bytes that it should have.
+        expected: u64,
+        /// The number of bytes that it has.
+        found: u64,
+    },
+    /// A file whose content cannot be.
+    #[error("the codec is corrupt: {0}")]
+    CodecCorrupt(String),
     /// More protected bits than a word has.
     #[error("{protected} protected bits do not fit words of {width} bits")]
     ProtectedBits {

@@ -1,12 +1,8 @@
 //! `qtaml inject`: a copy of a model as it is read from a faulty memory.
 
 mod args;
-mod behind;
 mod faults;
-pub(crate) mod float;
-mod model;
 mod plan;
-mod progress;
 mod report;
 mod storage;
 mod stream;
@@ -19,16 +15,16 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
-use self::behind::write_behind;
 use self::faults::Source;
-use self::model::Model;
 use self::plan::Plan;
-use self::progress::Progress;
 use self::report::{Report, Row, Tally};
 use self::storage::Storage;
 use self::stream::Pass;
+use crate::model::Model;
+use crate::model::behind::write_behind;
+use crate::model::progress::Progress;
 use crate::usage::WrongUsage;
-use crate::whole_file::{WholeFile, canonical};
+use crate::whole_file::{WholeFile, is_same};
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
@@ -56,15 +52,12 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
 
 /// Refuses to write over the record, and over the model unless that is asked for with `--out`.
 fn no_file_is_lost(args: &InjectArgs) -> Result<()> {
-    let found = |path: &Path| {
-        canonical(path).into_diagnostic().wrap_err_with(|| format!("no way to {}", path.display()))
-    };
     let with_model = args.record.as_ref().map(|path| ("--record", path, "the model", &args.model));
     let with_out = [("--record", &args.record), ("--replay", &args.replay)].into_iter();
     let with_out = with_out.filter_map(|(name, path)| Some((name, path.as_ref()?)));
     let with_out = with_out.map(|(name, path)| (name, path, "--out", &args.out));
     for (name, path, other, other_path) in with_model.into_iter().chain(with_out) {
-        if found(path)? == found(other_path)? {
+        if is_same(path, other_path)? {
             let message = format!("{name} and {other} are the same file: {}", path.display());
             return Err(WrongUsage { message, help: None }.into());
         }
@@ -113,7 +106,7 @@ fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
 
 /// Writes the faulty model, and the record of its faults if one is asked for.
 fn write(args: &InjectArgs, model: &Model, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
-    let progress = Progress::new(work(model, plan));
+    let progress = Progress::new("injecting", work(model, plan));
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = WholeFile::create(&args.out)?;
     let Some(path) = &args.record else {

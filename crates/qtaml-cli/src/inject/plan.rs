@@ -6,8 +6,8 @@ use miette::{Result, WrapErr, bail, ensure, miette};
 use qtaml::fault::{FaultRecord, TensorFaults};
 use qtaml::quant::Format;
 
-use super::model::{Model, Tensor};
 use super::storage::Storage;
+use crate::model::{Model, Tensor};
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
 pub(super) type Plan = Vec<Option<Storage>>;
@@ -30,7 +30,7 @@ pub(super) fn of_weights(
             "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8 and U8 of rank 2 \
              and more, and with --biases of any rank",
             tensor.dtype,
-            tensor.rank
+            tensor.rank()
         );
     }
     let wanted = |tensor: &&Tensor| only.is_empty() || only.contains(&tensor.name);

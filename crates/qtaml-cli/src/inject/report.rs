@@ -6,8 +6,8 @@ use comfy_table::{CellAlignment, ContentArrangement, Table};
 use qtaml::fault::Seed;
 use serde::Serialize;
 
-use super::model::Tensor;
 use super::storage::Storage;
+use crate::model::Tensor;
 use crate::number::grouped;
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.

@@ -6,8 +6,8 @@ use qtaml::quant::{Format, QuantError, QuantizedTensor};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
-use super::float::Float;
-use super::model::Tensor;
+use crate::model::Tensor;
+use crate::model::float::Float;
 
 /// Words that one thread treats at a time.
 pub(super) const SLICE: usize = 1 << 16;
@@ -29,8 +29,10 @@ impl Storage {
     pub(super) fn of(tensor: &Tensor, format: Format) -> Option<Self> {
         match (Float::of(tensor.dtype), tensor.dtype) {
             _ if tensor.bytes == 0 => None,
-            (Some(float), _) if tensor.rank >= 2 => Some(Self::Codes(float, format)),
-            (None, Dtype::I8 | Dtype::U8) if tensor.rank >= 2 => Some(Self::Integers(tensor.dtype)),
+            (Some(float), _) if tensor.rank() >= 2 => Some(Self::Codes(float, format)),
+            (None, Dtype::I8 | Dtype::U8) if tensor.rank() >= 2 => {
+                Some(Self::Integers(tensor.dtype))
+            }
             (Some(_), _) | (None, Dtype::I8 | Dtype::U8) => Some(Self::Bytes(tensor.dtype)),
             _ => None,
         }

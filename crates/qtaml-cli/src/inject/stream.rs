@@ -2,17 +2,17 @@
 
 use std::io::Write;
 
-use miette::{IntoDiagnostic, Report, Result, WrapErr, miette};
+use miette::{IntoDiagnostic, Report, Result, WrapErr};
 use qtaml::fault::{FaultError, FaultRecord, TensorFaults};
 use qtaml::quant::{QuantError, QuantizedTensor};
 
 use super::faults::Source;
-use super::float::Float;
-use super::model::{Model, Tensor};
 use super::plan::Plan;
-use super::progress::Progress;
 use super::report::Row;
 use super::storage::{Storage, largest};
+use crate::model::float::Float;
+use crate::model::progress::Progress;
+use crate::model::{Model, Tensor};
 
 /// Words in memory at a time; the faults do not depend on it.
 pub(super) const AT_ONCE: usize = 1 << 19;
@@ -120,15 +120,11 @@ impl Pass<'_> {
 /// Names a weight that only F64 can hold as it lies in `bytes`, and not as the infinity that it is
 /// read as.
 fn not_finite(error: QuantError, float: Float, bytes: &[u8], first: u64) -> Report {
-    if let (QuantError::NotFinite { index, .. }, Float::F64) = (&error, float) {
-        let weight = bytes.as_chunks().0.get(index - first as usize);
-        if let Some(weight) = weight.map(|b| f64::from_le_bytes(*b)).filter(|w| w.is_finite()) {
-            return miette!(
-                "weight {index} is {weight:e}: F64 weights must be in the range of F32"
-            );
-        }
-    }
-    Report::from_err(error)
+    let beyond = match &error {
+        QuantError::NotFinite { index, .. } => float.beyond_f32(bytes, *index, first),
+        _ => None,
+    };
+    beyond.unwrap_or_else(|| Report::from_err(error))
 }
 
 fn flips(stored: &[u8], read: &[u8]) -> u64 {
@@ -181,7 +177,7 @@ mod tests {
 
     /// The faulty model and the rows, with so many words at a time.
     fn inject(model: &Model, plan: &Plan, source: &Source, at_once: usize) -> (Vec<u8>, Vec<Row>) {
-        let pass = Pass { model, plan, source, at_once, progress: &Progress::new(0) };
+        let pass = Pass { model, plan, source, at_once, progress: &Progress::new("", 0) };
         let mut out = Vec::new();
         let rows = pass.write(&mut out, None).unwrap();
         (out, rows)
@@ -245,7 +241,7 @@ mod tests {
         let model = Model::open(file.path()).unwrap();
         let plan =
             plan::of_weights(&model, FORMAT, &["matrix".into(), "bias".into()], true).unwrap();
-        let (source, progress) = (draw(), Progress::new(0));
+        let (source, progress) = (draw(), Progress::new("", 0));
         let pass =
             Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
         let mut record = FaultRecord::new(Seed(1), 2, "");
@@ -267,7 +263,7 @@ mod tests {
         let model = Model::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], false).unwrap();
         for at_once in [1000, AT_ONCE] {
-            let (source, progress) = (draw(), Progress::new(0));
+            let (source, progress) = (draw(), Progress::new("", 0));
             let pass =
                 Pass { model: &model, plan: &plan, source: &source, at_once, progress: &progress };
             let error = pass.write(&mut Vec::new(), None).unwrap_err();

@@ -10,7 +10,7 @@ use rand_distr::{Exp1, StandardNormal};
 use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 
-use crate::inject::float::from_f16;
+use crate::model::float::from_f16;
 
 /// Weights of a synthetic layer.
 const SYNTHETIC: usize = 4096;

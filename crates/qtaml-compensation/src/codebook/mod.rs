@@ -6,7 +6,9 @@
 //! mathematics.
 //!
 //! [`Sample`] is what is to be stored, [`WordChannel`] what happens to it, [`Codebook`] the code.
-//! [`CodebookStorage`] keeps units of weights by codes that are known beforehand.
+//! [`CodebookStorage`] keeps units of weights by codes that are known beforehand. For files, which
+//! may be large, there are [`SampleCounts`], which see the weights piece by piece, and [`Codec`],
+//! the codes of a model by the names of its tensors.
 //!
 //! ```
 //! use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
@@ -26,23 +28,28 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod codec;
 mod design;
 mod encoder;
 mod envelope;
 mod file;
 mod lookup;
 mod memory;
+mod packed;
 mod sample;
 mod start;
 mod storage;
+mod streamed;
 mod switch;
 mod word_channel;
 
 use qtaml_fault::Seed;
 
+pub use codec::{Codec, TensorCode};
 pub use design::DesignConfig;
 pub use sample::Sample;
 pub use storage::{CodebookStorage, Codebooks, StandardShape};
+pub use streamed::{SampleBins, SampleCounts};
 pub use word_channel::WordChannel;
 
 use crate::CompensationError;
@@ -341,6 +348,30 @@ mod tests {
             let mse = design(&Sample::gaussian(), &channel(0.1, width)).mse();
             assert!(mse <= expected, "{width} bits: {mse}");
         }
+    }
+
+    /// The picture of docs/codec.md: words that are stored, values that are read, and the errors of
+    /// this code and of a number of three bits in steps of 0.6.
+    #[test]
+    fn the_picture_shows_what_is_designed() {
+        let channel = channel(0.1, 3);
+        let code = design(&Sample::gaussian(), &channel);
+        assert_eq!(code.words(), [0b101, 0b100, 0b000, 0b010]);
+        let values = [0.319, -0.434, 1.117, 0.906, -0.319, -1.117, 0.434, -0.906];
+        for (found, expected) in code.table().iter().zip(values) {
+            assert_relative_eq!(*found, expected, epsilon = 5e-4);
+        }
+        assert!((code.mse() - 0.34).abs() < 0.005, "{}", code.mse());
+
+        let number = |step: f64| {
+            let thresholds = (-4..3).map(|k| (f64::from(k) + 0.5) * step).collect();
+            let encoder = Encoder { words: vec![4, 5, 6, 7, 0, 1, 2, 3], thresholds };
+            let table = [0, 1, 2, 3, -4, -3, -2, -1].map(|k| f64::from(k) * step);
+            encoder.mse(&table, &Sample::gaussian(), &channel)
+        };
+        assert!((number(0.6) - 0.76).abs() < 0.005, "{}", number(0.6));
+        assert!((number(0.3) - 0.40).abs() < 0.005, "{}", number(0.3));
+        assert!(number(0.25) > number(0.3) && number(0.35) > number(0.3));
     }
 
     #[test]

@@ -188,7 +188,7 @@ impl Sample {
         Self::of_bins(&left.chain(right.iter().copied()).collect::<Vec<_>>())
     }
 
-    fn of_bins(bins: &[[f64; 3]]) -> Self {
+    pub(super) fn of_bins(bins: &[[f64; 3]]) -> Self {
         let means = bins.iter().map(|[mass, first, _]| first / mass).collect();
         let mut sum = [0.0; 3];
         let sums = bins.iter().map(|&bin| {

@@ -10,24 +10,25 @@ const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A bar on standard error if that is a terminal and the work takes longer than a moment.
 #[derive(Debug)]
-pub(super) struct Progress {
+pub(crate) struct Progress {
     bar: ProgressBar,
     begin: Instant,
     is_shown: Cell<bool>,
 }
 
 impl Progress {
-    /// Work that reads so many bytes.
-    pub(super) fn new(bytes: u64) -> Self {
-        let style = "injecting {wide_bar:.cyan/dim} {bytes} of {total_bytes}  eta {eta}";
+    /// Work that is called `what` and reads so many bytes.
+    pub(crate) fn new(what: &str, bytes: u64) -> Self {
+        let style = "{prefix} {wide_bar:.cyan/dim} {bytes} of {total_bytes}  eta {eta}";
         let style = ProgressStyle::with_template(style);
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden())
-            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+            .with_prefix(what.to_owned());
         Self { bar, begin: Instant::now(), is_shown: Cell::new(false) }
     }
 
     /// So many more bytes were read.
-    pub(super) fn inc(&self, bytes: usize) {
+    pub(crate) fn inc(&self, bytes: usize) {
         self.bar.inc(bytes as u64);
         if !self.is_shown.get() && self.begin.elapsed() > PATIENCE {
             self.bar.set_draw_target(ProgressDrawTarget::stderr());

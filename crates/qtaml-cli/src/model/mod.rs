@@ -1,5 +1,11 @@
 //! A safetensors file that is never in memory as a whole.
 
+pub(crate) mod behind;
+pub(crate) mod float;
+pub(crate) mod layout;
+pub(crate) mod progress;
+
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
@@ -18,28 +24,36 @@ const AHEAD: usize = 1;
 
 /// An open model file whose header has been read and makes sense.
 #[derive(Debug)]
-pub(super) struct Model {
+pub(crate) struct Model {
     path: PathBuf,
     file: File,
     /// The length of the JSON and the JSON itself, as in the file.
     header: Vec<u8>,
     tensors: Vec<Tensor>,
+    metadata: BTreeMap<String, String>,
 }
 
 /// Where a tensor lies in the file, and what it is.
 #[derive(Debug, Clone, PartialEq)]
-pub(super) struct Tensor {
-    pub(super) name: String,
-    pub(super) dtype: Dtype,
-    pub(super) rank: usize,
+pub(crate) struct Tensor {
+    pub(crate) name: String,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: Vec<usize>,
     /// Its length in bytes.
-    pub(super) bytes: u64,
+    pub(crate) bytes: u64,
     begin: u64,
+}
+
+impl Tensor {
+    /// The number of its dimensions.
+    pub(crate) fn rank(&self) -> usize {
+        self.shape.len()
+    }
 }
 
 impl Model {
     /// Opens a file and reads its header, and nothing else.
-    pub(super) fn open(path: &Path) -> Result<Self> {
+    pub(crate) fn open(path: &Path) -> Result<Self> {
         let cannot_read = || format!("cannot read {}", path.display());
         // Opening a pipe would wait for a writer.
         let found = fs::metadata(path).into_diagnostic().wrap_err_with(cannot_read)?;
@@ -48,22 +62,27 @@ impl Model {
         let length = file.metadata().into_diagnostic().wrap_err_with(cannot_read)?.len();
         let no_model = || format!("{} is no safetensors file", path.display());
         let header = read_header(&file, length).wrap_err_with(no_model)?;
-        let tensors = tensors(&header, length).wrap_err_with(no_model)?;
-        Ok(Self { path: path.into(), file, header, tensors })
+        let (tensors, metadata) = tensors(&header, length).wrap_err_with(no_model)?;
+        Ok(Self { path: path.into(), file, header, tensors, metadata })
     }
 
     /// The header as it lies in the file: the tensors follow it without a gap.
-    pub(super) fn header(&self) -> &[u8] {
+    pub(crate) fn header(&self) -> &[u8] {
         &self.header
     }
 
     /// All tensors, in the order in which they lie in the file.
-    pub(super) fn tensors(&self) -> &[Tensor] {
+    pub(crate) fn tensors(&self) -> &[Tensor] {
         &self.tensors
     }
 
+    /// What the header says beside the tensors.
+    pub(crate) fn metadata(&self) -> &BTreeMap<String, String> {
+        &self.metadata
+    }
+
     /// Hands over the bytes of a tensor, `most` at a time; the next ones are read meanwhile.
-    pub(super) fn for_each_piece(
+    pub(crate) fn for_each_piece(
         &self,
         tensor: &Tensor,
         most: usize,
@@ -112,8 +131,8 @@ fn read_header(mut file: &File, length: u64) -> Result<Vec<u8>> {
     Ok(header)
 }
 
-/// The tensors that a header names, if they fill a file of `length` bytes.
-fn tensors(header: &[u8], length: u64) -> Result<Vec<Tensor>> {
+/// The tensors that a header names, if they fill a file of `length` bytes, and what else it says.
+fn tensors(header: &[u8], length: u64) -> Result<(Vec<Tensor>, BTreeMap<String, String>)> {
     // Names, shapes, types and offsets are checked against each other here.
     let metadata: Metadata = serde_json::from_slice(&header[8..]).into_diagnostic()?;
     let begin = header.len() as u64;
@@ -125,9 +144,10 @@ fn tensors(header: &[u8], length: u64) -> Result<Vec<Tensor>> {
         let info = metadata.info(&name)?;
         let (from, to) = info.data_offsets;
         let (bytes, begin) = ((to - from) as u64, begin + from as u64);
-        Some(Tensor { dtype: info.dtype, rank: info.shape.len(), bytes, begin, name })
+        Some(Tensor { dtype: info.dtype, shape: info.shape.clone(), bytes, begin, name })
     };
-    Ok(metadata.offset_keys().into_iter().filter_map(tensor).collect())
+    let tensors = metadata.offset_keys().into_iter().filter_map(tensor).collect();
+    Ok((tensors, metadata.metadata().clone().into_iter().flatten().collect()))
 }
 
 #[cfg(test)]
@@ -154,9 +174,10 @@ mod tests {
     fn tensors_come_in_pieces_and_in_the_order_of_the_file() {
         let model = open(TWO, b"abcdefg").unwrap();
         let of: Vec<_> =
-            model.tensors().iter().map(|t| (t.name.as_str(), t.dtype, t.rank)).collect();
+            model.tensors().iter().map(|t| (t.name.as_str(), t.dtype, t.rank())).collect();
         assert_eq!(of, [("a", Dtype::I8, 1), ("b", Dtype::F16, 2)]);
         assert_eq!(model.header()[8..], *TWO.as_bytes());
+        assert_eq!(model.metadata()["made"], "by hand");
         let mut pieces = Vec::new();
         for tensor in model.tensors() {
             let visit = |piece: &mut [u8]| {

@@ -1,10 +1,11 @@
 //! Floating-point numbers as they lie in a file.
 
+use miette::{Report, miette};
 use safetensors::Dtype;
 
 /// A floating-point type whose values are weights.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Float {
+pub(crate) enum Float {
     F16,
     Bf16,
     F32,
@@ -13,7 +14,7 @@ pub(super) enum Float {
 
 impl Float {
     /// The type, `None` for what is no such float.
-    pub(super) fn of(dtype: Dtype) -> Option<Self> {
+    pub(crate) fn of(dtype: Dtype) -> Option<Self> {
         match dtype {
             Dtype::F16 => Some(Self::F16),
             Dtype::BF16 => Some(Self::Bf16),
@@ -24,7 +25,7 @@ impl Float {
     }
 
     /// Bytes of a value.
-    pub(super) const fn bytes(self) -> usize {
+    pub(crate) const fn bytes(self) -> usize {
         match self {
             Self::F16 | Self::Bf16 => 2,
             Self::F32 => 4,
@@ -33,7 +34,7 @@ impl Float {
     }
 
     /// The values in `bytes`, little-endian.
-    pub(super) fn decode(self, bytes: &[u8]) -> Vec<f32> {
+    pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
         match self {
             Self::F16 => read(bytes, |bytes| from_f16(u16::from_le_bytes(bytes))),
             Self::Bf16 => read(bytes, |bytes| from_bf16(u16::from_le_bytes(bytes))),
@@ -42,9 +43,19 @@ impl Float {
         }
     }
 
+    /// What is wrong with weight `index` of a tensor if only F64 can hold it; `bytes` begin with
+    /// weight `first`.
+    pub(crate) fn beyond_f32(self, bytes: &[u8], index: usize, first: u64) -> Option<Report> {
+        let weight = bytes.as_chunks().0.get(index.checked_sub(first as usize)?)?;
+        let weight = Some(f64::from_le_bytes(*weight)).filter(|weight| weight.is_finite())?;
+        (self == Self::F64).then(|| {
+            miette!("weight {index} is {weight:e}: F64 weights must be in the range of F32")
+        })
+    }
+
     /// Writes `values` into as many places of `bytes`, rounded to the nearest, ties to even; beyond
     /// the largest number of the type they become infinite.
-    pub(super) fn encode(self, values: &[f32], bytes: &mut [u8]) {
+    pub(crate) fn encode(self, values: &[f32], bytes: &mut [u8]) {
         match self {
             Self::F16 => write(values, bytes, |value| to_f16(value).to_le_bytes()),
             Self::Bf16 => write(values, bytes, |value| to_bf16(value).to_le_bytes()),

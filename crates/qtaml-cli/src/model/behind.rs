@@ -11,7 +11,7 @@ use miette::{IntoDiagnostic, Result};
 const BEHIND: usize = 1;
 
 /// Does some work whose output a thread of its own writes to `out`.
-pub(super) fn write_behind<T>(
+pub(crate) fn write_behind<T>(
     out: &mut (impl Write + Send),
     work: impl FnOnce(&mut Behind) -> Result<T>,
 ) -> Result<T> {
@@ -27,7 +27,7 @@ pub(super) fn write_behind<T>(
 }
 
 /// Takes what is to be written; each write is one piece.
-pub(super) struct Behind(SyncSender<Vec<u8>>);
+pub(crate) struct Behind(SyncSender<Vec<u8>>);
 
 impl Write for Behind {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {

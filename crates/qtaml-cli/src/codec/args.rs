@@ -1,0 +1,189 @@
+//! The command line of `qtaml codec`.
+
+use std::path::PathBuf;
+
+use clap::{Args, Subcommand, value_parser};
+use qtaml::compensation::codebook::WordChannel;
+use qtaml::physics::{FlipProbability, FlipProfile};
+
+use crate::flags::{self, bit_law, symmetric};
+use crate::usage::WrongUsage;
+
+const AFTER_HELP: &str = "\
+Examples:
+  qtaml codec fit model.safetensors --p 0.1 -o model.codec
+      find a code for every weight tensor, for a memory that flips one bit in ten
+  qtaml codec encode model.safetensors --codec model.codec -o stored.safetensors
+      what to store
+  qtaml inject stored.safetensors --p 0.1 --out faulty.safetensors
+      what the memory makes of it
+  qtaml codec decode faulty.safetensors --codec model.codec -o restored.safetensors
+      the model as it is read
+  qtaml codec show model.codec
+      how far each tensor will be off, without any fault drawn
+
+Exit codes:
+  0 done, 1 it could not be done, 2 wrong usage";
+
+const FIT_HELP: &str = "\
+Examples:
+  qtaml codec fit model.safetensors --p 0.01 -o model.codec
+      8 stored bits for each weight, one bit in a hundred flips
+  qtaml codec fit model.safetensors --p 0.1 --bits 12 -o model.codec
+      a worse memory, and more bits to live with it
+  qtaml codec fit model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 -o model.codec
+      ones are lost more easily than zeros: they are stored where they cost least
+  qtaml codec fit model.safetensors --p 0.1 --skip 'lm_head.*' --skip '*norm*' -o model.codec
+      tensors with such names stay as they are";
+
+const ENCODE_HELP: &str = "\
+The tensors of the codec become words, stored as U8: of the same shape for words of 8 bits, side by
+side without a spare bit in a tensor of shape [1, BYTES] for others. Each word lies with its least
+significant bit first. All other tensors are copied. The file says with which codec it was written.
+
+The error that is shown is exact for these weights: the mean over all faults of a memory like the
+one of the codec, relative to the mean square of the weights.
+
+Example:
+  qtaml codec encode model.safetensors --codec model.codec -o stored.safetensors";
+
+const DECODE_HELP: &str = "\
+The stored tensors become F32 of the shape that they had, whatever their type was. All others are
+copied.
+
+Example:
+  qtaml codec decode stored.safetensors --codec model.codec -o restored.safetensors";
+
+/// Store weights as words that expect faults, and read them back
+///
+/// An ordinary code stores a number: its top bit is worth half of the range, and flips as often as
+/// the others. A codec chooses the stored words for the memory as it is, so that a flip costs
+/// little, and no bit need be protected. docs/codec.md is an introduction.
+#[derive(Debug, Args)]
+#[command(after_long_help = AFTER_HELP, arg_required_else_help = true)]
+pub(crate) struct CodecArgs {
+    #[command(subcommand)]
+    pub(super) command: CodecCommand,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum CodecCommand {
+    Fit(Box<FitArgs>),
+    Encode(EncodeArgs),
+    Decode(DecodeArgs),
+    Show(ShowArgs),
+}
+
+/// Find a code for every weight tensor of a model
+///
+/// Weight tensors are those of floats and of rank 2 and more. A code is made for the weights of its
+/// tensor and for the law of the memory. It takes a fraction of a second for words of up to 8 bits,
+/// some seconds for 12, and 4 bytes for each of the 2^B words.
+#[derive(Debug, Args)]
+#[command(after_long_help = FIT_HELP)]
+pub(super) struct FitArgs {
+    /// The model
+    #[arg(value_name = "FILE.safetensors")]
+    pub(super) model: PathBuf,
+
+    /// Where to write the codec
+    #[arg(short, long, value_name = "FILE")]
+    pub(super) out: PathBuf,
+
+    /// Flip probability of every bit, 0 to 0.5
+    #[arg(long, value_name = "P", value_parser = symmetric)]
+    #[arg(required_unless_present_any = ["p01", "p_per_bit"])]
+    p: Option<FlipProbability>,
+
+    /// Probability that a stored 0 is read as 1; needs --p10
+    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p")]
+    p01: Option<f64>,
+
+    /// Probability that a stored 1 is read as 0; needs --p01
+    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p")]
+    p10: Option<f64>,
+
+    /// A law for each bit, least significant first: p or p01:p10, separated by commas
+    ///
+    /// `qtaml inject` knows such a law for words of 8 bits only: others do not lie in bytes of
+    /// their own.
+    #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10"])]
+    p_per_bit: Vec<FlipProbability>,
+
+    /// Stored bits of a weight, 1 to 12
+    #[arg(long, value_name = "B", default_value_t = 8)]
+    #[arg(value_parser = value_parser!(u32).range(1..=WordChannel::MAX_WIDTH.into()))]
+    bits: u32,
+
+    /// Leave tensors of such names as they are; * stands for anything; may be repeated
+    #[arg(long, value_name = "PATTERN")]
+    pub(super) skip: Vec<String>,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Write a model as words of its codec
+#[derive(Debug, Args)]
+#[command(after_long_help = ENCODE_HELP)]
+pub(super) struct EncodeArgs {
+    /// The model
+    #[arg(value_name = "FILE.safetensors")]
+    pub(super) model: PathBuf,
+
+    #[command(flatten)]
+    pub(super) files: CodingFiles,
+}
+
+/// Write a model as it is read from words of its codec
+#[derive(Debug, Args)]
+#[command(after_long_help = DECODE_HELP)]
+pub(super) struct DecodeArgs {
+    /// The stored model, as it was encoded or as a memory returned it
+    #[arg(value_name = "FILE.safetensors")]
+    pub(super) stored: PathBuf,
+
+    #[command(flatten)]
+    pub(super) files: CodingFiles,
+}
+
+#[derive(Debug, Args)]
+pub(super) struct CodingFiles {
+    /// The codec, as `qtaml codec fit` writes it
+    #[arg(long, value_name = "FILE")]
+    pub(super) codec: PathBuf,
+
+    /// Where to write the result
+    #[arg(short, long, value_name = "FILE.safetensors")]
+    pub(super) out: PathBuf,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+/// Show what is in a codec
+#[derive(Debug, Args)]
+pub(super) struct ShowArgs {
+    /// The codec
+    #[arg(value_name = "FILE")]
+    pub(super) codec: PathBuf,
+
+    /// Print JSON instead of a table
+    #[arg(long)]
+    pub(super) json: bool,
+}
+
+impl FitArgs {
+    /// The memory that the codes are made for.
+    pub(super) fn channel(&self) -> Result<WordChannel, WrongUsage> {
+        let wrong =
+            |message| WrongUsage { message, help: Some("try `qtaml codec fit --help`".into()) };
+        let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit);
+        let flips = given.and_then(|flips| flips.map_or_else(|| FlipProfile::per_bit(vec![]), Ok));
+        let flips = flips.map_err(|error| wrong(error.to_string()))?;
+        WordChannel::new(flips, self.bits).map_err(|error| wrong(error.to_string()))
+    }
+}

@@ -1,0 +1,208 @@
+//! The pass through a file: weights to words, or back.
+
+use std::io::Write;
+
+use miette::{IntoDiagnostic, Report, Result, WrapErr};
+use qtaml::compensation::CompensationError;
+use qtaml::compensation::codebook::TensorCode;
+use rayon::prelude::*;
+
+use super::plan::{Part, Plan, Work};
+use super::report::Row;
+use crate::model::float::Float;
+use crate::model::progress::Progress;
+use crate::model::{Model, Tensor};
+
+/// Weights in memory at a time.
+pub(super) const AT_ONCE: usize = 1 << 19;
+/// Weights that one thread treats at a time. Eight words of any width fill whole bytes.
+const SLICE: usize = 1 << 16;
+
+/// A run through a file.
+pub(super) struct Pass<'a> {
+    pub(super) model: &'a Model,
+    pub(super) plan: &'a Plan<'a>,
+    /// Weights in memory at a time, a multiple of eight.
+    pub(super) at_once: usize,
+    pub(super) progress: &'a Progress,
+}
+
+impl Pass<'_> {
+    /// Writes the new file; returns one row for each tensor that was encoded or decoded.
+    pub(super) fn write(&self, out: &mut impl Write) -> Result<Vec<Row>> {
+        out.write_all(&self.plan.header()?).into_diagnostic()?;
+        let row = |part: &Part| match part.work {
+            Work::Copy => self.copy(part.tensor, out).map(|()| None),
+            Work::Encode(float, code) => self
+                .encode(part.tensor, float, code, out)
+                .wrap_err_with(|| format!("cannot encode tensor {:?}", part.tensor.name))
+                .map(Some),
+            Work::Decode(code) => self.decode(part.tensor, code, out).map(Some),
+        };
+        let rows: Vec<Option<Row>> = self.plan.parts.iter().map(row).collect::<Result<_>>()?;
+        Ok(rows.into_iter().flatten().collect())
+    }
+
+    fn copy(&self, tensor: &Tensor, out: &mut impl Write) -> Result<()> {
+        self.model.for_each_piece(tensor, self.at_once, |bytes| {
+            self.progress.inc(bytes.len());
+            out.write_all(bytes).into_diagnostic()
+        })
+    }
+
+    /// Writes words; the error is that of these very weights, which need not be those that the code
+    /// was made for.
+    fn encode(
+        &self,
+        tensor: &Tensor,
+        float: Float,
+        code: &TensorCode,
+        out: &mut impl Write,
+    ) -> Result<Row> {
+        let (mut first, mut error, mut square) = (0, 0.0, 0.0);
+        self.model.for_each_piece(tensor, self.at_once * float.bytes(), |bytes| {
+            self.progress.inc(bytes.len());
+            let slices = bytes.par_chunks(SLICE * float.bytes()).map(|s| Slice::of(s, float, code));
+            // One after the other: neither the sums nor the first error depend on the threads.
+            for (i, slice) in slices.collect::<Vec<_>>().into_iter().enumerate() {
+                let index_of = |index| first as usize + i * SLICE + index;
+                let slice = slice.map_err(|e| not_a_weight(e, index_of, float, bytes, first))?;
+                error += slice.error;
+                square += slice.square;
+                out.write_all(&slice.words).into_diagnostic()?;
+            }
+            first += (bytes.len() / float.bytes()) as u64;
+            Ok(())
+        })?;
+        Ok(Row::new(&tensor.name, code, error / first as f64, square / first as f64))
+    }
+
+    fn decode(&self, tensor: &Tensor, code: &TensorCode, out: &mut impl Write) -> Result<Row> {
+        let bytes_of = |words: usize| words / 8 * code.code().width() as usize;
+        let mut left = code.weights();
+        self.model.for_each_piece(tensor, bytes_of(self.at_once), |bytes| {
+            self.progress.inc(bytes.len());
+            let words = left.min(self.at_once as u64) as usize;
+            left -= words as u64;
+            let slice = |(i, bytes): (usize, &[u8])| {
+                let values = code.code().decode_packed(bytes, (words - i * SLICE).min(SLICE))?;
+                let mut read = vec![0; values.len() * Float::F32.bytes()];
+                Float::F32.encode(&values, &mut read);
+                Ok::<_, CompensationError>(read)
+            };
+            let slices = bytes.par_chunks(bytes_of(SLICE)).enumerate().map(slice);
+            let read = slices.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
+            out.write_all(&read.concat()).into_diagnostic()
+        })?;
+        Ok(Row::of_codec(&tensor.name, code))
+    }
+}
+
+/// Some weights as words, with the sums of their expected square errors and of their squares.
+struct Slice {
+    words: Vec<u8>,
+    error: f64,
+    square: f64,
+}
+
+impl Slice {
+    fn of(bytes: &[u8], float: Float, code: &TensorCode) -> Result<Self, CompensationError> {
+        let weights = float.decode(bytes);
+        let words = code.code().encode_packed(&weights)?;
+        let error = code.code().square_error(&weights)?;
+        let square = weights.iter().map(|&weight| f64::from(weight).powi(2)).sum();
+        Ok(Self { words, error, square })
+    }
+}
+
+/// Names a weight that is no number by its place in the tensor, of which `bytes` begin with weight
+/// `first`; and one that only F64 can hold as what it is.
+pub(super) fn not_a_weight(
+    error: CompensationError,
+    index_of: impl Fn(usize) -> usize,
+    float: Float,
+    bytes: &[u8],
+    first: u64,
+) -> Report {
+    let CompensationError::Weight { index, value } = error else { return Report::from_err(error) };
+    let index = index_of(index);
+    let beyond = float.beyond_f32(bytes, index, first);
+    beyond.unwrap_or_else(|| Report::from_err(CompensationError::Weight { index, value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml::compensation::codebook::{Codec, DesignConfig, Sample, WordChannel};
+    use qtaml::physics::FlipProbability;
+    use safetensors::tensor::TensorView;
+    use safetensors::{Dtype, SafeTensors};
+
+    use super::*;
+
+    const SHAPE: [usize; 2] = [150_001, 1];
+
+    fn weights() -> Vec<f32> {
+        (0..SHAPE[0]).map(|i| (i as f32 * 0.37).sin()).collect()
+    }
+
+    fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, Model) {
+        let view = TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
+        let model = Model::open(file.path()).unwrap();
+        (file, model)
+    }
+
+    /// Encodes and decodes, so many weights at a time.
+    fn there_and_back(
+        model: &Model,
+        codec: &Codec,
+        at_once: usize,
+    ) -> (Vec<u8>, Vec<u8>, Vec<Row>) {
+        let progress = Progress::new("", 0);
+        let run = |model: &Model, plan: &Plan| {
+            let mut out = Vec::new();
+            let pass = Pass { model, plan, at_once, progress: &progress };
+            let rows = pass.write(&mut out).unwrap();
+            (out, rows)
+        };
+        let (stored, rows) = run(model, &Plan::encode(model, codec, "sum").unwrap());
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), &stored).unwrap();
+        let between = Model::open(file.path()).unwrap();
+        let (read, _) = run(&between, &Plan::decode(&between, codec, "sum").unwrap());
+        (stored, read, rows)
+    }
+
+    #[test]
+    fn pieces_and_threads_change_nothing() {
+        let bytes: Vec<u8> = weights().iter().flat_map(|w| w.to_le_bytes()).collect();
+        let (_file, model) = model(Dtype::F32, &SHAPE, &bytes);
+        for width in [3, 8, 11] {
+            let flips = FlipProbability::symmetric(0.01).unwrap();
+            let channel = WordChannel::new(flips, width).unwrap();
+            let quick = DesignConfig { switches: 0, iterations: 3, ..DesignConfig::default() };
+            let sample = Sample::of(&weights()).unwrap();
+            let code = TensorCode::design(&SHAPE, &sample, &channel, &quick).unwrap();
+            let mut codec = Codec::new();
+            codec.insert("w", code.clone());
+
+            let (stored, read, rows) = there_and_back(&model, &codec, AT_ONCE);
+            let words = code.code().encode_packed(&weights()).unwrap();
+            let values = code.code().decode_packed(&words, SHAPE[0]).unwrap();
+            let values: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+            let data = |file: &[u8]| {
+                SafeTensors::deserialize(file).unwrap().tensor("w").unwrap().data().to_vec()
+            };
+            assert!(data(&stored) == words && data(&read) == values, "{width} bits");
+
+            for (threads, at_once) in [(1, 777 * 8), (3, 100_000), (2, 1 << 17)] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let (s, r, _) = pool.install(|| there_and_back(&model, &codec, at_once));
+                assert!((s, r) == (stored.clone(), read.clone()), "{threads} {at_once}");
+            }
+            let one = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+            assert_eq!(one.install(|| there_and_back(&model, &codec, AT_ONCE)).2, rows);
+        }
+    }
+}

@@ -1,0 +1,130 @@
+//! What becomes of every tensor of a file: encoded, decoded or copied.
+
+use std::cmp::Reverse;
+use std::collections::{BTreeMap, HashSet};
+
+use miette::{Result, WrapErr, ensure, miette};
+use qtaml::compensation::codebook::{Codec, TensorCode};
+use safetensors::Dtype;
+
+use crate::model::float::Float;
+use crate::model::layout::{self, Placed};
+use crate::model::{Model, Tensor};
+
+/// In the metadata of a stored file: which codec it was written with.
+const CODEC: &str = "qtaml.codec";
+
+/// The new file.
+pub(super) struct Plan<'a> {
+    metadata: BTreeMap<String, String>,
+    /// In the order of the new file.
+    pub(super) parts: Vec<Part<'a>>,
+}
+
+/// A tensor on its way.
+pub(super) struct Part<'a> {
+    pub(super) tensor: &'a Tensor,
+    pub(super) work: Work<'a>,
+    dtype: Dtype,
+    shape: Vec<usize>,
+    bytes: u64,
+}
+
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Work<'a> {
+    Copy,
+    Encode(Float, &'a TensorCode),
+    Decode(&'a TensorCode),
+}
+
+impl<'a> Plan<'a> {
+    /// From weights to the words of a codec, whose file has the given check sum.
+    pub(super) fn encode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
+        let mut metadata = model.metadata().clone();
+        let before = metadata.insert(CODEC.into(), sum.into());
+        ensure!(before.is_none(), "the model is encoded already: its metadata have {CODEC:?}");
+        Self::new(model, codec, metadata, Part::encode)
+    }
+
+    /// From words back to weights.
+    pub(super) fn decode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
+        let mut metadata = model.metadata().clone();
+        let written = metadata.remove(CODEC);
+        let written = written.ok_or_else(|| {
+            miette!("it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}")
+        })?;
+        ensure!(written == sum, "it was encoded with another codec: {written}, and not {sum}");
+        Self::new(model, codec, metadata, Part::decode)
+    }
+
+    fn new(
+        model: &'a Model,
+        codec: &'a Codec,
+        metadata: BTreeMap<String, String>,
+        part: fn(&'a Tensor, &'a TensorCode) -> Result<Part<'a>>,
+    ) -> Result<Self> {
+        let names: HashSet<&str> = model.tensors().iter().map(|t| t.name.as_str()).collect();
+        let missing = codec.tensors().map(|(name, _)| name).find(|name| !names.contains(name));
+        if let Some(name) = missing {
+            return Err(miette!("the codec is for another model: there is no tensor {name:?}"));
+        }
+        let of = |tensor: &'a Tensor| match codec.get(&tensor.name) {
+            Some(code) => part(tensor, code)
+                .wrap_err_with(|| format!("the codec does not fit tensor {:?}", tensor.name)),
+            None => Ok(Part::copy(tensor)),
+        };
+        let mut parts = model.tensors().iter().map(of).collect::<Result<Vec<_>>>()?;
+        // Large elements first, so that each tensor lies where its type wants it.
+        parts.sort_by_key(|part| Reverse(part.dtype));
+        Ok(Self { metadata, parts })
+    }
+
+    /// The header of the new file.
+    pub(super) fn header(&self) -> Result<Vec<u8>> {
+        layout::header(&self.metadata, self.parts.iter().map(Part::placed))
+    }
+
+    /// Bytes to be read.
+    pub(super) fn work(&self) -> u64 {
+        self.parts.iter().map(|part| part.tensor.bytes).sum()
+    }
+}
+
+impl<'a> Part<'a> {
+    fn copy(tensor: &'a Tensor) -> Self {
+        let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.clone(), tensor.bytes);
+        Self { tensor, work: Work::Copy, dtype, shape, bytes }
+    }
+
+    fn encode(tensor: &'a Tensor, code: &'a TensorCode) -> Result<Self> {
+        let (dtype, found) = (tensor.dtype, &tensor.shape);
+        let float = Float::of(dtype);
+        let float =
+            float.ok_or_else(|| miette!("it is of {dtype}: F16, BF16, F32 and F64 can be"))?;
+        ensure!(found == code.shape(), "it has shape {found:?}, its code {:?}", code.shape());
+        let (shape, bytes) = (stored_shape(code), code.stored_bytes());
+        Ok(Self { tensor, work: Work::Encode(float, code), dtype: Dtype::U8, shape, bytes })
+    }
+
+    fn decode(tensor: &'a Tensor, code: &'a TensorCode) -> Result<Self> {
+        let (found, expected) = ((tensor.dtype, &tensor.shape), (Dtype::U8, &stored_shape(code)));
+        ensure!(found == expected, "it is {found:?}, and its words are {expected:?}");
+        let (shape, bytes) = (code.shape().to_vec(), 4 * code.weights());
+        Ok(Self { tensor, work: Work::Decode(code), dtype: Dtype::F32, shape, bytes })
+    }
+
+    fn placed(&self) -> Placed<'_> {
+        let &Self { tensor, dtype, ref shape, bytes, .. } = self;
+        Placed { name: &tensor.name, dtype, shape, bytes }
+    }
+}
+
+/// Words of a byte have the shape of their tensor, others lie side by side. There are two
+/// dimensions in any case, as `qtaml inject` takes a tensor of one for a bias.
+fn stored_shape(code: &TensorCode) -> Vec<usize> {
+    if code.code().width() == 8 {
+        code.shape().to_vec()
+    } else {
+        vec![1, code.stored_bytes() as usize]
+    }
+}

@@ -1,0 +1,67 @@
+//! The header of a file that is about to be written.
+
+use std::collections::BTreeMap;
+
+use miette::{IntoDiagnostic, Result};
+use safetensors::Dtype;
+use serde_json::{Value, json};
+
+/// A tensor of the new file.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct Placed<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) dtype: Dtype,
+    pub(crate) shape: &'a [usize],
+    pub(crate) bytes: u64,
+}
+
+/// The header of a file that holds these tensors in this order. The same content is the same bytes.
+///
+/// It is filled up to whole multiples of eight bytes. Where tensors of large elements come first,
+/// as the reference implementation has it, each then lies where its type wants it.
+pub(crate) fn header<'a>(
+    metadata: &BTreeMap<String, String>,
+    tensors: impl IntoIterator<Item = Placed<'a>>,
+) -> Result<Vec<u8>> {
+    let mut members: BTreeMap<&str, Value> = BTreeMap::new();
+    if !metadata.is_empty() {
+        members.insert("__metadata__", json!(metadata));
+    }
+    let mut end = 0;
+    for Placed { name, dtype, shape, bytes } in tensors {
+        let begin = end;
+        end += bytes;
+        members.insert(name, json!({"dtype": dtype, "shape": shape, "data_offsets": [begin, end]}));
+    }
+    let mut json = serde_json::to_vec(&members).into_diagnostic()?;
+    json.resize(json.len().next_multiple_of(8), b' ');
+    Ok([(json.len() as u64).to_le_bytes().as_slice(), &json].concat())
+}
+
+#[cfg(test)]
+mod tests {
+    use safetensors::SafeTensors;
+
+    use super::*;
+
+    #[test]
+    fn the_reference_implementation_reads_it() {
+        let metadata = BTreeMap::from([("made".into(), "by \"hand\"".into())]);
+        let tensors = [
+            Placed { name: "z", dtype: Dtype::F32, shape: &[1, 2], bytes: 8 },
+            Placed { name: "a \u{1b}", dtype: Dtype::U8, shape: &[3], bytes: 3 },
+        ];
+        let header = header(&metadata, tensors).unwrap();
+        assert_eq!(header.len() % 8, 0);
+        let file = [header.as_slice(), &[1; 8], &[2; 3]].concat();
+        let read = SafeTensors::deserialize(&file).unwrap();
+        for Placed { name, dtype, shape, bytes } in tensors {
+            let view = read.tensor(name).unwrap();
+            assert_eq!((view.dtype(), view.shape()), (dtype, shape));
+            let content = if name == "z" { 1 } else { 2 };
+            assert_eq!(view.data(), vec![content; bytes as usize]);
+        }
+        let (_, found) = SafeTensors::read_metadata(&file).unwrap();
+        assert_eq!(found.metadata().as_ref().unwrap()["made"], "by \"hand\"");
+    }
+}

@@ -1,0 +1,405 @@
+//! `qtaml codec` as a user meets it.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
+
+use std::path::PathBuf;
+use std::process::{Command as Process, Stdio};
+
+use assert_cmd::Command;
+use predicates::prelude::*;
+use predicates::str::{contains, is_empty};
+use qtaml::compensation::codebook::Codec;
+use safetensors::tensor::TensorView;
+use safetensors::{Dtype, SafeTensors};
+use serde_json::Value;
+
+/// A tensor of a model: name, type, shape and bytes.
+type Tensor<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
+
+/// A folder with a small model of every kind of tensor.
+struct Folder(tempfile::TempDir);
+
+/// Weights in a bell: quantiles of the logistic law, in no order.
+fn bell(count: u32) -> Vec<f32> {
+    let uniform = |i: u32| (f64::from(i.wrapping_mul(2_654_435_761)) + 0.5) / 2_f64.powi(32);
+    (1..=count).map(|i| (0.05 * (uniform(i) / (1.0 - uniform(i))).ln()) as f32).collect()
+}
+
+fn f32s(values: &[f32]) -> Vec<u8> {
+    values.iter().flat_map(|value| value.to_le_bytes()).collect()
+}
+
+fn values(model: &SafeTensors, name: &str) -> Vec<f32> {
+    let view = model.tensor(name).unwrap();
+    view.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}
+
+impl Folder {
+    fn new() -> Self {
+        let folder = Self(tempfile::tempdir().unwrap());
+        let bf16 = bell(1999).into_iter().flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes());
+        folder.model(&[
+            ("fc.weight", Dtype::F32, vec![200, 333], f32s(&bell(66_600))),
+            ("fc.bias", Dtype::F32, vec![100], f32s(&bell(100))),
+            ("head.weight", Dtype::BF16, vec![1999, 1], bf16.collect()),
+            ("norm.weight", Dtype::F32, vec![3, 1], f32s(&[1.0, 0.5, 0.25])),
+            ("empty.weight", Dtype::F32, vec![0, 3], vec![]),
+            ("steps", Dtype::I64, vec![1, 1], vec![1; 8]),
+        ]);
+        folder
+    }
+
+    /// Writes `model.safetensors` with these tensors.
+    fn model(&self, tensors: &[Tensor]) {
+        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
+            (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
+        });
+        let metadata = [("format".to_owned(), "pt".to_owned())].into();
+        let bytes = safetensors::serialize(views, Some(metadata)).unwrap();
+        std::fs::write(self.path("model.safetensors"), bytes).unwrap();
+    }
+
+    fn path(&self, name: &str) -> PathBuf {
+        self.0.path().join(name)
+    }
+
+    fn read(&self, name: &str) -> Vec<u8> {
+        std::fs::read(self.path(name)).unwrap()
+    }
+
+    fn names(&self) -> Vec<String> {
+        let entries = std::fs::read_dir(self.0.path()).unwrap();
+        let mut names: Vec<_> =
+            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
+        names.sort();
+        names
+    }
+
+    fn run(&self, line: &str) -> assert_cmd::assert::Assert {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+        command.current_dir(self.0.path()).args(line.split_whitespace()).assert()
+    }
+
+    fn json(&self, line: &str) -> Value {
+        let run = self.run(&format!("{line} --json")).success();
+        serde_json::from_slice(&run.get_output().stdout).unwrap()
+    }
+
+    /// `model.codec` and `s.safetensors`.
+    fn encode(&self, fit: &str) -> Value {
+        self.run(&format!("codec fit model.safetensors {fit} -o model.codec")).success();
+        self.json("codec encode model.safetensors --codec model.codec -o s.safetensors")
+    }
+
+    fn decode(&self, stored: &str) -> Vec<u8> {
+        let line = format!("codec decode {stored} --codec model.codec -o r.safetensors");
+        self.run(&line).success();
+        self.read("r.safetensors")
+    }
+
+    /// Fails, says so, and leaves no file behind.
+    fn refused(&self, line: &str, code: i32, named: &str) {
+        let before = self.names();
+        self.run(line).code(code).stderr(contains(named)).stdout(is_empty());
+        assert_eq!(self.names(), before, "{line}");
+    }
+}
+
+fn row<'a>(report: &'a Value, tensor: &str) -> &'a Value {
+    report["tensors"].as_array().unwrap().iter().find(|row| row["tensor"] == tensor).unwrap()
+}
+
+/// The whole way through a memory, for words that fill bytes and words that do not: what is read is
+/// off by what was said, to five standard errors of the mean over 66,600 weights.
+#[test]
+fn a_model_that_went_through_the_memory_is_off_by_what_was_predicted() {
+    let folder = Folder::new();
+    for (law, bits) in
+        [("--p 0.1", 8), ("--p 0.05", 3), ("--p01 0.01 --p10 0.2", 5), ("--p 0.02", 9)]
+    {
+        let report = folder.encode(&format!("{law} --bits {bits}"));
+        let fc = row(&report, "fc.weight");
+        assert_eq!(fc["stored_bytes"], (66_600_u64 * bits).div_ceil(8));
+        folder.run(&format!("inject s.safetensors {law} --out f.safetensors")).success();
+        let (clean, read) = (bell(66_600), folder.decode("f.safetensors"));
+        let read = values(&SafeTensors::deserialize(&read).unwrap(), "fc.weight");
+
+        let error = |(w, r): (&f32, &f32)| f64::from(w - r).powi(2);
+        let errors: Vec<f64> = clean.iter().zip(&read).map(error).collect();
+        let n = errors.len() as f64;
+        let mean = errors.iter().sum::<f64>() / n;
+        let variance = errors.iter().map(|error| (error - mean).powi(2)).sum::<f64>() / n;
+        let predicted = fc["mean_square_error"].as_f64().unwrap();
+        let z = (mean - predicted) / (variance / n).sqrt();
+        assert!(z.abs() < 5.0, "{law}, {bits} bits: {mean} for {predicted}, z = {z}");
+        let square = clean.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n;
+        let relative = fc["relative_error"].as_f64().unwrap();
+        assert!((relative * square / predicted - 1.0).abs() < 1e-9, "{law}");
+    }
+}
+
+#[test]
+fn all_other_tensors_stay_and_the_library_reads_the_rest() {
+    let folder = Folder::new();
+    let report = folder.encode("--p 0.01 --bits 7 --skip norm*");
+    assert_eq!(report["copied"], 4);
+    let codec = Codec::from_bytes(&folder.read("model.codec")).unwrap();
+    assert_eq!(
+        codec.tensors().map(|(name, _)| name).collect::<Vec<_>>(),
+        ["fc.weight", "head.weight"]
+    );
+
+    let files = ["model.safetensors", "s.safetensors"].map(|name| folder.read(name));
+    let restored = folder.decode("s.safetensors");
+    let [clean, stored] = files.each_ref().map(|file| SafeTensors::deserialize(file).unwrap());
+    let read = SafeTensors::deserialize(&restored).unwrap();
+    for (name, before) in clean.tensors() {
+        let [within, after] = [&stored, &read].map(|model| model.tensor(&name).unwrap());
+        let Some(code) = codec.get(&name) else {
+            assert_eq!((&within, &after), (&before, &before), "{name}");
+            continue;
+        };
+        let bytes = code.stored_bytes() as usize;
+        assert_eq!((within.dtype(), within.shape()), (Dtype::U8, &[1, bytes][..]));
+        assert_eq!((after.dtype(), after.shape()), (Dtype::F32, before.shape()));
+        let expected = code.code().decode_packed(within.data(), code.weights() as usize).unwrap();
+        assert_eq!(values(&read, &name), expected);
+    }
+    for (file, keys) in [(&files[0], 1), (&files[1], 2), (&restored, 1)] {
+        let (_, header) = SafeTensors::read_metadata(file).unwrap();
+        let metadata = header.metadata().as_ref().unwrap();
+        assert_eq!((metadata.len(), metadata["format"].as_str()), (keys, "pt"));
+    }
+    // Floats lie where floats may lie, behind whatever words there are.
+    let (size, header) = SafeTensors::read_metadata(&files[1]).unwrap();
+    for (name, info) in header.tensors() {
+        let begin = 8 + size + info.data_offsets.0;
+        assert_eq!(begin % (info.dtype.bitsize() / 8), 0, "{name}");
+    }
+}
+
+#[test]
+fn every_command_shows_the_same_table() {
+    let folder = Folder::new();
+    let line = "codec fit model.safetensors --p 0.02 --bits 4 -o model.codec";
+    let fit = folder.json(line);
+    let show = folder.json("codec show model.codec");
+    assert_eq!(fit["tensors"], show["tensors"]);
+    assert_eq!((&fit["total"], &show["copied"]), (&show["total"], &Value::Null));
+    let encode = folder.json("codec encode model.safetensors --codec model.codec -o s.safetensors");
+    for (fitted, encoded) in
+        fit["tensors"].as_array().unwrap().iter().zip(encode["tensors"].as_array().unwrap())
+    {
+        for key in ["tensor", "weights", "bits", "patterns", "stored_bytes", "memory", "shape"] {
+            assert_eq!(fitted[key], encoded[key], "{key}");
+        }
+        let errors = [fitted, encoded].map(|row| row["relative_error"].as_f64().unwrap());
+        assert!((errors[0] - errors[1]).abs() <= 1e-3 * errors[0], "{fitted} {encoded}");
+    }
+    let decode = folder.json("codec decode s.safetensors --codec model.codec -o r.safetensors");
+    assert_eq!(decode["tensors"], fit["tensors"]);
+    folder.run("codec show model.codec").success().stdout(
+        contains("codes for p = 0.02").and(contains("fc.weight")).and(contains("stored bytes")),
+    );
+    folder.run(line).success().stdout(contains("3 other tensors are unchanged"));
+    folder.run("codec fit --help").success().stdout(contains("Examples:").and(contains("--skip")));
+}
+
+/// What has no bell, no spread or hardly any numbers, without faults and with many.
+#[test]
+fn odd_tensors_are_stored_as_well_as_they_can_be() {
+    let folder = Folder::new();
+    let bell = bell(2000);
+    let tails: Vec<f32> = bell.iter().map(|w| (40.0 * w).exp()).collect();
+    let nearly: Vec<f32> = bell.iter().map(|w| 3.0 + 1e-4 * w).collect();
+    let kinds: [(&str, Vec<f32>); 6] = [
+        ("zero", vec![0.0; 77]),
+        ("one", vec![-0.25]),
+        ("constant", vec![0.7; 50]),
+        ("nearly", nearly),
+        ("tails", tails),
+        ("large", vec![f32::MAX, -f32::MAX, 0.0, 1.0]),
+    ];
+    let tensors: Vec<Tensor> =
+        kinds.iter().map(|(name, w)| (*name, Dtype::F32, vec![w.len(), 1], f32s(w))).collect();
+    folder.model(&tensors);
+    for (p, most) in
+        [("0", [0.0, 0.0, 1e-15, 1e-12, 1e-3, 1e-70]), ("0.1", [0.0, 0.0, 1e-15, 1e-9, 0.3, 0.6])]
+    {
+        let report = folder.encode(&format!("--p {p}"));
+        let line = format!("inject s.safetensors --p {p} --out f.safetensors");
+        folder.run(&line).success();
+        let read = folder.decode("f.safetensors");
+        let read = SafeTensors::deserialize(&read).unwrap();
+        for ((name, weights), most) in kinds.iter().zip(most) {
+            let error = row(&report, name)["relative_error"].as_f64().unwrap();
+            assert!((0.0..=most).contains(&error), "{name}, p = {p}: {error}");
+            let values = values(&read, name);
+            assert!(values.iter().all(|value| value.is_finite()), "{name}");
+            if most == 0.0 {
+                assert_eq!(&values, weights, "{name}, p = {p}");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_float_type_is_encoded() {
+    let folder = Folder::new();
+    let weights: Vec<f32> =
+        bell(500).iter().map(|w| f32::from_bits(w.to_bits() & 0xffff_0000)).collect();
+    let bf16 = weights.iter().flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes()).collect();
+    let f64s = weights.iter().flat_map(|w| f64::from(*w).to_le_bytes()).collect();
+    folder.model(&[
+        ("a", Dtype::F32, vec![50, 10], f32s(&weights)),
+        ("b", Dtype::BF16, vec![50, 10], bf16),
+        ("c", Dtype::F64, vec![50, 10], f64s),
+    ]);
+    folder.encode("--p 0.03 --bits 6");
+    let read = folder.decode("s.safetensors");
+    let read = SafeTensors::deserialize(&read).unwrap();
+    assert_eq!(values(&read, "b"), values(&read, "a"));
+    assert_eq!(values(&read, "c"), values(&read, "a"));
+}
+
+#[test]
+fn a_file_may_take_the_place_of_another_and_the_codec_stays() {
+    let folder = Folder::new();
+    folder.encode("--p 0.01");
+    let (stored, restored) = (folder.read("s.safetensors"), folder.decode("s.safetensors"));
+    let encode = "codec encode model.safetensors --codec model.codec -o";
+    let decode = "codec decode model.safetensors --codec model.codec -o";
+    folder.refused(&format!("{encode} ./model.codec"), 2, "--out and the codec are the same file");
+    folder.refused("codec fit model.safetensors --p 0.1 -o model.safetensors", 2, "the model");
+    folder.run(&format!("{encode} model.safetensors")).success();
+    assert!(folder.read("model.safetensors") == stored);
+    folder.refused(&format!("{encode} t.safetensors"), 1, "encoded already");
+    folder.refused(&format!("{decode} model.codec"), 2, "the same file");
+    folder.run(&format!("{decode} model.safetensors")).success();
+    assert!(folder.read("model.safetensors") == restored);
+    folder.refused(&format!("{decode} t.safetensors"), 1, "not written by `qtaml codec encode`");
+}
+
+#[test]
+fn codecs_of_other_models_are_refused_by_name() {
+    let folder = Folder::new();
+    folder.encode("--p 0.01 --bits 4");
+    folder.run("codec fit model.safetensors --p 0.02 --bits 4 -o other.codec").success();
+    let decode = "codec decode s.safetensors --codec other.codec -o t.safetensors";
+    folder.refused(decode, 1, "encoded with another codec");
+    let encode = "codec encode model.safetensors --codec model.codec -o t.safetensors";
+    let head = || ("head.weight", Dtype::F32, vec![1999, 1], f32s(&bell(1999)));
+    for (tensors, named) in [
+        (vec![head()], "there is no tensor \"fc.weight\""),
+        (
+            vec![head(), ("fc.weight", Dtype::F32, vec![333, 200], vec![0; 4 * 66_600])],
+            "does not fit tensor \"fc.weight\"",
+        ),
+        (vec![head(), ("fc.weight", Dtype::I8, vec![200, 333], vec![0; 66_600])], "it is of I8"),
+    ] {
+        folder
+            .model(&[tensors, vec![("norm.weight", Dtype::F32, vec![3, 1], vec![0; 12])]].concat());
+        folder.refused(encode, 1, named);
+    }
+}
+
+#[test]
+fn damaged_files_and_numbers_that_are_none_are_named() {
+    let folder = Folder::new();
+    folder.encode("--p 0.01 --bits 4");
+    let line = "codec decode s.safetensors --codec bad.codec -o t.safetensors";
+    folder.refused(line, 1, "cannot read bad.codec");
+    let codec = folder.read("model.codec");
+    for (bytes, named) in [
+        (&codec[..codec.len() - 1], "the codec is cut off"),
+        (b"PK\x03\x04", "this is not a codec"),
+        (&[], "this is not a codec"),
+    ] {
+        std::fs::write(folder.path("bad.codec"), bytes).unwrap();
+        folder.refused(line, 1, named);
+        folder.refused("codec show bad.codec", 1, named);
+    }
+    let stored = folder.read("s.safetensors");
+    std::fs::write(folder.path("cut.safetensors"), &stored[..stored.len() - 1]).unwrap();
+    let line = "codec decode cut.safetensors --codec model.codec -o t.safetensors";
+    folder.refused(line, 1, "it ends after");
+
+    let fit = "codec fit model.safetensors --p 0.1 --bits 2 -o t.codec";
+    let mut weights = bell(70_000);
+    weights[66_001] = f32::NAN;
+    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
+    folder.refused(fit, 1, "weight 66001 is NaN");
+    let large = [1.0, 1e300].into_iter().flat_map(f64::to_le_bytes).collect();
+    folder.model(&[("w", Dtype::F64, vec![2, 1], large)]);
+    folder.refused(fit, 1, "weight 1 is 1e300: F64 weights must be in the range of F32");
+    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&bell(70_000)))]);
+    folder.run("codec fit model.safetensors --p 0.1 --bits 2 -o model.codec").success();
+    weights[66_001] = f32::INFINITY;
+    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
+    let line = "codec encode model.safetensors --codec model.codec -o t.safetensors";
+    folder.refused(line, 1, "weight 66001 is inf");
+    folder.model(&[("b", Dtype::F32, vec![4], vec![0; 16])]);
+    folder.refused(fit, 1, "there are no weights");
+}
+
+#[test]
+fn wrong_usage_exits_2() {
+    let folder = Folder::new();
+    for (line, named) in [
+        ("", "--p <P>"),
+        ("--p 0.6", "0.0..=0.5"),
+        ("--p 0.1 --bits 13", "13 is not in 1..=12"),
+        ("--p 0.1 --bits 0", "0 is not in 1..=12"),
+        ("--p01 0.1", "--p10"),
+        ("--p01 0.1 --p10 2", "p10 = 2"),
+        ("--bits 3 --p-per-bit 0.1,0.2", "2 flip probabilities do not fit words of 3 bits"),
+    ] {
+        folder.refused(&format!("codec fit model.safetensors {line} -o t.codec"), 2, named);
+    }
+    folder.refused("codec encode model.safetensors -o t.safetensors", 2, "--codec");
+    folder.refused("codec", 2, "Usage");
+    let typo = "codec fit model.safetensors --p 0.1 --skip embed* -o t.codec";
+    folder.refused(typo, 1, "--skip \"embed*\" matches no tensor");
+}
+
+/// 64 MiB of weights in a file with holes, which takes no room on a disk.
+#[test]
+fn memory_does_not_grow_with_the_model() {
+    const BYTES: u64 = 64 << 20;
+    if !std::path::Path::new("/proc/self/status").exists() {
+        return;
+    }
+    let folder = Folder::new();
+    let shape = [BYTES / 4 / 1024, 1024];
+    let header =
+        format!(r#"{{"w":{{"dtype":"F32","shape":{shape:?},"data_offsets":[0,{BYTES}]}}}}"#);
+    let begin = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
+    std::fs::write(folder.path("model.safetensors"), &begin).unwrap();
+    let file = std::fs::File::options().write(true).open(folder.path("model.safetensors"));
+    file.unwrap().set_len(begin.len() as u64 + BYTES).unwrap();
+    for line in [
+        "codec fit model.safetensors --p 0.1 -o model.codec",
+        "codec encode model.safetensors --codec model.codec -o s.safetensors",
+        "codec decode s.safetensors --codec model.codec -o r.safetensors",
+    ] {
+        let peak = peak_kib(&folder, line);
+        assert!((1..BYTES / 1024 / 2).contains(&peak), "{line}: {peak} KiB");
+    }
+}
+
+/// The most memory that a run has, as far as it is seen.
+fn peak_kib(folder: &Folder, line: &str) -> u64 {
+    let mut command = Process::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+    command.current_dir(folder.0.path()).args(line.split(' ')).stdout(Stdio::null());
+    let mut child = command.spawn().unwrap();
+    let status = format!("/proc/{}/status", child.id());
+    let mut peak = 0;
+    while child.try_wait().unwrap().is_none() {
+        let text = std::fs::read_to_string(&status).unwrap_or_default();
+        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
+        let seen = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+        peak = peak.max(seen.unwrap_or(0));
+        std::thread::sleep(std::time::Duration::from_millis(1));
+    }
+    assert!(child.wait().unwrap().success(), "{line}");
+    peak
+}
