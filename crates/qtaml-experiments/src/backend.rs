@@ -11,7 +11,7 @@ use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::train::{
     Dataset, Device, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
-    TrainError, TrainingConfig, device, fingerprint, parameters, replace_parameters, train,
+    TrainError, TrainerConfig, device, fingerprint, parameters, replace_parameters, train,
 };
 use serde::{Deserialize, Serialize};
 
@@ -114,7 +114,7 @@ fn first(images: &Images, count: usize) -> Images {
 
 /// Trains from the seed; the time of a step is the median over epochs, the first left out.
 fn timed_training(images: &Images, device: &Device) -> Result<(LeNet, f64)> {
-    let config = TrainingConfig { epochs: 5, ..TrainingConfig::new() };
+    let config = TrainerConfig { epochs: 5, ..TrainerConfig::new() };
     let steps = images.len().div_ceil(config.batch_size) as f64;
     let mut last = Instant::now();
     let mut epochs = Vec::new();

@@ -1,16 +1,21 @@
 //! What every experiment works with.
 
+use std::fs;
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
 use qtaml::fault::Seed;
-use qtaml::train::{Checkpoint, Classifier, Device, Images, TrainingConfig, fingerprint, train};
+use qtaml::train::qat::QatMethod;
+use qtaml::train::{Checkpoint, Classifier, Device, Images, Trainer, TrainerConfig, fingerprint};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::journal::Journal;
 use crate::progress::Progress;
+
+/// Steps of a training between two checkpoints: seconds to a minute of work.
+const CHECKPOINT_STEPS: u64 = 200;
 
 /// Ctrl-C was pressed.
 #[derive(Debug)]
@@ -87,21 +92,57 @@ impl Context {
         name: &str,
         model: M,
         images: &Images,
-        config: &TrainingConfig,
+        config: &TrainerConfig,
+    ) -> Result<M> {
+        self.trained_with(QatMethod::None, name, model, images, config)
+    }
+
+    /// The same for a network trained with a method, as it is deployed: a quantizing method leaves
+    /// the weights that its codes stand for.
+    ///
+    /// A training that was cut off goes on from its last checkpoint.
+    ///
+    /// # Errors
+    ///
+    /// As [`trained`](Self::trained).
+    pub fn trained_with<M: Classifier>(
+        &self,
+        method: QatMethod,
+        name: &str,
+        model: M,
+        images: &Images,
+        config: &TrainerConfig,
     ) -> Result<M> {
         // A smoke run only asks whether training works.
-        let config = &TrainingConfig { epochs: self.size(config.epochs, 1), ..*config };
-        let key = (name, config, self.seed, &self.device_name, &self.fashion_mnist, &self.build);
-        let checkpoint = Checkpoint::new(&self.weights, name, &fingerprint(&key));
-        if let Some(kept) = checkpoint.load(model.clone())? {
+        let epochs = if self.smoke { 1 } else { config.epochs };
+        let config = TrainerConfig { epochs, ..*config };
+        let weights = self.checkpoint(method, name, &config);
+        if let Some(kept) = weights.load(model.clone())? {
             return Ok(kept);
         }
-        let task = self.progress.task(&format!("{name} training"), config.epochs as u64);
-        let model = train(model, images, config, self.seed, &self.device, |_| task.tick(1))
+        let unfinished = weights.path().with_extension("unfinished");
+        let trainer = Trainer::new(config, method).with_checkpoints(&unfinished, CHECKPOINT_STEPS);
+        let steps = epochs * images.len().div_ceil(config.batch_size) as u64;
+        let task = self.progress.task(&format!("{name} training"), steps);
+        let mut done = 0;
+        let fitted = trainer
+            .fit(model, images, None, self.seed, &self.device, |progress| {
+                task.tick(progress.step - done);
+                done = progress.step;
+            })
             .with_context(|| format!("training {name}"))?;
         // Kept first: Ctrl-C must not lose a training that is done.
-        checkpoint.save(&model)?;
+        weights.save(&fitted.model)?;
+        fs::remove_dir_all(&unfinished)
+            .with_context(|| format!("cannot remove {}", unfinished.display()))?;
         self.check_interrupted()?;
-        Ok(model)
+        Ok(fitted.model)
+    }
+
+    /// Where the weights are kept that follow from all this.
+    fn checkpoint(&self, method: QatMethod, name: &str, config: &TrainerConfig) -> Checkpoint {
+        let Self { seed, device_name, fashion_mnist, build, .. } = self;
+        let key = (name, method, config, seed, device_name, fashion_mnist, build);
+        Checkpoint::new(&self.weights, name, &fingerprint(&key))
     }
 }
