@@ -18,7 +18,7 @@ struct Story {
 fn story() -> Result<Story, TrainError> {
     let device = device::open("flex")?;
     let digits = Dataset::digits()?;
-    let config = TrainingConfig { epochs: 4, ..TrainingConfig::new() };
+    let config = TrainerConfig { epochs: 4, ..TrainerConfig::new() };
     let model = LeNetConfig::digits().init(&device);
     let model = train(model, &digits.train, &config, Seed(7), &device, |_| ())?;
     let (units, images) = (Granularity::Tensor, &digits.calibration);

@@ -60,6 +60,7 @@ struct Row {
     fault_digest: Option<String>,
     max_logit_gap: Option<f64>,
     train_step_ms: Option<f64>,
+    train_images_per_s: Option<f64>,
     inference_ms: Option<f64>,
     note: Option<String>,
 }
@@ -203,6 +204,7 @@ fn table(rows: &[Row]) -> Table {
         "faults",
         "largest logit gap vs flex",
         "training step [ms]",
+        "training [images/s]",
         "inference batch [ms]",
         "note",
     ]);
@@ -212,7 +214,7 @@ fn table(rows: &[Row]) -> Table {
     table
 }
 
-fn cells(row: &Row, flex: &Row) -> [String; 9] {
+fn cells(row: &Row, flex: &Row) -> [String; 10] {
     let number = |value: Option<f64>, decimals| {
         value.map(|value| format!("{value:.decimals$}")).unwrap_or_default()
     };
@@ -231,6 +233,7 @@ fn cells(row: &Row, flex: &Row) -> [String; 9] {
         faults.to_owned(),
         row.max_logit_gap.map(|gap| format!("{gap:.1e}")).unwrap_or_default(),
         number(row.train_step_ms, 1),
+        number(row.train_images_per_s, 0),
         number(row.inference_ms, 1),
         text(&row.note),
     ]
@@ -254,7 +257,7 @@ mod tests {
 
     const MEASURED: &str = r#"{"device": "flex", "adapter": "CPU", "golden_accuracy": 0.96667,
         "faulty_accuracy": 0.5, "fault_digest": "ab12", "max_logit_gap": null,
-        "train_step_ms": 12.34, "inference_ms": 5.0, "note": null}"#;
+        "train_step_ms": 12.34, "train_images_per_s": 5186.4, "inference_ms": 5.0, "note": null}"#;
 
     fn measured(device: &str, digest: &str) -> Row {
         let row = parse(&MEASURED.replace('\n', "")).expect("as the runner prints it");
@@ -336,7 +339,10 @@ mod tests {
             .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
             .collect();
         assert_eq!(cells.len(), 2 + rows.len(), "{table}");
-        assert_eq!(cells[2], ["flex", "CPU", "0.9667", "0.5000", "same", "", "12.3", "5.0", ""]);
+        assert_eq!(
+            cells[2],
+            ["flex", "CPU", "0.9667", "0.5000", "same", "", "12.3", "5186", "5.0", ""]
+        );
         assert_eq!(cells[3][4..6], ["same", "2.5e-6"]);
         assert_eq!(cells[4][4], "DIFFER");
         assert!(table.contains("no driver \\| no luck"), "{table}");

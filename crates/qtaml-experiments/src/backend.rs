@@ -11,7 +11,7 @@ use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::train::{
     Dataset, Device, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
-    TrainError, TrainingConfig, device, fingerprint, parameters, replace_parameters, train,
+    TrainError, TrainerConfig, device, fingerprint, parameters, replace_parameters, train,
 };
 use serde::{Deserialize, Serialize};
 
@@ -19,6 +19,8 @@ use crate::args::BackendArgs;
 
 const SEED: Seed = Seed(42);
 const FLIP_PROBABILITY: f64 = 0.01;
+/// Batches of 64 images.
+const TRAINING: TrainerConfig = TrainerConfig { epochs: 5, ..TrainerConfig::new() };
 
 /// What one device measured, as `xtask` reads it.
 #[derive(Debug, Default, Serialize)]
@@ -30,6 +32,7 @@ struct Measurement {
     fault_digest: Option<String>,
     max_logit_gap: Option<f64>,
     train_step_ms: Option<f64>,
+    train_images_per_s: Option<f64>,
     inference_ms: Option<f64>,
     note: Option<String>,
 }
@@ -98,6 +101,7 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
         fault_digest: Some(digest),
         max_logit_gap: reference.map(|r| largest_gap(&r.logits, &logits)).transpose()?,
         train_step_ms: Some(step_ms),
+        train_images_per_s: Some(1e3 * TRAINING.batch_size as f64 / step_ms),
         inference_ms: Some(median((0..10).map(|_| {
             let start = Instant::now();
             // Reading the result back is what waits for the device.
@@ -112,18 +116,20 @@ fn first(images: &Images, count: usize) -> Images {
     images.select(&(0..count).collect::<Vec<_>>())
 }
 
-/// Trains from the seed; the time of a step is the median over epochs, the first left out.
+/// Trains from the seed; the time of a step is the median over those with a whole batch, the first
+/// epoch left out.
 fn timed_training(images: &Images, device: &Device) -> Result<(LeNet, f64)> {
-    let config = TrainingConfig { epochs: 5, ..TrainingConfig::new() };
-    let steps = images.len().div_ceil(config.batch_size) as f64;
+    let whole = images.len() / TRAINING.batch_size;
+    let per_epoch = images.len().div_ceil(TRAINING.batch_size);
     let mut last = Instant::now();
-    let mut epochs = Vec::new();
+    let mut steps = Vec::new();
     let model = LeNetConfig::digits().init(device);
-    let model = train(model, images, &config, SEED, device, |_| {
-        epochs.push(milliseconds(last));
+    let model = train(model, images, &TRAINING, SEED, device, |_| {
+        steps.push(milliseconds(last));
         last = Instant::now();
     })?;
-    Ok((model, median(epochs.into_iter().skip(1)) / steps))
+    let warm = steps.chunks(per_epoch).skip(1).flat_map(|epoch| &epoch[..whole]);
+    Ok((model, median(warm.copied())))
 }
 
 /// Mean accuracy over a few patterns without protection, and a digest of every weight read.

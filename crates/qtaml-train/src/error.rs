@@ -30,14 +30,6 @@ pub enum TrainError {
         /// What is wrong, and where.
         problem: String,
     },
-    /// The loss stopped being a number.
-    #[error("training diverged in epoch {epoch}: the loss is {loss}")]
-    Diverged {
-        /// The epoch, from 0.
-        epoch: usize,
-        /// The loss of its last batch.
-        loss: f32,
-    },
     /// A parameter that the network does not have.
     #[error("unknown parameter {name:?}: the network has {}", known.join(", "))]
     UnknownParameter {

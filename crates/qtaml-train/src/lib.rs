@@ -12,13 +12,13 @@
 //! use qtaml_fault::Seed;
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_train::{Cost, Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
-//! use qtaml_train::{TrainingConfig, device, sensitivity, train};
+//! use qtaml_train::{TrainerConfig, device, sensitivity, train};
 //!
 //! // Train a small network on the embedded digits, on any device this build knows.
 //! let device = device::open("flex")?;
 //! let digits = Dataset::digits()?;
 //! let model = LeNetConfig::digits().init(&device);
-//! let model = train(model, &digits.train, &TrainingConfig::new(), Seed(42), &device, |_| ())?;
+//! let model = train(model, &digits.train, &TrainerConfig::new(), Seed(42), &device, |_| ())?;
 //!
 //! // Store it as INT8 codes, in a memory whose bits flip with probability 0.1, and read it through
 //! // a table that knows this.
@@ -61,7 +61,6 @@ mod safetensors;
 pub mod sensitivity;
 mod stored;
 pub mod trainer;
-mod training;
 mod units;
 mod whole_file;
 
@@ -80,5 +79,5 @@ pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use stored::{Cost, Memory, Range, StoredNetwork, StoredUnit, UnitWeights};
-pub use training::{Epoch, TrainingConfig, train};
+pub use trainer::{Trainer, TrainerConfig, train};
 pub use units::{Granularity, Unit, units};

@@ -92,7 +92,7 @@ mod tests {
     use qtaml_fault::Seed;
 
     use super::*;
-    use crate::{Dataset, Evaluation, MobileNetConfig, TrainingConfig, initialise, train};
+    use crate::{Dataset, Evaluation, MobileNetConfig, TrainerConfig, initialise, train};
     use crate::{parameters, replace_parameters};
 
     #[test]
@@ -100,7 +100,7 @@ mod tests {
         let device = Device::flex();
         let digits = Dataset::digits().unwrap();
         let fresh = MobileNetConfig::digits().init(&device);
-        let config = TrainingConfig { epochs: 1, ..TrainingConfig::new() };
+        let config = TrainerConfig { epochs: 1, ..TrainerConfig::new() };
         let model = train(fresh.clone(), &digits.train, &config, Seed(1), &device, |_| ()).unwrap();
         let evaluation = Evaluation::new(&digits.calibration, &device).unwrap();
         let expected = evaluation.logits(&model);

@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (device, data) = (device::open("flex")?, Dataset::digits()?);
     let linear = |from, to| LinearConfig::new(from, to).init(&device);
     let model = Perceptron { hidden: linear(64, 64), output: linear(64, 10) };
-    let model = train(model, &data.train, &TrainingConfig::new(), Seed(1), &device, |_| ())?;
+    let model = train(model, &data.train, &TrainerConfig::new(), Seed(1), &device, |_| ())?;
 
     // One bit in ten flips; tables that expect it read the words.
     let p = FlipProbability::symmetric(0.1)?;

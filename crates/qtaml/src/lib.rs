@@ -63,7 +63,7 @@ pub mod prelude {
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     pub use crate::train::{
         Classifier, Cost, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
-        StoredNetwork, TrainingConfig, device, sensitivity, train,
+        StoredNetwork, TrainerConfig, device, sensitivity, train,
     };
 }
 

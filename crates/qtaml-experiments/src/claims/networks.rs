@@ -2,7 +2,7 @@
 
 use anyhow::Result;
 use qtaml::train::{
-    Classifier, Dataset, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig, TrainingConfig,
+    Classifier, Dataset, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig, TrainerConfig,
     TransformerConfig, VggConfig,
 };
 
@@ -114,28 +114,28 @@ impl Net {
     }
 
     /// How it is trained: on the digits until it gets 97 % of the test images right, or nearly so.
-    fn training(self, digits: bool) -> TrainingConfig {
-        let new = TrainingConfig::new();
-        let augmented = TrainingConfig { batch_size: 32, shift: 0.5, ..new };
+    fn training(self, digits: bool) -> TrainerConfig {
+        let new = TrainerConfig::new();
+        let augmented = TrainerConfig { batch_size: 32, shift: 0.5, ..new };
         match (self, digits) {
-            (Self::LeNet | Self::Vgg, true) => TrainingConfig { epochs: 40, ..augmented },
-            (Self::ResNet, true) => TrainingConfig { epochs: 20, ..augmented },
+            (Self::LeNet | Self::Vgg, true) => TrainerConfig { epochs: 40, ..augmented },
+            (Self::ResNet, true) => TrainerConfig { epochs: 20, ..augmented },
             (Self::MobileNet, true) => {
-                TrainingConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }
+                TrainerConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }
             }
-            (Self::Transformer, true) => TrainingConfig {
+            (Self::Transformer, true) => TrainerConfig {
                 epochs: 50,
                 batch_size: 16,
                 learning_rate: 3e-3,
-                warmup: 3,
+                warmup_epochs: 3,
                 smoothing: 0.1,
                 ..augmented
             },
             // Fifty times as many images.
             (Self::Transformer, false) => {
-                TrainingConfig { epochs: 8, learning_rate: 5e-4, warmup: 1, ..new }
+                TrainerConfig { epochs: 8, learning_rate: 5e-4, warmup_epochs: 1, ..new }
             }
-            (_, false) => TrainingConfig { epochs: 8, ..new },
+            (_, false) => TrainerConfig { epochs: 8, ..new },
         }
     }
 }

@@ -24,7 +24,7 @@ mod tests {
     use qtaml_fault::Seed;
 
     use super::*;
-    use crate::{Classifier, Dataset, Evaluation, Parameter, TrainingConfig, parameters, train};
+    use crate::{Classifier, Dataset, Evaluation, Parameter, TrainerConfig, parameters, train};
 
     /// The names and sizes of the weights that are stored.
     pub(super) fn sizes(model: &impl Classifier) -> Vec<(String, usize)> {
@@ -43,7 +43,7 @@ mod tests {
     fn learns(model: impl Classifier, above: f64) {
         let device = Device::flex();
         let digits = Dataset::digits().unwrap();
-        let config = TrainingConfig { epochs: 3, ..TrainingConfig::new() };
+        let config = TrainerConfig { epochs: 3, ..TrainerConfig::new() };
         let model = train(model, &digits.train, &config, Seed(3), &device, |_| ()).unwrap();
         let accuracy = Evaluation::new(&digits.test, &device).unwrap().accuracy(&model);
         assert!(accuracy > above, "{accuracy}");

@@ -1,5 +1,7 @@
 //! The training loop: schedules, validation, early stopping, and runs that survive a kill.
 //!
+//! [`train`] is the short way to a plain network; the rest is for those who want more of it.
+//!
 //! ```no_run
 //! use std::path::Path;
 //!
@@ -25,16 +27,15 @@
 
 mod config;
 mod diverged;
+mod pass;
 mod schedule;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
 
-use burn::nn::loss::CrossEntropyLossConfig;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use qtaml_fault::Seed;
-use rand::seq::SliceRandom;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
@@ -47,6 +48,7 @@ use crate::qat::{self, Converted, QatMethod};
 use crate::{Classifier, Evaluation, Images, TrainError, initialise, parameters};
 use config::best_epoch;
 use diverged::first_not_finite;
+use pass::Pass;
 use snapshot::{Snapshot, SnapshotFile, sha256};
 
 /// What is known after a step.
@@ -75,6 +77,23 @@ pub struct Fitted<M> {
     pub history: Vec<Progress>,
 }
 
+/// Trains `model` from fresh weights, and keeps nothing on disk: [`Trainer::fit`] without a method and
+/// without validation.
+///
+/// # Errors
+/// As [`Trainer::fit`].
+pub fn train<M: Classifier>(
+    model: M,
+    images: &Images,
+    config: &TrainerConfig,
+    seed: Seed,
+    device: &Device,
+    on_step: impl FnMut(&Progress),
+) -> Result<M, TrainError> {
+    let trainer = Trainer::new(*config, QatMethod::None);
+    Ok(trainer.fit(model, images, None, seed, device, on_step)?.model)
+}
+
 /// Trains classifiers with cross-entropy and Adam.
 #[derive(Debug, Clone)]
 pub struct Trainer {
@@ -98,7 +117,7 @@ impl Trainer {
 
     /// Trains `model` from fresh weights.
     ///
-    /// Initial weights, order of the images, noise and faults come from `seed` on the host: on the
+    /// Initial weights, order and shifts of the images, noise and faults come from `seed` on the host: on the
     /// same device the result repeats, interrupted or not; on another it differs only by rounding.
     /// `on_step` hears of each step, after its checkpoint, if there is one, is written.
     ///
@@ -129,27 +148,25 @@ impl Trainer {
             run = file.load(run)?;
         }
 
-        let TrainerConfig { epochs, batch_size, .. } = self.config;
+        let TrainerConfig { epochs, batch_size, shift, .. } = self.config;
         let per_epoch = images.len().div_ceil(batch_size) as u64;
-        let of = epochs * per_epoch;
         let device = device.clone().autodiff();
         for epoch in run.step / per_epoch..epochs {
             if self.config.is_over(&run.history) {
                 break;
             }
-            let mut order: Vec<usize> = (0..images.len()).collect();
-            order.shuffle(&mut seed.rng("shuffle", epoch));
+            let pass = Pass::draw(images.len(), shift, seed, epoch);
             let done = (run.step % per_epoch) as usize;
-            for batch in order.chunks(batch_size).skip(done) {
+            for batch in pass.batches(images, batch_size).skip(done) {
                 let mut progress;
-                (run, progress) = self.advance(run, &images.select(batch), of, &device)?;
+                (run, progress) = self.advance(run, &batch, per_epoch, &device)?;
                 if run.step.is_multiple_of(per_epoch) {
                     progress.accuracy =
                         evaluation.as_ref().map(|e| e.accuracy(&run.net.model.valid()));
                     self.end_epoch(&mut run, progress);
                 }
                 if let Some(file) = &file
-                    && self.is_due(&run, of)
+                    && self.is_due(&run, progress.of)
                 {
                     file.save(&run)?;
                 }
@@ -168,16 +185,15 @@ impl Trainer {
         &self,
         mut run: Snapshot<M>,
         batch: &Images,
-        of: u64,
+        per_epoch: u64,
         device: &Device,
     ) -> Result<(Snapshot<M>, Progress), TrainError> {
-        let step = run.step;
-        let learning_rate = self.config.learning_rate * self.config.schedule.share(step, of);
+        let (step, of) = (run.step, self.config.steps(per_epoch));
+        let learning_rate = self.config.rate(step, per_epoch);
         run.net.at_step(step);
         let model = run.net.model;
         let logits = model.logits(batch.tensor(device));
-        let cross_entropy = CrossEntropyLossConfig::new().init(device);
-        let loss = cross_entropy.forward(logits, batch.label_tensor(device));
+        let loss = self.config.loss(device).forward(logits, batch.label_tensor(device));
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let loss = loss.into_scalar::<f32>();
         let diverged = |first| TrainError::NotFinite { step, learning_rate, loss, first };
@@ -333,7 +349,14 @@ mod tests {
 
     #[test]
     fn a_killed_run_resumes_to_the_same_bits() {
-        let config = TrainerConfig { patience: Some(2), weight_decay: 1e-3, ..short() };
+        let config = TrainerConfig {
+            warmup_epochs: 1,
+            weight_decay: 1e-3,
+            shift: 0.5,
+            smoothing: 0.1,
+            patience: Some(2),
+            ..short()
+        };
         for method in methods() {
             let straight = fit(&Trainer::new(config, method), |_| ()).unwrap();
             for killed_at in [1, 3, 4, 7, 8] {

@@ -14,11 +14,6 @@ pub enum Schedule {
     /// without restarts).
     #[default]
     Cosine,
-    /// Linearly up over the first steps, then as [`Cosine`](Self::Cosine).
-    WarmupCosine {
-        /// The steps on the way up.
-        warmup_steps: u64,
-    },
     /// Times a factor after every so many steps.
     Step {
         /// Steps between two changes.
@@ -34,23 +29,14 @@ impl Schedule {
     /// ```
     /// use qtaml_train::trainer::Schedule;
     ///
-    /// let schedule = Schedule::WarmupCosine { warmup_steps: 10 };
-    /// assert_eq!(schedule.share(0, 100), 0.1);
-    /// assert_eq!(schedule.share(9, 100), 1.0);
-    /// assert!((schedule.share(55, 100) - 0.5).abs() < 1e-15);
+    /// assert_eq!(Schedule::Cosine.share(0, 100), 1.0);
+    /// assert!((Schedule::Cosine.share(50, 100) - 0.5).abs() < 1e-15);
     /// ```
     pub fn share(self, step: u64, of: u64) -> f64 {
-        let cosine = |step: u64, of: u64| {
-            0.5 * (1.0 + (std::f64::consts::PI * step as f64 / of.max(1) as f64).cos())
-        };
         match self {
             Self::Constant => 1.0,
-            Self::Cosine => cosine(step, of),
-            Self::WarmupCosine { warmup_steps } if step < warmup_steps => {
-                (step + 1) as f64 / warmup_steps as f64
-            }
-            Self::WarmupCosine { warmup_steps } => {
-                cosine(step - warmup_steps, of.saturating_sub(warmup_steps))
+            Self::Cosine => {
+                0.5 * (1.0 + (std::f64::consts::PI * step as f64 / of.max(1) as f64).cos())
             }
             Self::Step { every_steps, factor } => factor.powf((step / every_steps) as f64),
         }
@@ -86,7 +72,6 @@ mod tests {
             shares(Schedule::Step { every_steps: 25, factor: 0.5 }),
             [1.0, 0.5, 0.25, 0.125]
         );
-        assert_eq!(shares(Schedule::WarmupCosine { warmup_steps: 0 }), shares(Schedule::Cosine));
     }
 
     #[test]
