@@ -158,6 +158,11 @@ fn tensors<M: Classifier>(tried: &Tried<M>) -> Vec<String> {
     names
 }
 
+/// By name, without the word that all names end with.
+fn layer_axis(tensors: &[String]) -> Axis {
+    Axis::named("layer", tensors.iter().map(|name| name.trim_end_matches(".weight")))
+}
+
 /// How many bits are protected in which share of each layer's weights.
 fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
     let best = trials.best();
@@ -182,7 +187,7 @@ fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
                 .into(),
         picture: Heatmap {
             cells: cells.collect(),
-            rows: Axis::named("layer", names),
+            rows: layer_axis(&names),
             columns: Axis::named("protected bits", (0..=most).map(|k| k.to_string())),
             value: Axis::linear("share of the layer's weights", "%").between(0.0, 100.0),
         }
@@ -223,7 +228,7 @@ fn sensitivity<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
             .into(),
         picture: Chart {
             x: Axis::log10("squared change of the scores", ""),
-            y: Axis::named("layer", tensors(best)),
+            y: layer_axis(&tensors(best)),
             series,
             rules: vec![],
         }

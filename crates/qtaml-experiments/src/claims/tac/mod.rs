@@ -64,6 +64,7 @@ fn schemes(net: Net) -> Vec<Scheme> {
     let empirical = Allocator::Tac(Score::Empirical);
     let gain = || Scheme { decoder: Decoder::BayesGain, range: Range::Best, ..tac() };
     let channels = || Scheme { granularity: Granularity::Channel, ..gain() };
+    let signed = || Scheme { encoding: Encoding::SignMagnitude, ..channels() };
     let mut schemes = vec![
         uniform(),
         Scheme { decoder: Decoder::Affine, ..uniform() },
@@ -82,6 +83,7 @@ fn schemes(net: Net) -> Vec<Scheme> {
         Scheme { allocator: empirical, ..gain() },
         channels(),
         Scheme { allocator: empirical, ..channels() },
+        signed(),
     ];
     if net.has_batch_norm() {
         schemes.extend([
@@ -89,6 +91,7 @@ fn schemes(net: Net) -> Vec<Scheme> {
             Scheme { norms_again: true, ..tac() },
             Scheme { norms_again: true, ..channels() },
             Scheme { norms_again: true, allocator: empirical, ..channels() },
+            Scheme { norms_again: true, ..signed() },
         ]);
     }
     schemes
@@ -275,10 +278,10 @@ impl<M: Classifier> Trials<'_, M> {
                 "TAC as derived reaches the target with {:.1} % ({:.1} times less). Everything else \
                  in the table is ours, each idea alone and then together: decode tables that know \
                  how weights are distributed (Bayes, from two fitted numbers a unit, with its gain \
-                 corrected), the range that costs least under faults, channels in place of layers, \
-                 scores corrected by what each layer does when it alone is read with faults \
-                 (empirical), and batch norm measured again under faults. The best is “{}”. Its \
-                 scales and fitted numbers are {:.1} % more than the baseline's scales take.",
+                 corrected), the range that costs least under faults, sign-magnitude words, in which a \
+                 flipped sign spares small weights, channels in place of layers, scores corrected by \
+                 what each layer does when it alone is read with faults (empirical), and batch norm \
+                 measured again under faults. The best is “{}”. Its scales and fitted numbers are {:.1} % more than the baseline's scales take.",
                 100.0 * tac.overhead(),
                 self.ratio_of(tac),
                 best.stored.scheme,
