@@ -1,7 +1,7 @@
 //! What a training method costs: the time of a step with it beside that of a plain one, on the small
 //! convolutional network with batches of 64 images.
 //!
-//! `cargo bench --workspace --bench qat`. The table goes to stderr, its rows as JSON to stdout. All methods
+//! `cargo bench --profile dev --workspace --bench qat`. The table goes to stderr, its rows as JSON to stdout. All methods
 //! are measured in turn, so that a noisy neighbour slows all of them alike.
 
 use std::time::Instant;
