@@ -64,7 +64,6 @@ fn schemes(net: Net) -> Vec<Scheme> {
     let empirical = Allocator::Tac(Score::Empirical);
     let gain = || Scheme { decoder: Decoder::BayesGain, range: Range::Best, ..tac() };
     let channels = || Scheme { granularity: Granularity::Channel, ..gain() };
-    let signed = || Scheme { encoding: Encoding::SignMagnitude, ..channels() };
     let mut schemes = vec![
         uniform(),
         Scheme { decoder: Decoder::Affine, ..uniform() },
@@ -83,7 +82,6 @@ fn schemes(net: Net) -> Vec<Scheme> {
         Scheme { allocator: empirical, ..gain() },
         channels(),
         Scheme { allocator: empirical, ..channels() },
-        signed(),
     ];
     if net.has_batch_norm() {
         schemes.extend([
@@ -91,7 +89,6 @@ fn schemes(net: Net) -> Vec<Scheme> {
             Scheme { norms_again: true, ..tac() },
             Scheme { norms_again: true, ..channels() },
             Scheme { norms_again: true, allocator: empirical, ..channels() },
-            Scheme { norms_again: true, ..signed() },
         ]);
     }
     schemes
