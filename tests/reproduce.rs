@@ -50,6 +50,11 @@ fn a_run_leaves_everything_behind_and_repeats() {
         "t0.table1",
         "t0.drop_law",
         "t0.significance",
+        "t0.noise_sweep",
+        "t0.vision.lenet",
+        "t0.vision.resnet",
+        "t0.vision.transformer",
+        "t0.sota",
     ];
     let outs = ["one", "two"].map(|name| folder.path().join(name));
     for (out, threads) in outs.iter().zip(["1", "4"]) {
