@@ -146,3 +146,82 @@ impl Context {
         Checkpoint::new(&self.weights, name, &fingerprint(&key))
     }
 }
+
+#[cfg(test)]
+#[cfg(feature = "flex")]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+    use std::path::Path;
+    use std::sync::atomic::AtomicUsize;
+
+    use burn::module::Module;
+    use burn::nn::{Linear, LinearConfig};
+    use burn::tensor::Tensor;
+    use qtaml::train::qat::Gaussian;
+    use qtaml::train::{Dataset, parameters};
+
+    use super::*;
+    use crate::progress::Kind;
+
+    static PASSES_LEFT: AtomicUsize = AtomicUsize::new(usize::MAX);
+
+    /// Dies when it has no more forward passes left.
+    #[derive(Module, Debug)]
+    struct Mortal {
+        fc: Linear,
+    }
+
+    impl Classifier for Mortal {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            assert_ne!(PASSES_LEFT.fetch_sub(1, Ordering::Relaxed), 0, "killed");
+            self.fc.forward(images.flatten(1, 3))
+        }
+    }
+
+    fn context(out: &Path) -> Context {
+        static CTRL_C: AtomicBool = AtomicBool::new(false);
+        Context {
+            seed: Seed(5),
+            device: Device::flex(),
+            device_name: "flex".into(),
+            smoke: false,
+            journal: Journal::open(&out.join("journal.jsonl"), "test", false).unwrap().0,
+            progress: Progress::new(Kind::Hidden),
+            weights: out.join("weights"),
+            build: "test".into(),
+            fashion_mnist: None,
+            interrupted: &CTRL_C,
+        }
+    }
+
+    /// One training of 300 steps in `out`, and the forward passes that it took.
+    fn trained(method: QatMethod, out: &Path) -> (Vec<f32>, usize) {
+        let images = Dataset::digits().unwrap().train.select(&(0..60).collect::<Vec<_>>());
+        let config = TrainerConfig { epochs: 5, batch_size: 1, shift: 0.5, ..TrainerConfig::new() };
+        let model = Mortal { fc: LinearConfig::new(64, 10).init(&Device::flex()) };
+        let before = PASSES_LEFT.load(Ordering::Relaxed);
+        let model = context(out).trained_with(method, "mortal", model, &images, &config).unwrap();
+        let passes = before - PASSES_LEFT.load(Ordering::Relaxed);
+        (parameters(&model).into_iter().flat_map(|p| p.values).collect(), passes)
+    }
+
+    #[test]
+    fn a_killed_training_goes_on_in_the_middle_and_is_kept() {
+        let [straight, killed] = [0; 2].map(|_| tempfile::tempdir().unwrap());
+        let noise = QatMethod::Gaussian(Gaussian { sigma_relative: 0.1 });
+        let (weights, passes) = trained(noise, straight.path());
+        assert_eq!(passes, 300);
+
+        PASSES_LEFT.store(250, Ordering::Relaxed);
+        assert!(catch_unwind(AssertUnwindSafe(|| trained(noise, killed.path()))).is_err());
+        PASSES_LEFT.store(1000, Ordering::Relaxed);
+        assert_eq!(trained(noise, killed.path()), (weights.clone(), 100));
+        assert_eq!(trained(noise, killed.path()), (weights.clone(), 0));
+        let kept = fs::read_dir(killed.path().join("weights")).unwrap();
+        assert_eq!(kept.count(), 1, "the checkpoint of the training is gone");
+
+        let (plain, passes) = trained(QatMethod::None, killed.path());
+        assert_eq!(passes, 300);
+        assert_ne!(plain, weights, "another method is another network");
+    }
+}

@@ -96,11 +96,16 @@ impl TrainerConfig {
         CrossEntropyLossConfig::new().with_smoothing(smoothing).init(device)
     }
 
-    /// Adam's step size at step `step`, counted from 0, where an epoch has `per_epoch` steps.
+    /// The steps of a run, if it does not stop early, where an epoch has `per_epoch`.
+    pub(super) const fn steps(&self, per_epoch: u64) -> u64 {
+        self.epochs.saturating_mul(per_epoch)
+    }
+
+    /// Adam's step size at step `step`, counted from 0, where an epoch has `per_epoch`.
     pub(super) fn rate(&self, step: u64, per_epoch: u64) -> f64 {
-        let warmup = self.warmup_epochs * per_epoch;
+        let warmup = self.warmup_epochs.saturating_mul(per_epoch);
         let rise = ((step + 1) as f64 / warmup as f64).min(1.0);
-        rise * self.learning_rate * self.schedule.share(step, self.epochs * per_epoch)
+        rise * self.learning_rate * self.schedule.share(step, self.steps(per_epoch))
     }
 
     /// Whether the accuracies at the ends of epochs have not improved for too long.

@@ -188,7 +188,7 @@ impl Trainer {
         per_epoch: u64,
         device: &Device,
     ) -> Result<(Snapshot<M>, Progress), TrainError> {
-        let (step, of) = (run.step, self.config.epochs * per_epoch);
+        let (step, of) = (run.step, self.config.steps(per_epoch));
         let learning_rate = self.config.rate(step, per_epoch);
         run.net.at_step(step);
         let model = run.net.model;
