@@ -38,7 +38,7 @@ pub const MATCHED: &str = "T0-QAT, matched";
 /// Images that accuracy under faults is measured on, at most, of the digits and of Fashion-MNIST.
 const TEST_IMAGES: [usize; 2] = [250, 2000];
 /// Fault patterns that the network of each seed is read with.
-const PATTERNS: usize = 5;
+const PATTERNS: usize = 3;
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 8;
 
@@ -140,11 +140,16 @@ impl Measured {
         Ok(Self { cells, config, seeds, patterns, images })
     }
 
+    /// Whether a method was tried in a setting.
+    pub fn was_tried(&self, name: &str, setting: Setting) -> bool {
+        self.of(name, setting).is_ok()
+    }
+
     /// The accuracy of each seed.
     ///
     /// # Errors
     ///
-    /// A candidate that was not tried there.
+    /// A method that was not tried there.
     pub fn of(&self, name: &str, setting: Setting) -> Result<&[f64]> {
         let cell = self.cells.iter().find(|(n, s, _)| *n == name && *s == setting);
         let (.., seeds) = cell.with_context(|| format!("{name} was not tried in {setting:?}"))?;
@@ -216,11 +221,11 @@ fn config(context: &Context, net: Net) -> TrainerConfig {
     let new = TrainerConfig { batch_size: 32, learning_rate: 5e-3, ..TrainerConfig::new() };
     match (net, context.fashion_mnist.is_some()) {
         _ if context.smoke => TrainerConfig { epochs: 1, ..new },
-        (Net::ResNet | Net::MobileNet, false) => TrainerConfig { epochs: 5, ..new },
+        (Net::ResNet | Net::MobileNet, false) => TrainerConfig { epochs: 4, ..new },
         (Net::Transformer, false) => {
-            TrainerConfig { epochs: 15, learning_rate: 3e-3, warmup_epochs: 1, ..new }
+            TrainerConfig { epochs: 12, learning_rate: 3e-3, warmup_epochs: 1, ..new }
         }
-        (_, false) => TrainerConfig { epochs: 15, ..new },
+        (_, false) => TrainerConfig { epochs: 12, ..new },
         (Net::Transformer, true) => TrainerConfig {
             epochs: 4,
             batch_size: 64,
