@@ -33,6 +33,7 @@ fn a_run_leaves_everything_behind_and_repeats() {
         "qtaml.score.mobilenet",
         "ours.bayes.lenet",
         "t0.table1",
+        "t0.vision.resnet",
     ];
     let outs = ["one", "two"].map(|name| folder.path().join(name));
     for (out, threads) in outs.iter().zip(["1", "4"]) {

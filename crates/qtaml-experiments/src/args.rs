@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 25] = [
+pub(crate) const CLAIM_IDS: [&str; 30] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
@@ -35,6 +35,11 @@ pub(crate) const CLAIM_IDS: [&str; 25] = [
     "t0.table1",
     "t0.drop_law",
     "t0.significance",
+    "t0.noise_sweep",
+    "t0.vision.lenet",
+    "t0.vision.resnet",
+    "t0.vision.transformer",
+    "t0.sota",
 ];
 
 const AFTER_HELP: &str = "\

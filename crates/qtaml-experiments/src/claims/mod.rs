@@ -10,6 +10,7 @@ pub mod ours_bayes;
 pub mod ours_real_ecc;
 pub mod physics_decade;
 pub mod physics_wkb_exact;
+pub mod qat_nets;
 pub mod qtaml_drift;
 pub mod qtaml_layer;
 pub mod qtaml_rho;
@@ -18,8 +19,11 @@ pub mod qtaml_variance;
 pub mod regressions;
 pub mod sampled_channel;
 pub mod t0_drop_law;
+pub mod t0_noise_sweep;
 pub mod t0_significance;
+pub mod t0_sota;
 pub mod t0_table1;
+pub mod t0_vision;
 pub mod tac;
 
 use anyhow::Result;
@@ -39,7 +43,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 25] = [
+pub const EXPERIMENTS: [Experiment; 30] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -148,6 +152,31 @@ pub const EXPERIMENTS: [Experiment; 25] = [
         id: "t0.significance",
         title: "Is the smaller drop more than luck?",
         run: t0_significance::run,
+    },
+    Experiment {
+        id: "t0.noise_sweep",
+        title: "How much ξ-scaled noise?",
+        run: t0_noise_sweep::run,
+    },
+    Experiment {
+        id: "t0.vision.lenet",
+        title: "ξ-scaled noise and few bits, on LeNet",
+        run: |context| t0_vision::run(context, Net::LeNet),
+    },
+    Experiment {
+        id: "t0.vision.resnet",
+        title: "ξ-scaled noise and few bits, on ResNet",
+        run: |context| t0_vision::run(context, Net::ResNet),
+    },
+    Experiment {
+        id: "t0.vision.transformer",
+        title: "ξ-scaled noise and few bits, on a transformer",
+        run: |context| t0_vision::run(context, Net::Transformer),
+    },
+    Experiment {
+        id: "t0.sota",
+        title: "ξ-scaled noise beside the state of the art",
+        run: t0_sota::run,
     },
 ];
 

@@ -44,6 +44,38 @@ pub trait WithNet {
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Self::Out>;
 }
 
+/// What to do with an untrained network of any type.
+pub trait WithModel {
+    /// What comes of it.
+    type Out;
+
+    /// Does it.
+    fn run<M: Classifier>(self, model: M) -> Result<Self::Out>;
+}
+
+/// Trains a network before its visitor sees it.
+struct Train<'a, V> {
+    net: Net,
+    context: &'a Context,
+    visitor: V,
+}
+
+impl<V: WithNet> WithModel for Train<'_, V> {
+    type Out = V::Out;
+
+    fn run<M: Classifier>(self, model: M) -> Result<V::Out> {
+        self.visitor.run(self.context, self.net.train(self.context, model)?)
+    }
+}
+
+/// The images of the profile, and what they are, in words.
+pub fn data(context: &Context) -> Result<(Dataset, &'static str)> {
+    Ok(match &context.fashion_mnist {
+        None => (Dataset::digits()?, "the embedded 8x8 digits"),
+        Some(folder) => (Dataset::fashion_mnist(folder)?, "28x28 Fashion-MNIST"),
+    })
+}
+
 impl Net {
     /// All, in the order of the report.
     pub const ALL: [Self; 5] =
@@ -87,11 +119,16 @@ impl Net {
     /// Hands the trained network to `visitor`: trained on the embedded digits, or, in the full
     /// profile, on Fashion-MNIST.
     pub fn with<V: WithNet>(self, context: &Context, visitor: V) -> Result<V::Out> {
+        self.with_model(context, Train { net: self, context, visitor })
+    }
+
+    /// Hands the network to `visitor` as burn makes it, for images of the profile.
+    pub fn with_model<V: WithModel>(self, context: &Context, visitor: V) -> Result<V::Out> {
         let (device, small) = (&context.device, context.fashion_mnist.is_none());
         macro_rules! run {
             ($config:ident) => {{
                 let config = if small { $config::digits() } else { $config::fashion_mnist() };
-                visitor.run(context, self.train(context, config.init(device))?)
+                visitor.run(config.init(device))
             }};
         }
         match self {
@@ -104,10 +141,7 @@ impl Net {
     }
 
     fn train<M: Classifier>(self, context: &Context, model: M) -> Result<Trained<M>> {
-        let (data, images) = match &context.fashion_mnist {
-            None => (Dataset::digits()?, "the embedded 8x8 digits"),
-            Some(folder) => (Dataset::fashion_mnist(folder)?, "28x28 Fashion-MNIST"),
-        };
+        let (data, images) = data(context)?;
         let config = self.training(context.fashion_mnist.is_none());
         let model = context.trained(self.id(), model, &data.train, &config)?;
         Ok(Trained { net: self, model, data, images })

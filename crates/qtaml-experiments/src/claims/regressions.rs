@@ -7,6 +7,7 @@ use qtaml::physics::XI;
 use qtaml::quant::BitWidth;
 use qtaml::train::{LinearEnsemble, RegressionTasks};
 use rayon::prelude::*;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use crate::context::Context;
@@ -84,17 +85,43 @@ pub struct Pair {
 ///
 /// As [`Context::unit`], or a training that diverges.
 pub fn pairs(context: &Context, what: &str, choices: &Choices) -> Result<Vec<Pair>> {
+    in_chunks(context, what, &format!("t0.regressions/{choices:?}"), |first| {
+        let tasks = tasks(context, choices, first);
+        let baseline = losses(context, choices, &tasks, choices.baseline_noise)?;
+        let t0 = losses(context, choices, &tasks, (XI * XI_SCALING) as f32)?;
+        Ok(baseline.into_iter().zip(t0).map(|(baseline, t0)| Pair { baseline, t0 }).collect())
+    })
+}
+
+/// Losses on every seed's task of layers trained with this noise, with the default choices.
+///
+/// # Errors
+///
+/// As [`pairs`].
+pub fn layers(context: &Context, what: &str, training_noise: f32) -> Result<Vec<Losses>> {
+    let choices = Choices::default();
+    in_chunks(context, what, &format!("t0.regressions/layers/{training_noise:?}"), |first| {
+        losses(context, &choices, &tasks(context, &choices, first), training_noise)
+    })
+}
+
+/// Everything that `train` makes of the tasks from a first one on, chunk by chunk.
+fn in_chunks<T: Serialize + DeserializeOwned + Send>(
+    context: &Context,
+    what: &str,
+    key: &str,
+    train: impl Fn(u64) -> Result<Vec<T>> + Sync,
+) -> Result<Vec<T>> {
     let seeds = context.size(1000, 50);
     let task = context.progress.task(what, seeds as u64);
     let chunk = |first: usize| {
-        let key = format!("t0.regressions/{choices:?}/{first}+{CHUNK}");
-        let pairs = context.unit(&key, || train(context, choices, first as u64))?;
+        let trained = context.unit(&format!("{key}/{first}+{CHUNK}"), || train(first as u64))?;
         task.tick(CHUNK as u64);
-        Ok(pairs)
+        Ok(trained)
     };
     let firsts: Vec<usize> = (0..seeds).step_by(CHUNK).collect();
-    let pairs: Result<Vec<Vec<Pair>>> = firsts.into_par_iter().map(chunk).collect();
-    Ok(pairs?.into_iter().flatten().collect())
+    let all: Result<Vec<Vec<T>>> = firsts.into_par_iter().map(chunk).collect();
+    Ok(all?.into_iter().flatten().collect())
 }
 
 /// What noise costs the baseline.
@@ -138,29 +165,33 @@ pub fn density(values: &[f64], range: Range<i32>) -> Vec<(f64, f64)> {
         .collect()
 }
 
-fn train(context: &Context, choices: &Choices, first: u64) -> Result<Vec<Pair>> {
-    let device = &context.device;
+fn tasks(context: &Context, choices: &Choices, first: u64) -> RegressionTasks {
     let shape = [CHUNK, SAMPLES, FEATURES];
     let truth = [choices.truth, choices.target_noise];
-    let tasks = RegressionTasks::draw(context.seed, first, shape, truth, device);
-    let of = |training_noise: f32| -> Result<Vec<Losses>> {
-        let epochs = EPOCHS * choices.patience;
-        let model = LinearEnsemble::train(&tasks, epochs, LEARNING_RATE, training_noise, device);
-        let full = model.losses(&tasks, 0.0, device);
-        let noisy = model.losses_under(&tasks, choices.evaluation_noise, device);
-        let mut rounded = Vec::new();
-        for bits in WIDTHS {
-            let model = model.quantized(BitWidth::new(bits)?, device)?;
-            rounded.push(model.losses(&tasks, 0.0, device));
-        }
-        let losses = |i: usize| Losses {
-            full: full[i],
-            noisy: noisy[i],
-            rounded: std::array::from_fn(|width| rounded[width][i]),
-        };
-        Ok((0..CHUNK).map(losses).collect())
+    RegressionTasks::draw(context.seed, first, shape, truth, &context.device)
+}
+
+/// Trains a layer for every task.
+fn losses(
+    context: &Context,
+    choices: &Choices,
+    tasks: &RegressionTasks,
+    training_noise: f32,
+) -> Result<Vec<Losses>> {
+    let device = &context.device;
+    let epochs = EPOCHS * choices.patience;
+    let model = LinearEnsemble::train(tasks, epochs, LEARNING_RATE, training_noise, device);
+    let full = model.losses(tasks, 0.0, device);
+    let noisy = model.losses_under(tasks, choices.evaluation_noise, device);
+    let mut rounded = Vec::new();
+    for bits in WIDTHS {
+        let model = model.quantized(BitWidth::new(bits)?, device)?;
+        rounded.push(model.losses(tasks, 0.0, device));
+    }
+    let losses = |i: usize| Losses {
+        full: full[i],
+        noisy: noisy[i],
+        rounded: std::array::from_fn(|width| rounded[width][i]),
     };
-    let baseline = of(choices.baseline_noise)?;
-    let t0 = of((XI * XI_SCALING) as f32)?;
-    Ok(baseline.into_iter().zip(t0).map(|(baseline, t0)| Pair { baseline, t0 }).collect())
+    Ok((0..CHUNK).map(losses).collect())
 }
