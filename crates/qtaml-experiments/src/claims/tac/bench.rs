@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::{Path, Units};
 use qtaml::compensation::{LayerStatistics, Score};
-use qtaml::fault::{Keeper, Seed};
+use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
 use qtaml::train::{
@@ -58,6 +58,8 @@ pub struct Stored<M> {
     pub units: Units,
     /// The flip probability of the memory.
     pub p: f64,
+    /// The number of fault patterns that it is tried under.
+    pub patterns: u32,
 }
 
 impl<M: Classifier> Stored<M> {
@@ -96,8 +98,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// Accuracy of the network as it was trained, and quantized without faults.
     pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let network =
-            StoredNetwork::store(&self.model, &scheme.memory(FlipProbability::NEVER.into()))?;
+        let network = scheme.store(&self.model, FlipProbability::NEVER)?;
         Ok([self.test.accuracy(&self.model), self.test.accuracy(network.golden())])
     }
 
@@ -118,8 +119,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// The network in a memory of this flip probability, as the scheme stores it.
     pub fn store(&self, scheme: &Scheme, p: f64, cost: Cost) -> Result<Stored<M>> {
-        let memory = scheme.memory(FlipProbability::symmetric(p)?.into());
-        let network = StoredNetwork::store(&self.model, &memory)?;
+        let network = scheme.store(&self.model, FlipProbability::symmetric(p)?)?;
         let mut statistics = network.statistics(&self.norms(scheme.granularity)?)?;
         let score = match scheme.allocator {
             Allocator::Uniform => Score::Wkb,
@@ -129,7 +129,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
             self.add_responses(scheme, p, &mut statistics)?;
         }
         let units = network.choices(score, &statistics, cost)?;
-        Ok(Stored { scheme: scheme.clone(), network, statistics, units, p })
+        let patterns = scheme.code.patterns(self.patterns);
+        Ok(Stored { scheme: scheme.clone(), network, statistics, units, p, patterns })
     }
 
     /// Corrects the linear score of each tensor by what it does when it alone is read with faults.
@@ -139,9 +140,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
         p: f64,
         statistics: &mut [LayerStatistics],
     ) -> Result<()> {
-        let ideal = Scheme { keepers: vec![Keeper::Ideal], ..scheme.clone() };
-        let memory = ideal.memory(FlipProbability::symmetric(p)?.into());
-        let network = StoredNetwork::store(&self.model, &memory)?;
+        let network = scheme.exposable(&self.model, FlipProbability::symmetric(p)?)?;
         let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
         let kept = network.alike(u32::MAX);
         let tensors: Vec<String> =
@@ -189,7 +188,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// Accuracy under all fault patterns, the same ones for every scheme.
     pub fn accuracies(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<Vec<f64>> {
-        self.accuracies_of(stored, chosen, 0..self.patterns)
+        self.accuracies_of(stored, chosen, 0..stored.patterns)
     }
 
     /// Accuracy under each of some fault patterns.

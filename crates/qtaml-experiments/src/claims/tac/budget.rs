@@ -126,14 +126,14 @@ impl<M: Classifier> Walk<'_, M> {
     }
 
     fn first(&self) -> u32 {
-        FIRST.min(self.bench.patterns)
+        FIRST.min(self.stored.patterns)
     }
 
     /// Whether the mean over all patterns reaches the target; keeps them.
     fn reaches(&mut self, step: usize) -> Result<bool> {
         let mut accuracy = self.accuracies(step, 0..self.first())?;
-        if self.first() < self.bench.patterns {
-            accuracy.extend(self.accuracies(step, self.first()..self.bench.patterns)?);
+        if self.first() < self.stored.patterns {
+            accuracy.extend(self.accuracies(step, self.first()..self.stored.patterns)?);
         }
         let mean = mean(&accuracy)?.value;
         self.visits.insert(step, Visit { cost: self.path.cost(step), accuracy });
@@ -141,7 +141,7 @@ impl<M: Classifier> Walk<'_, M> {
     }
 
     fn confirm(&self, step: usize) -> Result<f64> {
-        let fresh = FRESH..FRESH + self.bench.patterns;
+        let fresh = FRESH..FRESH + self.stored.patterns;
         Ok(mean(&self.accuracies(step, fresh)?)?.value)
     }
 }
