@@ -32,6 +32,7 @@ fn a_run_leaves_everything_behind_and_repeats() {
         "qtaml.tac.lenet",
         "qtaml.score.mobilenet",
         "ours.bayes.lenet",
+        "ours.codec.lenet",
         "t0.table1",
         "t0.vision.resnet",
     ];

@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, ValueEnum};
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 30] = [
+pub(crate) const CLAIM_IDS: [&str; 36] = [
     "physics.wkb_exact",
     "physics.decade",
     "qtaml.drift",
@@ -32,6 +32,12 @@ pub(crate) const CLAIM_IDS: [&str; 30] = [
     "ours.bayes.resnet",
     "ours.bayes.mobilenet",
     "ours.bayes.transformer",
+    "ours.opta",
+    "ours.codec.lenet",
+    "ours.codec.vgg",
+    "ours.codec.resnet",
+    "ours.codec.mobilenet",
+    "ours.codec.transformer",
     "t0.table1",
     "t0.drop_law",
     "t0.significance",

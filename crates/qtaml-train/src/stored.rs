@@ -290,6 +290,19 @@ impl<M: Module> StoredNetwork<M> {
         Ok(Self { golden, ..network })
     }
 
+    /// The same network with the ways of `other` to store each unit after its own, so that both
+    /// compete for one budget. Without faults it is as `other`.
+    ///
+    /// # Errors
+    /// [`TrainError::Allocation`] if `other` is cut into another number of units.
+    pub fn or(mut self, other: Self) -> Result<Self, TrainError> {
+        self.check_units(other.units.len())?;
+        for (unit, other) in self.units.iter_mut().zip(other.units) {
+            unit.storages.extend(other.storages);
+        }
+        Ok(Self { golden: other.golden, own_sites: self.own_sites || other.own_sites, ..self })
+    }
+
     /// The stored network as it is without faults.
     pub fn golden(&self) -> &M {
         &self.golden
@@ -423,6 +436,7 @@ mod tests {
     use burn::tensor::Device;
     use qtaml_compensation::allocation::Path;
     use qtaml_physics::FlipProbability;
+    use qtaml_quant::{BitWidth, Encoding};
 
     use super::*;
     use crate::{Dataset, LeNet, LeNetConfig, initialise, sensitivity};
@@ -533,6 +547,27 @@ mod tests {
         };
         assert_eq!(flips(2), 0);
         assert!(flips(10) > 0 && flips(10) < flips(0) / 3, "{} of {}", flips(10), flips(0));
+    }
+
+    /// Short numbers and long ones in one network: each unit has the choices of both.
+    #[test]
+    fn networks_of_two_formats_compete() {
+        let model = model();
+        let of = |bits: u32| {
+            let format = Format::new(BitWidth::new(bits).unwrap(), Encoding::TwosComplement);
+            StoredNetwork::store(&model, &Memory { format, ..memory(0.1) }).unwrap()
+        };
+        let both = of(3).or(of(8)).unwrap();
+        let read = |network: &StoredNetwork<LeNet>, choice| {
+            parameters(&network.read(Seed(5), 0, &network.alike(choice)).unwrap())
+        };
+        assert!(read(&both, 1) == read(&of(3), 1));
+        assert!(read(&both, 4) == read(&of(8), 0));
+        assert!(parameters(both.golden()) == parameters(of(8).golden()));
+        let memory = Memory { granularity: Granularity::Channel, ..memory(0.1) };
+        let channels = StoredNetwork::store(&model, &memory).unwrap();
+        let error = both.or(channels).unwrap_err().to_string();
+        assert!(error.ends_with("the network stores 5"), "{error}");
     }
 
     #[test]

@@ -134,6 +134,10 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
     if parity == 0 {
         return Vec::new();
     }
+    // With few checks some bits meet twice wherever they are put, and to look for a better place
+    // would take minutes.
+    let pairs: usize = (0..data).map(|bit| repetitions(bit) * (repetitions(bit) - 1) / 2).sum();
+    let may_meet_once = pairs <= parity * (parity - 1) / 2;
     let mut free: Vec<usize> = (0..edges).map(|edge| edge * parity / edges).collect();
     let mut checks = vec![Vec::new(); parity];
     let mut met: Vec<Vec<usize>> = vec![Vec::new(); data];
@@ -144,7 +148,9 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
             let mut place = 0;
             for _ in 0..DRAWS {
                 place = rng.random_range(0..free.len());
-                if !closes_cycle(&met[bit], free[place], &checks, &met) {
+                let check = free[place];
+                let meets = || may_meet_once && meets_twice(&met[bit], &checks[check], &met);
+                if !is_near(&met[bit], check, parity) && !meets() {
                     break;
                 }
             }
@@ -157,11 +163,14 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
 }
 
 /// Whether a bit in the checks `own` would be twice in a short stretch of the chain, where its flip
-/// changes few parity bits, or would meet another data bit twice.
-fn closes_cycle(own: &[usize], check: usize, checks: &[Vec<u32>], met: &[Vec<usize>]) -> bool {
-    let shared = |bit: &u32| met[*bit as usize].iter().any(|other| own.contains(other));
-    let near = 1 + checks.len() / 64;
-    own.iter().any(|own| own.abs_diff(check) <= near) || checks[check].iter().any(shared)
+/// changes few parity bits.
+fn is_near(own: &[usize], check: usize, parity: usize) -> bool {
+    own.iter().any(|own| own.abs_diff(check) <= 1 + parity / 64)
+}
+
+/// Whether a bit in the checks `own` would meet another of a check's `members` twice.
+fn meets_twice(own: &[usize], members: &[u32], met: &[Vec<usize>]) -> bool {
+    members.iter().any(|bit| met[*bit as usize].iter().any(|other| own.contains(other)))
 }
 
 #[cfg(test)]

@@ -226,6 +226,15 @@ mod tests {
         assert!(Arc::ptr_eq(&codes.code(10), &codes.code(10)));
     }
 
+    /// Few checks for many bits: no place is worth a long search.
+    #[test]
+    fn long_blocks_of_a_good_memory_are_made_in_time_and_kept() {
+        let codes = SequenceCodes::new(flips(1e-4, 1e-4)).unwrap();
+        let code = codes.code(1 << 13);
+        assert!(code.data_bytes() > 8000);
+        assert_eq!(codes.failures(&code), 0.0);
+    }
+
     /// Codes of a thousand bits lose a block now and then; long ones must not.
     #[test]
     fn hardly_a_block_is_lost() {

@@ -7,6 +7,8 @@
 
 pub mod networks;
 pub mod ours_bayes;
+pub mod ours_codec;
+pub mod ours_opta;
 pub mod ours_real_ecc;
 pub mod physics_decade;
 pub mod physics_wkb_exact;
@@ -43,7 +45,7 @@ pub struct Experiment {
 }
 
 /// All experiments.
-pub const EXPERIMENTS: [Experiment; 30] = [
+pub const EXPERIMENTS: [Experiment; 36] = [
     Experiment { id: "physics.wkb_exact", title: "What WKB is worth", run: physics_wkb_exact::run },
     Experiment {
         id: "physics.decade",
@@ -137,6 +139,32 @@ pub const EXPERIMENTS: [Experiment; 30] = [
         id: "ours.bayes.transformer",
         title: "Everything stored counted, on a transformer",
         run: |context| ours_bayes::run(context, Net::Transformer),
+    },
+    Experiment { id: "ours.opta", title: "How far from Shannon's bound", run: ours_opta::run },
+    Experiment {
+        id: "ours.codec.lenet",
+        title: "Codes that expect faults, on LeNet",
+        run: |context| ours_codec::run(context, Net::LeNet),
+    },
+    Experiment {
+        id: "ours.codec.vgg",
+        title: "Codes that expect faults, on VGG",
+        run: |context| ours_codec::run(context, Net::Vgg),
+    },
+    Experiment {
+        id: "ours.codec.resnet",
+        title: "Codes that expect faults, on ResNet",
+        run: |context| ours_codec::run(context, Net::ResNet),
+    },
+    Experiment {
+        id: "ours.codec.mobilenet",
+        title: "Codes that expect faults, on MobileNet",
+        run: |context| ours_codec::run(context, Net::MobileNet),
+    },
+    Experiment {
+        id: "ours.codec.transformer",
+        title: "Codes that expect faults, on a transformer",
+        run: |context| ours_codec::run(context, Net::Transformer),
     },
     Experiment {
         id: "t0.table1",

@@ -6,7 +6,7 @@ use std::ops::Range;
 use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::{Path, Units};
 use qtaml::compensation::{LayerStatistics, Score};
-use qtaml::fault::{Keeper, Seed};
+use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
 use qtaml::train::{
@@ -101,8 +101,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// Accuracy of the network as it was trained, and quantized without faults.
     pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let network =
-            StoredNetwork::store(&self.model, &scheme.memory(FlipProbability::NEVER.into()))?;
+        let network = scheme.store(&self.model, FlipProbability::NEVER)?;
         Ok([self.test.accuracy(&self.model), self.test.accuracy(network.golden())])
     }
 
@@ -123,8 +122,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
 
     /// The network in a memory of this flip probability, as the scheme stores it.
     pub fn store(&self, scheme: &Scheme, p: f64, cost: Cost) -> Result<Stored<M>> {
-        let memory = scheme.memory(FlipProbability::symmetric(p)?.into());
-        let network = StoredNetwork::store(&self.model, &memory)?;
+        let network = scheme.store(&self.model, FlipProbability::symmetric(p)?)?;
         let mut statistics = network.statistics(&self.norms(scheme.granularity)?)?;
         let score = match scheme.allocator {
             Allocator::Uniform => Score::Wkb,
@@ -144,9 +142,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
         p: f64,
         statistics: &mut [LayerStatistics],
     ) -> Result<()> {
-        let ideal = Scheme { keepers: vec![Keeper::Ideal], ..scheme.clone() };
-        let memory = ideal.memory(FlipProbability::symmetric(p)?.into());
-        let network = StoredNetwork::store(&self.model, &memory)?;
+        let network = scheme.exposable(&self.model, FlipProbability::symmetric(p)?)?;
         let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
         let kept = network.alike(u32::MAX);
         let tensors: Vec<String> =

@@ -2,6 +2,7 @@
 
 pub mod bench;
 pub mod budget;
+pub mod code;
 mod figures;
 pub mod scheme;
 

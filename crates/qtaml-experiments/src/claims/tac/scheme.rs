@@ -8,6 +8,8 @@ use qtaml::physics::FlipProfile;
 use qtaml::quant::{BitWidth, Encoding, Format};
 use qtaml::train::{Granularity, Memory, Range};
 
+use super::code::Code;
+
 /// Where protected bits go.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Allocator {
@@ -26,6 +28,8 @@ pub struct Scheme {
     pub decoder: Decoder,
     /// What is protected alike.
     pub granularity: Granularity,
+    /// What lies in the memory for a weight.
+    pub code: Code,
     /// What the largest code stands for.
     pub range: Range,
     /// What bits stand for.
@@ -45,6 +49,7 @@ impl Scheme {
             allocator: Allocator::Uniform,
             decoder: Decoder::Raw,
             granularity: Granularity::Tensor,
+            code: Code::Numbers,
             range: Range::Tensor,
             encoding: Encoding::TwosComplement,
             bits: BitWidth::INT8,
@@ -58,7 +63,7 @@ impl Scheme {
         Self { allocator: Allocator::Tac(Score::Wkb), ..Self::uniform() }
     }
 
-    /// The memory that this stores weights in.
+    /// The memory that this stores numbers in.
     pub fn memory(&self, flips: FlipProfile) -> Memory {
         Memory {
             format: Format::new(self.bits, self.encoding),
@@ -75,11 +80,17 @@ impl Scheme {
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.allocator {
-            Allocator::Uniform => f.write_str("Uniform-MSP")?,
+            Allocator::Uniform if self.code.is_number() => f.write_str("Uniform-MSP")?,
+            Allocator::Uniform => f.write_str("one width")?,
             Allocator::Tac(Score::Wkb) => f.write_str("TAC")?,
             Allocator::Tac(score) => write!(f, "TAC by {score}")?,
         }
-        write!(f, ", {}", self.decoder)?;
+        match self.code {
+            Code::Numbers => write!(f, ", {}", self.decoder)?,
+            Code::ShortNumbers => write!(f, ", {}, 2 to 8 bits", self.decoder)?,
+            Code::Words => f.write_str(", words")?,
+            Code::Any => f.write_str(", any code")?,
+        }
         if self.bits != BitWidth::INT8 {
             write!(f, ", {}", self.bits)?;
         }
@@ -92,7 +103,7 @@ impl fmt::Display for Scheme {
             Granularity::Group(weights) => write!(f, ", by {weights} weights")?,
         }
         match (self.range, self.granularity) {
-            (Range::Best, _) => f.write_str(", best range")?,
+            (Range::Best, _) if self.code.is_number() => f.write_str(", best range")?,
             (Range::Unit, Granularity::Channel | Granularity::Group(_)) => {
                 f.write_str(", own scales")?;
             }
@@ -101,7 +112,7 @@ impl fmt::Display for Scheme {
         if self.norms_again {
             f.write_str(", norms again")?;
         }
-        if self.keepers != [Keeper::Ideal] {
+        if self.code.is_number() && self.keepers != [Keeper::Ideal] {
             f.write_str(", real codes")?;
         }
         Ok(())

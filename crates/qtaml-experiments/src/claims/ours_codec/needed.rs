@@ -1,0 +1,88 @@
+//! How many stored bits a scheme needs.
+
+use anyhow::Result;
+use qtaml::train::{Classifier, Cost};
+
+use super::Measured;
+use crate::claims::networks::Net;
+use crate::claims::tac::TARGET;
+use crate::claims::tac::bench::{Bench, Stored};
+use crate::claims::tac::budget::{Search, smallest};
+use crate::claims::tac::scheme::Scheme;
+use crate::results::{Table, Value};
+
+/// The least storage with which a scheme keeps 95 % of clean accuracy.
+pub(super) struct Needed<M> {
+    pub(super) stored: Stored<M>,
+    pub(super) search: Search,
+    /// The number of fault patterns that it was tried under.
+    pub(super) patterns: u32,
+}
+
+impl<M: Classifier> Needed<M> {
+    pub(super) fn new(bench: &Bench<'_, M>, scheme: &Scheme, p: f64, clean: f64) -> Result<Self> {
+        let stored = bench.store(scheme, p, Cost::Everything)?;
+        let patterns = scheme.code.patterns(bench.few);
+        let search = smallest(bench, &stored, TARGET * clean, patterns)?;
+        Ok(Self { stored, search, patterns })
+    }
+
+    /// Stored bits per weight, everything included.
+    pub(super) fn bits(&self) -> f64 {
+        self.per_weight(self.search.cost)
+    }
+
+    pub(super) fn per_weight(&self, cost: u64) -> f64 {
+        cost as f64 / self.stored.network.weights() as f64
+    }
+}
+
+pub(super) fn table<M: Classifier>(measured: &Measured<'_, M>) -> Table {
+    let columns = [
+        "flip probability",
+        "scheme",
+        "stored bits per weight",
+        "accuracy, fresh patterns [% of clean]",
+        "fault patterns",
+    ];
+    let row = |needed: &Needed<M>| -> Vec<Value> {
+        let (bits, search) = (needed.bits(), &needed.search);
+        vec![
+            needed.stored.p.into(),
+            needed.stored.scheme.to_string().into(),
+            if search.missed { format!("not reached with {bits:.1}").into() } else { bits.into() },
+            (100.0 * search.fresh / measured.clean).into(),
+            needed.patterns.into(),
+        ]
+    };
+    Table {
+        id: format!("ours.codec.{}.needed", measured.bench.net.id()),
+        title: "Smallest storage that keeps 95 % of clean accuracy, everything counted".into(),
+        columns: columns.map(String::from).to_vec(),
+        rows: measured.needed.iter().map(row).collect(),
+        in_report: true,
+    }
+}
+
+/// Where the bits of the codec go.
+pub(super) fn layers<M: Classifier>(net: Net, codec: &Needed<M>) -> Table {
+    let Needed { stored, search, .. } = codec;
+    let columns = ["layer", "weights", "stored as", "stored bits per weight"];
+    let rows = stored.network.units().iter().zip(&search.chosen).map(|(unit, &choice)| {
+        let storage = &unit.storages()[choice as usize];
+        let (weights, bits) = (storage.weights(), storage.stored_bits() + storage.side_bits());
+        vec![
+            unit.unit().name.as_str().into(),
+            weights.into(),
+            stored.scheme.code.name(choice).into(),
+            (bits as f64 / weights as f64).into(),
+        ]
+    });
+    Table {
+        id: format!("ours.codec.{}.layers", net.id()),
+        title: format!("Where “{}” spends its bits at p = {}", stored.scheme, stored.p),
+        columns: columns.map(String::from).to_vec(),
+        rows: rows.collect(),
+        in_report: true,
+    }
+}

@@ -1,0 +1,185 @@
+//! Eight stored bits a weight, in memories from good to bad.
+
+use anyhow::Result;
+use qtaml::compensation::Score;
+use qtaml::train::{Classifier, Cost};
+use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
+
+use super::schemes;
+use crate::claims::networks::Net;
+use crate::claims::tac::bench::Bench;
+use crate::claims::tac::scheme::{Allocator, Scheme};
+use crate::claims::tac::{TARGET, percent};
+use crate::results::{Figure, Table};
+
+/// Flip probabilities.
+const SWEEP: [f64; 8] = [1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.14, 0.2];
+/// Fault patterns behind a point.
+const PATTERNS: u32 = 10;
+/// Stored bits per weight.
+const BITS: u64 = 8;
+
+/// One way to spend them.
+struct Way {
+    name: &'static str,
+    scheme: Scheme,
+    spending: Spending,
+}
+
+enum Spending {
+    /// All on the weights.
+    Weights,
+    /// All on the weights, and one bit in eight is kept for nothing.
+    Ideal,
+    /// As the allocator says, everything included.
+    Allocated,
+}
+
+/// The ways that are compared. Layers have their linear scores: to measure them at every flip
+/// probability would take longer than all trials.
+fn ways(net: Net) -> Result<[Way; 6]> {
+    let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
+    let [_, numbers, words, any] = schemes(net)?.map(linear);
+    let bayes = Scheme {
+        decoder: numbers.decoder,
+        range: numbers.range,
+        norms_again: numbers.norms_again,
+        ..Scheme::tac()
+    };
+    let way = |name, scheme, spending| Way { name, scheme, spending };
+    Ok([
+        way("numbers, raw", Scheme::uniform(), Spending::Weights),
+        way("numbers, Bayes", bayes.clone(), Spending::Weights),
+        way("the same, 1 bit in 8 ideal", bayes, Spending::Ideal),
+        way("numbers and real codes", numbers, Spending::Allocated),
+        way("words", words, Spending::Allocated),
+        way("any code", any, Spending::Allocated),
+    ])
+}
+
+impl Way {
+    fn accuracy<M: Classifier>(&self, bench: &Bench<'_, M>, p: f64) -> Result<Point> {
+        let cost = match self.spending {
+            Spending::Weights | Spending::Ideal => Cost::Protected,
+            Spending::Allocated => Cost::Everything,
+        };
+        let stored = bench.store(&self.scheme, p, cost)?;
+        let weights = stored.network.weights();
+        let budget = match self.spending {
+            Spending::Weights => 0,
+            Spending::Ideal => weights * BITS / 8,
+            Spending::Allocated => weights * BITS,
+        };
+        let allocation = stored.path().within(budget)?;
+        let patterns = 0..self.scheme.code.patterns(PATTERNS.min(bench.few));
+        percent(p, &bench.accuracies(&stored, allocation.chosen(), patterns)?)
+    }
+}
+
+/// Accuracy over flip probabilities, way by way.
+pub(super) struct Sweep {
+    curves: Vec<(&'static str, Vec<Point>)>,
+}
+
+impl Sweep {
+    pub(super) fn new<M: Classifier>(bench: &Bench<'_, M>) -> Result<Self> {
+        let sweep = &SWEEP[SWEEP.len() - bench.context.size(SWEEP.len(), 2)..];
+        let ways = ways(bench.net)?;
+        let name = format!("{} at 8 bits", bench.net.id());
+        let task = bench.context.progress.task(&name, (ways.len() * sweep.len()) as u64);
+        let point = |way: &Way, &p: &f64| {
+            let point = way.accuracy(bench, p)?;
+            task.tick(1);
+            Ok(point)
+        };
+        let curve = |way: &Way| {
+            let points = sweep.iter().map(|p| point(way, p)).collect::<Result<_>>()?;
+            Ok((way.name, points))
+        };
+        Ok(Self { curves: ways.iter().map(curve).collect::<Result<_>>()? })
+    }
+
+    /// The flip probability at which each falls below the target, in words.
+    pub(super) fn falls(&self, clean: f64) -> Vec<(&'static str, String)> {
+        let falls = |(name, points): &(_, Vec<Point>)| (*name, falls(points, target(clean)));
+        self.curves.iter().map(falls).collect()
+    }
+
+    pub(super) fn figure<M: Classifier>(&self, bench: &Bench<'_, M>, clean: f64) -> Figure {
+        let series = self
+            .curves
+            .iter()
+            .map(|(name, points)| Series::new(name, Mark::LinePoints, points.iter().copied()));
+        let repaired = if bench.net.has_batch_norm() {
+            " All but the raw numbers have their batch norm measured again under the faults."
+        } else {
+            ""
+        };
+        Figure {
+            id: format!("ours.codec.{}.sweep", bench.net.id()),
+            title: "Accuracy at eight stored bits per weight".into(),
+            caption: format!(
+                "Mean over {PATTERNS} fault patterns, fewer for “any code”, with 95 % intervals. \
+                 Codes and allocations are made for each flip probability. Numbers have 8 bits, and \
+                 their scales beside; one bit in eight that is kept ideally is protection which \
+                 nobody pays for. The other three have 8 bits a weight for everything.{repaired}"
+            ),
+            picture: Chart {
+                x: Axis::log10("flip probability per stored bit", ""),
+                y: Axis::linear("accuracy", "%").between(0.0, 100.0),
+                series: series.collect(),
+                rules: vec![Rule::horizontal(target(clean), "95 % of clean")],
+            }
+            .into(),
+        }
+    }
+
+    pub(super) fn table(&self, net: Net, clean: f64) -> Table {
+        let columns = ["eight stored bits per weight", "95 % of clean up to p ="];
+        let row = |(name, falls): (&'static str, String)| vec![name.into(), falls.into()];
+        Table {
+            id: format!("ours.codec.{}.falls", net.id()),
+            title: "How bad the memory may be".into(),
+            columns: columns.map(String::from).to_vec(),
+            rows: self.falls(clean).into_iter().map(row).collect(),
+            in_report: true,
+        }
+    }
+}
+
+/// Accuracy in percent that has to be kept.
+fn target(clean: f64) -> f64 {
+    100.0 * TARGET * clean
+}
+
+/// Where a curve first falls below the target, on a straight line between two points whose flip
+/// probabilities are drawn logarithmically.
+fn falls(points: &[Point], target: f64) -> String {
+    let Some(below) = points.iter().position(|point| point.y < target) else {
+        return points.last().map_or(String::new(), |last| format!("{} and beyond", last.x));
+    };
+    let after = points[below];
+    if below == 0 {
+        return format!("less than {}", after.x);
+    }
+    let before = points[below - 1];
+    let share = (before.y - target) / (before.y - after.y);
+    format!("{:.2e}", before.x * (after.x / before.x).powf(share))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_curve_falls_between_two_points() {
+        let curve = |y: [f64; 3]| -> Vec<Point> {
+            [1e-4, 1e-2, 0.1].into_iter().zip(y).map(Point::from).collect()
+        };
+        assert_eq!(falls(&curve([99.0, 97.0, 96.0]), 95.0), "0.1 and beyond");
+        assert_eq!(falls(&curve([94.0, 97.0, 96.0]), 95.0), "less than 0.0001");
+        // Half of the way on a logarithmic axis.
+        assert_eq!(falls(&curve([99.0, 91.0, 96.0]), 95.0), "1.00e-3");
+        assert_eq!(falls(&curve([99.0, 95.0, 85.0]), 95.0), "1.00e-2");
+    }
+}
