@@ -24,11 +24,17 @@ pub struct Visit {
     pub cost: u64,
     /// Accuracy under each fault pattern.
     pub accuracy: Vec<f64>,
+    /// The same under fresh ones, where those were asked.
+    pub fresh: Option<Vec<f64>>,
 }
 
 impl Visit {
-    fn mean(&self, patterns: &[usize]) -> f64 {
-        patterns.iter().map(|&i| self.accuracy[i]).sum::<f64>() / patterns.len() as f64
+    /// Whether mean accuracy over the given patterns reaches the target, and over as many fresh ones.
+    fn reaches(&self, target: f64, patterns: &[usize]) -> bool {
+        let mean = |accuracy: &Vec<f64>| {
+            patterns.iter().map(|&i| accuracy[i]).sum::<f64>() / patterns.len() as f64
+        };
+        mean(&self.accuracy) >= target && self.fresh.as_ref().is_none_or(|f| mean(f) >= target)
     }
 }
 
@@ -50,10 +56,10 @@ pub struct Search {
 }
 
 impl Search {
-    /// The cost of the first visited budget whose mean accuracy over the given patterns reaches the
-    /// target; that of the last if none does.
+    /// The cost of the first visited budget that reaches the target under the given patterns; that of
+    /// the last if none does.
     pub fn cost_over(&self, patterns: &[usize], target: f64) -> u64 {
-        let reached = self.visits.values().find(|visit| visit.mean(patterns) >= target);
+        let reached = self.visits.values().find(|visit| visit.reaches(target, patterns));
         reached.or(self.visits.values().next_back()).map_or(0, |visit| visit.cost)
     }
 }
@@ -88,20 +94,18 @@ pub fn smallest<M: Classifier>(
         task.tick(1);
     }
     let mut step = low;
-    let (fresh, missed) = loop {
+    while !walk.is_confirmed(step)? && step < last {
         task.tick(1);
-        let reached = walk.reaches(step)?;
-        let fresh = walk.confirm(step)?;
-        if (reached && fresh >= target) || step == last {
-            break (fresh, !reached || fresh < target);
-        }
         // Long paths have steps too small to make a difference.
         step = last.min(step + 1 + last / 100);
-    };
-    // What is below is needed to tell how sure the step is.
-    if step > 0 {
+    }
+    // What is below is needed to tell how sure the step is. It does as well only if it was skipped.
+    if step > low && walk.is_confirmed(step - 1)? {
+        step -= 1;
+    } else if step > 0 && step == low {
         walk.reaches(step - 1)?;
     }
+    let (fresh, missed) = (walk.confirm(step)?, !walk.is_confirmed(step)?);
     let (chosen, cost) = (walk.path.at(step).chosen().to_vec(), walk.path.cost(step));
     Ok(Search { visits: walk.visits, step, chosen, cost, fresh, missed })
 }
@@ -132,12 +136,23 @@ impl<M: Classifier> Walk<'_, M> {
     fn reaches(&mut self, step: usize) -> Result<bool> {
         let accuracy = self.accuracies(step, 0..self.patterns)?;
         let mean = mean(&accuracy)?.value;
-        self.visits.insert(step, Visit { cost: self.path.cost(step), accuracy });
+        self.visits.insert(step, Visit { cost: self.path.cost(step), accuracy, fresh: None });
         Ok(mean >= self.target)
     }
 
-    fn confirm(&self, step: usize) -> Result<f64> {
-        let fresh = FRESH..FRESH + self.patterns;
-        Ok(mean(&self.accuracies(step, fresh)?)?.value)
+    /// Whether the means over all patterns and over fresh ones reach the target; keeps both.
+    fn is_confirmed(&mut self, step: usize) -> Result<bool> {
+        let reached = self.reaches(step)?;
+        Ok(self.confirm(step)? >= self.target && reached)
+    }
+
+    /// The mean over fresh patterns; keeps them with the visit of the step.
+    fn confirm(&mut self, step: usize) -> Result<f64> {
+        let fresh = self.accuracies(step, FRESH..FRESH + self.patterns)?;
+        let mean = mean(&fresh)?.value;
+        if let Some(visit) = self.visits.get_mut(&step) {
+            visit.fresh = Some(fresh);
+        }
+        Ok(mean)
     }
 }
