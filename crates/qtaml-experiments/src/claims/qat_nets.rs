@@ -216,6 +216,12 @@ impl Measured {
     }
 }
 
+/// Percent or points as a cell of a table: seeds tell no more digits than two.
+pub fn two_digits(value: f64) -> Value {
+    // Not -0.
+    Value::Number((100.0 * value).round() / 100.0 + 0.0)
+}
+
 /// A few epochs at a rate that suits them.
 fn config(context: &Context, net: Net) -> TrainerConfig {
     let new = TrainerConfig { batch_size: 32, learning_rate: 5e-3, ..TrainerConfig::new() };
@@ -223,7 +229,7 @@ fn config(context: &Context, net: Net) -> TrainerConfig {
         _ if context.smoke => TrainerConfig { epochs: 1, ..new },
         (Net::ResNet | Net::MobileNet, false) => TrainerConfig { epochs: 4, ..new },
         (Net::Transformer, false) => {
-            TrainerConfig { epochs: 12, learning_rate: 3e-3, warmup_epochs: 1, ..new }
+            TrainerConfig { epochs: 10, learning_rate: 3e-3, warmup_epochs: 1, ..new }
         }
         (_, false) => TrainerConfig { epochs: 12, ..new },
         (Net::Transformer, true) => TrainerConfig {
