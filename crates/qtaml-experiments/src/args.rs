@@ -51,10 +51,10 @@ pub(crate) const CLAIM_IDS: [&str; 36] = [
 const AFTER_HELP: &str = "\
 Examples:
   cargo xtask reproduce                               everything, on the CPU
-  cargo xtask reproduce --smoke                       does it all run? (about a minute)
+  cargo xtask reproduce --smoke                       does it all run? (minutes)
   cargo xtask reproduce --only qtaml.drift,t0.table1  two of the experiments
   cargo xtask reproduce --device cuda                 networks on an NVIDIA GPU
-  cargo xtask reproduce --profile full                LeNet on Fashion-MNIST instead
+  cargo xtask reproduce --profile full                larger networks on Fashion-MNIST: hours
   cargo xtask reproduce --resume                      go on where an interrupted run stopped
 
 Files, in the folder of --out:
