@@ -5,12 +5,12 @@ use qtaml::compensation::Score;
 use qtaml::train::{Classifier, Cost};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
-use super::schemes;
+use super::{P, schemes};
 use crate::claims::networks::Net;
 use crate::claims::tac::bench::Bench;
 use crate::claims::tac::scheme::{Allocator, Scheme};
 use crate::claims::tac::{TARGET, percent};
-use crate::results::{Figure, Table};
+use crate::results::{Figure, Table, Value};
 
 /// Flip probabilities.
 const SWEEP: [f64; 8] = [1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.14, 0.2];
@@ -37,9 +37,9 @@ enum Spending {
 
 /// The ways that are compared. Layers have their linear scores: to measure them at every flip
 /// probability would take longer than all trials.
-fn ways(net: Net) -> Result<[Way; 6]> {
+fn ways<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Way; 6]> {
     let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
-    let [_, numbers, words, any] = schemes(net)?.map(linear);
+    let [_, numbers, words, any] = schemes(bench)?.map(linear);
     let bayes = Scheme {
         decoder: numbers.decoder,
         range: numbers.range,
@@ -83,8 +83,8 @@ pub(super) struct Sweep {
 
 impl Sweep {
     pub(super) fn new<M: Classifier>(bench: &Bench<'_, M>) -> Result<Self> {
-        let sweep = &SWEEP[SWEEP.len() - bench.context.size(SWEEP.len(), 2)..];
-        let ways = ways(bench.net)?;
+        let sweep = if bench.context.smoke { &[P][..] } else { &SWEEP };
+        let ways = ways(bench)?;
         let name = format!("{} at 8 bits", bench.net.id());
         let task = bench.context.progress.task(&name, (ways.len() * sweep.len()) as u64);
         let point = |way: &Way, &p: &f64| {
@@ -99,8 +99,8 @@ impl Sweep {
         Ok(Self { curves: ways.iter().map(curve).collect::<Result<_>>()? })
     }
 
-    /// The flip probability at which each falls below the target, in words.
-    pub(super) fn falls(&self, clean: f64) -> Vec<(&'static str, String)> {
+    /// The flip probability at which each falls below the target, if it does.
+    pub(super) fn falls(&self, clean: f64) -> Vec<(&'static str, Option<f64>)> {
         let falls = |(name, points): &(_, Vec<Point>)| (*name, falls(points, target(clean)));
         self.curves.iter().map(falls).collect()
     }
@@ -135,8 +135,11 @@ impl Sweep {
     }
 
     pub(super) fn table(&self, net: Net, clean: f64) -> Table {
-        let columns = ["eight stored bits per weight", "95 % of clean up to p ="];
-        let row = |(name, falls): (&'static str, String)| vec![name.into(), falls.into()];
+        let columns = ["eight stored bits per weight", "keeps 95 % of clean up to p ="];
+        let row = |(name, falls): (&'static str, Option<f64>)| {
+            let beyond = || format!("beyond {}", SWEEP[SWEEP.len() - 1]).into();
+            vec![name.into(), falls.map_or_else(beyond, Value::from)]
+        };
         Table {
             id: format!("ours.codec.{}.falls", net.id()),
             title: "How bad the memory may be".into(),
@@ -154,17 +157,14 @@ fn target(clean: f64) -> f64 {
 
 /// Where a curve first falls below the target, on a straight line between two points whose flip
 /// probabilities are drawn logarithmically.
-fn falls(points: &[Point], target: f64) -> String {
-    let Some(below) = points.iter().position(|point| point.y < target) else {
-        return points.last().map_or(String::new(), |last| format!("{} and beyond", last.x));
-    };
-    let after = points[below];
+fn falls(points: &[Point], target: f64) -> Option<f64> {
+    let below = points.iter().position(|point| point.y < target)?;
+    let (before, after) = (points[below.saturating_sub(1)], points[below]);
     if below == 0 {
-        return format!("less than {}", after.x);
+        return Some(after.x);
     }
-    let before = points[below - 1];
     let share = (before.y - target) / (before.y - after.y);
-    format!("{:.2e}", before.x * (after.x / before.x).powf(share))
+    Some(before.x * (after.x / before.x).powf(share))
 }
 
 #[cfg(test)]
@@ -176,10 +176,11 @@ mod tests {
         let curve = |y: [f64; 3]| -> Vec<Point> {
             [1e-4, 1e-2, 0.1].into_iter().zip(y).map(Point::from).collect()
         };
-        assert_eq!(falls(&curve([99.0, 97.0, 96.0]), 95.0), "0.1 and beyond");
-        assert_eq!(falls(&curve([94.0, 97.0, 96.0]), 95.0), "less than 0.0001");
+        assert_eq!(falls(&curve([99.0, 97.0, 96.0]), 95.0), None);
+        assert_eq!(falls(&curve([94.0, 97.0, 96.0]), 95.0), Some(1e-4));
         // Half of the way on a logarithmic axis.
-        assert_eq!(falls(&curve([99.0, 91.0, 96.0]), 95.0), "1.00e-3");
-        assert_eq!(falls(&curve([99.0, 95.0, 85.0]), 95.0), "1.00e-2");
+        let half = falls(&curve([99.0, 91.0, 96.0]), 95.0).unwrap();
+        assert!((half / 1e-3 - 1.0).abs() < 1e-9);
+        assert_eq!(falls(&curve([99.0, 95.0, 85.0]), 95.0), Some(1e-2));
     }
 }

@@ -140,6 +140,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
         p: f64,
         statistics: &mut [LayerStatistics],
     ) -> Result<()> {
+        let scheme = &scheme.exposed();
         let network = scheme.exposable(&self.model, FlipProbability::symmetric(p)?)?;
         let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
         let kept = network.alike(u32::MAX);

@@ -88,6 +88,14 @@ impl Scheme {
         })
     }
 
+    /// The scheme whose layers are exposed to see what each does: all that may take words share
+    /// theirs.
+    #[must_use]
+    pub fn exposed(&self) -> Self {
+        let code = if self.code == Code::Any { Code::Words } else { self.code };
+        Self { code, ..self.clone() }
+    }
+
     /// The network with two ways to store a unit, exposed as this would first, without faults last:
     /// to see what faults in one unit alone do.
     pub fn exposable<M: Classifier>(
