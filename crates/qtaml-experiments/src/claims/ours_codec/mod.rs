@@ -54,7 +54,7 @@ impl WithNet for Measure {
         let own = bench.net.flip_probability();
         let mut needed = Vec::new();
         for p in if own == P || context.smoke { vec![own] } else { vec![own, P] } {
-            for scheme in schemes(bench.net)? {
+            for scheme in schemes(&bench)? {
                 needed.push(Needed::new(&bench, &scheme, p, clean)?);
             }
         }
@@ -65,14 +65,15 @@ impl WithNet for Measure {
 
 /// What competes: numbers as they are, numbers with all that Bayes and batch norm offer, codebooks,
 /// and all of these beside sequences. The last is the claim.
-fn schemes(net: Net) -> Result<[Scheme; 4]> {
-    let keepers = CODES.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Keeper>>>()?;
+fn schemes<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Scheme; 4]> {
+    let codes = &CODES[CODES.len() - bench.context.size(CODES.len(), 1)..];
+    let keepers = codes.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Keeper>>>()?;
     let raw = Scheme { keepers, code: Code::ShortNumbers, ..Scheme::tac() };
     let bayes = Scheme {
         allocator: Allocator::Tac(Score::Empirical),
         decoder: Decoder::BayesGain,
         range: Range::Best,
-        norms_again: net.has_batch_norm(),
+        norms_again: bench.net.has_batch_norm(),
         ..raw.clone()
     };
     let words = Scheme { code: Code::Words, ..bayes.clone() };

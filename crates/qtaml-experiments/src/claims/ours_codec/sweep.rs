@@ -37,9 +37,9 @@ enum Spending {
 
 /// The ways that are compared. Layers have their linear scores: to measure them at every flip
 /// probability would take longer than all trials.
-fn ways(net: Net) -> Result<[Way; 6]> {
+fn ways<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Way; 6]> {
     let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
-    let [_, numbers, words, any] = schemes(net)?.map(linear);
+    let [_, numbers, words, any] = schemes(bench)?.map(linear);
     let bayes = Scheme {
         decoder: numbers.decoder,
         range: numbers.range,
@@ -84,7 +84,7 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn new<M: Classifier>(bench: &Bench<'_, M>) -> Result<Self> {
         let sweep = if bench.context.smoke { &[P][..] } else { &SWEEP };
-        let ways = ways(bench.net)?;
+        let ways = ways(bench)?;
         let name = format!("{} at 8 bits", bench.net.id());
         let task = bench.context.progress.task(&name, (ways.len() * sweep.len()) as u64);
         let point = |way: &Way, &p: &f64| {
@@ -135,7 +135,7 @@ impl Sweep {
     }
 
     pub(super) fn table(&self, net: Net, clean: f64) -> Table {
-        let columns = ["eight stored bits per weight", "95 % of clean up to p ="];
+        let columns = ["eight stored bits per weight", "keeps 95 % of clean up to p ="];
         let row = |(name, falls): (&'static str, Option<f64>)| {
             let beyond = || format!("beyond {}", SWEEP[SWEEP.len() - 1]).into();
             vec![name.into(), falls.map_or_else(beyond, Value::from)]

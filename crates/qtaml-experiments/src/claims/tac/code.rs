@@ -90,6 +90,7 @@ impl Scheme {
 
     /// The scheme whose layers are exposed to see what each does: all that may take words share
     /// theirs.
+    #[must_use]
     pub fn exposed(&self) -> Self {
         let code = if self.code == Code::Any { Code::Words } else { self.code };
         Self { code, ..self.clone() }
