@@ -51,7 +51,7 @@ impl WithNet for Measure {
 
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Outcome> {
         let mut bench = Bench::new(context, trained)?;
-        bench.patterns = context.size(PATTERNS, 4) as u32;
+        bench.patterns = context.size(PATTERNS, 2) as u32;
         let [_, clean] = bench.clean(&Scheme::uniform())?;
         let own = bench.net.flip_probability();
         let mut needed = Vec::new();
