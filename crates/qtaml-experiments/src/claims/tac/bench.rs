@@ -95,7 +95,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
             calibrated: Evaluation::new(&data.calibration, &context.device)?,
             calibration: data.calibration,
             patterns: context.size(50, 4) as u32,
-            few: context.size(20, 4) as u32,
+            few: context.size(20, 2) as u32,
         })
     }
 
