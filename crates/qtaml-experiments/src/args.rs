@@ -65,7 +65,7 @@ Files, in the folder of --out:
 
 Time:
   The first build takes 10 to 15 minutes. After it the quick profile takes about half an
-  hour on two CPU cores, and --smoke one to two minutes.
+  hour on two CPU cores, and --smoke three to five minutes.
 
 Exit codes:
   0    every experiment ran; the verdict `not reproduced` is a result, not a failure
