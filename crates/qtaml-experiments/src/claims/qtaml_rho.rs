@@ -229,8 +229,8 @@ fn figure(cases: &[Case]) -> Figure {
             "One point for each width and flip probability; on the line the prediction is exact."
                 .into(),
         picture: Chart {
-            x: Axis::linear("ρ*, predicted", ""),
-            y: Axis::linear("ratio of budgets, measured", ""),
+            x: Axis::log10("ρ*, predicted", ""),
+            y: Axis::log10("ratio of budgets, measured", ""),
             series: series.to_vec(),
             rules: vec![Rule::diagonal("equal")],
         }
