@@ -2,11 +2,15 @@
 
 use anyhow::Result;
 use qtaml::train::{
-    Classifier, Dataset, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig, TrainerConfig,
-    TransformerConfig, VggConfig,
+    Classifier, Dataset, Evaluation, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig,
+    TrainerConfig, TransformerConfig, VggConfig,
 };
 
 use crate::context::Context;
+
+/// Images that accuracy under faults is measured on, at most, of the digits and of Fashion-MNIST. More
+/// would cost time and tell little: patterns differ more than images.
+const TEST_IMAGES: [usize; 2] = [250, 2000];
 
 /// A trained network and what it was trained on.
 pub struct Trained<M> {
@@ -172,6 +176,14 @@ impl Net {
             (_, false) => TrainerConfig { epochs: 8, ..new },
         }
     }
+}
+
+/// The images that accuracy under faults is measured on.
+pub fn judges(context: &Context, data: &Dataset) -> Result<Evaluation> {
+    let most = TEST_IMAGES[usize::from(context.fashion_mnist.is_some())];
+    let count = data.test.len().min(context.size(most, 100));
+    let test = data.test.select(&(0..count).collect::<Vec<_>>());
+    Ok(Evaluation::new(&test, &context.device)?)
 }
 
 /// The LeNet-style network: on the embedded digits, or, in the full profile, on Fashion-MNIST.

@@ -35,8 +35,6 @@ pub const AS_PUBLISHED: &str = "T0-QAT, s = 80000";
 /// The same with a scaling for weights of a network.
 pub const MATCHED: &str = "T0-QAT, matched";
 
-/// Images that accuracy under faults is measured on, at most, of the digits and of Fashion-MNIST.
-const TEST_IMAGES: [usize; 2] = [250, 2000];
 /// Fault patterns that the network of each seed is read with.
 const PATTERNS: usize = 3;
 /// Random projections behind the norm of a Jacobian.
@@ -258,12 +256,9 @@ impl WithModel for Measure<'_> {
 
     fn run<M: Classifier>(mut self, model: M) -> Result<Self::Out> {
         let Self { context, net, candidates, seeds, .. } = self;
-        let most = TEST_IMAGES[usize::from(context.fashion_mnist.is_some())];
-        let first = |count: usize| (0..count).collect::<Vec<_>>();
-        let test = self.data.test.len().min(context.size(most, 100));
-        let test = Evaluation::new(&self.data.test.select(&first(test)), &context.device)?;
+        let test = networks::judges(context, &self.data)?;
         if context.smoke {
-            self.data.train = self.data.train.select(&first(200));
+            self.data.train = self.data.train.select(&(0..200).collect::<Vec<_>>());
         }
         let task = context.progress.task(
             &format!("{} by {} methods", net.id(), candidates.len()),

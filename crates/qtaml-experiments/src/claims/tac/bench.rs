@@ -16,12 +16,9 @@ use qtaml::train::{
 use rayon::prelude::*;
 
 use super::scheme::{Allocator, Scheme};
-use crate::claims::networks::{Net, Trained};
+use crate::claims::networks::{Net, Trained, judges};
 use crate::context::Context;
 
-/// Images that accuracy under faults is measured on, at most, of the digits and of Fashion-MNIST. More
-/// would cost time and tell little: patterns differ more than images.
-const TEST_IMAGES: [usize; 2] = [250, 2000];
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 32;
 /// Fault patterns that are tried, and kept, at a time.
@@ -83,15 +80,12 @@ impl<'a, M: Classifier> Bench<'a, M> {
     /// The network, ready for trials.
     pub fn new(context: &'a Context, trained: Trained<M>) -> Result<Self> {
         let Trained { net, model, data, images } = trained;
-        let most = TEST_IMAGES[usize::from(context.fashion_mnist.is_some())];
-        let test = data.test.len().min(context.size(most, 100));
-        let test = data.test.select(&(0..test).collect::<Vec<_>>());
         Ok(Self {
             context,
             net,
             images,
             model,
-            test: Evaluation::new(&test, &context.device)?,
+            test: judges(context, &data)?,
             calibrated: Evaluation::new(&data.calibration, &context.device)?,
             calibration: data.calibration,
             patterns: context.size(50, 4) as u32,
