@@ -1,6 +1,8 @@
 //! The `qtaml` command as a user meets it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod model_folder;
+
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::contains;
@@ -532,21 +534,29 @@ mod laws {
 }
 
 mod inject {
-    use std::path::{Path, PathBuf};
+    use std::path::Path;
 
     use predicates::str::{contains, is_empty};
-    use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
     use serde_json::Value;
 
+    use super::model_folder::{ModelFolder, Tensor};
     use super::*;
 
     /// A folder with a small model of every kind of tensor.
-    struct Folder(tempfile::TempDir);
+    struct Folder(ModelFolder);
+
+    impl std::ops::Deref for Folder {
+        type Target = ModelFolder;
+
+        fn deref(&self) -> &ModelFolder {
+            &self.0
+        }
+    }
 
     impl Folder {
         fn new() -> Self {
-            let folder = Self(tempfile::tempdir().unwrap());
+            let folder = Self(ModelFolder::new());
             let values = |n: usize| (0..n).map(|i| (i as f32 * 0.7).sin());
             let f32s = |n| values(n).flat_map(f32::to_le_bytes).collect();
             let bf16 = values(2000).flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes());
@@ -561,34 +571,14 @@ mod inject {
         }
 
         /// Writes `model.safetensors` with these tensors.
-        fn model(&self, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]) {
-            let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-                (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-            });
-            let bytes = safetensors::serialize(views, None).unwrap();
-            std::fs::write(self.path("model.safetensors"), bytes).unwrap();
-        }
-
-        fn path(&self, name: &str) -> PathBuf {
-            self.0.path().join(name)
-        }
-
-        fn read(&self, name: &str) -> Vec<u8> {
-            std::fs::read(self.path(name)).unwrap()
-        }
-
-        fn names(&self) -> Vec<String> {
-            let entries = std::fs::read_dir(self.0.path()).unwrap();
-            let mut names: Vec<_> =
-                entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-            names.sort();
-            names
+        fn model(&self, tensors: &[Tensor<'_>]) {
+            self.write(tensors, None);
         }
 
         /// `qtaml inject model.safetensors LINE --out OUT` in this folder.
         fn inject(&self, line: &str, out: &str) -> Command {
             let mut command = qtaml();
-            command.current_dir(self.0.path()).args(["inject", "model.safetensors"]);
+            command.current_dir(self.folder()).args(["inject", "model.safetensors"]);
             command.args(line.split_whitespace()).args(["--out", out]);
             command
         }
@@ -746,40 +736,16 @@ mod inject {
         qtaml().args(["inject", "--help"]).assert().success().stdout(contains("Examples:"));
     }
 
-    /// The most memory that a process ever had, in KiB, as Linux counts it.
-    fn peak_kib(process: u32) -> Option<u64> {
-        let status = std::fs::read_to_string(format!("/proc/{process}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:"))?;
-        line.split_whitespace().next()?.parse().ok()
-    }
-
-    const BYTES: u64 = 64 << 20;
-
-    /// 64 MiB of weights in a file with holes, which takes no room on a disk.
     #[test]
     fn memory_does_not_grow_with_the_model() {
+        const BYTES: u64 = 64 << 20;
         if !Path::new("/proc/self/status").exists() {
             return;
         }
         let folder = Folder::new();
-        let shape = [BYTES / 4 / 1024, 1024];
-        let header =
-            format!(r#"{{"w":{{"dtype":"F32","shape":{shape:?},"data_offsets":[0,{BYTES}]}}}}"#);
-        let begin = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-        std::fs::write(folder.path("model.safetensors"), &begin).unwrap();
-        let file = std::fs::File::options().write(true).open(folder.path("model.safetensors"));
-        file.unwrap().set_len(begin.len() as u64 + BYTES).unwrap();
-
-        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(folder.0.path()).stdout(std::process::Stdio::null());
-        command.args(["inject", "model.safetensors", "--p", "1e-3", "--out", "f.safetensors"]);
-        let mut child = command.spawn().unwrap();
-        let mut peak = 0;
-        while child.try_wait().unwrap().is_none() {
-            peak = peak.max(peak_kib(child.id()).unwrap_or(0));
-            std::thread::sleep(std::time::Duration::from_millis(1));
-        }
-        assert!(child.wait().unwrap().success());
+        folder.write_hollow(BYTES);
+        let line = "inject model.safetensors --p 1e-3 --out f.safetensors";
+        let peak = folder.peak_kib(line);
         assert!((1..BYTES / 1024 / 2).contains(&peak), "{peak} KiB");
     }
 
@@ -890,7 +856,7 @@ mod inject {
         run.stderr(contains("no regular file"));
         assert!(folder.read("faults.bin") == faults);
         qtaml()
-            .current_dir(folder.0.path())
+            .current_dir(folder.folder())
             .args(["inject", "folder", "--p", "0.1", "--out", "f"])
             .assert()
             .code(1)

@@ -1,22 +1,27 @@
 //! `qtaml codec` as a user meets it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
-use std::path::PathBuf;
-use std::process::{Command as Process, Stdio};
+mod model_folder;
 
 use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use qtaml::compensation::codebook::Codec;
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
-/// A tensor of a model: name, type, shape and bytes.
-type Tensor<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
+use self::model_folder::{ModelFolder, Tensor};
 
 /// A folder with a small model of every kind of tensor.
-struct Folder(tempfile::TempDir);
+struct Folder(ModelFolder);
+
+impl std::ops::Deref for Folder {
+    type Target = ModelFolder;
+
+    fn deref(&self) -> &ModelFolder {
+        &self.0
+    }
+}
 
 /// Weights in a bell: quantiles of the logistic law, in no order.
 fn bell(count: u32) -> Vec<f32> {
@@ -35,7 +40,7 @@ fn values(model: &SafeTensors, name: &str) -> Vec<f32> {
 
 impl Folder {
     fn new() -> Self {
-        let folder = Self(tempfile::tempdir().unwrap());
+        let folder = Self(ModelFolder::new());
         let bf16 = bell(1999).into_iter().flat_map(|w| ((w.to_bits() >> 16) as u16).to_le_bytes());
         folder.model(&[
             ("fc.weight", Dtype::F32, vec![200, 333], f32s(&bell(66_600))),
@@ -50,33 +55,13 @@ impl Folder {
 
     /// Writes `model.safetensors` with these tensors.
     fn model(&self, tensors: &[Tensor]) {
-        let views = tensors.iter().map(|(name, dtype, shape, bytes)| {
-            (*name, TensorView::new(*dtype, shape.clone(), bytes).unwrap())
-        });
         let metadata = [("format".to_owned(), "pt".to_owned())].into();
-        let bytes = safetensors::serialize(views, Some(metadata)).unwrap();
-        std::fs::write(self.path("model.safetensors"), bytes).unwrap();
-    }
-
-    fn path(&self, name: &str) -> PathBuf {
-        self.0.path().join(name)
-    }
-
-    fn read(&self, name: &str) -> Vec<u8> {
-        std::fs::read(self.path(name)).unwrap()
-    }
-
-    fn names(&self) -> Vec<String> {
-        let entries = std::fs::read_dir(self.0.path()).unwrap();
-        let mut names: Vec<_> =
-            entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect();
-        names.sort();
-        names
+        self.write(tensors, Some(metadata));
     }
 
     fn run(&self, line: &str) -> assert_cmd::assert::Assert {
         let mut command = Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.0.path()).args(line.split_whitespace()).assert()
+        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
     }
 
     fn json(&self, line: &str) -> Value {
@@ -361,7 +346,6 @@ fn wrong_usage_exits_2() {
     folder.refused(typo, 1, "--skip \"embed*\" matches no tensor");
 }
 
-/// 64 MiB of weights in a file with holes, which takes no room on a disk.
 #[test]
 fn memory_does_not_grow_with_the_model() {
     const BYTES: u64 = 64 << 20;
@@ -369,37 +353,13 @@ fn memory_does_not_grow_with_the_model() {
         return;
     }
     let folder = Folder::new();
-    let shape = [BYTES / 4 / 1024, 1024];
-    let header =
-        format!(r#"{{"w":{{"dtype":"F32","shape":{shape:?},"data_offsets":[0,{BYTES}]}}}}"#);
-    let begin = [&(header.len() as u64).to_le_bytes(), header.as_bytes()].concat();
-    std::fs::write(folder.path("model.safetensors"), &begin).unwrap();
-    let file = std::fs::File::options().write(true).open(folder.path("model.safetensors"));
-    file.unwrap().set_len(begin.len() as u64 + BYTES).unwrap();
+    folder.write_hollow(BYTES);
     for line in [
         "codec fit model.safetensors --p 0.1 -o model.codec",
         "codec encode model.safetensors --codec model.codec -o s.safetensors",
         "codec decode s.safetensors --codec model.codec -o r.safetensors",
     ] {
-        let peak = peak_kib(&folder, line);
+        let peak = folder.peak_kib(line);
         assert!((1..BYTES / 1024 / 2).contains(&peak), "{line}: {peak} KiB");
     }
-}
-
-/// The most memory that a run has, as far as it is seen.
-fn peak_kib(folder: &Folder, line: &str) -> u64 {
-    let mut command = Process::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-    command.current_dir(folder.0.path()).args(line.split(' ')).stdout(Stdio::null());
-    let mut child = command.spawn().unwrap();
-    let status = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    while child.try_wait().unwrap().is_none() {
-        let text = std::fs::read_to_string(&status).unwrap_or_default();
-        let line = text.lines().find_map(|line| line.strip_prefix("VmHWM:"));
-        let seen = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
-        peak = peak.max(seen.unwrap_or(0));
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    assert!(child.wait().unwrap().success(), "{line}");
-    peak
 }
