@@ -8,6 +8,9 @@ use burn::tensor::Device;
 use crate::parameters::{is_state, replace_state, state};
 use crate::{Classifier, Images, TrainError};
 
+/// Images that tell the momentum of a norm layer.
+const FEW: usize = 4;
+
 /// The model on a device that differentiates, but working as at inference: norm layers use what
 /// they measured in training and measure nothing.
 pub(crate) fn differentiable<M: Module>(model: M) -> M {
@@ -26,8 +29,8 @@ impl ModuleMapper for AtInference {
 /// without labels for a network whose weights are read with faults.
 ///
 /// Faults shift and widen what reaches each norm layer; measured again, its input is centred and of
-/// unit variance as the next layer expects. It costs two forward passes at deployment and nothing
-/// at inference. Networks without batch norm come back as they are. (ours; the method goes back to
+/// unit variance as the next layer expects. It costs one forward pass at deployment and nothing at
+/// inference. Networks without batch norm come back as they are. (ours; the method goes back to
 /// Y. Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016.)
 ///
 /// # Errors
@@ -41,40 +44,67 @@ pub fn reestimate_batch_norm<M: Classifier>(
         let problem = "has no images".into();
         return Err(TrainError::Data { name: "calibration".into(), problem });
     }
-    let zeros = statistics(model).into_iter().map(|(name, old)| (name, vec![0.0; old.len()]));
-    // No backward pass follows; the record of one would stay in memory.
-    let training = replace_state(model.clone(), zeros.collect())?.train().no_grad();
-    let batch = images.tensor(&device.clone().autodiff());
-    let measure = || {
-        training.logits(batch.clone());
-        statistics(&training)
-    };
-    let (once, twice) = (measure(), measure());
-    let batch_statistics = once.into_iter().map(|(name, once)| {
-        let measured = undo_momentum(&once, &twice[&name]);
-        (name, measured)
+    let meter = Meter { model, device: device.clone().autodiff() };
+    // Any images tell a momentum, if the layer is not silent for them.
+    let few = images.select(&(0..images.len().min(FEW)).collect::<Vec<_>>());
+    let mut momenta = meter.momenta(&few)?;
+    if momenta.len() < statistics(model).len() {
+        momenta = meter.momenta(images)?;
+    }
+    let (training, [once]) = meter.after(images)?;
+    let batch_statistics = once.into_iter().map(|(name, mut once)| {
+        // Without a momentum all are zero.
+        if let Some(momentum) = momenta.get(&name) {
+            once.iter_mut().for_each(|s| *s = (f64::from(*s) / momentum) as f32);
+        }
+        (name, once)
     });
     replace_state(training, batch_statistics.collect())
 }
 
-/// From running statistics that started at zero and met the same batch once and twice: those of
-/// the batch.
-///
-/// With momentum `m` and the batch's `b`, the first is `m b` and the second `(2 - m)` times that.
-/// All channels share `m`, so it is fitted to all of them.
-fn undo_momentum(once: &[f32], twice: &[f32]) -> Vec<f32> {
-    let product = |a: &[f32], b: &[f32]| -> f64 {
-        a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
-    };
-    let square = product(once, once);
-    if square == 0.0 {
-        return once.to_vec();
-    }
-    let momentum = 2.0 - product(once, twice) / square;
-    once.iter().map(|s| (f64::from(*s) / momentum) as f32).collect()
+/// What norm layers know, by name.
+type Statistics = BTreeMap<String, Vec<f32>>;
+
+/// Watches what norm layers measure, starting at zero.
+struct Meter<'a, M> {
+    model: &'a M,
+    device: Device,
 }
 
-fn statistics<M: Module>(model: &M) -> BTreeMap<String, Vec<f32>> {
+impl<M: Classifier> Meter<'_, M> {
+    /// The network, and its running statistics after each of `N` passes over the images.
+    fn after<const N: usize>(&self, images: &Images) -> Result<(M, [Statistics; N]), TrainError> {
+        let zeros = statistics(self.model).into_iter().map(|(name, s)| (name, vec![0.0; s.len()]));
+        // No backward pass follows; the record of one would stay in memory.
+        let model = replace_state(self.model.clone(), zeros.collect())?.train().no_grad();
+        let batch = images.tensor(&self.device);
+        let passes = [(); N].map(|()| {
+            model.logits(batch.clone());
+            statistics(&model)
+        });
+        Ok((model, passes))
+    }
+
+    /// The momentum behind each statistic that is not all zeros.
+    ///
+    /// From zero, with momentum `m`, a batch of `b` leaves `m b` at first and `(2 - m)` times that the
+    /// second time. All channels share `m`, so it is fitted to all of them.
+    fn momenta(&self, images: &Images) -> Result<BTreeMap<String, f64>, TrainError> {
+        let (_, [once, twice]) = self.after(images)?;
+        let momentum = |(name, once): (String, Vec<f32>)| {
+            let square = product(&once, &once);
+            let momentum = 2.0 - product(&once, &twice[&name]) / square;
+            (square != 0.0).then_some((name, momentum))
+        };
+        Ok(once.into_iter().filter_map(momentum).collect())
+    }
+}
+
+fn product(a: &[f32], b: &[f32]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
+}
+
+fn statistics<M: Module>(model: &M) -> Statistics {
     let statistics = state(model).into_iter().filter(|p| is_state(&p.name));
     statistics.map(|p| (p.name, p.values)).collect()
 }
@@ -131,6 +161,37 @@ mod tests {
             }
             // The network that was handed in still has its own.
             assert_eq!(statistics(&model)["norm.running_var"], [1.0; 4]);
+        }
+    }
+
+    #[derive(Module, Debug)]
+    struct HalfSilent {
+        heard: Normed,
+        silent: BatchNorm,
+    }
+
+    impl Classifier for HalfSilent {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            let silence = self.silent.forward(images.clone() * 0.0);
+            self.heard.logits(images + silence * 0.0)
+        }
+    }
+
+    /// A layer that no image reaches tells no momentum, and costs the others nothing.
+    #[test]
+    fn silent_layers_measure_zeros() {
+        let device = Device::flex();
+        let images = Dataset::digits().unwrap().calibration;
+        let heard = normed(0.3);
+        let alone = reestimate_batch_norm(&heard, &images, &device).unwrap();
+        let silent = BatchNormConfig::new(1).init(&device);
+        let both = reestimate_batch_norm(&HalfSilent { heard, silent }, &images, &device).unwrap();
+        let found = statistics(&both);
+        assert_eq!([&found["silent.running_mean"], &found["silent.running_var"]], [&[0.0]; 2]);
+        for name in ["norm.running_mean", "norm.running_var"] {
+            for (a, b) in statistics(&alone)[name].iter().zip(&found[&format!("heard.{name}")]) {
+                assert!((a - b).abs() < 1e-4 * a.abs().max(1e-2), "{name}: {a} {b}");
+            }
         }
     }
 

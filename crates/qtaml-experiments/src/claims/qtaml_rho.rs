@@ -129,22 +129,27 @@ fn crossing<M: Classifier>(
         let accuracy = bench.accuracies(stored, path.at(step).chosen(), 0..patterns)?;
         Ok(mean(&accuracy)?.value)
     };
+    let reaches = |step: usize| -> Result<bool> {
+        let clearly = bench.clearly(stored, path.at(step).chosen(), target, patterns)?;
+        clearly.map_or_else(|| Ok(accuracy(step)? >= target), Ok)
+    };
     let (mut low, mut high) = (0, path.len() - 1);
-    let (mut below, mut above) = (accuracy(low)?, accuracy(high)?);
-    if below >= target || above < target {
+    if reaches(low)? || !reaches(high)? {
         return Ok(None);
     }
     while high - low > 1 {
         let middle = usize::midpoint(low, high);
-        let found = accuracy(middle)?;
-        if found >= target {
-            (high, above) = (middle, found);
-        } else {
-            (low, below) = (middle, found);
-        }
+        *(if reaches(middle)? { &mut high } else { &mut low }) = middle;
     }
+    let (below, above) = (accuracy(low)?, accuracy(high)?);
     let (from, to) = (path.cost(low) as f64, path.cost(high) as f64);
-    Ok(Some(from + (to - from) * (target - below) / (above - below)))
+    // All patterns need not agree with the first few.
+    let share = match () {
+        () if below >= target => 0.0,
+        () if above < target => 1.0,
+        () => (target - below) / (above - below),
+    };
+    Ok(Some(from + (to - from) * share))
 }
 
 fn outcome(context: &Context, cases: &[Case]) -> Result<Outcome> {

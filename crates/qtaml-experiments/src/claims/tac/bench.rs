@@ -18,11 +18,16 @@ use rayon::prelude::*;
 use super::scheme::{Allocator, Scheme};
 use crate::claims::networks::{Net, Trained, judges};
 use crate::context::Context;
+use crate::stats::mean;
 
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 32;
 /// Fault patterns that are tried, and kept, at a time.
-const BLOCK: usize = 10;
+const BLOCK: u32 = 5;
+/// So many of them tell at first whether a budget is far from enough, or far more.
+const LOOKS: u32 = 2;
+/// A mean of so few is never trusted to be nearer than this.
+const LEAST_DOUBT: f64 = 0.01;
 /// Fault patterns behind the measured response of a layer.
 const RESPONSE_PATTERNS: u32 = 8;
 
@@ -198,8 +203,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
             Ok(self.test.accuracy(&self.repaired(scheme, read)?))
         };
         let mut accuracies = Vec::with_capacity(patterns.len());
-        for start in patterns.clone().step_by(BLOCK) {
-            let block = start..patterns.end.min(start + BLOCK as u32);
+        for start in patterns.clone().step_by(BLOCK as usize) {
+            let block = start..patterns.end.min(start + BLOCK);
             let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.net.id());
             let block = self
                 .context
@@ -207,6 +212,26 @@ impl<'a, M: Classifier> Bench<'a, M> {
             accuracies.extend(block);
         }
         Ok(accuracies)
+    }
+
+    /// Whether the first of `patterns` fault patterns already tell that mean accuracy reaches the
+    /// target or does not: that it is far from it. None if they do not tell.
+    pub fn clearly(
+        &self,
+        stored: &Stored<M>,
+        chosen: &[u32],
+        target: f64,
+        patterns: u32,
+    ) -> Result<Option<bool>> {
+        for look in 1..=LOOKS {
+            let few = patterns.min(look * BLOCK);
+            let mean = mean(&self.accuracies(stored, chosen, 0..few)?)?;
+            let (distance, half) = (mean.value - target, mean.interval[1] - mean.value);
+            if distance.abs() > 2.0 * half.max(LEAST_DOUBT) {
+                return Ok(Some(distance > 0.0));
+            }
+        }
+        Ok(None)
     }
 
     /// Squared distance of the scores from those of the network without faults, per image, in the mean

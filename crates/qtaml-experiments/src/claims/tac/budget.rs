@@ -12,10 +12,6 @@ use crate::stats::mean;
 
 /// Fresh fault patterns start here, far from those that chose the budget.
 const FRESH: u32 = 1 << 20;
-/// Patterns that a budget is first looked at with.
-const FIRST: u32 = 10;
-/// A mean of so few is never trusted to be nearer than this.
-const LEAST_DOUBT: f64 = 0.01;
 
 /// Accuracy at one budget.
 #[derive(Clone, Debug)]
@@ -124,12 +120,10 @@ impl<M: Classifier> Walk<'_, M> {
         self.bench.accuracies(self.stored, self.path.at(step).chosen(), patterns)
     }
 
-    /// Whether a few patterns already tell: their mean is far from the target.
+    /// Whether a few patterns already tell.
     fn clearly(&self, step: usize) -> Result<Option<bool>> {
-        let mean = mean(&self.accuracies(step, 0..FIRST.min(self.patterns))?)?;
-        let half = (mean.interval[1] - mean.value).max(LEAST_DOUBT);
-        let distance = mean.value - self.target;
-        Ok((distance.abs() > 2.0 * half).then_some(distance > 0.0))
+        let path = self.path.at(step);
+        self.bench.clearly(self.stored, path.chosen(), self.target, self.patterns)
     }
 
     /// Whether the mean over all patterns reaches the target; keeps them.
