@@ -60,7 +60,7 @@ Examples:
 Files, in the folder of --out:
   report.html    the report: one page with all figures, to open in a browser
   results.json   every claim with its measured value, 95 % interval and verdict
-  *.csv          one per figure and table, raw trials included
+  *.csv          one per figure and table, raw trials included; times.csv says where the time went
   *.svg          the figures
 
 Time:

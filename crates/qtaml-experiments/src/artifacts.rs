@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use tempfile::Builder;
 
-use crate::report;
 use crate::results::{Results, Section, Table, Value};
+use crate::{report, stopwatch};
 
 /// Writes `results.json`, `report.html`, and per figure or table `<id>.csv` (and `<id>.svg`) into
 /// `folder`, and returns the paths.
@@ -58,6 +58,7 @@ fn render(
             data.push((format!("{}.csv", stem(&table.id)?), csv(table)?));
         }
     }
+    data.push(("times.csv".into(), csv(&stopwatch::table(sections))?));
     let mut seen = HashSet::new();
     for (name, _) in &data {
         ensure!(seen.insert(name), "two figures or tables would both write {name}");
@@ -129,13 +130,14 @@ mod tests {
     use super::*;
     use crate::results::sample;
 
-    const FILES: [&str; 6] = [
+    const FILES: [&str; 7] = [
         "results.json",
         "report.html",
         "qtaml.tac.lenet-budget.svg",
         "qtaml.tac.lenet-budget.csv",
         "qtaml.tac.budgets.csv",
         "qtaml.tac.trials.csv",
+        "times.csv",
     ];
 
     fn error(results: &Results, sections: &[Section]) -> String {

@@ -13,6 +13,7 @@ use serde::de::DeserializeOwned;
 
 use crate::journal::Journal;
 use crate::progress::Progress;
+use crate::stopwatch::{Phase, Stopwatch};
 
 /// Steps of a training between two checkpoints: seconds to a minute of work.
 const CHECKPOINT_STEPS: u64 = 200;
@@ -43,6 +44,8 @@ pub struct Context {
     pub journal: Journal,
     /// How far it is.
     pub progress: Progress,
+    /// Where the time goes.
+    pub stopwatch: Stopwatch,
     /// Where trained weights are kept.
     pub weights: PathBuf,
     /// Which build of the runner this is: weights of another one are not reused.
@@ -125,12 +128,14 @@ impl Context {
         let steps = epochs * images.len().div_ceil(config.batch_size) as u64;
         let task = self.progress.task(&format!("{name} training"), steps);
         let mut done = 0;
-        let fitted = trainer
-            .fit(model, images, None, self.seed, &self.device, |progress| {
+        let fit = || {
+            trainer.fit(model, images, None, self.seed, &self.device, |progress| {
                 task.tick(progress.step - done);
                 done = progress.step;
             })
-            .with_context(|| format!("training {name}"))?;
+        };
+        let fitted = self.stopwatch.time(Phase::Training, fit);
+        let fitted = fitted.with_context(|| format!("training {name}"))?;
         // Kept first: Ctrl-C must not lose a training that is done.
         weights.save(&fitted.model)?;
         fs::remove_dir_all(&unfinished)
@@ -187,6 +192,7 @@ mod tests {
             smoke: false,
             journal: Journal::open(&out.join("journal.jsonl"), "test", false).unwrap().0,
             progress: Progress::new(Kind::Hidden),
+            stopwatch: Stopwatch::default(),
             weights: out.join("weights"),
             build: "test".into(),
             fashion_mnist: None,

@@ -15,6 +15,7 @@ pub mod report;
 pub mod reproduce;
 pub mod results;
 pub mod stats;
+pub mod stopwatch;
 pub mod terminal;
 
 use std::io::IsTerminal;

@@ -5,6 +5,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 
 use crate::progress::span;
 use crate::results::{Claim, Figure, Results, Section, Table, Value, Verdict};
+use crate::stopwatch;
 use crate::terminal::{estimate, number, unit};
 
 /// The page for a run. `command` is the line that repeats it, `files` the names written beside it.
@@ -35,6 +36,7 @@ pub fn page(
                     (claims(&results.claims, sections))
                     @if sections.len() > 1 { (contents(sections)) }
                     @for section in &sections_html { (section) }
+                    (times(sections))
                     (reproduce(results, command, files))
                 }
             }
@@ -245,6 +247,19 @@ fn details(claim: &Claim) -> Markup {
                 summary { "Details of " code { (claim.id) } }
                 pre tabindex="0" { (format!("{:#}", claim.details)) }
             }
+        }
+    }
+}
+
+fn times(sections: &[Section]) -> Markup {
+    html! {
+        section id="times" {
+            h2 { "Times" }
+            p {
+                "By the clock. Networks are trained by the first experiment that needs them; what an "
+                "interrupted run had finished takes no time again."
+            }
+            (table(&stopwatch::table(sections)))
         }
     }
 }

@@ -15,6 +15,7 @@ use crate::context::Context;
 use crate::journal::{Journal, Opening};
 use crate::progress::{Kind, Progress};
 use crate::results::{Results, SCHEMA, Section};
+use crate::stopwatch::Stopwatch;
 use crate::{artifacts, terminal};
 
 static CTRL_C: AtomicBool = AtomicBool::new(false);
@@ -39,6 +40,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
             id: experiment.id.into(),
             title: experiment.title.into(),
             outcome,
+            spent: context.stopwatch.lap(),
         });
     }
     let results = Results {
@@ -75,6 +77,7 @@ fn prepare(args: &ReproduceArgs) -> Result<Context> {
         smoke: args.smoke,
         journal,
         progress,
+        stopwatch: Stopwatch::default(),
         weights: args.out.join("weights"),
         build: build()?,
         fashion_mnist: (args.profile == Profile::Full).then(|| args.data_dir.clone()),

@@ -4,6 +4,8 @@ use anyhow::{Context, Result, ensure};
 use qtaml_chart::{Axis, Chart, Heatmap, Picture};
 use serde::{Deserialize, Serialize};
 
+use crate::stopwatch::Spent;
+
 /// Version of the layout of `results.json`; it grows when a reader of the old layout would fail.
 pub const SCHEMA: u32 = 1;
 
@@ -156,6 +158,8 @@ pub struct Section {
     pub title: String,
     /// What came out.
     pub outcome: Outcome,
+    /// The time that it took.
+    pub spent: Spent,
 }
 
 /// Everything one experiment hands over. Serialisable, so that a finished one survives a restart.
@@ -305,6 +309,7 @@ impl From<String> for Value {
 pub(crate) mod sample {
     //! A small run with everything in it, for the tests of the presentation layer.
 
+    use crate::stopwatch::Spent;
     use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
     use serde_json::json;
 
@@ -349,6 +354,7 @@ pub(crate) mod sample {
         Section {
             id: "qtaml.tac".into(),
             title: "Protection where it counts".into(),
+            spent: Spent::default(),
             outcome: Outcome {
                 claims: vec![
                     claim("qtaml.tac.lenet", Verdict::Reproduced),

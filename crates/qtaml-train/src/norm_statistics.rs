@@ -52,12 +52,10 @@ pub fn reestimate_batch_norm<M: Classifier>(
         momenta = meter.momenta(images)?;
     }
     let (training, [once]) = meter.after(images)?;
-    let batch_statistics = once.into_iter().map(|(name, mut once)| {
+    let batch_statistics = once.into_iter().map(|(name, once)| {
         // Without a momentum all are zero.
-        if let Some(momentum) = momenta.get(&name) {
-            once.iter_mut().for_each(|s| *s = (f64::from(*s) / momentum) as f32);
-        }
-        (name, once)
+        let momentum = momenta.get(&name).copied().unwrap_or(1.0);
+        (name, once.iter().map(|s| (f64::from(*s) / momentum) as f32).collect())
     });
     replace_state(training, batch_statistics.collect())
 }

@@ -24,6 +24,7 @@ use super::networks::{self, Net, WithModel};
 use crate::context::Context;
 use crate::results::{Table, Value};
 use crate::stats::{Mean, Paired, mean};
+use crate::stopwatch::Phase;
 
 /// How often bits flip in training, where a method trains with faults, and in the faults that the
 /// noise of [`matched_t0`] is as large as.
@@ -271,7 +272,8 @@ impl WithModel for Measure<'_> {
             accuracies
         };
         let all = (0..candidates.len() * seeds).into_par_iter().map(one);
-        let all = all.collect::<Result<Vec<_>>>()?;
+        // The few trials of each network are a small part of it.
+        let all = context.stopwatch.time(Phase::Training, || all.collect::<Result<Vec<_>>>())?;
         Ok(all.chunks(seeds).map(<[_]>::to_vec).collect())
     }
 }

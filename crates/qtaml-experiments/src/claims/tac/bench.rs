@@ -19,6 +19,7 @@ use super::scheme::{Allocator, Scheme};
 use crate::claims::networks::{Net, Trained, judges};
 use crate::context::Context;
 use crate::stats::mean;
+use crate::stopwatch::Phase;
 
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 32;
@@ -115,7 +116,9 @@ impl<'a, M: Classifier> Bench<'a, M> {
         let projections = context.size(PROJECTIONS, 2);
         context.unit(&format!("{}/norms by {granularity}", self.net.id()), || {
             let (seed, device) = (context.seed, &context.device);
-            Ok(jacobian_norms(model, granularity, calibration, projections, seed, device)?)
+            let norms =
+                || jacobian_norms(model, granularity, calibration, projections, seed, device);
+            Ok(context.stopwatch.time(Phase::Sensitivity, norms)?)
         })
     }
 
@@ -169,7 +172,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
                     self.repaired(scheme, read)
                 };
                 let golden = network.golden();
-                Ok(noise_response(golden, &self.calibrated, patterns, read)?.distortion)
+                let response = || noise_response(golden, &self.calibrated, patterns, read);
+                Ok(self.context.stopwatch.time(Phase::Sensitivity, response)?.distortion)
             })?;
             ratios.insert(tensor, if predicted > 0.0 { measured / predicted } else { 0.0 });
         }
@@ -206,10 +210,9 @@ impl<'a, M: Classifier> Bench<'a, M> {
         for start in patterns.clone().step_by(BLOCK as usize) {
             let block = start..patterns.end.min(start + BLOCK);
             let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.net.id());
-            let block = self
-                .context
-                .unit(&key, || block.into_par_iter().map(accuracy).collect::<Result<Vec<f64>>>())?;
-            accuracies.extend(block);
+            let trials = || block.into_par_iter().map(accuracy).collect::<Result<Vec<f64>>>();
+            let timed = || self.context.stopwatch.time(Phase::Trials, trials);
+            accuracies.extend(self.context.unit(&key, timed)?);
         }
         Ok(accuracies)
     }
@@ -244,7 +247,8 @@ impl<'a, M: Classifier> Bench<'a, M> {
             let read = |pattern| stored.network.read(self.context.seed, pattern, chosen);
             let patterns = self.context.size(20, 2) as u32;
             let golden = stored.network.golden();
-            let response = noise_response(golden, &self.calibrated, patterns, read);
+            let response = || noise_response(golden, &self.calibrated, patterns, read);
+            let response = self.context.stopwatch.time(Phase::Trials, response);
             Ok(response.with_context(|| scheme.to_string())?.distortion)
         })
     }
