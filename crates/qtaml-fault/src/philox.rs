@@ -61,37 +61,43 @@ impl Philox4x32 {
     /// The blocks of the counters `[first + l, trial, lane]`, with `first + l` in the two low words.
     #[inline]
     pub(crate) fn blocks(self, first: u64, trial: u32, lane: u32) -> Blocks {
-        let index = |l: usize| first.wrapping_add(l as u64);
-        let low = std::array::from_fn(|l| index(l) as u32);
-        let high = std::array::from_fn(|l| (index(l) >> 32) as u32);
-        self.side_by_side([low, high, [trial; LANES], [lane; LANES]])
+        self.side_by_side(|l| {
+            let index = first.wrapping_add(l);
+            [index, index >> 32, trial.into(), lane.into()]
+        })
     }
 
     /// The blocks of the counters `[index, trial, lane + l]`.
     #[inline]
     pub(crate) fn lanes(self, index: u64, trial: u32, lane: u32) -> Blocks {
-        let lanes = std::array::from_fn(|l| lane.wrapping_add(l as u32));
-        let (low, high) = (index as u32, (index >> 32) as u32);
-        self.side_by_side([[low; LANES], [high; LANES], [trial; LANES], lanes])
+        self.side_by_side(|l| [index, index >> 32, trial.into(), u64::from(lane) + l])
     }
 
+    /// All rounds of one lane before the next one, so that a vector of lanes stays in registers.
+    ///
+    /// A word is the low half of 64 bits, as vectors have it that multiply 32 by 32 bits: what is
+    /// above is never looked at, and a product need not be taken apart.
     #[inline]
-    fn side_by_side(self, mut c: Blocks) -> Blocks {
-        let mut key = self.key;
-        for _ in 0..ROUNDS {
-            let mut next: Blocks = [[0; LANES]; 4];
-            for l in 0..LANES {
-                let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c[0][l]);
-                let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c[2][l]);
-                next[0][l] = (p1 >> 32) as u32 ^ c[1][l] ^ key[0];
-                next[1][l] = p1 as u32;
-                next[2][l] = (p0 >> 32) as u32 ^ c[3][l] ^ key[1];
-                next[3][l] = p0 as u32;
+    fn side_by_side(self, counter: impl Fn(u64) -> [u64; 4]) -> Blocks {
+        let mut blocks: Blocks = [[0; LANES]; 4];
+        for l in 0..LANES {
+            let (mut c, mut key) = (counter(l as u64), self.key);
+            for _ in 0..ROUNDS {
+                let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c[0] as u32);
+                let p1 = u64::from(MULTIPLIERS[1]) * u64::from(c[2] as u32);
+                c = [
+                    (p1 >> 32) ^ c[1] ^ u64::from(key[0]),
+                    p1,
+                    (p0 >> 32) ^ c[3] ^ u64::from(key[1]),
+                    p0,
+                ];
+                key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
             }
-            c = next;
-            key = [key[0].wrapping_add(WEYL[0]), key[1].wrapping_add(WEYL[1])];
+            for (block, word) in blocks.iter_mut().zip(c) {
+                block[l] = word as u32;
+            }
         }
-        c
+        blocks
     }
 }
 
@@ -169,6 +175,20 @@ mod tests {
         ];
         for (counter, key, expected) in cases {
             assert_eq!(Philox4x32::new(key).block(counter), expected);
+        }
+    }
+
+    /// Counters that carry into the next word, and lanes that wrap.
+    #[test]
+    fn blocks_side_by_side_are_those_one_by_one() {
+        let philox = Philox4x32::new([0xdead_beef, 0x0123_4567]);
+        let (index, trial, lane) = ((5 << 32) - 7, 3, u32::MAX - 4);
+        let counter = |index: u64, lane| [index as u32, (index >> 32) as u32, trial, lane];
+        let (blocks, lanes) = (philox.blocks(index, trial, lane), philox.lanes(index, trial, lane));
+        for l in 0..LANES {
+            let at = |blocks: Blocks| blocks.map(|words| words[l]);
+            assert_eq!(at(blocks), philox.block(counter(index + l as u64, lane)));
+            assert_eq!(at(lanes), philox.block(counter(index, lane.wrapping_add(l as u32))));
         }
     }
 

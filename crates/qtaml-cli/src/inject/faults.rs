@@ -186,19 +186,21 @@ impl Draw {
 }
 
 impl Faults<'_> {
-    /// Flips bits of the next words of the tensor, of which `first` is the first.
-    pub(super) fn inject(&mut self, words: &mut Vec<u8>, first: u64) -> Result<(), FaultError> {
+    /// What is read of the next words of the tensor, of which `first` is the first.
+    pub(super) fn read(&mut self, words: &[u8], first: u64) -> Result<Vec<u8>, FaultError> {
         match self {
             Self::Drawn { model, site, protection, keeper } => {
-                *words = keeper.read_slice(words, first, &**model, site, *protection)?.words;
+                let kept = keeper.read_slice(words, first, &**model, site, *protection)?;
+                Ok(kept.words)
             }
             Self::Replayed(faults) => {
+                let mut read = words.to_vec();
                 let end = first + words.len() as u64;
                 while let Some(fault) = faults.next_if(|fault| fault.index < end) {
-                    words[(fault.index - first) as usize] ^= fault.mask;
+                    read[(fault.index - first) as usize] ^= fault.mask;
                 }
+                Ok(read)
             }
         }
-        Ok(())
     }
 }

@@ -10,7 +10,7 @@ use crate::model::Tensor;
 use crate::model::float::Float;
 
 /// Words that one thread treats at a time.
-pub(super) const SLICE: usize = 1 << 16;
+const SLICE: usize = 1 << 14;
 
 /// What a tensor is to the memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,19 +59,18 @@ impl Storage {
         tensor.bytes / self.bytes_per_word() as u64
     }
 
-    /// The words that store the elements in `bytes`, part of a tensor whose largest magnitude is
-    /// `largest`.
-    pub(super) fn store(self, bytes: &[u8], largest: f32) -> Result<Vec<u8>, QuantError> {
-        let Self::Codes(float, format) = self else { return Ok(bytes.to_vec()) };
-        let slices = bytes.par_chunks(SLICE * float.bytes()).map(|bytes| {
-            // With the largest magnitude beside it, any part has the scale of the whole.
-            let mut weights = float.decode(bytes);
-            let count = weights.len();
-            weights.push(largest);
-            let stored = QuantizedTensor::quantize(&weights, &[count + 1], format)?;
-            Ok(stored.words()[..count].to_vec())
+    /// The words that store the elements in `bytes`, part of a tensor with codes of this scale.
+    pub(super) fn store(self, bytes: &[u8], scale: f32) -> Vec<u8> {
+        let Self::Codes(float, format) = self else { return bytes.to_vec() };
+        let rounding = Rounding::new(format, scale);
+        let mut words = vec![0; bytes.len() / float.bytes()];
+        let slices = words.par_chunks_mut(SLICE).zip(bytes.par_chunks(SLICE * float.bytes()));
+        slices.for_each(|(words, bytes)| {
+            for (word, weight) in words.iter_mut().zip(float.decode(bytes)) {
+                *word = rounding.word(weight);
+            }
         });
-        Ok(slices.collect::<Result<Vec<_>, _>>()?.concat())
+        words
     }
 
     /// Writes what `words` are read as over the elements in `bytes`.
@@ -83,12 +82,50 @@ impl Storage {
         let every: Vec<u8> = format.bits().words().collect();
         let count = every.len();
         let values = QuantizedTensor::from_words(every, &[count], format, scale)?.dequantize();
-        let slices = bytes.par_chunks_mut(SLICE * float.bytes()).zip(words.par_chunks(SLICE));
-        slices.for_each(|(bytes, words)| {
-            let read: Vec<f32> = words.iter().map(|&word| values[usize::from(word)]).collect();
-            float.encode(&read, bytes);
-        });
+        let mut elements = vec![0; count * float.bytes()];
+        float.encode(&values, &mut elements);
+        match float {
+            Float::F16 | Float::Bf16 => look_up::<2>(words, &elements, bytes),
+            Float::F32 => look_up::<4>(words, &elements, bytes),
+            Float::F64 => look_up::<8>(words, &elements, bytes),
+        }
         Ok(())
+    }
+}
+
+/// Writes the element of each word, of `N` bytes, over the one in `bytes`.
+fn look_up<const N: usize>(words: &[u8], elements: &[u8], bytes: &mut [u8]) {
+    let (elements, places) = (elements.as_chunks::<N>().0, bytes.as_chunks_mut::<N>().0);
+    let slices = places.par_chunks_mut(SLICE).zip(words.par_chunks(SLICE));
+    slices.for_each(|(places, words)| {
+        for (place, &word) in places.iter_mut().zip(words) {
+            *place = elements[usize::from(word)];
+        }
+    });
+}
+
+/// The words that [`QuantizedTensor`] gives to finite weights, one at a time and by a table.
+struct Rounding {
+    scale: f64,
+    max: f64,
+    /// The word of each code, by the lowest byte of the code.
+    words: [u8; 256],
+}
+
+impl Rounding {
+    fn new(format: Format, scale: f32) -> Self {
+        let words = std::array::from_fn(|code| format.word_of((code as u8 as i8).into()));
+        // Divided by infinity all weights are zero, as those of a tensor without a scale.
+        let scale = if scale == 0.0 { f64::INFINITY } else { scale.into() };
+        Self { scale, max: format.bits().max_code().into(), words }
+    }
+
+    fn word(&self, weight: f32) -> u8 {
+        // Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, and leaves the
+        // code in the lowest byte.
+        const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
+        let steps = (f64::from(weight) / self.scale).clamp(-self.max, self.max);
+        self.words[usize::from((steps + WHOLE).to_bits() as u8)]
     }
 }
 
@@ -104,18 +141,40 @@ impl fmt::Display for Storage {
 
 /// The largest magnitude among the weights in `bytes`, the first of which is number `first`.
 pub(super) fn largest(float: Float, bytes: &[u8], first: u64) -> Result<f32, QuantError> {
-    let slices = bytes.par_chunks(SLICE * float.bytes()).enumerate().map(|(i, bytes)| {
-        let first = first as usize + i * SLICE;
-        let magnitude = |largest: f32, (i, value): (usize, f32)| {
-            let (index, magnitude) = (first + i, value.abs());
-            if value.is_finite() {
-                Ok(largest.max(magnitude))
-            } else {
-                Err(QuantError::NotFinite { index, value })
+    // The bits of magnitudes are in their order; infinity is above all numbers, NaN above infinity.
+    let magnitude = |value: f32| value.abs().to_bits();
+    let slices = bytes.par_chunks(SLICE * float.bytes());
+    let largest = slices.map(|bytes| float.decode(bytes).into_iter().map(magnitude).max());
+    let largest = f32::from_bits(largest.max().flatten().unwrap_or(0));
+    if largest.is_finite() {
+        return Ok(largest);
+    }
+    // Of several that are not finite the first is named.
+    let mut weights = (first as usize..).zip(float.decode(bytes));
+    let not_finite = weights.find(|(_, value)| !value.is_finite());
+    not_finite.map_or(Ok(largest), |(index, value)| Err(QuantError::NotFinite { index, value }))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// All codes, the points halfway between two, their neighbours, and what lies outside.
+    #[test]
+    fn words_are_those_of_the_library() {
+        for format in Format::all() {
+            for largest in [0.0, f32::from_bits(1), 1e-3, 127.0, 1.0, f32::MAX] {
+                let alone = QuantizedTensor::quantize(&[largest], &[1], format).unwrap();
+                let halves = (-300..=300).map(|half| 0.5 * half as f32 * alone.scale());
+                let near = halves.flat_map(|w| [w.next_down(), w, w.next_up()]);
+                let weights: Vec<f32> = near.filter(|w| w.abs() <= largest).collect();
+                let count = weights.len();
+                let expected =
+                    QuantizedTensor::quantize_within(&weights, &[count], format, largest).unwrap();
+                let bytes: Vec<u8> = weights.into_iter().flat_map(f32::to_le_bytes).collect();
+                let words = Storage::Codes(Float::F32, format).store(&bytes, alone.scale());
+                assert_eq!(words, expected.words(), "{format} {largest}");
             }
-        };
-        float.decode(bytes).into_iter().enumerate().try_fold(0.0, magnitude)
-    });
-    // Of several that are not finite the first is named, whichever thread is faster.
-    slices.collect::<Vec<_>>().into_iter().try_fold(0.0, |largest, slice| Ok(slice?.max(largest)))
+        }
+    }
 }
