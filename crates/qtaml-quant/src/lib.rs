@@ -41,6 +41,7 @@ mod encoding;
 mod error;
 mod format;
 mod packed;
+mod rounding;
 mod tensor;
 
 pub use bit_width::BitWidth;
@@ -48,4 +49,5 @@ pub use encoding::Encoding;
 pub use error::QuantError;
 pub use format::{Format, Term};
 pub use packed::PackedWords;
+pub use rounding::Rounding;
 pub use tensor::QuantizedTensor;

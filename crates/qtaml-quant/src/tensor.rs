@@ -1,6 +1,6 @@
 //! A tensor of weights as it lies in memory: words and one scale.
 
-use crate::{BitWidth, Format, QuantError};
+use crate::{BitWidth, Format, QuantError, Rounding};
 
 /// Weights of one tensor, quantized symmetrically with one scale.
 ///
@@ -71,8 +71,8 @@ impl QuantizedTensor {
         }
         let scale = (f64::from(limit) / f64::from(format.bits().max_code())) as f32;
         let scale = scale.min(largest_scale(format.bits()));
-        let word = |&w| format.word_of(code(w, scale, format.bits()));
-        let words = weights.iter().map(word).collect();
+        let rounding = Rounding::new(format, scale)?;
+        let words = weights.iter().map(|&w| rounding.word(w)).collect();
         Ok(Self { shape: shape.to_vec(), format, scale, words })
     }
 
@@ -153,24 +153,9 @@ fn check_shape(shape: &[usize], values: usize) -> Result<(), QuantError> {
 }
 
 /// The largest scale at which every code has a finite weight.
-fn largest_scale(bits: BitWidth) -> f32 {
+pub(crate) fn largest_scale(bits: BitWidth) -> f32 {
     // A power of two: the product with the most negative code is exact.
     f32::MAX / (bits.max_code() + 1) as f32
-}
-
-/// Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, in one step where
-/// processors without an instruction for it would call a function.
-const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
-
-/// `round(w / scale)`, in f64 so that the rounding of the scale itself cannot move a tie.
-#[inline]
-fn code(weight: f32, scale: f32, bits: BitWidth) -> i32 {
-    if scale == 0.0 {
-        return 0;
-    }
-    let max = f64::from(bits.max_code());
-    let steps = (f64::from(weight) / f64::from(scale)).clamp(-max, max);
-    ((steps + WHOLE) - WHOLE) as i32
 }
 
 #[cfg(test)]
@@ -178,21 +163,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-
-    proptest! {
-        /// The shortcut against the function of the standard library.
-        #[test]
-        fn codes_are_rounded_to_even(weight in -300.0_f32..300.0, eighths in 1_u32..64) {
-            let scale = eighths as f32 / 8.0;
-            let steps = f64::from(weight) / f64::from(scale);
-            let expected = steps.round_ties_even().clamp(-127.0, 127.0) as i32;
-            prop_assert_eq!(code(weight, scale, BitWidth::INT8), expected);
-            let half = ((weight as i32) as f32 + 0.5) * scale;
-            let tie = f64::from(half) / f64::from(scale);
-            let expected = tie.round_ties_even().clamp(-127.0, 127.0) as i32;
-            prop_assert_eq!(code(half, scale, BitWidth::INT8), expected);
-        }
-    }
 
     fn quantize(weights: &[f32], format: impl Into<Format>) -> QuantizedTensor {
         QuantizedTensor::quantize(weights, &[weights.len()], format).unwrap()

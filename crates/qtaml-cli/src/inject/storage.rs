@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qtaml::quant::{Format, QuantError, QuantizedTensor};
+use qtaml::quant::{Format, QuantError, QuantizedTensor, Rounding};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
@@ -60,9 +60,9 @@ impl Storage {
     }
 
     /// The words that store the elements in `bytes`, part of a tensor with codes of this scale.
-    pub(super) fn store(self, bytes: &[u8], scale: f32) -> Vec<u8> {
-        let Self::Codes(float, format) = self else { return bytes.to_vec() };
-        let rounding = Rounding::new(format, scale);
+    pub(super) fn store(self, bytes: &[u8], scale: f32) -> Result<Vec<u8>, QuantError> {
+        let Self::Codes(float, format) = self else { return Ok(bytes.to_vec()) };
+        let rounding = Rounding::new(format, scale)?;
         let mut words = vec![0; bytes.len() / float.bytes()];
         let slices = words.par_chunks_mut(SLICE).zip(bytes.par_chunks(SLICE * float.bytes()));
         slices.for_each(|(words, bytes)| {
@@ -70,7 +70,7 @@ impl Storage {
                 *word = rounding.word(weight);
             }
         });
-        words
+        Ok(words)
     }
 
     /// Writes what `words` are read as over the elements in `bytes`.
@@ -104,31 +104,6 @@ fn look_up<const N: usize>(words: &[u8], elements: &[u8], bytes: &mut [u8]) {
     });
 }
 
-/// The words that [`QuantizedTensor`] gives to finite weights, one at a time and by a table.
-struct Rounding {
-    scale: f64,
-    max: f64,
-    /// The word of each code, by the lowest byte of the code.
-    words: [u8; 256],
-}
-
-impl Rounding {
-    fn new(format: Format, scale: f32) -> Self {
-        let words = std::array::from_fn(|code| format.word_of((code as u8 as i8).into()));
-        // Divided by infinity all weights are zero, as those of a tensor without a scale.
-        let scale = if scale == 0.0 { f64::INFINITY } else { scale.into() };
-        Self { scale, max: format.bits().max_code().into(), words }
-    }
-
-    fn word(&self, weight: f32) -> u8 {
-        // Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, and leaves the
-        // code in the lowest byte.
-        const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
-        let steps = (f64::from(weight) / self.scale).clamp(-self.max, self.max);
-        self.words[usize::from((steps + WHOLE).to_bits() as u8)]
-    }
-}
-
 impl fmt::Display for Storage {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -153,28 +128,4 @@ pub(super) fn largest(float: Float, bytes: &[u8], first: u64) -> Result<f32, Qua
     let mut weights = (first as usize..).zip(float.decode(bytes));
     let not_finite = weights.find(|(_, value)| !value.is_finite());
     not_finite.map_or(Ok(largest), |(index, value)| Err(QuantError::NotFinite { index, value }))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    /// All codes, the points halfway between two, their neighbours, and what lies outside.
-    #[test]
-    fn words_are_those_of_the_library() {
-        for format in Format::all() {
-            for largest in [0.0, f32::from_bits(1), 1e-3, 127.0, 1.0, f32::MAX] {
-                let alone = QuantizedTensor::quantize(&[largest], &[1], format).unwrap();
-                let halves = (-300..=300).map(|half| 0.5 * half as f32 * alone.scale());
-                let near = halves.flat_map(|w| [w.next_down(), w, w.next_up()]);
-                let weights: Vec<f32> = near.filter(|w| w.abs() <= largest).collect();
-                let count = weights.len();
-                let expected =
-                    QuantizedTensor::quantize_within(&weights, &[count], format, largest).unwrap();
-                let bytes: Vec<u8> = weights.into_iter().flat_map(f32::to_le_bytes).collect();
-                let words = Storage::Codes(Float::F32, format).store(&bytes, alone.scale());
-                assert_eq!(words, expected.words(), "{format} {largest}");
-            }
-        }
-    }
 }

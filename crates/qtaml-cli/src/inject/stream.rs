@@ -74,7 +74,7 @@ impl Pass<'_> {
         let piece = self.aligned_piece(storage).into_diagnostic()?;
         self.model.for_each_piece(tensor, piece, |bytes| {
             self.progress.inc(bytes.len());
-            let stored = storage.store(bytes, scale);
+            let stored = storage.store(bytes, scale).into_diagnostic()?;
             let read = faults.read(&stored, first).into_diagnostic()?;
             storage.load(&read, scale, bytes).into_diagnostic()?;
             if let Some(record) = &mut record {
