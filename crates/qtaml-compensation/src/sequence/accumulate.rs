@@ -140,7 +140,7 @@ fn hear(check: &[u32], messages: &mut [Lanes], beliefs: &mut [Lanes], behind: &m
 }
 
 /// The same for every lane. A loop, because the compiler makes vector instructions of it.
-#[inline(always)]
+#[inline]
 fn map(a: &Lanes, b: &Lanes, f: impl Fn(i16, i16) -> i16) -> Lanes {
     let mut lanes = [0; LANES];
     for lane in 0..LANES {
@@ -154,7 +154,7 @@ fn map(a: &Lanes, b: &Lanes, f: impl Fn(i16, i16) -> i16) -> Lanes {
 /// # Formula
 /// `2 artanh(tanh(a/2) tanh(b/2)) = ± (min(|a|, |b|) + l(|a| + |b|) - l(||a| - |b||))` with
 /// `l(t) = ln(1 + e^-t)`, which `max(0, ln 2 - t/4)` comes near enough.
-#[inline(always)]
+#[inline]
 fn both(a: i16, b: i16) -> i16 {
     let correction = |t: i16| LN_2.saturating_sub(t >> 2).max(0);
     let (x, y) = (a.saturating_abs(), b.saturating_abs());

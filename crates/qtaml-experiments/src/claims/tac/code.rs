@@ -167,11 +167,13 @@ impl Codes {
 struct Sequence {
     storage: SequenceStorage,
     /// By the first trial of a batch and the position of the unit.
-    known: Mutex<HashMap<(Site, u64), Arc<OnceLock<Batch>>>>,
+    known: Mutex<HashMap<(Site, u64), Slot>>,
 }
 
 /// What is read in each trial of a batch, unless it is what was stored.
 type Batch = Vec<Option<Vec<f32>>>;
+/// Filled without holding up those who want another batch.
+type Slot = Arc<OnceLock<Batch>>;
 
 impl Sequence {
     /// On this thread alone: another one may wait for it.
