@@ -219,9 +219,9 @@ fn method<M: Classifier>(measured: &Measured<'_, M>, codec: &Needed<M>) -> Vec<S
             "A layer's score is its Jacobian norm, corrected by what the layer does when it alone is \
              read with faults (empirical; words of 8 bits where words may be taken); TAC, raw has \
              the linear score. A budget is found by bisection and confirmed under as many fresh \
-             fault patterns: {} patterns, and {} for the claim. A stored bit meets the same faults \
-             in every scheme. The interval is a bootstrap over patterns among the budgets that were \
-             tried.",
+             fault patterns: {} patterns, and {} for the claim and for any code after training with \
+             bit errors. A stored bit meets the same faults in every scheme. The interval is a \
+             bootstrap over patterns among the budgets that were tried.",
             bench.few, codec.patterns
         ),
         training(measured),
