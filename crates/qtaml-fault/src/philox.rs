@@ -20,7 +20,7 @@ const ROUNDS: usize = 10;
 /// let block = Philox4x32::new([0, 0]).block([0, 0, 0, 0]);
 /// assert_eq!(block, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Philox4x32 {
     key: [u32; 2],
 }

@@ -27,7 +27,7 @@ impl Seed {
 ///
 /// Every fault is a function of (seed, trial, tensor, position) and of the fault model, and of
 /// nothing else: not of the machine, the number of threads, or the order of the work.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Site {
     philox: Philox4x32,
     trial: u32,
@@ -37,6 +37,17 @@ impl Site {
     /// The site of `tensor` in trial number `trial` of `seed`.
     pub fn new(seed: Seed, trial: u32, tensor: &str) -> Self {
         Self { philox: seed.keyed("fault/", tensor), trial }
+    }
+
+    /// Which trial it is.
+    pub fn trial(&self) -> u32 {
+        self.trial
+    }
+
+    /// The same tensor in another trial.
+    #[must_use]
+    pub fn in_trial(&self, trial: u32) -> Self {
+        Self { trial, ..self.clone() }
     }
 
     /// The site of the check bits that are stored for one bit of this tensor's words.

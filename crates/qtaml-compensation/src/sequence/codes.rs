@@ -8,7 +8,7 @@ use qtaml_physics::FlipProbability;
 use qtaml_quant::BitWidth;
 use rand::Rng;
 
-use super::accumulate::RepeatAccumulate;
+use super::accumulate::{LANES, Lanes, NAT, RepeatAccumulate};
 use crate::CompensationError;
 
 /// How surely one value of a bit is believed at most.
@@ -33,7 +33,7 @@ pub struct SequenceCodes {
     flips: FlipProbability,
     /// The faults that happen.
     model: BitFlips,
-    codes: Mutex<BTreeMap<usize, Arc<OnceLock<Arc<BlockCode>>>>>,
+    codes: Mutex<BTreeMap<usize, Arc<BlockCode>>>,
 }
 
 impl SequenceCodes {
@@ -63,12 +63,10 @@ impl SequenceCodes {
 
     /// The code of blocks of so many stored bytes.
     pub(super) fn code(&self, bytes: usize) -> Arc<BlockCode> {
-        let slot = {
-            // Nothing panics while it is held, and what is in it is whole at any time.
-            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            codes.entry(bytes).or_default().clone()
-        };
-        slot.get_or_init(|| Arc::new(BlockCode::new(bytes, self.flips))).clone()
+        // Nothing panics while it is held, and what is in it is whole at any time.
+        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
+        let new = || Arc::new(BlockCode::new(bytes, self.flips));
+        codes.entry(bytes).or_insert_with(new).clone()
     }
 
     /// What is read of stored bytes that begin at position `first`.
@@ -83,14 +81,22 @@ impl SequenceCodes {
         *code.failures.get_or_init(|| {
             let trials =
                 (TRIED_BITS / (8 * code.bytes).max(1)).clamp(*TRIALS.start(), *TRIALS.end());
-            let fails = |trial: &usize| {
+            let data = |trial: usize| {
                 let mut data = vec![0; code.data_bytes()];
-                Seed(0).rng("data of a trial", *trial as u64).fill_bytes(&mut data);
-                let site = Site::new(Seed(0), *trial as u32, "block of a trial");
-                let read = self.read(&code.encode(&data), &site, 0);
-                code.decode(&read) != Some(data)
+                Seed(0).rng("data of a trial", trial as u64).fill_bytes(&mut data);
+                data
             };
-            (0..trials).filter(fails).count() as f64 / trials as f64
+            let read = |trial: usize| {
+                let site = Site::new(Seed(0), trial as u32, "block of a trial");
+                self.read(&code.encode(&data(trial)), &site, 0)
+            };
+            let lost = |first: usize| {
+                let trials = first..trials.min(first + LANES);
+                let read: Vec<Vec<u8>> = trials.clone().map(read).collect();
+                let failed = |(read, trial): &(_, usize)| *read != Some(data(*trial));
+                code.decode(&read).into_iter().zip(trials).filter(failed).count()
+            };
+            (0..trials).step_by(LANES).map(lost).sum::<usize>() as f64 / trials as f64
         })
     }
 }
@@ -99,29 +105,31 @@ impl SequenceCodes {
 #[derive(Debug)]
 pub(super) struct BlockCode {
     bytes: usize,
-    code: RepeatAccumulate,
-    /// How much likelier 0 is than 1 where a 0 or a 1 is read: the logarithm.
-    beliefs: [f32; 2],
+    data_bytes: usize,
+    /// Made when the first block is stored: most lengths are only asked what they hold.
+    code: OnceLock<RepeatAccumulate>,
+    /// How much likelier 0 is than 1 where a 0 or a 1 is read.
+    beliefs: [i16; 2],
     failures: OnceLock<f64>,
 }
 
 impl BlockCode {
     fn new(bytes: usize, flips: FlipProbability) -> Self {
-        let bits = 8 * bytes;
         let (information, variance) = information(flips);
         let margin = 0.06 * (1.0 - information).max(0.0).powf(0.25);
-        let rate = information - margin - 5.0 * (variance / bits as f64).sqrt();
-        let data_bytes = ((bytes as f64 * rate) as usize).min(bytes);
+        let rate = information - margin - 5.0 * (variance / (8 * bytes) as f64).sqrt();
         let belief = |of_zero: f64, of_one: f64| {
             if of_zero == of_one {
-                0.0
+                0
             } else {
-                (of_zero / of_one).ln().clamp(-SUREST, SUREST) as f32
+                let nats = (of_zero / of_one).ln().clamp(-SUREST, SUREST);
+                (f64::from(NAT) * nats).round() as i16
             }
         };
         Self {
             bytes,
-            code: RepeatAccumulate::new(8 * data_bytes, bits - 8 * data_bytes),
+            data_bytes: ((bytes as f64 * rate) as usize).min(bytes),
+            code: OnceLock::new(),
             beliefs: [
                 belief(1.0 - flips.p01(), flips.p10()),
                 belief(flips.p01(), 1.0 - flips.p10()),
@@ -130,20 +138,39 @@ impl BlockCode {
         }
     }
 
+    fn code(&self) -> &RepeatAccumulate {
+        self.code.get_or_init(|| {
+            RepeatAccumulate::new(8 * self.data_bytes, 8 * (self.bytes - self.data_bytes))
+        })
+    }
+
+    /// The length of a block.
+    pub(super) fn bytes(&self) -> usize {
+        self.bytes
+    }
+
     /// The data that a block holds.
     pub(super) fn data_bytes(&self) -> usize {
-        self.code.data() / 8
+        self.data_bytes
     }
 
     /// The block to store for these data.
     pub(super) fn encode(&self, data: &[u8]) -> Vec<u8> {
-        to_bytes(&self.code.encode(to_bits(data).collect()))
+        to_bytes(&self.code().encode(to_bits(data).collect()))
     }
 
-    /// The data of a block that is read, unless it is lost.
-    pub(super) fn decode(&self, read: &[u8]) -> Option<Vec<u8>> {
-        let beliefs = to_bits(read).map(|bit| self.beliefs[usize::from(bit)]).collect();
-        self.code.decode(beliefs).map(|data| to_bytes(&data))
+    /// The data of at most [`LANES`] blocks that are read, each unless it is lost. All take as long
+    /// as one.
+    pub(super) fn decode(&self, read: &[Vec<u8>]) -> Vec<Option<Vec<u8>>> {
+        // Of lanes without a block nothing is known, and every check holds.
+        let mut beliefs: Vec<Lanes> = vec![[0; LANES]; 8 * self.bytes];
+        for (lane, read) in read.iter().enumerate() {
+            for (beliefs, bit) in beliefs.iter_mut().zip(to_bits(read)) {
+                beliefs[lane] = self.beliefs[usize::from(bit)];
+            }
+        }
+        let data = self.code().decode(beliefs).into_iter().take(read.len());
+        data.map(|data| data.map(|data| to_bytes(&data))).collect()
     }
 }
 
@@ -216,8 +243,10 @@ mod tests {
                 let stored = code.encode(&data);
                 assert_eq!(stored.len(), bytes);
                 let read = codes.read(&stored, &Site::new(Seed(1), 0, "w"), 3);
+                let read = code.decode(&[read]);
+                assert_eq!(read.len(), 1);
                 if bytes == 1000 {
-                    assert_eq!(code.decode(&read), Some(data), "{p01} {p10}");
+                    assert_eq!(read[0], Some(data), "{p01} {p10}");
                 }
             }
         }

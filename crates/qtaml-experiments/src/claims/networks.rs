@@ -1,6 +1,7 @@
 //! The networks that experiments share, each trained once.
 
 use anyhow::Result;
+use qtaml::train::qat::QatMethod;
 use qtaml::train::{
     Classifier, Dataset, Evaluation, LeNet, LeNetConfig, MobileNetConfig, ResNetConfig,
     TrainerConfig, TransformerConfig, VggConfig,
@@ -16,12 +17,26 @@ const TEST_IMAGES: [usize; 2] = [250, 2000];
 pub struct Trained<M> {
     /// Which one.
     pub net: Net,
+    /// What its results are kept under.
+    pub name: String,
     /// The network.
     pub model: M,
     /// Its data.
     pub data: Dataset,
     /// What the images are, in words.
     pub images: &'static str,
+}
+
+impl<M: Classifier> Trained<M> {
+    /// The network that another method makes of the same initial weights, in as many steps.
+    pub fn again(&self, context: &Context, method: QatMethod, suffix: &str) -> Result<Self> {
+        let Self { net, model, data, images, .. } = self;
+        let name = format!("{}-{suffix}", net.id());
+        let config = net.training(context.fashion_mnist.is_none());
+        // Training begins by forgetting what the weights are.
+        let model = context.trained_with(method, &name, model.clone(), &data.train, &config)?;
+        Ok(Self { net: *net, name, model, data: data.clone(), images })
+    }
 }
 
 /// A network by name.
@@ -148,7 +163,7 @@ impl Net {
         let (data, images) = data(context)?;
         let config = self.training(context.fashion_mnist.is_none());
         let model = context.trained(self.id(), model, &data.train, &config)?;
-        Ok(Trained { net: self, model, data, images })
+        Ok(Trained { net: self, name: self.id().into(), model, data, images })
     }
 
     /// How it is trained: on the digits until it gets 97 % of the test images right, or nearly so.

@@ -1,14 +1,13 @@
 //! How many stored bits a scheme needs.
 
 use anyhow::Result;
-use qtaml::train::{Classifier, Cost};
+use qtaml::train::Classifier;
 
 use super::Measured;
 use crate::claims::networks::Net;
 use crate::claims::tac::TARGET;
 use crate::claims::tac::bench::{Bench, Stored};
 use crate::claims::tac::budget::{Search, smallest};
-use crate::claims::tac::scheme::Scheme;
 use crate::results::{Table, Value};
 
 /// The least storage with which a scheme keeps 95 % of clean accuracy.
@@ -20,9 +19,12 @@ pub(super) struct Needed<M> {
 }
 
 impl<M: Classifier> Needed<M> {
-    pub(super) fn new(bench: &Bench<'_, M>, scheme: &Scheme, p: f64, clean: f64) -> Result<Self> {
-        let stored = bench.store(scheme, p, Cost::Everything)?;
-        let patterns = scheme.code.patterns(bench.few);
+    pub(super) fn new(
+        bench: &Bench<'_, M>,
+        stored: Stored<M>,
+        clean: f64,
+        patterns: u32,
+    ) -> Result<Self> {
         let search = smallest(bench, &stored, TARGET * clean, patterns)?;
         Ok(Self { stored, search, patterns })
     }
@@ -35,31 +37,41 @@ impl<M: Classifier> Needed<M> {
     pub(super) fn per_weight(&self, cost: u64) -> f64 {
         cost as f64 / self.stored.network.weights() as f64
     }
+
+    /// The same in words.
+    pub(super) fn in_words(&self) -> String {
+        let missed = if self.search.missed { "not reached with " } else { "" };
+        format!("{missed}{:.2}", self.bits())
+    }
 }
 
 pub(super) fn table<M: Classifier>(measured: &Measured<'_, M>) -> Table {
     let columns = [
         "flip probability",
+        "training",
         "scheme",
         "stored bits per weight",
         "accuracy, fresh patterns [% of clean]",
         "fault patterns",
     ];
-    let row = |needed: &Needed<M>| -> Vec<Value> {
+    let row = |(training, needed): (&str, &Needed<M>)| -> Vec<Value> {
         let (bits, search) = (needed.bits(), &needed.search);
         vec![
             needed.stored.p.into(),
+            training.into(),
             needed.stored.scheme.to_string().into(),
-            if search.missed { format!("not reached with {bits:.1}").into() } else { bits.into() },
+            if search.missed { needed.in_words().into() } else { bits.into() },
             (100.0 * search.fresh / measured.clean).into(),
             needed.patterns.into(),
         ]
     };
+    let plain = measured.needed.iter().map(|needed| ("plain", needed));
+    let hardened = measured.hardened.needed.iter().map(|needed| ("bit errors", needed));
     Table {
         id: format!("ours.codec.{}.needed", measured.bench.net.id()),
         title: "Smallest storage that keeps 95 % of clean accuracy, everything counted".into(),
         columns: columns.map(String::from).to_vec(),
-        rows: measured.needed.iter().map(row).collect(),
+        rows: plain.chain(hardened).map(row).collect(),
         in_report: true,
     }
 }

@@ -5,9 +5,10 @@ use qtaml::compensation::Score;
 use qtaml::train::{Classifier, Cost};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
+use super::coded::Coded;
 use super::{P, schemes};
 use crate::claims::networks::Net;
-use crate::claims::tac::bench::Bench;
+use crate::claims::tac::bench::{Bench, Stored};
 use crate::claims::tac::scheme::{Allocator, Scheme};
 use crate::claims::tac::{TARGET, percent};
 use crate::results::{Figure, Table, Value};
@@ -19,25 +20,19 @@ const PATTERNS: u32 = 10;
 /// Stored bits per weight.
 const BITS: u64 = 8;
 
-/// One way to spend them.
-struct Way {
-    name: &'static str,
-    scheme: Scheme,
-    spending: Spending,
-}
+/// The ways to spend them that are compared.
+const WAYS: [&str; 6] = [
+    "numbers, raw",
+    "numbers, Bayes",
+    "the same, 1 bit in 8 ideal",
+    "numbers and real codes",
+    "words",
+    "any code",
+];
 
-enum Spending {
-    /// All on the weights.
-    Weights,
-    /// All on the weights, and one bit in eight is kept for nothing.
-    Ideal,
-    /// As the allocator says, everything included.
-    Allocated,
-}
-
-/// The ways that are compared. Layers have their linear scores: to measure them at every flip
+/// Accuracy in each of these ways. Layers have their linear scores: to measure them at every flip
 /// probability would take longer than all trials.
-fn ways<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Way; 6]> {
+fn points<M: Classifier>(bench: &Bench<'_, M>, p: f64) -> Result<Vec<Point>> {
     let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
     let [_, numbers, words, any] = schemes(bench)?.map(linear);
     let bayes = Scheme {
@@ -46,34 +41,25 @@ fn ways<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Way; 6]> {
         norms_again: numbers.norms_again,
         ..Scheme::tac()
     };
-    let way = |name, scheme, spending| Way { name, scheme, spending };
-    Ok([
-        way("numbers, raw", Scheme::uniform(), Spending::Weights),
-        way("numbers, Bayes", bayes.clone(), Spending::Weights),
-        way("the same, 1 bit in 8 ideal", bayes, Spending::Ideal),
-        way("numbers and real codes", numbers, Spending::Allocated),
-        way("words", words, Spending::Allocated),
-        way("any code", any, Spending::Allocated),
-    ])
-}
-
-impl Way {
-    fn accuracy<M: Classifier>(&self, bench: &Bench<'_, M>, p: f64) -> Result<Point> {
-        let cost = match self.spending {
-            Spending::Weights | Spending::Ideal => Cost::Protected,
-            Spending::Allocated => Cost::Everything,
-        };
-        let stored = bench.store(&self.scheme, p, cost)?;
-        let weights = stored.network.weights();
-        let budget = match self.spending {
-            Spending::Weights => 0,
-            Spending::Ideal => weights * BITS / 8,
-            Spending::Allocated => weights * BITS,
-        };
+    let raw = bench.store(&Scheme::uniform(), p, Cost::Protected)?;
+    let bayes = bench.store(&bayes, p, Cost::Protected)?;
+    let Coded { numbers, words, any } = Coded::new(bench, [&numbers, &words, &any], p)?;
+    // Of numbers of eight bits only what is protected has a price: nothing, or one bit in eight.
+    let bits = BITS * raw.network.weights();
+    let spent = [
+        (&raw, 0),
+        (&bayes, 0),
+        (&bayes, bits / 8),
+        (&numbers, bits),
+        (&words, bits),
+        (&any, bits),
+    ];
+    let point = |(stored, budget): (&Stored<M>, u64)| {
         let allocation = stored.path().within(budget)?;
-        let patterns = 0..self.scheme.code.patterns(PATTERNS.min(bench.few));
-        percent(p, &bench.accuracies(&stored, allocation.chosen(), patterns)?)
-    }
+        let patterns = 0..PATTERNS.min(bench.few);
+        percent(p, &bench.accuracies(stored, allocation.chosen(), patterns)?)
+    };
+    spent.into_iter().map(point).collect()
 }
 
 /// Accuracy over flip probabilities, way by way.
@@ -84,19 +70,16 @@ pub(super) struct Sweep {
 impl Sweep {
     pub(super) fn new<M: Classifier>(bench: &Bench<'_, M>) -> Result<Self> {
         let sweep = if bench.context.smoke { &[P][..] } else { &SWEEP };
-        let ways = ways(bench)?;
         let name = format!("{} at 8 bits", bench.net.id());
-        let task = bench.context.progress.task(&name, (ways.len() * sweep.len()) as u64);
-        let point = |way: &Way, &p: &f64| {
-            let point = way.accuracy(bench, p)?;
+        let task = bench.context.progress.task(&name, sweep.len() as u64);
+        let mut curves = WAYS.map(|name| (name, Vec::new())).to_vec();
+        for &p in sweep {
+            for ((_, curve), point) in curves.iter_mut().zip(points(bench, p)?) {
+                curve.push(point);
+            }
             task.tick(1);
-            Ok(point)
-        };
-        let curve = |way: &Way| {
-            let points = sweep.iter().map(|p| point(way, p)).collect::<Result<_>>()?;
-            Ok((way.name, points))
-        };
-        Ok(Self { curves: ways.iter().map(curve).collect::<Result<_>>()? })
+        }
+        Ok(Self { curves })
     }
 
     /// The flip probability at which each falls below the target, if it does.
@@ -119,7 +102,7 @@ impl Sweep {
             id: format!("ours.codec.{}.sweep", bench.net.id()),
             title: "Accuracy at eight stored bits per weight".into(),
             caption: format!(
-                "Mean over {PATTERNS} fault patterns, fewer for “any code”, with 95 % intervals. \
+                "Mean over {PATTERNS} fault patterns, with 95 % intervals. \
                  Codes and allocations are made for each flip probability. Numbers have 8 bits, and \
                  their scales beside; one bit in eight that is kept ideally is protection which \
                  nobody pays for. The other three have 8 bits a weight for everything.{repaired}"

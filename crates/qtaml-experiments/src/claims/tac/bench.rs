@@ -38,6 +38,8 @@ pub struct Bench<'a, M> {
     pub context: &'a Context,
     /// Which network.
     pub net: Net,
+    /// What its results are kept under.
+    pub name: String,
     /// What it was trained on, in words.
     pub images: &'static str,
     /// As it was trained.
@@ -85,10 +87,11 @@ impl<M: Classifier> Stored<M> {
 impl<'a, M: Classifier> Bench<'a, M> {
     /// The network, ready for trials.
     pub fn new(context: &'a Context, trained: Trained<M>) -> Result<Self> {
-        let Trained { net, model, data, images } = trained;
+        let Trained { net, name, model, data, images } = trained;
         Ok(Self {
             context,
             net,
+            name,
             images,
             model,
             test: judges(context, &data)?,
@@ -114,7 +117,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
     pub fn norms(&self, granularity: Granularity) -> Result<Vec<JacobianNorm>> {
         let Self { context, model, calibration, .. } = self;
         let projections = context.size(PROJECTIONS, 2);
-        context.unit(&format!("{}/norms by {granularity}", self.net.id()), || {
+        context.unit(&format!("{}/norms by {granularity}", self.name), || {
             let (seed, device) = (context.seed, &context.device);
             let norms =
                 || jacobian_norms(model, granularity, calibration, projections, seed, device);
@@ -162,7 +165,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
                 .filter(|&u| exposed(u))
                 .map(|u| linear.choices(u)[0].distortion)
                 .sum();
-            let key = format!("{}/{p:?}/{scheme}/response of {tensor}", self.net.id());
+            let key = format!("{}/{p:?}/{scheme}/response of {tensor}", self.name);
             let measured: f64 = self.context.unit(&key, || {
                 let patterns = self.context.size(RESPONSE_PATTERNS as usize, 2) as u32;
                 // Patterns that no trial is judged by.
@@ -209,7 +212,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
         let mut accuracies = Vec::with_capacity(patterns.len());
         for start in patterns.clone().step_by(BLOCK as usize) {
             let block = start..patterns.end.min(start + BLOCK);
-            let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.net.id());
+            let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.name);
             let trials = || block.into_par_iter().map(accuracy).collect::<Result<Vec<f64>>>();
             let timed = || self.context.stopwatch.time(Phase::Trials, trials);
             accuracies.extend(self.context.unit(&key, timed)?);
@@ -242,7 +245,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
     pub fn output_noise(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<f64> {
         let Stored { scheme, p, .. } = stored;
         let choice = fingerprint(&chosen);
-        let key = format!("{}/{p:?}/{scheme}/{choice}/noise", self.net.id());
+        let key = format!("{}/{p:?}/{scheme}/{choice}/noise", self.name);
         self.context.unit(&key, || {
             let read = |pattern| stored.network.read(self.context.seed, pattern, chosen);
             let patterns = self.context.size(20, 2) as u32;
