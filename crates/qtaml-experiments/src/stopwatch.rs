@@ -64,7 +64,7 @@ impl Stopwatch {
     }
 }
 
-/// What each experiment took, and all of them.
+/// What all experiments took, and each of them.
 pub fn table(sections: &[Section]) -> Table {
     let columns = ["experiment", "training", "sensitivity", "trials", "rest", "all"];
     let row = |name: &str, spent: Spent| -> Vec<Value> {
@@ -77,12 +77,12 @@ pub fn table(sections: &[Section]) -> Table {
         phases: std::array::from_fn(|i| sum.phases[i] + spent.phases[i]),
         all: sum.all + spent.all,
     });
-    let rows = sections.iter().map(|section| row(&section.id, section.spent));
+    let rows = std::iter::once(row("all", sum));
     Table {
         id: "times".into(),
         title: "Where the time went, in seconds".into(),
         columns: columns.map(String::from).to_vec(),
-        rows: rows.chain([row("all", sum)]).collect(),
+        rows: rows.chain(sections.iter().map(|s| row(&s.id, s.spent))).collect(),
         in_report: true,
     }
 }
@@ -125,7 +125,7 @@ mod tests {
         let row = |name: &str, seconds: [f64; 5]| -> Vec<Value> {
             std::iter::once(name.into()).chain(seconds.map(Value::from)).collect()
         };
-        assert_eq!(rows[1], row("two", [1.0, 0.5, 2.0, 0.5, 4.0]));
-        assert_eq!(rows[2], row("all", [2.0, 1.0, 4.0, 1.0, 8.0]));
+        assert_eq!(rows[0], row("all", [2.0, 1.0, 4.0, 1.0, 8.0]));
+        assert_eq!(rows[2], row("two", [1.0, 0.5, 2.0, 0.5, 4.0]));
     }
 }

@@ -246,7 +246,7 @@ fn training<M: Classifier>(measured: &Measured<'_, M>) -> String {
             let (scheme, p) = (&after.stored.scheme, after.stored.p);
             let same = |n: &&Needed<M>| n.stored.scheme == *scheme && n.stored.p == p;
             let before = needed.iter().find(same)?;
-            Some(format!("{} instead of {} (“{scheme}”)", after.in_words(), before.in_words()))
+            Some(format!("{} (“{scheme}”; plain: {})", after.in_words(), before.in_words()))
         })
         .collect();
     format!(
