@@ -65,7 +65,7 @@ Files, in the folder of --out:
 
 Time:
   The first build takes 10 to 15 minutes. After it the quick profile takes about half an
-  hour on two CPU cores, and --smoke three to five minutes.
+  hour on two CPU cores, and --smoke two to three minutes.
 
 Exit codes:
   0    every experiment ran; the verdict `not reproduced` is a result, not a failure
@@ -161,7 +161,7 @@ pub(crate) struct BackendArgs {
 /// How much work the experiments do.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 pub(crate) enum Profile {
-    /// Embedded 8x8 digits: a few minutes on two CPU cores
+    /// Embedded 8x8 digits: half an hour on two CPU cores
     Quick,
     /// Fashion-MNIST from --data-dir: hours on two CPU cores
     Full,

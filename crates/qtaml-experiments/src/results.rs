@@ -309,11 +309,10 @@ impl From<String> for Value {
 pub(crate) mod sample {
     //! A small run with everything in it, for the tests of the presentation layer.
 
-    use crate::stopwatch::Spent;
     use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
     use serde_json::json;
 
-    use super::{Claim, Figure, Outcome, Results, SCHEMA, Section, Source, Table, Verdict};
+    use super::{Claim, Figure, Outcome, Results, SCHEMA, Section, Source, Spent, Table, Verdict};
 
     pub(crate) fn claim(id: &str, verdict: Verdict) -> Claim {
         Claim {

@@ -21,8 +21,8 @@ impl<M: Classifier> Coded<M> {
         let [numbers, words, any] = schemes;
         let numbers = bench.store(numbers, p, Cost::Everything)?;
         let words = bench.store(words, p, Cost::Everything)?;
-        let sequences = any.sequences(&bench.model, FlipProbability::symmetric(p)?)?;
-        let network = words.network.clone().or(sequences)?.or(numbers.network.clone())?;
+        let (flips, model) = (FlipProbability::symmetric(p)?, &bench.model);
+        let network = any.any_code(model, flips, words.network.clone(), numbers.network.clone())?;
         let statistics = words.statistics.clone();
         let units = match any.allocator {
             Allocator::Tac(score) => network.choices(score, &statistics, Cost::Everything)?,

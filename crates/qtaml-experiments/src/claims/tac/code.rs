@@ -76,18 +76,23 @@ impl Scheme {
             Code::Numbers => numbers(self.bits)?,
             Code::ShortNumbers => short_numbers()?,
             Code::Words => words()?,
-            Code::Any => words()?.or(self.sequences(model, flips)?)?.or(short_numbers()?)?,
+            Code::Any => self.any_code(model, flips, words()?, short_numbers()?)?,
         })
     }
 
-    /// The network with every sequence that a unit may be stored as.
-    pub fn sequences<M: Classifier>(
+    /// The network as words, as every sequence that a unit may be stored as, or as numbers: in the
+    /// order that [`Code::name`] counts them in.
+    pub fn any_code<M: Classifier>(
         &self,
         model: &M,
         flips: FlipProbability,
+        words: StoredNetwork<M>,
+        numbers: StoredNetwork<M>,
     ) -> Result<StoredNetwork<M>> {
         let codes = Codes::of(flips)?;
-        Ok(StoredNetwork::store_with(model, self.granularity, |unit| codes.sequences(unit))?)
+        let sequences =
+            StoredNetwork::store_with(model, self.granularity, |unit| codes.sequences(unit))?;
+        Ok(words.or(sequences)?.or(numbers)?)
     }
 
     /// The scheme whose layers are exposed to see what each does: all that may take words share
