@@ -7,6 +7,9 @@ use std::path::{Path, PathBuf, absolute};
 use miette::{IntoDiagnostic, Result, WrapErr};
 use tempfile::{Builder, NamedTempFile, PersistError};
 
+/// Bytes after which what is written is sent to the disk, so that the disk works while more is made.
+const AT_A_TIME: u64 = 1 << 25;
+
 /// Writes `folder/name`, creates the folder if need be, and returns the path.
 pub(crate) fn write(folder: &Path, name: &str, bytes: &[u8]) -> Result<PathBuf> {
     let path = folder.join(name);
@@ -27,6 +30,8 @@ pub(crate) struct WholeFile {
     /// Those of the file that is replaced.
     permissions: Option<Permissions>,
     neighbour: NamedTempFile,
+    /// Bytes that have not been sent to the disk.
+    waiting: u64,
 }
 
 impl WholeFile {
@@ -36,7 +41,7 @@ impl WholeFile {
             let target = canonical(path)?;
             let permissions = replaceable(&target)?;
             let neighbour = neighbour(&target)?;
-            Ok(Self { path: path.into(), target, permissions, neighbour })
+            Ok(Self { path: path.into(), target, permissions, neighbour, waiting: 0 })
         };
         begin().into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))
     }
@@ -98,7 +103,17 @@ impl WholeFile {
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.neighbour.as_file_mut().write(bytes).map_err(|error| {
+        let file = self.neighbour.as_file_mut();
+        let mut write = || {
+            let written = file.write(bytes)?;
+            self.waiting += written as u64;
+            if self.waiting >= AT_A_TIME {
+                file.sync_data()?;
+                self.waiting = 0;
+            }
+            Ok(written)
+        };
+        write().map_err(|error: io::Error| {
             let message = format!("cannot write {}: {error}", self.path.display());
             io::Error::new(error.kind(), message)
         })

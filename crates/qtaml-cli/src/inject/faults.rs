@@ -51,8 +51,23 @@ pub(super) struct Draw {
 
 /// The faults of one tensor, from its first word to its last.
 pub(super) enum Faults<'a> {
-    Drawn { model: Box<dyn FaultModel>, site: Site, protection: Protection, keeper: Keeper },
+    Drawn(Drawn),
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
+}
+
+/// Those that follow from a law: of any words, in any order.
+pub(super) struct Drawn {
+    model: Box<dyn FaultModel>,
+    site: Site,
+    protection: Protection,
+    keeper: Keeper,
+}
+
+/// The faults of some words in a row.
+pub(super) enum Piece<'a> {
+    Drawn(&'a Drawn),
+    /// In the order of the words.
+    Replayed(Vec<WordFault>),
 }
 
 impl Source {
@@ -92,7 +107,7 @@ impl Source {
             Self::Drawn(law, draw) => {
                 let model = law.model(name, storage)?;
                 let (site, protection) = (draw.site(name), draw.protection(storage)?);
-                Ok(Faults::Drawn { model, site, protection, keeper: draw.keeper })
+                Ok(Faults::Drawn(Drawn { model, site, protection, keeper: draw.keeper }))
             }
             Self::Replayed(record) => {
                 let faults: Box<dyn Iterator<Item = _>> = Box::new(record.tensor(name)?.faults());
@@ -186,17 +201,30 @@ impl Draw {
 }
 
 impl Faults<'_> {
-    /// What is read of the next words of the tensor, of which `first` is the first.
-    pub(super) fn read(&mut self, words: &[u8], first: u64) -> Result<Vec<u8>, FaultError> {
+    /// The faults of the next words of the tensor, those before word `end`.
+    pub(super) fn until(&mut self, end: u64) -> Piece<'_> {
         match self {
-            Self::Drawn { model, site, protection, keeper } => {
-                let kept = keeper.read_slice(words, first, &**model, site, *protection)?;
-                Ok(kept.words)
+            Self::Drawn(drawn) => Piece::Drawn(drawn),
+            Self::Replayed(faults) => {
+                let next = std::iter::from_fn(|| faults.next_if(|fault| fault.index < end));
+                Piece::Replayed(next.collect())
+            }
+        }
+    }
+}
+
+impl Piece<'_> {
+    /// What is read of some of its words, the first of which is word `first` of the tensor.
+    pub(super) fn read(&self, words: &[u8], first: u64) -> Result<Vec<u8>, FaultError> {
+        match self {
+            Self::Drawn(Drawn { model, site, protection, keeper }) => {
+                Ok(keeper.read_slice(words, first, &**model, site, *protection)?.words)
             }
             Self::Replayed(faults) => {
-                let mut read = words.to_vec();
                 let end = first + words.len() as u64;
-                while let Some(fault) = faults.next_if(|fault| fault.index < end) {
+                let before = |index| faults.partition_point(|fault| fault.index < index);
+                let mut read = words.to_vec();
+                for fault in &faults[before(first)..before(end)] {
                     read[(fault.index - first) as usize] ^= fault.mask;
                 }
                 Ok(read)

@@ -9,8 +9,8 @@ use safetensors::Dtype;
 use crate::model::Tensor;
 use crate::model::float::Float;
 
-/// Words that one thread treats at a time.
-const SLICE: usize = 1 << 14;
+/// Words that one thread treats at a time, few enough to stay in its cache.
+pub(super) const SLICE: usize = 1 << 16;
 
 /// What a tensor is to the memory.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -59,49 +59,58 @@ impl Storage {
         tensor.bytes / self.bytes_per_word() as u64
     }
 
-    /// The words that store the elements in `bytes`, part of a tensor with codes of this scale.
-    pub(super) fn store(self, bytes: &[u8], scale: f32) -> Result<Vec<u8>, QuantError> {
-        let Self::Codes(float, format) = self else { return Ok(bytes.to_vec()) };
-        let rounding = Rounding::new(format, scale)?;
-        let mut words = vec![0; bytes.len() / float.bytes()];
-        let slices = words.par_chunks_mut(SLICE).zip(bytes.par_chunks(SLICE * float.bytes()));
-        slices.for_each(|(words, bytes)| {
-            for (word, weight) in words.iter_mut().zip(float.decode(bytes)) {
-                *word = rounding.word(weight);
-            }
-        });
-        Ok(words)
-    }
-
-    /// Writes what `words` are read as over the elements in `bytes`.
-    pub(super) fn load(self, words: &[u8], scale: f32, bytes: &mut [u8]) -> Result<(), QuantError> {
-        let Self::Codes(float, format) = self else {
-            bytes.copy_from_slice(words);
-            return Ok(());
-        };
+    /// The way there and back for codes of this scale.
+    pub(super) fn at(self, scale: f32) -> Result<Stored, QuantError> {
+        let Self::Codes(float, format) = self else { return Ok(Stored::AsItIs) };
         let every: Vec<u8> = format.bits().words().collect();
         let count = every.len();
         let values = QuantizedTensor::from_words(every, &[count], format, scale)?.dequantize();
         let mut elements = vec![0; count * float.bytes()];
         float.encode(&values, &mut elements);
-        match float {
-            Float::F16 | Float::Bf16 => look_up::<2>(words, &elements, bytes),
-            Float::F32 => look_up::<4>(words, &elements, bytes),
-            Float::F64 => look_up::<8>(words, &elements, bytes),
+        let rounding = Box::new(Rounding::new(format, scale)?);
+        Ok(Stored::Codes { float, rounding, elements })
+    }
+}
+
+/// How the elements of a tensor whose scale is known become words, and back.
+pub(super) enum Stored {
+    Codes {
+        float: Float,
+        rounding: Box<Rounding>,
+        /// The bytes of what each word is read as.
+        elements: Vec<u8>,
+    },
+    AsItIs,
+}
+
+impl Stored {
+    /// The words that store the elements in `bytes`.
+    pub(super) fn words(&self, bytes: &[u8]) -> Vec<u8> {
+        match self {
+            Self::Codes { float, rounding, .. } => float.map(bytes, |weight| rounding.word(weight)),
+            Self::AsItIs => bytes.to_vec(),
         }
-        Ok(())
+    }
+
+    /// Writes what `words` are read as over the elements in `bytes`.
+    pub(super) fn load(&self, words: &[u8], bytes: &mut [u8]) {
+        match self {
+            Self::Codes { float, elements, .. } => match float {
+                Float::F16 | Float::Bf16 => look_up::<2>(words, elements, bytes),
+                Float::F32 => look_up::<4>(words, elements, bytes),
+                Float::F64 => look_up::<8>(words, elements, bytes),
+            },
+            Self::AsItIs => bytes.copy_from_slice(words),
+        }
     }
 }
 
 /// Writes the element of each word, of `N` bytes, over the one in `bytes`.
 fn look_up<const N: usize>(words: &[u8], elements: &[u8], bytes: &mut [u8]) {
     let (elements, places) = (elements.as_chunks::<N>().0, bytes.as_chunks_mut::<N>().0);
-    let slices = places.par_chunks_mut(SLICE).zip(words.par_chunks(SLICE));
-    slices.for_each(|(places, words)| {
-        for (place, &word) in places.iter_mut().zip(words) {
-            *place = elements[usize::from(word)];
-        }
-    });
+    for (place, &word) in places.iter_mut().zip(words) {
+        *place = elements[usize::from(word)];
+    }
 }
 
 impl fmt::Display for Storage {
@@ -119,8 +128,8 @@ pub(super) fn largest(float: Float, bytes: &[u8], first: u64) -> Result<f32, Qua
     // The bits of magnitudes are in their order; infinity is above all numbers, NaN above infinity.
     let magnitude = |value: f32| value.abs().to_bits();
     let slices = bytes.par_chunks(SLICE * float.bytes());
-    let largest = slices.map(|bytes| float.decode(bytes).into_iter().map(magnitude).max());
-    let largest = f32::from_bits(largest.max().flatten().unwrap_or(0));
+    let largest = slices.map(|bytes| float.max(bytes, magnitude)).max();
+    let largest = f32::from_bits(largest.unwrap_or(0));
     if largest.is_finite() {
         return Ok(largest);
     }

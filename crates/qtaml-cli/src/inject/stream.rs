@@ -5,17 +5,18 @@ use std::io::Write;
 use miette::{IntoDiagnostic, Report, Result, WrapErr};
 use qtaml::fault::{FaultError, FaultRecord, TensorFaults};
 use qtaml::quant::{QuantError, QuantizedTensor};
+use rayon::prelude::*;
 
-use super::faults::Source;
+use super::faults::{Piece, Source};
 use super::plan::Plan;
 use super::report::Row;
-use super::storage::{Storage, largest};
+use super::storage::{SLICE, Storage, Stored, largest};
 use crate::model::float::Float;
 use crate::model::progress::Progress;
 use crate::model::{Model, Tensor};
 
 /// Words in memory at a time; the faults do not depend on it.
-pub(super) const AT_ONCE: usize = 1 << 19;
+pub(super) const AT_ONCE: usize = 1 << 18;
 
 /// A run over a model.
 pub(super) struct Pass<'a> {
@@ -69,19 +70,25 @@ impl Pass<'_> {
         mut record: Option<&mut TensorFaults>,
     ) -> Result<Row> {
         let scale = self.scale(tensor, storage)?;
+        let stored = storage.at(scale).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits) = (0, 0);
-        let piece = self.aligned_piece(storage).into_diagnostic()?;
-        self.model.for_each_piece(tensor, piece, |bytes| {
+        let slice = self.slice().into_diagnostic()?;
+        let at_once = (self.at_once / slice).max(1) * slice;
+        self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |bytes| {
             self.progress.inc(bytes.len());
-            let stored = storage.store(bytes, scale).into_diagnostic()?;
-            let read = faults.read(&stored, first).into_diagnostic()?;
-            storage.load(&read, scale, bytes).into_diagnostic()?;
-            if let Some(record) = &mut record {
-                record.append(&stored, &read).into_diagnostic()?;
+            let words = (bytes.len() / storage.bytes_per_word()) as u64;
+            let faults = faults.until(first + words);
+            let slices = bytes.par_chunks_mut(slice * storage.bytes_per_word()).enumerate();
+            let slices = slices
+                .map(|(i, bytes)| Slice::read(&stored, &faults, bytes, first + (i * slice) as u64));
+            for slice in slices.collect::<Result<Vec<_>, _>>().into_diagnostic()? {
+                if let Some(record) = &mut record {
+                    record.append(&slice.stored, &slice.read).into_diagnostic()?;
+                }
+                flipped_bits += slice.flipped_bits;
             }
-            first += stored.len() as u64;
-            flipped_bits += flips(&stored, &read);
+            first += words;
             out.write_all(bytes).into_diagnostic()
         })?;
         Ok(Row::new(tensor, storage, scale, flipped_bits))
@@ -91,7 +98,8 @@ impl Pass<'_> {
     fn scale(&self, tensor: &Tensor, storage: Storage) -> Result<f32> {
         let Storage::Codes(float, format) = storage else { return Ok(0.0) };
         let (mut first, mut all) = (0, 0.0_f32);
-        self.model.for_each_piece(tensor, self.piece(storage), |bytes| {
+        let piece = self.at_once * storage.bytes_per_word();
+        self.model.for_each_piece(tensor, piece, |bytes| {
             self.progress.inc(bytes.len());
             let of_piece = largest(float, bytes, first);
             all = all.max(of_piece.map_err(|error| not_finite(error, float, bytes, first))?);
@@ -102,16 +110,33 @@ impl Pass<'_> {
         Ok(alone.scale())
     }
 
-    /// The same, cut where no code word is cut.
-    fn aligned_piece(&self, storage: Storage) -> Result<usize, FaultError> {
+    /// Words that one thread treats at a time: no code word is cut.
+    fn slice(&self) -> Result<usize, FaultError> {
         let alignment = self.source.alignment()?;
-        let words = (self.at_once / alignment).max(1) * alignment;
-        Ok(words * storage.bytes_per_word())
+        Ok((self.at_once.min(SLICE) / alignment).max(1) * alignment)
     }
+}
 
-    /// Bytes of the file that are in memory at a time, whole elements.
-    fn piece(&self, storage: Storage) -> usize {
-        self.at_once * storage.bytes_per_word()
+/// Some words of a tensor.
+struct Slice {
+    stored: Vec<u8>,
+    read: Vec<u8>,
+    flipped_bits: u64,
+}
+
+impl Slice {
+    /// Writes what is read over the elements in `bytes`, which begin with word `first`.
+    fn read(
+        storage: &Stored,
+        faults: &Piece<'_>,
+        bytes: &mut [u8],
+        first: u64,
+    ) -> Result<Self, FaultError> {
+        let stored = storage.words(bytes);
+        let read = faults.read(&stored, first)?;
+        storage.load(&read, bytes);
+        let flipped_bits = flips(&stored, &read);
+        Ok(Self { stored, read, flipped_bits })
     }
 }
 

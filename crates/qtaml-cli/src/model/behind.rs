@@ -8,7 +8,7 @@ use std::thread;
 use miette::{IntoDiagnostic, Result};
 
 /// Pieces that wait to be written.
-const BEHIND: usize = 1;
+const BEHIND: usize = 2;
 
 /// Does some work whose output a thread of its own writes to `out`.
 pub(crate) fn write_behind<T>(

@@ -35,11 +35,26 @@ impl Float {
 
     /// The values in `bytes`, little-endian.
     pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
+        self.map(bytes, |value| value)
+    }
+
+    /// What `of` makes of each value in `bytes`.
+    pub(crate) fn map<T>(self, bytes: &[u8], of: impl Fn(f32) -> T) -> Vec<T> {
         match self {
-            Self::F16 => read(bytes, |bytes| from_f16(u16::from_le_bytes(bytes))),
-            Self::Bf16 => read(bytes, |bytes| from_bf16(u16::from_le_bytes(bytes))),
-            Self::F32 => read(bytes, f32::from_le_bytes),
-            Self::F64 => read(bytes, |bytes| f64::from_le_bytes(bytes) as f32),
+            Self::F16 => values(bytes, f16).map(of).collect(),
+            Self::Bf16 => values(bytes, bf16).map(of).collect(),
+            Self::F32 => values(bytes, f32::from_le_bytes).map(of).collect(),
+            Self::F64 => values(bytes, f64).map(of).collect(),
+        }
+    }
+
+    /// The largest of what `of` makes of the values in `bytes`, 0 without any.
+    pub(crate) fn max(self, bytes: &[u8], of: impl Fn(f32) -> u32) -> u32 {
+        match self {
+            Self::F16 => values(bytes, f16).map(of).fold(0, u32::max),
+            Self::Bf16 => values(bytes, bf16).map(of).fold(0, u32::max),
+            Self::F32 => values(bytes, f32::from_le_bytes).map(of).fold(0, u32::max),
+            Self::F64 => values(bytes, f64).map(of).fold(0, u32::max),
         }
     }
 
@@ -65,8 +80,23 @@ impl Float {
     }
 }
 
-fn read<const N: usize>(bytes: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
+fn values<const N: usize>(
+    bytes: &[u8],
+    value: impl Fn([u8; N]) -> f32,
+) -> impl Iterator<Item = f32> {
+    bytes.as_chunks().0.iter().map(move |bytes| value(*bytes))
+}
+
+fn f16(bytes: [u8; 2]) -> f32 {
+    from_f16(u16::from_le_bytes(bytes))
+}
+
+fn bf16(bytes: [u8; 2]) -> f32 {
+    from_bf16(u16::from_le_bytes(bytes))
+}
+
+fn f64(bytes: [u8; 8]) -> f32 {
+    f64::from_le_bytes(bytes) as f32
 }
 
 fn write<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) -> [u8; N]) {

@@ -7,7 +7,7 @@ pub(crate) mod progress;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{Read, Seek, SeekFrom};
+use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
@@ -20,7 +20,7 @@ use safetensors::tensor::Metadata;
 const LONGEST_HEADER: u64 = 100_000_000;
 
 /// Pieces that are read before they are asked for.
-const AHEAD: usize = 1;
+const AHEAD: usize = 2;
 
 /// An open model file whose header has been read and makes sense.
 #[derive(Debug)]
@@ -105,14 +105,18 @@ impl Model {
 
     /// The bytes of a tensor from `from` on, at most `most` of them.
     fn read(&self, tensor: &Tensor, from: u64, most: usize) -> Result<Vec<u8>> {
-        let mut piece = vec![0; (tensor.bytes - from).min(most as u64) as usize];
-        let mut file = &self.file;
-        file.seek(SeekFrom::Start(tensor.begin + from))
-            .and_then(|_| file.read_exact(&mut piece))
-            .into_diagnostic()
-            .wrap_err_with(|| {
-                format!("cannot read tensor {:?} of {}", tensor.name, self.path.display())
-            })?;
+        let length = (tensor.bytes - from).min(most as u64);
+        // Not filled with zeros first: that would take nearly as long as what is read from memory.
+        let mut piece = Vec::with_capacity(length as usize);
+        let mut read = || -> io::Result<()> {
+            let mut file = &self.file;
+            file.seek(SeekFrom::Start(tensor.begin + from))?;
+            let found = file.take(length).read_to_end(&mut piece)? as u64;
+            if found < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
+        };
+        read().into_diagnostic().wrap_err_with(|| {
+            format!("cannot read tensor {:?} of {}", tensor.name, self.path.display())
+        })?;
         Ok(piece)
     }
 }
