@@ -38,9 +38,9 @@ impl TransformerConfig {
         Self { side: 8, patch: 2, width: 32, hidden: 64, heads: 4, blocks: 2, classes: 10 }
     }
 
-    /// For 28x28 Fashion-MNIST: 1.19 million weights.
+    /// For 28x28 Fashion-MNIST: 1.19 million weights, and 16 patches, which take a third of the time of 49.
     pub const fn fashion_mnist() -> Self {
-        Self { side: 28, patch: 4, width: 128, hidden: 512, heads: 4, blocks: 6, classes: 10 }
+        Self { side: 28, patch: 7, width: 128, hidden: 512, heads: 4, blocks: 6, classes: 10 }
     }
 
     /// The network, with burn's own initial weights.

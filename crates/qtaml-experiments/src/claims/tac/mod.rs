@@ -41,6 +41,8 @@ impl WithNet for Measure {
     type Out = Outcome;
 
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Outcome> {
+        let all_images = trained.data.test.len();
+        let whole = trained.accuracy(context)?;
         let bench = Bench::new(context, trained)?;
         let [float, clean] = bench.clean(&Scheme::uniform())?;
         // A smoke run tries the named ones and the last of each kind.
@@ -53,7 +55,7 @@ impl WithNet for Measure {
             .map(|scheme| Tried::new(&bench, scheme, clean))
             .collect::<Result<_>>()?;
         let best = best(&tried)?;
-        let mut trials = Trials { bench, float, clean, tried, best };
+        let mut trials = Trials { bench, all_images, whole, float, clean, tried, best };
         trials.judge()?;
         trials.outcome()
     }
@@ -148,6 +150,11 @@ fn best<M: Classifier>(tried: &[Tried<M>]) -> Result<usize> {
 
 struct Trials<'a, M> {
     bench: Bench<'a, M>,
+    /// The test images there are, of which some judge.
+    all_images: usize,
+    /// Accuracy in floating point on all of them.
+    whole: f64,
+    /// On those that judge.
     float: f64,
     clean: f64,
     tried: Vec<Tried<M>>,
@@ -238,6 +245,8 @@ impl<M: Classifier> Trials<'_, M> {
             verdict: judge(interval, [SOURCE_LEAST, f64::INFINITY], 1.0),
             details: json!({
                 "flip_probability": p,
+                "accuracy_on_all_test_images": self.whole,
+                "all_test_images": self.all_images,
                 "float_accuracy": self.float,
                 "clean_accuracy": self.clean,
                 "target_accuracy": TARGET * self.clean,
@@ -255,11 +264,13 @@ impl<M: Classifier> Trials<'_, M> {
         vec![
             format!(
                 "{}, trained here from the run's seed on {}, {} weights stored as INT8 two's \
-                 complement. Accuracy on {} test images: {:.1} % in floating point, {:.1} % quantized; \
-                 the latter is “clean”. Biases and norm parameters are not stored as codes.",
+                 complement. Accuracy on all {} test images: {:.1} %; on the {} that judge: {:.1} % in \
+                 floating point, {:.1} % quantized, which is “clean”. Biases and norm parameters are not stored as codes.",
                 self.bench.net.title(),
                 self.bench.images,
                 baseline.stored.network.weights(),
+                self.all_images,
+                100.0 * self.whole,
                 self.bench.test.len(),
                 100.0 * self.float,
                 100.0 * self.clean
