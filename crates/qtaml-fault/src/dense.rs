@@ -122,6 +122,8 @@ struct MaskTable {
     rare: u32,
     /// For each mask the end of its share of what the table leaves over, in 2^-120.
     ends: Vec<u128>,
+    /// For each of the first digits from `rare` on the first mask that may be meant.
+    starts: Vec<u8>,
     /// No bit ever flips: there is nothing to draw.
     never: bool,
 }
@@ -144,8 +146,10 @@ impl MaskTable {
             ends.push(left);
         }
         let masks = masks.try_into().expect("it was made with this length");
+        let start = |over| ends.partition_point(|&end| end <= over << TAIL) as u8;
+        let starts = (0..left >> TAIL).map(start).collect();
         let never = flips.iter().all(|&p| p == 0.0);
-        Self { masks, rare: filled as u32, ends, never }
+        Self { masks, rare: filled as u32, ends, starts, never }
     }
 
     /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
@@ -189,11 +193,18 @@ impl MaskTable {
             for (i, head) in (2 * pair..).zip([digits & 0xffff, digits >> HEAD]) {
                 if let Some(over) = head.checked_sub(self.rare) {
                     let tail = site.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
-                    let point = u128::from(over) << TAIL | tail;
-                    masks[i] = self.ends.partition_point(|&end| end <= point) as u8;
+                    masks[i] = self.left_over(over, tail);
                 }
             }
         }
+    }
+
+    /// The mask of these first digits, counted from `rare` on, and of the ones behind them.
+    fn left_over(&self, over: u32, tail: u128) -> u8 {
+        let (point, start) = (u128::from(over) << TAIL | tail, self.starts[over as usize]);
+        // Few masks share what a step of the first digits covers.
+        let passed = self.ends[usize::from(start)..].iter().take_while(|&&end| end <= point);
+        start + passed.count() as u8
     }
 }
 
