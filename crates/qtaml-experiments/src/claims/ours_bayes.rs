@@ -11,7 +11,7 @@ use serde_json::json;
 
 use super::networks::{Net, Trained, WithNet};
 use super::tac::bench::{Bench, Stored};
-use super::tac::budget::{Search, smallest};
+use super::tac::budget::{Search, judge, smallest};
 use super::tac::scheme::{Allocator, Scheme};
 use super::tac::{TARGET, percent};
 use crate::context::Context;
@@ -46,9 +46,10 @@ impl WithNet for Measure {
             })
             .collect::<Result<Vec<_>>>()?;
         let best = best(&tried);
-        // Chosen under a few patterns, judged by all.
+        // Chosen under a few patterns, judged by others.
         for i in BTreeSet::from([0, best]) {
-            tried[i].1 = smallest(&bench, &tried[i].0, TARGET * clean, bench.patterns)?;
+            let (stored, search) = &tried[i];
+            tried[i].1 = judge(&bench, stored, TARGET * clean, bench.patterns, search.bracket)?;
         }
         outcome(&bench, clean, &tried, best)
     }
@@ -197,13 +198,15 @@ fn figure<M: Classifier>(
 }
 
 fn table<M: Classifier>(net: Net, clean: f64, tried: &[(Stored<M>, Search)]) -> Table {
-    let columns = ["scheme", "stored bits per weight", "accuracy, fresh patterns [% of clean]"];
+    let columns =
+        ["scheme", "stored bits per weight", "accuracy, unseen patterns [% of clean]", "patterns"];
     let row = |(stored, search): &(Stored<M>, Search)| -> Vec<Value> {
         let bits = per_weight(stored, search.cost);
         vec![
             stored.scheme.to_string().into(),
             if search.missed { format!("not reached with {bits:.1}").into() } else { bits.into() },
             (100.0 * search.fresh / clean).into(),
+            search.patterns.into(),
         ]
     };
     Table {

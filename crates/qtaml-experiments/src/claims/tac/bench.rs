@@ -50,8 +50,10 @@ pub struct Bench<'a, M> {
     pub test: Evaluation,
     /// The number of fault patterns behind a claim.
     pub patterns: u32,
-    /// The number of them that schemes are first compared under.
+    /// The number that schemes are first compared under.
     pub few: u32,
+    /// The number behind a point of a curve.
+    pub drawn: u32,
     calibrated: Evaluation,
 }
 
@@ -99,6 +101,7 @@ impl<'a, M: Classifier> Bench<'a, M> {
             calibration: data.calibration,
             patterns: context.size(50, 4) as u32,
             few: context.size(20, 2) as u32,
+            drawn: context.size(10, 2) as u32,
         })
     }
 
@@ -220,18 +223,18 @@ impl<'a, M: Classifier> Bench<'a, M> {
         Ok(accuracies)
     }
 
-    /// Whether the first of `patterns` fault patterns already tell that mean accuracy reaches the
+    /// Whether the first of some fault patterns already tell that mean accuracy reaches the
     /// target or does not: that it is far from it. None if they do not tell.
     pub fn clearly(
         &self,
         stored: &Stored<M>,
         chosen: &[u32],
         target: f64,
-        patterns: u32,
+        patterns: Range<u32>,
     ) -> Result<Option<bool>> {
         for look in 1..=LOOKS {
-            let few = patterns.min(look * BLOCK);
-            let mean = mean(&self.accuracies(stored, chosen, 0..few)?)?;
+            let few = patterns.start..patterns.end.min(patterns.start + look * BLOCK);
+            let mean = mean(&self.accuracies(stored, chosen, few)?)?;
             let (distance, half) = (mean.value - target, mean.interval[1] - mean.value);
             if distance.abs() > 2.0 * half.max(LEAST_DOUBT) {
                 return Ok(Some(distance > 0.0));
