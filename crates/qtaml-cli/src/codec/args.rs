@@ -78,7 +78,7 @@ pub(super) enum CodecCommand {
 ///
 /// Weight tensors are those of floats and of rank 2 and more. A code is made for the weights of its
 /// tensor and for the law of the memory. It takes a fraction of a second for words of up to 8 bits,
-/// some seconds for 12, and 4 bytes for each of the 2^B words.
+/// 10 to 20 s for 12, and 4 bytes for each of the 2^B words.
 #[derive(Debug, Args)]
 #[command(after_long_help = FIT_HELP)]
 pub(super) struct FitArgs {
