@@ -1,13 +1,16 @@
 //! Files that are there whole or not at all.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, File, Permissions};
 use std::io::{self, Write};
+use std::panic::resume_unwind;
 use std::path::{Path, PathBuf, absolute};
+use std::sync::mpsc::{self, SyncSender};
+use std::thread::{self, JoinHandle};
 
 use miette::{IntoDiagnostic, Result, WrapErr};
 use tempfile::{Builder, NamedTempFile, PersistError};
 
-/// Bytes after which what is written is sent to the disk, so that the disk works while more is made.
+/// Bytes after which what is written is sent to the disk.
 const AT_A_TIME: u64 = 1 << 25;
 
 /// Writes `folder/name`, creates the folder if need be, and returns the path.
@@ -32,6 +35,35 @@ pub(crate) struct WholeFile {
     neighbour: NamedTempFile,
     /// Bytes that have not been sent to the disk.
     waiting: u64,
+    /// There once it has something to do.
+    flusher: Option<Flusher>,
+}
+
+/// Sends a file to the disk while more of it is made: else the disk would wait for its end, and the
+/// end for the disk.
+#[derive(Debug)]
+struct Flusher {
+    ask: SyncSender<()>,
+    thread: JoinHandle<io::Result<()>>,
+}
+
+impl Flusher {
+    fn new(file: File) -> Self {
+        let (ask, asked) = mpsc::sync_channel(1);
+        let thread = thread::spawn(move || asked.into_iter().try_for_each(|()| file.sync_data()));
+        Self { ask, thread }
+    }
+
+    /// One more request than the one at work is enough, and after an error there is nothing to do.
+    fn ask(&self) {
+        _ = self.ask.try_send(());
+    }
+
+    /// The first error, of which a later sync need not tell again.
+    fn end(self) -> io::Result<()> {
+        drop(self.ask);
+        self.thread.join().unwrap_or_else(|panic| resume_unwind(panic))
+    }
 }
 
 impl WholeFile {
@@ -41,13 +73,20 @@ impl WholeFile {
             let target = canonical(path)?;
             let permissions = replaceable(&target)?;
             let neighbour = neighbour(&target)?;
-            Ok(Self { path: path.into(), target, permissions, neighbour, waiting: 0 })
+            Ok(Self {
+                path: path.into(),
+                target,
+                permissions,
+                neighbour,
+                waiting: 0,
+                flusher: None,
+            })
         };
         begin().into_diagnostic().wrap_err_with(|| format!("cannot write {}", path.display()))
     }
 
     /// Puts the file in place.
-    pub(crate) fn finish(self) -> Result<()> {
+    pub(crate) fn finish(mut self) -> Result<()> {
         self.complete()?;
         self.place()
     }
@@ -55,7 +94,7 @@ impl WholeFile {
     /// Puts two files in place, this one first. Both are on the disk before either is, so that a
     /// failure leaves the files as they were, unless it comes between the two: then the other one
     /// stays beside its place, and the error says where.
-    pub(crate) fn finish_with(self, other: Self) -> Result<()> {
+    pub(crate) fn finish_with(mut self, mut other: Self) -> Result<()> {
         self.complete()?;
         other.complete()?;
         let new = self.path.clone();
@@ -64,8 +103,10 @@ impl WholeFile {
     }
 
     /// Everything that can fail without a trace.
-    fn complete(&self) -> Result<()> {
+    fn complete(&mut self) -> Result<()> {
+        let flusher = self.flusher.take();
         let complete = || -> io::Result<()> {
+            flusher.map_or(Ok(()), Flusher::end)?;
             let file = self.neighbour.as_file();
             if let Some(permissions) = &self.permissions {
                 file.set_permissions(permissions.clone())?;
@@ -103,13 +144,16 @@ impl WholeFile {
 
 impl Write for WholeFile {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let file = self.neighbour.as_file_mut();
+        let Self { neighbour, waiting, flusher, .. } = self;
         let mut write = || {
-            let written = file.write(bytes)?;
-            self.waiting += written as u64;
-            if self.waiting >= AT_A_TIME {
-                file.sync_data()?;
-                self.waiting = 0;
+            let written = neighbour.write(bytes)?;
+            *waiting += written as u64;
+            if *waiting >= AT_A_TIME {
+                if flusher.is_none() {
+                    *flusher = Some(Flusher::new(neighbour.as_file().try_clone()?));
+                }
+                flusher.iter().for_each(Flusher::ask);
+                *waiting = 0;
             }
             Ok(written)
         };
