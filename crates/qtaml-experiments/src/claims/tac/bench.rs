@@ -22,7 +22,7 @@ use crate::stats::mean;
 use crate::stopwatch::Phase;
 
 /// Random projections behind the norm of a Jacobian.
-const PROJECTIONS: usize = 32;
+pub const PROJECTIONS: usize = 32;
 /// Fault patterns that are tried, and kept, at a time.
 const BLOCK: u32 = 5;
 /// So many of them tell at first whether a budget is far from enough, or far more.

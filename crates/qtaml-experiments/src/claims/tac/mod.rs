@@ -17,7 +17,7 @@ use serde_json::json;
 
 pub use self::figures::percent;
 
-use self::bench::{Bench, Stored};
+use self::bench::{Bench, PROJECTIONS, Stored};
 use self::budget::{Search, judge as judge_budget, smallest};
 use self::scheme::{Allocator, Scheme};
 use super::networks::{Net, Trained, WithNet};
@@ -301,14 +301,16 @@ impl<M: Classifier> Trials<'_, M> {
                 100.0 * self.float,
                 100.0 * self.clean
             ),
-            "Protection is ideal: a protected bit never flips, and overhead is protected bits over \
-             all weight bits. Uniform-MSP protects the same number k of most significant bits in \
-             every layer; it can only move in steps of one bit of every weight, an eighth of all \
-             bits, and that coarseness is part of the baseline. TAC minimises the predicted output \
-             distortion Σ ||J||² mse(k) with ||J||² estimated from the calibration images by random \
-             projections, without labels, and mse(k) exact for the stored codes. The formula behind \
-             the source's allocation is not in its abstract; this derivation is ours."
-                .into(),
+            format!(
+                "Protection is ideal: a protected bit never flips, and overhead is protected bits over \
+                 all weight bits. Uniform-MSP protects the same number k of most significant bits in \
+                 every layer; it can only move in steps of one bit of every weight, an eighth of all \
+                 bits, and that coarseness is part of the baseline. TAC minimises the predicted output \
+                 distortion Σ ||J||² mse(k) with ||J||² estimated from the calibration images by \
+                 {PROJECTIONS} random projections, without labels, and mse(k) exact for the stored \
+                 codes. The formula behind the source's allocation is not in its abstract; this \
+                 derivation is ours."
+            ),
             format!(
                 "TAC as derived reaches the target with {:.1} % ({:.1} times less). Everything else \
                  in the table is ours, each idea alone and then together: decode tables that know \
