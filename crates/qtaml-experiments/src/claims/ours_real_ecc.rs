@@ -198,6 +198,11 @@ fn interval(tally: &Tally) -> [f64; 2] {
     [(seen - half).max(0.0), seen + half]
 }
 
+/// Whether what was simulated is what the law says, by five standard errors.
+fn obeyed(best: &Offer, tally: &Tally) -> bool {
+    (tally.residual().bit_flips - best.residual).abs() <= 5.0 * tally.standard_error()
+}
+
 fn claim(best: &Offer, tally: &Tally, flips: FlipProbability) -> Claim {
     let limit = least_overhead(flips, 0.0);
     Claim {
@@ -213,7 +218,8 @@ fn claim(best: &Offer, tally: &Tally, flips: FlipProbability) -> Claim {
         unit: "bits/bit".into(),
         interval: [best.overhead; 2],
         n: tally.words(),
-        verdict: Verdict::New,
+        // A price found with a law that the code does not obey would be no price.
+        verdict: if obeyed(best, tally) { Verdict::New } else { Verdict::NotReproduced },
         details: json!({
             "code": best.spec, "p": SOURCE_P, "largest_residual": KEPT,
             "residual_by_formula": best.residual,
@@ -250,7 +256,8 @@ fn method() -> Vec<String> {
             "The claim searches repetition up to 31 copies, SEC-DED of 4 to 64 bits, and every \
              binary primitive BCH code of length 7 to 1023 with every shortening, for the least \
              overhead that leaves at most {KEPT:e} by these laws; the code it finds is then \
-             simulated. Concatenated, LDPC and polar codes are not among them: they come nearer \
+             simulated, and more than five standard errors between the two would speak against the \
+             claim. Concatenated, LDPC and polar codes are not among them: they come nearer \
              to the limit, with words of thousands of bits and decoders of another kind."
         ),
         "Shannon limit: with capacity C = 1 - H2(p) per stored bit, a residual r needs at least \
