@@ -217,8 +217,7 @@ mod tests {
         }
     }
 
-    /// The same for words of three bits, which share no boundary with a byte, and none with the
-    /// blocks of random digits either.
+    /// The same for words of three bits, of which no span of rare flips holds a whole number.
     #[test]
     fn pinned_faults_of_words_of_three_bits() {
         for (p01, p10, expected) in [
