@@ -36,7 +36,7 @@ pub trait FaultModel: Sync {
     /// The width of the words that it damages.
     fn bits(&self) -> BitWidth;
 
-    /// The words of the tensor that it is made for, if it is not made for any number of them.
+    /// How many words the tensor must have; `None` if any number will do.
     fn words(&self) -> Option<u64> {
         None
     }
