@@ -28,7 +28,29 @@ pub struct BitFlips {
 #[derive(Debug, Clone, PartialEq)]
 enum Sampler {
     Dense(Dense),
-    Sparse { candidates: Places, accept: [[f64; 8]; 2] },
+    Sparse { candidates: Places, law: Law },
+}
+
+/// What becomes of a bit that rare flips pick out.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Law {
+    /// It flips with such a probability, by stored value and bit.
+    Flips([[f64; 8]; 2]),
+    /// It is stuck at `usual`, or with probability `rarer` at the other value.
+    Stuck { usual: bool, rarer: f64 },
+}
+
+impl Law {
+    /// Whether bit number `bit` is read wrong where it stores `one`. `uniform` is drawn if need be.
+    #[inline]
+    fn is_wrong(&self, one: bool, bit: usize, uniform: impl Fn() -> f64) -> bool {
+        let happens = |p: f64| p == 1.0 || p > 0.0 && uniform() < p;
+        match *self {
+            Self::Flips(accept) => happens(accept[usize::from(one)][bit]),
+            // The rarer value has the small numbers, of which a uniform one keeps all digits.
+            Self::Stuck { usual, rarer } => one != (usual ^ happens(rarer)),
+        }
+    }
 }
 
 impl BitFlips {
@@ -48,28 +70,33 @@ impl BitFlips {
                     |i| if i < bits.get() as usize { of(flips.at(i)) / largest } else { 0.0 };
                 std::array::from_fn(share)
             };
-            let accept = [accept(FlipProbability::p01), accept(FlipProbability::p10)];
-            Sampler::Sparse { candidates: Places::new(largest, Purpose::Flips), accept }
+            let law = Law::Flips([accept(FlipProbability::p01), accept(FlipProbability::p10)]);
+            Sampler::Sparse { candidates: Places::new(largest, Purpose::Flips), law }
         } else {
             Sampler::Dense(Dense::new(&flips, bits))
         };
         Ok(Self { bits, sampler })
     }
 
-    /// Cells that are stuck at 0 with probability `at_zero` and at 1 with probability `at_one`,
-    /// whatever is stored in them: only the other value is read wrong. The same site has the same
-    /// stuck cells for all that is stored.
+    /// Cells that are stuck at 0 with probability `at_zero` and at 1 with probability `at_one`, none at
+    /// both: they are read wrong where the other value is stored. The same site has the same stuck cells
+    /// for all that is stored.
     ///
     /// # Errors
     /// [`FaultError::Probability`] unless both are in `0..=1` and so is their sum.
     pub fn stuck(at_zero: f64, at_one: f64, bits: BitWidth) -> Result<Self, FaultError> {
-        if let Some(&p) =
-            [at_zero, at_one, at_zero + at_one].iter().find(|p| !(0.0..=1.0).contains(*p))
-        {
+        let either = at_zero + at_one;
+        if let Some(&p) = [at_zero, at_one, either].iter().find(|p| !(0.0..=1.0).contains(*p)) {
             return Err(FaultError::Probability(p));
         }
-        let flips = FlipProbability::asymmetric(at_one, at_zero);
-        Self::new(flips.map_err(|_| FaultError::Probability(at_zero + at_one))?, bits)
+        let sampler = if either < RARE {
+            let rarer = if either > 0.0 { at_zero.min(at_one) / either } else { 0.0 };
+            let law = Law::Stuck { usual: at_one > at_zero, rarer };
+            Sampler::Sparse { candidates: Places::new(either, Purpose::Flips), law }
+        } else {
+            Sampler::Dense(Dense::stuck(at_zero, at_one, bits))
+        };
+        Ok(Self { bits, sampler })
     }
 }
 
@@ -89,7 +116,7 @@ impl FaultModel for BitFlips {
     }
 
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
-        protected.check_len(words.len());
+        protected.expect_for(words.len(), self.bits);
         match (&self.sampler, protected) {
             (Sampler::Dense(dense), Protected::Alike(protection)) => {
                 let exposed = !protection.mask();
@@ -98,13 +125,12 @@ impl FaultModel for BitFlips {
             (Sampler::Dense(dense), Protected::Each(each)) => {
                 dense.inject(words, first, site, |i| !each[i].mask());
             }
-            (Sampler::Sparse { candidates, accept }, _) => {
+            (Sampler::Sparse { candidates, law }, _) => {
                 let width = u64::from(self.bits.get());
                 let (from, to) = (first * width, (first + words.len() as u64) * width);
                 candidates.visit(from, to, site, |place, draw| {
                     let (i, bit) = ((place / width - first) as usize, (place % width) as usize);
-                    let accept = accept[usize::from(words[i] >> bit & 1)][bit];
-                    if accept == 1.0 || draw.uniform(site) < accept {
+                    if law.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(site)) {
                         words[i] ^= 1 << bit & !protected.mask(i);
                     }
                 });
@@ -191,6 +217,42 @@ mod tests {
         }
     }
 
+    /// The same for words of three bits, of which no span of rare flips holds a whole number.
+    #[test]
+    fn pinned_faults_of_words_of_three_bits() {
+        for (p01, p10, expected) in [
+            (0.1, 0.1, 39_394_423),
+            (0.02, 0.3, 29_827_135),
+            (0.003, 0.003, 41_872_230),
+            (0.001, 0.0035, 41_826_386),
+        ] {
+            let law = FlipProbability::asymmetric(p01, p10).unwrap();
+            let model = BitFlips::new(law, BitWidth::new(3).unwrap()).unwrap();
+            assert_eq!(checksum(&read(&model, &[0b101; 4096], 0)), expected, "{p01} {p10}");
+        }
+    }
+
+    /// The same for cells that are stuck at both values, equally often and not, with both samplers.
+    /// Of the third law both tables are the same.
+    #[test]
+    fn pinned_stuck_cells() {
+        for (at_zero, at_one, expected) in [
+            (0.1, 0.1, [819_290_320, 39_685_203]),
+            (0.3, 0.02, [551_116_793, 29_931_901]),
+            (0.5, 0.25, [722_773_351, 25_009_804]),
+            (0.001, 0.001, [756_134_687, 41_961_573]),
+            (0.003, 0.0005, [754_342_292, 41_817_852]),
+            (0.0005, 0.003, [759_783_232, 41_979_930]),
+        ] {
+            let found = [(8, 0x5a), (3, 0b101)].map(|(bits, word)| {
+                let bits = BitWidth::new(bits).unwrap();
+                let model = BitFlips::stuck(at_zero, at_one, bits).unwrap();
+                checksum(&read(&model, &[word; 4096], 0))
+            });
+            assert_eq!(found, expected, "{at_zero} {at_one}");
+        }
+    }
+
     /// The same beyond 2^33 words, where 32 bits count neither words nor groups of bits, at the
     /// start of a group of words and within one.
     #[test]
@@ -232,28 +294,94 @@ mod tests {
         assert!(BitFlips::new(three, BitWidth::INT8).is_err());
     }
 
+    /// Shares of cells at 0 and at 1: none, few of them, many and all.
+    const STUCK: [(f64, f64); 12] = [
+        (0.0, 0.0),
+        (0.0, 1e-3),
+        (1e-3, 0.0),
+        (1e-3, 1e-3),
+        (2e-3, 5e-4),
+        (5e-4, 3e-3),
+        (0.0, 0.2),
+        (0.2, 0.0),
+        (0.1, 0.1),
+        (0.5, 0.25),
+        (0.9, 0.1),
+        (1.0, 0.0),
+    ];
+
+    /// Those that are read as 0 where 1 is stored are stuck at 0, and so on: nothing else happens.
     #[test]
     fn stuck_cells_are_stuck_for_whatever_is_stored() {
-        for p in [0.2, 1e-3] {
-            let stuck = BitFlips::stuck(0.0, p, BitWidth::INT8).unwrap();
-            let (zeros, ones) = (vec![0; 1 << 16], vec![255; 1 << 16]);
-            assert_eq!(read(&stuck, &ones, 3), ones, "a stuck one cannot harm a one");
-            let found = read(&stuck, &zeros, 3);
-            assert_eq!(read(&stuck, &found, 3), found, "the same cells are stuck again");
-            assert_ne!(found, zeros);
+        let words = 1 << 16;
+        let mixed: Vec<u8> = (0..words).map(|i| (i * 97 % 251) as u8).collect();
+        for ((at_zero, at_one), width) in STUCK.into_iter().zip((2..=8).cycle()) {
+            let bits = BitWidth::new(width).unwrap();
+            let model = BitFlips::stuck(at_zero, at_one, bits).unwrap();
+            let ones = read(&model, &vec![bits.mask(); words], 3);
+            let zeros = read(&model, &vec![0; words], 3);
+            assert_eq!(at_zero > 0.0, ones.iter().any(|&word| word != bits.mask()));
+            assert_eq!(at_one > 0.0, zeros.iter().any(|&word| word != 0));
+            assert!(zeros.iter().zip(&ones).all(|(zero, one)| zero & !one == 0), "inverted");
+
+            let stored: Vec<u8> = mixed.iter().map(|word| word & bits.mask()).collect();
+            let found = read(&model, &stored, 3);
+            for (i, word) in stored.iter().enumerate() {
+                assert_eq!(found[i], (word | zeros[i]) & ones[i], "{at_zero} {at_one}");
+            }
+            assert_eq!(read(&model, &found, 3), found, "nothing changes any more");
         }
-        assert!(BitFlips::stuck(0.7, 0.7, BitWidth::INT8).is_err());
+    }
+
+    #[test]
+    fn more_stuck_cells_than_cells_are_refused() {
+        for (at_zero, at_one) in [(0.7, 0.7), (-0.1, 0.2), (0.2, f64::NAN), (1.1, -0.1)] {
+            assert!(BitFlips::stuck(at_zero, at_one, BitWidth::INT8).is_err());
+        }
+    }
+
+    /// Cells at 0, at 1 and sound ones, bit by bit. Chi-square; false alarm: 1e-7 each.
+    #[test]
+    fn cells_are_stuck_as_often_as_said() {
+        let n = 1 << 20;
+        for (at_zero, at_one) in STUCK.into_iter().filter(|(zero, one)| zero * one > 0.0) {
+            let model = BitFlips::stuck(at_zero, at_one, BitWidth::INT8).unwrap();
+            let (ones, zeros) = (read(&model, &vec![255; n], 4), read(&model, &vec![0; n], 4));
+            let (mut statistic, mut freedom) = (0.0, 0.0);
+            for bit in 0..8 {
+                let count = |words: &[u8], value| {
+                    words.iter().filter(|word| **word >> bit & 1 == value).count() as f64
+                };
+                let (at_0, at_1) = (count(&ones, 0), count(&zeros, 1));
+                let sound = (n as f64 - at_0 - at_1, 1.0 - at_zero - at_one);
+                let cells = [(at_0, at_zero), (at_1, at_one), sound];
+                // Nothing is sound where the shares add up to 1, but for their rounding.
+                let cells = cells.into_iter().filter(|(found, p)| *found > 0.0 || *p > 1e-12);
+                for (found, p) in cells {
+                    statistic += (found - n as f64 * p).powi(2) / (n as f64 * p);
+                    freedom += 1.0;
+                }
+                freedom -= 1.0;
+            }
+            let tail = ChiSquared::new(freedom).unwrap().sf(statistic);
+            assert!(tail > 1e-7, "{at_zero} {at_one}: chi-square {statistic}");
+        }
     }
 
     /// All 256 masks at once: single bits, pairs and everything beyond, with both samplers. False
     /// alarm: 1e-7 each.
     #[test]
     fn the_bits_of_a_word_flip_independently() {
-        let laws = [(0.1, 0.1), (0.5, 0.5), (0.05, 0.2), (0.003, 0.003), (0.001, 0.0035)];
-        for (trial, (p01, p10)) in (0..).zip(laws) {
+        let flips = [(0.1, 0.1), (0.5, 0.5), (0.05, 0.2), (0.003, 0.003), (0.001, 0.0035)];
+        let stuck = [(0.1, 0.1), (0.05, 0.2), (0.001, 0.001), (0.001, 0.0025)];
+        let flips = flips.map(|(p01, p10)| (p01, p10, model(p01, p10)));
+        let stuck = stuck.map(|(at_one, at_zero)| {
+            (at_one, at_zero, BitFlips::stuck(at_zero, at_one, BitWidth::INT8).unwrap())
+        });
+        for (trial, (p01, p10, model)) in (0..).zip(flips.into_iter().chain(stuck)) {
             let (n, stored) = (1 << 21, 0b1010_0110_u8);
             let mut counts = [0_u32; 256];
-            for read in read(&model(p01, p10), &vec![stored; n], trial) {
+            for read in read(&model, &vec![stored; n], trial) {
                 counts[usize::from(read ^ stored)] += 1;
             }
             let probability = |mask: usize| -> f64 {
@@ -286,10 +414,31 @@ mod tests {
         }
     }
 
-    /// One law for each sampler and each of its branches.
+    fn any_width() -> impl Strategy<Value = BitWidth> {
+        prop::sample::select(BitWidth::all().collect::<Vec<_>>())
+    }
+
+    /// Log-uniform, so that both samplers are met.
+    fn any_p() -> impl Strategy<Value = f64> {
+        (-4.0..0.0).prop_map(|exponent| 10.0_f64.powf(exponent))
+    }
+
+    /// Every width, sampler and kind of law.
     fn any_model() -> impl Strategy<Value = BitFlips> {
-        prop::sample::select(vec![(0.3, 0.3), (0.2, 0.4), (0.0035, 0.0035), (0.003, 0.001)])
-            .prop_map(|(p01, p10)| model(p01, p10))
+        (any_width(), any_p(), any_p(), 0..4).prop_map(|(bits, p, q, kind)| {
+            let (p01, p10) = match kind {
+                0 => return BitFlips::stuck(p / 2.0, q / 2.0, bits).unwrap(),
+                1 => (p, p),
+                2 => (p, q),
+                // Both rare, which two wide draws seldom are.
+                _ => (p * RARE, q * RARE),
+            };
+            BitFlips::new(FlipProbability::asymmetric(p01, p10).unwrap(), bits).unwrap()
+        })
+    }
+
+    fn masked(words: &[u8], bits: BitWidth) -> Vec<u8> {
+        words.iter().map(|word| word & bits.mask()).collect()
     }
 
     proptest! {
@@ -299,6 +448,7 @@ mod tests {
             words in prop::collection::vec(any::<u8>(), 1..2000),
             cut in any::<prop::sample::Index>(),
         ) {
+            let words = masked(&words, model.bits());
             let whole = read(&model, &words, 1);
             let cut = cut.index(words.len());
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
@@ -314,7 +464,8 @@ mod tests {
             words in prop::collection::vec((any::<u8>(), any::<u8>()), 1..2000),
         ) {
             let (words, kept): (Vec<u8>, Vec<u8>) = words.into_iter().unzip();
-            let of = |mask| Protection::of_bits(mask, BitWidth::INT8).unwrap();
+            let (words, kept) = (masked(&words, model.bits()), masked(&kept, model.bits()));
+            let of = |mask| Protection::of_bits(mask, model.bits()).unwrap();
             let protections: Vec<Protection> = kept.iter().map(|&mask| of(mask)).collect();
             let all = read(&model, &words, 2);
             let each = model.read(&words, &site(2), (&protections).into());
@@ -329,19 +480,19 @@ mod tests {
 
         #[test]
         fn symmetric_faults_twice_are_none(
-            words in prop::collection::vec(any::<u8>(), 1..2000), p in 0.0..1.0,
+            words in prop::collection::vec(any::<u8>(), 1..2000), p in any_p(), bits in any_width(),
         ) {
-            let model = model(p, p);
+            let (words, p) = (masked(&words, bits), FlipProbability::asymmetric(p, p).unwrap());
+            let model = BitFlips::new(p, bits).unwrap();
             prop_assert_eq!(read(&model, &read(&model, &words, 5), 5), words);
         }
 
         #[test]
         fn bits_above_the_width_stay_clear(
-            words in prop::collection::vec(0_u8..16, 1..1000), p in 0.001..0.5,
+            words in prop::collection::vec(any::<u8>(), 1..1000), model in any_model(),
         ) {
-            let p = FlipProbability::symmetric(p).unwrap();
-            let int4 = BitFlips::new(p, BitWidth::INT4).unwrap();
-            prop_assert!(read(&int4, &words, 6).iter().all(|word| *word < 16));
+            let words = masked(&words, model.bits());
+            prop_assert!(read(&model, &words, 6).iter().all(|word| word & !model.bits().mask() == 0));
         }
     }
 }

@@ -43,7 +43,7 @@ impl FaultModel for Bursts {
     }
 
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
-        protected.check_len(words.len());
+        protected.expect_for(words.len(), self.bits);
         let width = u64::from(self.bits.get());
         let (from, to) = (first * width, (first + words.len() as u64) * width);
         let reach = u64::from(self.length);
@@ -85,6 +85,7 @@ mod tests {
             (0.003, 3, int8, 21_892_725),
             (0.05, 20, int8, 1_328_992_574),
             (0.01, 5, BitWidth::INT4, 7_069_325),
+            (0.01, 5, BitWidth::new(3).unwrap(), 2_957_830),
         ] {
             let found = read(&Bursts::new(p, length, bits).unwrap(), &[0; 4096], 0);
             assert_eq!(checksum(&found), expected, "{p} {length}");
@@ -138,11 +139,14 @@ mod tests {
     proptest! {
         #[test]
         fn slices_agree_with_the_whole(
-            words in prop::collection::vec(0_u8..16, 1..2000),
-            cut in any::<prop::sample::Index>(), length in 1_u32..=64, k in 0_u32..=4,
+            bits in prop::sample::select(BitWidth::all().collect::<Vec<_>>()),
+            words in prop::collection::vec(any::<u8>(), 1..2000),
+            cut in any::<prop::sample::Index>(), length in 1_u32..=64, kept in any::<u8>(),
+            exponent in -4.0..-1.0,
         ) {
-            let model = Bursts::new(0.01, length, BitWidth::INT4).unwrap();
-            let protection = Protection::top(k, BitWidth::INT4).unwrap();
+            let words: Vec<u8> = words.iter().map(|word| word & bits.mask()).collect();
+            let model = Bursts::new(10.0_f64.powf(exponent), length, bits).unwrap();
+            let protection = Protection::of_bits(kept & bits.mask(), bits).unwrap();
             let site = Site::new(Seed(2), 0, "weight");
             let whole = model.read(&words, &site, protection.into());
             let cut = cut.index(words.len());
@@ -151,7 +155,8 @@ mod tests {
             model.inject(&mut front, 0, &site, protection.into());
             front.extend(back);
             prop_assert_eq!(&front, &whole);
-            prop_assert!(words.iter().zip(&whole).all(|(a, b)| (a ^ b) & protection.mask() == 0));
+            let exposed = bits.mask() & !protection.mask();
+            prop_assert!(words.iter().zip(&whole).all(|(a, b)| (a ^ b) & !exposed == 0));
         }
     }
 }

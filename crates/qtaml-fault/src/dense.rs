@@ -28,10 +28,15 @@ const TAIL_LANES: [u32; 2] = [1, 3];
 ///
 /// Where a stored 0 and a stored 1 flip with different probabilities, both have a table and digits
 /// of their own, and each bit takes its flip from the mask of the value that it stores.
+///
+/// So it does for stuck cells, where the mask of stored ones has those stuck at 0. That of stored
+/// zeros tells which cells are stuck at 1 unless they are stuck at 0: no cell is both.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct Dense {
     /// One table for both stored values, or one for 0 and one for 1.
     tables: Vec<MaskTable>,
+    /// A bit in the masks of both stored values flips from 1 to 0 alone.
+    stuck: bool,
 }
 
 impl Dense {
@@ -44,7 +49,15 @@ impl Dense {
         if !flips.is_symmetric() {
             tables.push(table(|flips, i| flips.at(i).p10()));
         }
-        Self { tables }
+        Self { tables, stuck: false }
+    }
+
+    /// Cells that are stuck at 0 or at 1 with these probabilities, whose sum is at most 1.
+    pub(crate) fn stuck(at_zero: f64, at_one: f64, bits: BitWidth) -> Self {
+        // Among the cells that are not stuck at 0; if there are none, none of them is stuck at 1.
+        let at_one = if at_zero < 1.0 { (at_one / (1.0 - at_zero)).min(1.0) } else { 0.0 };
+        let table = |p| MaskTable::new(&vec![p; bits.get() as usize]);
+        Self { tables: [at_one, at_zero].map(table).into(), stuck: true }
     }
 
     /// Flips bits of `words`, which start at word `first` of their tensor, where `exposed` has them
@@ -100,9 +113,12 @@ impl Dense {
         site: &Site,
         exposed: impl Fn(usize) -> u8,
     ) {
-        let zero = self.tables[0].draw(group, site, 0);
+        let mut zero = self.tables[0].draw(group, site, 0);
         if let Some(ones) = self.tables.get(1) {
             let one = ones.draw(group, site, 1);
+            if self.stuck {
+                zero.iter_mut().zip(one).for_each(|(zero, one)| *zero &= !one);
+            }
             for i in 0..GROUP {
                 words[i] ^= (zero[i] & !words[i] | one[i] & words[i]) & exposed(i);
             }
@@ -231,7 +247,8 @@ mod tests {
         entries.into_iter().zip(left).map(|(whole, left)| (whole << TAIL) + left).collect()
     }
 
-    /// What the table and its tail add up to is the product law, to the last of 120 digits.
+    /// What the table and its tail add up to is the product law: all masks together to the last of
+    /// 120 digits, each of them to 1e-14 of itself, which is what `f64` can tell.
     #[test]
     fn every_mask_has_its_probability() {
         for p in [vec![0.1; 8], vec![0.5; 8], vec![1e-18, 0.3, 1.0, 0.0], vec![1.0; 2]] {

@@ -23,6 +23,14 @@ pub enum FaultError {
         /// The width of the code.
         width: BitWidth,
     },
+    /// Protection word by word, for another number of words.
+    #[error("the protection of {given} words does not fit {expected}: one per word is needed")]
+    ProtectedWords {
+        /// The number of words with a protection.
+        given: usize,
+        /// The number of words.
+        expected: usize,
+    },
     /// Flip probabilities for another number of bits.
     #[error("{bits} flip probabilities do not fit an {width} code: one per bit is needed")]
     ProfileWidth {
@@ -203,6 +211,14 @@ pub enum FaultError {
         first: u64,
         /// What it must be a multiple of.
         alignment: u64,
+    },
+    /// A tensor of another size than the fault model's.
+    #[error("a tensor of {given} words cannot be damaged by a model of {expected} words")]
+    Words {
+        /// The number of words of the tensor.
+        given: u64,
+        /// The number of words that the model is made for.
+        expected: u64,
     },
     /// Words of another width than the fault model's.
     #[error("{given} words cannot be damaged by a model of {expected} words")]

@@ -144,8 +144,13 @@ impl FaultModel for FlipCount {
         self.bits
     }
 
+    fn words(&self) -> Option<u64> {
+        Some(self.words)
+    }
+
+    /// Words of a slice beyond those that it was made for have no flips.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
-        protected.check_len(words.len());
+        protected.expect_for(words.len(), self.bits);
         let width = u64::from(self.bits.get());
         self.visit(first..first + words.len() as u64, site, |place| {
             let (i, bit) = ((place / width - first) as usize, place % width);
@@ -254,11 +259,12 @@ mod tests {
     proptest! {
         #[test]
         fn exactly_so_many_bits_flip_in_any_cut(
-            words in prop::collection::vec(0_u8..4, 1..300),
+            bits in prop::sample::select(BitWidth::all().collect::<Vec<_>>()),
+            words in prop::collection::vec(any::<u8>(), 1..300),
             share in 0.0..=1.0, cut in any::<prop::sample::Index>(),
         ) {
-            let bits = BitWidth::new(2).unwrap();
-            let flips = (share * 2.0 * words.len() as f64) as u64;
+            let words: Vec<u8> = words.iter().map(|word| word & bits.mask()).collect();
+            let flips = (share * f64::from(bits.get()) * words.len() as f64) as u64;
             let model = FlipCount::new(flips, words.len() as u64, bits).unwrap();
             let whole = model.read(&words, &site(9), Protected::NOTHING);
             let flipped = words.iter().zip(&whole).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();

@@ -36,11 +36,16 @@ pub trait FaultModel: Sync {
     /// The width of the words that it damages.
     fn bits(&self) -> BitWidth;
 
+    /// How many words the tensor must have; `None` if any number will do.
+    fn words(&self) -> Option<u64> {
+        None
+    }
+
     /// Replaces `words`, a slice of a tensor that starts at word `first`, by what is read.
     ///
     /// # Panics
-    /// If `protected` says something of every word, but not of as many words as there are; if the
-    /// slice lies beyond 2^61 words.
+    /// If `protected` has bits that words of this width lack; if it says something of every word, but
+    /// not of as many words as there are; if the slice lies beyond 2^61 words.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
     /// Words that one thread should be given at a time. It changes the time that it takes, and
@@ -54,7 +59,7 @@ pub trait FaultModel: Sync {
     /// # Panics
     /// As [`inject`](Self::inject).
     fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
-        protected.check_len(words.len());
+        protected.expect_for(words.len(), self.bits());
         let grain = self.grain();
         words.par_chunks_mut(grain).enumerate().for_each(|(chunk, words)| {
             let from = chunk * grain;
@@ -66,19 +71,38 @@ pub trait FaultModel: Sync {
     /// Replaces `words`, a whole tensor, by what is read; on all threads.
     ///
     /// # Panics
-    /// As [`inject`](Self::inject).
+    /// As [`inject`](Self::inject), and if the model is made for another number of
+    /// [`words`](Self::words).
     fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
+        if let Err(error) = check_size(self.words(), words.len()) {
+            panic!("{error}");
+        }
         self.inject_from(words, 0, site, protected);
     }
 
     /// What is read where `words`, a whole tensor, are stored; on all threads.
     ///
     /// # Panics
-    /// As [`inject`](Self::inject).
+    /// As [`inject_all`](Self::inject_all).
     fn read(&self, words: &[u8], site: &Site, protected: Protected<'_>) -> Vec<u8> {
         let mut read = words.to_vec();
         self.inject_all(&mut read, site, protected);
         read
+    }
+}
+
+/// Refuses to read a whole tensor through a model that is made for another one.
+fn check_size(made_for: Option<u64>, words: usize) -> Result<(), FaultError> {
+    match (made_for, words as u64) {
+        (Some(expected), given) if given != expected => Err(FaultError::Words { given, expected }),
+        _ => Ok(()),
+    }
+}
+
+fn check_width(given: BitWidth, model: &dyn FaultModel) -> Result<(), FaultError> {
+    match model.bits() {
+        expected if given == expected => Ok(()),
+        expected => Err(FaultError::Width { given, expected }),
     }
 }
 
@@ -102,23 +126,24 @@ pub trait FaultModel: Sync {
 /// ```
 ///
 /// # Errors
-/// [`FaultError::Width`] if the model is for words of another width.
-///
-/// # Panics
-/// As [`FaultModel::inject`].
+/// [`FaultError::Width`] if the model is for words of another width, [`FaultError::Words`] if it is
+/// for another number of them; [`FaultError::ProtectedBits`] and [`FaultError::ProtectedWords`] for
+/// protection that does not fit the words.
 pub fn read_packed(
     stored: &PackedWords,
     model: &dyn FaultModel,
     site: &Site,
     protected: Protected<'_>,
 ) -> Result<PackedWords, FaultError> {
-    let (given, expected) = (stored.bits(), model.bits());
+    let bits = stored.bits();
+    check_width(bits, model)?;
     let mut words = stored.unpack();
+    check_size(model.words(), words.len())?;
+    protected.check(words.len(), bits)?;
     model.inject_all(&mut words, site, protected);
-    match PackedWords::pack(&words, given) {
-        Ok(read) if given == expected => Ok(read),
-        _ => Err(FaultError::Width { given, expected }),
-    }
+    // No model sets bits above its width.
+    PackedWords::pack(&words, bits)
+        .map_err(|_| FaultError::Width { given: bits, expected: model.bits() })
 }
 
 /// A tensor as it is read, and how it differs from what is stored.
@@ -154,19 +179,111 @@ impl Faulty {
 /// ```
 ///
 /// # Errors
-/// [`FaultError::Width`] if the model is for words of another width.
+/// [`FaultError::Width`] if the model is for words of another width, [`FaultError::Words`] if it is
+/// for another number of them.
 pub fn inject(
     stored: &QuantizedTensor,
     model: &dyn FaultModel,
     site: &Site,
 ) -> Result<Faulty, FaultError> {
-    let (given, expected) = (stored.bits(), model.bits());
-    if given != expected {
-        return Err(FaultError::Width { given, expected });
-    }
+    check_width(stored.bits(), model)?;
+    check_size(model.words(), stored.words().len())?;
     let words = model.read(stored.words(), site, Protected::NOTHING);
     let flipped = stored.words().iter().zip(&words).map(|(a, b)| u64::from((a ^ b).count_ones()));
     let flips = flipped.sum();
     let stored_bits = stored.len() as u64 * u64::from(stored.bits().get());
     Ok(Faulty { words, flips, stored_bits })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic::{AssertUnwindSafe, catch_unwind};
+
+    use qtaml_physics::FlipProbability;
+
+    use super::*;
+    use crate::{BitFlips, Bursts, FlipCount, Protection, Seed};
+
+    const INT4: BitWidth = BitWidth::INT4;
+
+    fn site() -> Site {
+        Site::new(Seed(42), 0, "weight")
+    }
+
+    /// One model of each sampler, for 16 words.
+    fn models() -> [Box<dyn FaultModel>; 4] {
+        let flips = |p| BitFlips::new(FlipProbability::symmetric(p).unwrap(), INT4).unwrap();
+        [
+            Box::new(flips(0.1)),
+            Box::new(flips(1e-3)),
+            Box::new(Bursts::new(0.01, 3, INT4).unwrap()),
+            Box::new(FlipCount::new(5, 16, INT4).unwrap()),
+        ]
+    }
+
+    fn panic_of(call: impl FnOnce()) -> String {
+        *catch_unwind(AssertUnwindSafe(call)).unwrap_err().downcast().unwrap()
+    }
+
+    /// Bits of wider words, even of the last word alone, and words without protection or too many.
+    #[test]
+    fn protection_that_does_not_fit_is_refused() {
+        let wide = Protection::top(2, BitWidth::INT8).unwrap();
+        let mut last = vec![Protection::NONE; 16];
+        last[15] = wide;
+        let short = vec![Protection::NONE; 15];
+        let bits = FaultError::ProtectedBits { mask: wide.mask(), width: INT4 };
+        let words = FaultError::ProtectedWords { given: 15, expected: 16 };
+        let stored = PackedWords::pack(&[0; 16], INT4).unwrap();
+        for model in models() {
+            for (protected, error) in
+                [(wide.into(), &bits), ((&last).into(), &bits), ((&short).into(), &words)]
+            {
+                let found = read_packed(&stored, &*model, &site(), protected);
+                assert_eq!(found.as_ref(), Err(error));
+                let found = panic_of(|| model.inject(&mut [0; 16], 0, &site(), protected));
+                assert_eq!(found, error.to_string());
+                let found = panic_of(|| model.inject_all(&mut [0; 16], &site(), protected));
+                assert_eq!(found, error.to_string());
+            }
+            let all = Protection::top(4, INT4).unwrap();
+            assert_eq!(model.read(&[0; 16], &site(), all.into()), [0; 16]);
+            model.read(&[0; 16], &site(), Protected::NOTHING);
+        }
+    }
+
+    #[test]
+    fn a_model_of_so_many_words_reads_no_other_tensor() {
+        let [.., model] = models();
+        let error = FaultError::Words { given: 8, expected: 16 };
+        assert_eq!(
+            error.to_string(),
+            "a tensor of 8 words cannot be damaged by a model of 16 words"
+        );
+        let stored = QuantizedTensor::quantize(&[0.5; 8], &[8], INT4).unwrap();
+        assert_eq!(inject(&stored, &*model, &site()), Err(error.clone()));
+        let packed = PackedWords::pack(&[0; 8], INT4).unwrap();
+        let found = read_packed(&packed, &*model, &site(), Protected::NOTHING);
+        assert_eq!(found, Err(error.clone()));
+        let found = panic_of(|| drop(model.read(&[0; 8], &site(), Protected::NOTHING)));
+        assert_eq!(found, error.to_string());
+
+        // A slice of it is something else.
+        let whole = model.read(&[0; 16], &site(), Protected::NOTHING);
+        let mut slice = [0; 8];
+        model.inject(&mut slice, 8, &site(), Protected::NOTHING);
+        assert_eq!(slice, whole[8..]);
+    }
+
+    #[test]
+    fn words_of_another_width_are_refused() {
+        let stored = QuantizedTensor::quantize(&[0.5; 16], &[16], BitWidth::INT8).unwrap();
+        let packed = PackedWords::pack(&[0; 16], BitWidth::INT8).unwrap();
+        let error = FaultError::Width { given: BitWidth::INT8, expected: INT4 };
+        for model in models() {
+            assert_eq!(inject(&stored, &*model, &site()), Err(error.clone()));
+            let found = read_packed(&packed, &*model, &site(), Protected::NOTHING);
+            assert_eq!(found, Err(error.clone()));
+        }
+    }
 }

@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use crate::Protection;
+use qtaml_quant::BitWidth;
+
+use crate::{FaultError, Protection};
 
 /// Which bits of which words are protected: per layer, or per word, and so per channel or group.
 ///
@@ -46,9 +48,24 @@ impl Protected<'_> {
         }
     }
 
-    pub(crate) fn check_len(self, words: usize) {
-        if let Self::Each(each) = self {
-            assert_eq!(each.len(), words, "one protection per word");
+    /// Refuses protection that does not fit so many words of such a width.
+    pub(crate) fn check(self, words: usize, width: BitWidth) -> Result<(), FaultError> {
+        let each = match self {
+            Self::Alike(protection) => return protection.check_width(width),
+            Self::Each(each) if each.len() == words => each,
+            Self::Each(each) => {
+                return Err(FaultError::ProtectedWords { given: each.len(), expected: words });
+            }
+        };
+        let all = each.iter().fold(0, |all, protection| all | protection.mask());
+        Protection::of_bits(all, width).map(|_| ())
+    }
+
+    /// Panics with the reason if it does not fit: for those who cannot return it.
+    #[inline]
+    pub(crate) fn expect_for(self, words: usize, width: BitWidth) {
+        if let Err(error) = self.check(words, width) {
+            panic!("{error}");
         }
     }
 

@@ -147,17 +147,17 @@ mod tests {
         assert!((exponential(1 << 127) - std::f64::consts::LN_2).abs() < 1e-16);
     }
 
-    /// Counts in a million bits, and the gaps between them, against the geometric law. Both bounds
-    /// are passed by chance less than once in a million seeds.
+    /// Counts in a million bits, and the gaps between them, against the geometric law. The six
+    /// bounds together are passed by chance less than once in a million seeds.
     #[test]
     fn places_come_with_their_probability_and_geometric_gaps() {
         for p in [1e-4, 1e-3, 7e-3] {
             let n = 1 << 24;
             let found = places(p, 0, n);
             let (mean, sd) = (n as f64 * p, (n as f64 * p * (1.0 - p)).sqrt());
-            assert!((found.len() as f64 - mean).abs() < 5.0 * sd, "{p}: {}", found.len());
+            assert!((found.len() as f64 - mean).abs() < 5.5 * sd, "{p}: {}", found.len());
 
-            // Ten gaps of equal probability: chi-square with 9 degrees of freedom beyond 45.1.
+            // Ten gaps of equal probability: chi-square with 9 degrees of freedom beyond 52.
             let mut counts = [0.0; 10];
             for pair in found.windows(2) {
                 let below = 1.0 - (1.0 - p).powf((pair[1] - pair[0] - 1) as f64);
@@ -171,7 +171,7 @@ mod tests {
             }
             let each = (found.len() - 1) as f64 / 10.0;
             let chi_square: f64 = counts.iter().map(|c| (c - each).powi(2) / each).sum();
-            assert!(chi_square < 45.1, "{p}: {chi_square}");
+            assert!(chi_square < 52.0, "{p}: {chi_square}");
         }
     }
 

@@ -20,8 +20,8 @@ use statrs::function::gamma::ln_gamma;
 
 /// The chance that anything here fails by chance alone.
 const FALSE_ALARM: f64 = 1e-6;
-/// The checks of the whole file, at most: `SHARE` for each of the four tests that judge samples.
-const CHECKS: usize = 4 * SHARE;
+/// The checks of the whole file, at most: `SHARE` for each of the six tests that judge samples.
+const CHECKS: usize = 6 * SHARE;
 const SHARE: usize = 50_000;
 
 /// By how much the tails of means and variances are taken to exceed normal ones. Seven standard
@@ -85,6 +85,11 @@ fn binomial(n: u64, p: f64, count: u64) -> f64 {
 /// Pearson's chi-square of counts against probabilities that sum to 1. What is expected less than
 /// a hundred times is counted together, and by its binomial tail.
 fn chi_square(counts: &[u32], probability: impl Fn(usize) -> f64) -> [f64; 2] {
+    dispersed(counts, 1.0, probability)
+}
+
+/// The same for counts whose variances and covariances are so many times those of independent ones.
+fn dispersed(counts: &[u32], times: f64, probability: impl Fn(usize) -> f64) -> [f64; 2] {
     let n: u64 = counts.iter().copied().map(u64::from).sum();
     let (mut statistic, mut cells) = (0.0, 0);
     let (mut rare_count, mut rare) = (0, 0.0);
@@ -95,7 +100,7 @@ fn chi_square(counts: &[u32], probability: impl Fn(usize) -> f64) -> [f64; 2] {
             rare_count += u64::from(count);
             rare += p;
         } else {
-            statistic += (f64::from(count) - expected).powi(2) / expected;
+            statistic += (f64::from(count) - expected).powi(2) / (times * expected);
             cells += 1;
         }
     }
@@ -361,15 +366,155 @@ fn bursts_cover_bits_and_their_neighbours() {
     assert_eq!(failed(&checks), Vec::<String>::new());
 }
 
-/// The last two words of tensors of which the same number of bits flips in every trial: without
-/// replacement, so that two bits flip less often than independent ones.
+/// The probabilities of 0, 1, 2, ... wrong bits among `bits` in a row, far from the begin of the
+/// tensor: bit by bit, by how many more bits the last burst reaches.
+fn wrong_bits(p: f64, length: usize, bits: usize) -> Vec<f64> {
+    let mut law = vec![vec![0.0; bits + 1]; length];
+    law[0][0] = (1.0 - p).powi(length as i32 - 1);
+    (1..length).for_each(|more| law[more][0] = p * (1.0 - p).powi((length - 1 - more) as i32));
+    for _ in 0..bits {
+        let mut next = vec![vec![0.0; bits + 1]; length];
+        for (more, counts) in law.iter().enumerate() {
+            for (wrong, chance) in counts.iter().enumerate().take(bits) {
+                next[length - 1][wrong + 1] += p * chance;
+                let hit = usize::from(more > 0);
+                next[more - hit][wrong + hit] += (1.0 - p) * chance;
+            }
+        }
+        law = next;
+    }
+    (0..=bits).map(|wrong| law.iter().map(|counts| counts[wrong]).sum()).collect()
+}
+
+/// The whole law of the number of wrong bits in a stretch of words, mean and variance with it,
+/// wherever in a group of 4096 words it lies; and the first bits of a tensor, which fewer bursts hit.
+#[test]
+fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
+    const LENGTH: usize = 3;
+    // Of each window the last word is left out, so that no burst hits two of them.
+    const WINDOW: usize = 32;
+    let mut checks = Vec::new();
+    for (bits, p) in [BitWidth::INT8, BitWidth::INT4, BitWidth::new(3).unwrap()]
+        .into_iter()
+        .flat_map(|bits| [1e-4, 1e-3, 0.05, 0.1].map(|p| (bits, p)))
+    {
+        let width = bits.get() as usize;
+        let name = format!("stretches of bursts {p} {bits}");
+        let model = Bursts::new(p, LENGTH as u32, bits).unwrap();
+        let law = wrong_bits(p, LENGTH, (WINDOW - 1) * width);
+        let mut counts = vec![vec![0; law.len()]; 16];
+        let (site, mut slice) = (Site::new(Seed(42), 0, &name), vec![0; SLICE]);
+        for first in (0..1 << 24).step_by(SLICE) {
+            slice.fill(0);
+            model.inject(&mut slice, FAR + first, &site, Protected::NOTHING);
+            for (i, window) in slice.chunks_exact(WINDOW).enumerate() {
+                let wrong = window[..WINDOW - 1].iter().map(|word| word.count_ones() as usize);
+                counts[i / 8 % 16][wrong.sum::<usize>()] += 1;
+            }
+        }
+        let stretches = counts.iter().flat_map(|counts| chi_square(counts, |wrong| law[wrong]));
+        checks.extend(stretches.map(|p_value| Check { of: name.clone(), p_value }));
+
+        let trials = 1 << 18;
+        let mut flips = vec![0; width];
+        for trial in 0..trials {
+            let mut word = [0];
+            model.inject(&mut word, 0, &site.in_trial(trial), Protected::NOTHING);
+            flips.iter_mut().enumerate().for_each(|(bit, n)| *n += u64::from(word[0] >> bit & 1));
+        }
+        checks.extend(flips.into_iter().enumerate().map(|(bit, count)| {
+            let hit = 1.0 - (1.0 - p).powi(LENGTH.min(bit + 1) as i32);
+            Check {
+                of: format!("{name}, first word"),
+                p_value: binomial(trials.into(), hit, count),
+            }
+        }));
+    }
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+/// The probability that `here` of `flips` flips fall on `part` of `all` bits, without replacement.
+fn hypergeometric(all: u64, part: u64, flips: u64, here: u64) -> f64 {
+    // Flip by flip, those of the part first, in any of the orders.
+    let falling = |n: u64, k: u64| (0..k).map(|i| (n.saturating_sub(i) as f64).ln()).sum::<f64>();
+    let orders = falling(flips, here) - falling(here, here);
+    (orders + falling(part, here) + falling(all - part, flips - here) - falling(all, flips)).exp()
+}
+
+/// The parts of a tensor of so many words whose flips are counted.
+const PARTS: [fn(u64, u64, u64) -> bool; 4] = [
+    |words, index, _| index < words / 2,
+    |words, index, _| (words / 3..words - words / 4).contains(&index),
+    |_, index, bit| index % 2 == 0 && bit > 2,
+    |_, _, bit| bit == 7,
+];
+
+/// How many bits of a tensor of so many words belong to each part.
+fn part_bits(words: u64) -> [u64; 4] {
+    [8 * (words / 2), 8 * (words - words / 4 - words / 3), 5 * words.div_ceil(2), words]
+}
+
+/// Draws an exact number of flips in many trials, and counts every one of them: by bit and stretch of
+/// the tensor, and how many of a trial fall on each part.
+fn count_flips(words: u64, flips: u64, trials: u32, name: &str) -> (Vec<u32>, [Vec<u32>; 4]) {
+    let model = FlipCount::new(flips, words, BitWidth::INT8).unwrap();
+    let stretches = words.min(16);
+    let mut cells = vec![0; 8 * stretches as usize];
+    let mut fallen = [(); 4].map(|()| vec![0; flips as usize + 1]);
+    for trial in 0..trials {
+        let mut here = [0; 4];
+        for fault in model.faults(&Site::new(Seed(42), trial, name)) {
+            let stretch = fault.index * stretches / words;
+            for bit in (0..8).filter(|bit| fault.mask >> bit & 1 == 1) {
+                cells[(8 * stretch + bit) as usize] += 1;
+                for (count, part) in here.iter_mut().zip(PARTS) {
+                    *count += usize::from(part(words, fault.index, bit));
+                }
+            }
+        }
+        fallen.iter_mut().zip(here).for_each(|(counts, here)| counts[here] += 1);
+    }
+    (cells, fallen)
+}
+
+/// The same number of bits flips in every trial, without replacement: where all of them are, and the
+/// whole law of how many fall on a part, mean and variance with it.
 #[test]
 fn all_sets_of_so_many_bits_are_alike() {
     let few = [(125_000, 1, 1 << 22), (125, 1, 1 << 20), (5, 2, 1 << 18), (5, 4, 1 << 18)];
-    // Halved four times and once; the set of all 16 bits in the end.
-    let halved = [(100, 250, 1 << 20), (9, 40, 1 << 18), (2, 8, 1 << 21)];
+    // Halved at least once; of two words the set of all 16 bits is looked at below.
+    let halved = [(250, 100, 1 << 18), (40, 9, 1 << 18), (2, 8, 1 << 21), (1 << 20, 100, 1 << 14)];
+    // Where 32 bits cannot count the words.
+    let far = [(3 * FAR, 40, 1 << 16)];
     let mut checks = Vec::new();
-    for (words, flips, trials) in few.into_iter().chain(halved) {
+    for (words, flips, trials) in few.into_iter().chain(halved).chain(far) {
+        let name = format!("{flips} flips in {words} words");
+        let (cells, fallen) = count_flips(words, flips, trials, &name);
+        let total: u64 = cells.iter().copied().map(u64::from).sum();
+        assert_eq!(total, flips * u64::from(trials), "{name}");
+
+        let (all, stretches) = (8 * words, words.min(16));
+        let edge = |stretch: usize| (stretch as u64 * words).div_ceil(stretches);
+        let share = |cell: usize| (edge(cell / 8 + 1) - edge(cell / 8)) as f64 / all as f64;
+        let without_replacement = (all - flips) as f64 / (all - 1) as f64;
+        let mut p_values = dispersed(&cells, without_replacement, share).to_vec();
+        for (counts, part) in fallen.iter().zip(part_bits(words)) {
+            p_values
+                .extend(chi_square(counts, |here| hypergeometric(all, part, flips, here as u64)));
+        }
+        checks.extend(p_values.into_iter().map(|p_value| Check { of: name.clone(), p_value }));
+    }
+    assert_eq!(failed(&checks), Vec::<String>::new());
+}
+
+/// Two bits flip less often together than independent ones: the last two words of small tensors, read
+/// as a slice.
+#[test]
+fn pairs_of_so_many_bits_are_alike() {
+    let mut checks = Vec::new();
+    for (words, flips, trials) in
+        [(5, 2, 1 << 18), (5, 4, 1 << 18), (40, 9, 1 << 18), (2, 8, 1 << 21)]
+    {
         let name = format!("{flips} flips in {words} words");
         let model = FlipCount::new(flips, words, BitWidth::INT8).unwrap();
         let mut pairs = Pairs::new(1);
@@ -464,16 +609,17 @@ fn binomial_tails_are_exact() {
 // The same faults, however they are drawn
 
 /// One model of each kind and of each branch of its sampler, for a tensor of so many words.
-fn models(words: u64) -> Vec<Box<dyn FaultModel>> {
-    let int8 = BitWidth::INT8;
+fn models(words: u64, bits: BitWidth) -> Vec<Box<dyn FaultModel>> {
     let mut models: Vec<Box<dyn FaultModel>> = vec![
-        Box::new(Bursts::new(0.003, 20, int8).unwrap()),
-        Box::new(BitFlips::stuck(0.0, 0.1, int8).unwrap()),
-        Box::new(BitFlips::stuck(1e-3, 0.0, int8).unwrap()),
-        Box::new(FlipCount::new(words.min(1000), words, int8).unwrap()),
+        Box::new(Bursts::new(0.003, 20, bits).unwrap()),
+        Box::new(BitFlips::stuck(0.0, 0.1, bits).unwrap()),
+        Box::new(BitFlips::stuck(1e-3, 0.0, bits).unwrap()),
+        Box::new(BitFlips::stuck(0.1, 0.2, bits).unwrap()),
+        Box::new(BitFlips::stuck(2e-3, 1e-3, bits).unwrap()),
+        Box::new(FlipCount::new(words.min(1000), words, bits).unwrap()),
     ];
-    for law in [0.3, 7e-3, 1e-4].into_iter().flat_map(|p| Law::all(p, int8)) {
-        models.push(Box::new(BitFlips::new(law.flips, int8).unwrap()));
+    for law in [0.3, 7e-3, 1e-4].into_iter().flat_map(|p| Law::all(p, bits)) {
+        models.push(Box::new(BitFlips::new(law.flips, bits).unwrap()));
     }
     models
 }
@@ -483,7 +629,7 @@ fn any_number_of_threads_draws_the_same_faults() {
     // Several of the chunks that threads are handed, and a part of one.
     let stored: Vec<u8> = (0..(3_u32 << 18) + 977).map(|i| (i * 97 % 251) as u8).collect();
     let site = Site::new(Seed(42), 0, "threads");
-    for (i, model) in models(stored.len() as u64).iter().enumerate() {
+    for (i, model) in models(stored.len() as u64, BitWidth::INT8).iter().enumerate() {
         let [one, more @ ..] = [1, 2, 3, 8].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
             pool.install(|| model.read(&stored, &site, Protected::NOTHING))
@@ -501,11 +647,11 @@ proptest! {
     fn slices_in_any_order_are_the_whole(
         words in prop::collection::vec((any::<u8>(), any::<u8>()), 1..3000),
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 0..8),
-        trial in any::<u32>(),
+        trial in any::<u32>(), bits in prop::sample::select(BitWidth::all().collect::<Vec<_>>()),
     ) {
-        let (words, kept): (Vec<u8>, Vec<u8>) = words.into_iter().unzip();
-        let kept: Vec<Protection> =
-            kept.iter().map(|&mask| Protection::of_bits(mask, BitWidth::INT8).unwrap()).collect();
+        let kept = |mask| Protection::of_bits(mask & bits.mask(), bits).unwrap();
+        let (words, kept): (Vec<u8>, Vec<Protection>) =
+            words.into_iter().map(|(word, mask)| (word & bits.mask(), kept(mask))).unzip();
         let mut edges: Vec<usize> = cuts.iter().map(|(cut, _)| cut.index(words.len())).collect();
         edges.extend([0, words.len()]);
         edges.sort_unstable();
@@ -513,7 +659,7 @@ proptest! {
         slices.sort_by_key(|&(from, _)| cuts.get(from % cuts.len().max(1)).map(|(_, key)| *key));
 
         let site = Site::new(Seed(42), trial, "slices");
-        for model in models(words.len() as u64) {
+        for model in models(words.len() as u64, bits) {
             for each in [true, false] {
                 let protected = |from: usize, to: usize| {
                     if each { Protected::Each(&kept[from..to]) } else { kept[0].into() }
