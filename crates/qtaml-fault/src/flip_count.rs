@@ -144,6 +144,10 @@ impl FaultModel for FlipCount {
         self.bits
     }
 
+    fn only_words(&self) -> Option<u64> {
+        Some(self.words)
+    }
+
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.check_len(words.len());
         let width = u64::from(self.bits.get());

@@ -43,6 +43,12 @@ pub trait FaultModel: Sync {
     /// slice lies beyond 2^61 words.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
+    /// The words of the only tensor that it is for, where its faults are counted and not drawn for
+    /// each bit: others are never hit.
+    fn only_words(&self) -> Option<u64> {
+        None
+    }
+
     /// Words that one thread should be given at a time. It changes the time that it takes, and
     /// nothing else.
     fn grain(&self) -> usize {
