@@ -175,7 +175,7 @@ impl Keeper {
     /// What is read of `words`, a whole tensor, see [`read_slice`](Self::read_slice).
     ///
     /// # Errors
-    /// As the constructor of the code.
+    /// As [`read_slice`](Self::read_slice).
     pub fn read(
         self,
         words: &[u8],
@@ -258,19 +258,37 @@ impl BitPlane<'_> {
         // A single copy has no check bits at all.
         let step = extra.max(1);
         let batches = check.par_chunks_mut(batch * step).zip(words.par_chunks(batch * data));
-        batches.try_for_each(|(check, words)| {
-            let (mut bits, mut stored) = (vec![false; data], vec![false; data + extra]);
-            for (check, words) in check.chunks_mut(step).zip(words.chunks(data)) {
-                bits[words.len()..].fill(false);
-                bits.iter_mut().zip(words).for_each(|(bit, word)| *bit = self.is_set(*word));
-                self.code.encode(&bits, &mut stored)?;
-                for (check, &bit) in check.iter_mut().zip(&stored[data..]) {
-                    *check = u8::from(bit) << self.bit;
-                }
-            }
-            Ok(())
+        batches.try_for_each(|(check, words)| match data {
+            1 => self.encode_ones(words, check, step),
+            _ => self.encode_batch(words, check, step),
         })?;
         Ok(check)
+    }
+
+    /// `step` check bits for each code word.
+    fn encode_batch(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), FaultError> {
+        let data = self.code.data_bits();
+        let (mut bits, mut stored) = (vec![false; data], vec![false; self.code.stored_bits()]);
+        for (check, words) in check.chunks_mut(step).zip(words.chunks(data)) {
+            bits[words.len()..].fill(false);
+            bits.iter_mut().zip(words).for_each(|(bit, word)| *bit = self.is_set(*word));
+            self.code.encode(&bits, &mut stored)?;
+            for (check, &bit) in check.iter_mut().zip(&stored[data..]) {
+                *check = u8::from(bit) << self.bit;
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for code words of a single data bit: those of a zero are zeros, and all those of a one
+    /// are alike.
+    fn encode_ones(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), FaultError> {
+        let mut of_one = vec![0; step];
+        self.encode_batch(&[1 << self.bit], &mut of_one, step)?;
+        for (check, word) in check.chunks_mut(step).zip(words) {
+            check.iter_mut().zip(&of_one).for_each(|(check, one)| *check = word & one);
+        }
+        Ok(())
     }
 
     /// Decodes `read` where `stored` was stored and the check bits have these errors; on all threads.
