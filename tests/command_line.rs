@@ -522,6 +522,7 @@ mod laws {
     fn wrong_usage_exits_2() {
         for (line, named) in [
             ("--p 0.6", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p -0.1", "p = -0.1 is outside 0.0..=0.5"),
             ("--p-per-bit 0.1,0.1", "2 flip probabilities do not fit an INT4 code"),
             ("--protect 5", "cannot protect 5 bits of an INT4 code"),
             ("--encoding morse", "encoding \"morse\" is unknown"),
@@ -690,12 +691,60 @@ mod inject {
 
         folder.refused("--replay model.safetensors", 1, "this is no fault file");
         folder.refused("--replay missing.bin", 1, "cannot replay missing.bin");
+        folder.refused("--replay .", 1, "it is no regular file");
         let mut damaged = folder.read("faults.bin");
         *damaged.last_mut().unwrap() ^= 1;
         std::fs::write(folder.path("damaged.bin"), damaged).unwrap();
         folder.refused("--replay damaged.bin", 1, "its check sum does not fit");
         folder.model(&[("fc.weight", Dtype::F32, vec![2, 2], vec![0; 16])]);
         folder.refused("--replay faults.bin", 1, "recorded for other tensors");
+    }
+
+    /// Its description could clear the screen of who looks at it.
+    #[test]
+    fn a_fault_file_writes_nothing_but_text() {
+        use qtaml::fault::{FaultRecord, Seed, TensorFaults};
+        use qtaml::quant::Format;
+
+        let folder = Folder::new();
+        folder.model(&[("codes", Dtype::U8, vec![1, 2], vec![1, 2])]);
+        let mut faults = TensorFaults::new(Format::INT8);
+        faults.append(&[1, 2], &[1, 3]).unwrap();
+        let mut record = FaultRecord::new(Seed(1), 0, "\u{1b}[2Jp = 0.5");
+        record.insert("codes", faults).unwrap();
+        std::fs::write(folder.path("faults.bin"), record.to_bytes()).unwrap();
+        let run = folder.inject("--replay faults.bin", "f.safetensors").assert().success();
+        run.stdout(contains("\\u{1b}[2Jp = 0.5")).stdout(contains("\u{1b}").not());
+    }
+
+    /// Three copies of two of eight bits: the memory holds half as much again, one wrong copy is outvoted
+    /// and two are not.
+    #[test]
+    fn what_a_code_costs_and_leaves_is_counted() {
+        let folder = Folder::new();
+        folder.model(&[("codes", Dtype::U8, vec![100, 1000], vec![0b0101_0101; 100_000])]);
+        let line = "--p 0.1 --protect 2 --code repetition:3";
+        let report = folder.json(line, "f.safetensors");
+        let total = |key: &str| report["total"][key].as_f64().unwrap();
+        assert_eq!([total("stored_bits"), total("check_bits")], [1_200_000.0, 400_000.0]);
+        assert_eq!(total("detected"), 0.0);
+        let near = |key, expected: f64| {
+            let off = (total(key) - expected).abs();
+            assert!(off < 5.0 * expected.sqrt(), "{key}: {}", total(key));
+        };
+        near("miscorrected", 200_000.0 * 0.028);
+        near("corrected", 200_000.0 * 0.27);
+        let wrong = folder.read("f.safetensors");
+        let wrong = wrong[wrong.len() - 100_000..].iter().map(|word| word ^ 0b0101_0101);
+        let flips: u32 = wrong.map(u8::count_ones).sum();
+        assert_eq!(report["total"]["flipped_bits"], flips);
+        assert_eq!(total("bit_error_rate"), f64::from(flips) / 800_000.0);
+
+        let plain = folder.json("--p 0.1 --protect 2", "f.safetensors");
+        assert_eq!(plain["total"]["stored_bits"], 800_000);
+        assert_eq!(plain["total"].get("check_bits"), None);
+        let table = folder.inject(line, "f.safetensors").assert().success();
+        table.stdout(contains("miscorrected")).stdout(contains("flips are those left"));
     }
 
     #[test]
@@ -714,6 +763,9 @@ mod inject {
         folder.refused("--p 0.1", 1, "no safetensors file");
         folder.model(&[("b", Dtype::F32, vec![1], vec![0; 4])]);
         folder.refused("--p 0.1", 1, "there are no weights");
+        folder.model(&[("w", Dtype::F32, vec![0, 300], vec![])]);
+        folder.refused("--p 0.1", 1, "not empty as [\"w\"]");
+        folder.refused("--p 0.1 --only w", 1, "tensor \"w\" of shape [0, 300] is empty");
         std::fs::remove_file(folder.path("model.safetensors")).unwrap();
         folder.refused("--p 0.1", 1, "cannot read model.safetensors");
     }
@@ -724,6 +776,11 @@ mod inject {
         for (line, named) in [
             ("", "--p"),
             ("--p 0.6", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p -0.1", "p = -0.1 is outside 0.0..=0.5"),
+            ("--p01 -0.001 --p10 0.1", "p01 = -0.001"),
+            ("--p-per-bit -0.1", "p = -0.1 is outside 0.0..=0.5"),
+            ("--stuck-at-1 -1", "-1.0 is outside 0.0..=1.0"),
+            ("--faults -1", "a whole number from 0 to 18446744073709551615 is needed"),
             ("--p01 0.1", "--p10"),
             ("--p 0.1 --protect 5 --bits 4", "cannot protect 5 bits of an INT4 code"),
             ("--p-per-bit 0.1,0.2", "2 flip probabilities do not fit an INT8 code"),

@@ -42,6 +42,10 @@ pub(crate) fn number(text: &str) -> Result<f64, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is no number"))
 }
 
+pub(crate) fn count(text: &str) -> Result<u64, String> {
+    text.parse().map_err(|_| format!("a whole number from 0 to {} is needed", u64::MAX))
+}
+
 pub(crate) fn bit_width(text: &str) -> Result<BitWidth, String> {
     let bits = text.parse().map_err(|_| "a whole number, 2 to 8, is needed".to_owned())?;
     BitWidth::new(bits).map_err(|error| error.to_string())

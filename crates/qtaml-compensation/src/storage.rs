@@ -424,7 +424,7 @@ mod tests {
             &site(0, "w"),
             top.protection,
         );
-        assert_eq!(kept.unwrap().check_bits + 800, coded.stored_bits());
+        assert_eq!(kept.unwrap().tally.check_bits + 800, coded.stored_bits());
         let error = coded.read(&site(0, "w"), 54).unwrap_err();
         let expected = FaultError::Misaligned { first: 54, alignment: 64 };
         assert_eq!(error, CompensationError::Fault(expected));

@@ -220,6 +220,15 @@ pub enum FaultError {
         /// The number of words that the model is made for.
         expected: u64,
     },
+    /// A fault model that never hits the check bits that a code stores beside the words.
+    #[error(
+        "a fault model of one tensor, of {words} words, spares check bits beside it: a code needs \
+         a model of any words"
+    )]
+    OneTensorOnly {
+        /// The words of its tensor.
+        words: u64,
+    },
     /// Words of another width than the fault model's.
     #[error("{given} words cannot be damaged by a model of {expected} words")]
     Width {

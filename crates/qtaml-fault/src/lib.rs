@@ -81,7 +81,7 @@ pub use channel::{ChannelMatrix, CodeChannel};
 pub use error::FaultError;
 pub use flip_count::FlipCount;
 pub use float_bits::flip_floats;
-pub use keeper::{Keeper, Kept};
+pub use keeper::{CodeTally, Keeper, Kept};
 pub use model::{FaultModel, Faulty, inject, read_packed};
 pub use philox::{Philox4x32, PhiloxRng};
 pub use protected::Protected;

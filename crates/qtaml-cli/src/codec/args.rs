@@ -92,15 +92,18 @@ pub(super) struct FitArgs {
 
     /// Flip probability of every bit, 0 to 0.5
     #[arg(long, value_name = "P", value_parser = symmetric)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(required_unless_present_any = ["p01", "p_per_bit"])]
     p: Option<FlipProbability>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
     #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p")]
+    #[arg(allow_negative_numbers = true)]
     p01: Option<f64>,
 
     /// Probability that a stored 1 is read as 0; needs --p01
     #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p")]
+    #[arg(allow_negative_numbers = true)]
     p10: Option<f64>,
 
     /// A law for each bit, least significant first: p or p01:p10, separated by commas
@@ -108,6 +111,7 @@ pub(super) struct FitArgs {
     /// `qtaml inject` knows such a law for words of 8 bits only: others do not lie in bytes of
     /// their own.
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["p", "p01", "p10"])]
     p_per_bit: Vec<FlipProbability>,
 

@@ -8,7 +8,7 @@ use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
 use super::faults::{Draw, Law};
-use crate::flags::{self, UsageError, bit_law, bit_width, number, symmetric};
+use crate::flags::{self, UsageError, bit_law, bit_width, count, number, symmetric};
 
 const FAULTS: &str = "Faults, in one of these ways";
 const WORDS: &str = "Words";
@@ -57,16 +57,19 @@ pub(crate) struct InjectArgs {
 
     /// Flip probability of every bit, 0 to 0.5
     #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(required_unless_present_any = ["p01", "p_per_bit", "bursts", "faults", "replay"])]
     #[arg(required_unless_present_any = ["stuck_at_0", "stuck_at_1"])]
     p: Option<FlipProbability>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
     #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p", help_heading = FAULTS)]
+    #[arg(allow_negative_numbers = true)]
     p01: Option<f64>,
 
     /// Probability that a stored 1 is read as 0; needs --p01
     #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p", help_heading = FAULTS)]
+    #[arg(allow_negative_numbers = true)]
     p10: Option<f64>,
 
     /// A law for each bit, least significant first: p or p01:p10, separated by commas
@@ -74,6 +77,7 @@ pub(crate) struct InjectArgs {
     /// There must be one for every bit of --bits, and eight if words of I8, U8 or --biases are
     /// among the tensors: choose others with --only.
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["p", "p01", "p10"], help_heading = FAULTS)]
     p_per_bit: Vec<FlipProbability>,
 
@@ -81,7 +85,7 @@ pub(crate) struct InjectArgs {
     ///
     /// Protection takes away those that fall on protected bits.
     #[arg(long, value_name = "N", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
-    #[arg(help_heading = FAULTS)]
+    #[arg(value_parser = count, allow_negative_numbers = true, help_heading = FAULTS)]
     faults: Option<u64>,
 
     /// Bursts of so many neighbouring bits, 1 to 64, that begin at each bit with probability P, 0 to 0.1
@@ -93,11 +97,13 @@ pub(crate) struct InjectArgs {
 
     /// Share of the cells that are read as 0 whatever they store; may go with --stuck-at-1
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
     stuck_at_0: Option<f64>,
 
     /// Share of the cells that are read as 1 whatever they store; may go with --stuck-at-0
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
+    #[arg(allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
     stuck_at_1: Option<f64>,
 
@@ -144,7 +150,8 @@ pub(crate) struct InjectArgs {
 
     /// Write the faults to this file, for --replay
     ///
-    /// They are kept in memory until then, in about two bytes for each faulty word.
+    /// They are kept in memory until then, in about two bytes for each faulty word. With --code they
+    /// are those left after decoding, and check bits are not among them.
     #[arg(long, value_name = "FILE", help_heading = PATTERN)]
     pub(super) record: Option<PathBuf>,
 

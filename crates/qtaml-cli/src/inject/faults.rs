@@ -5,8 +5,8 @@ use std::fmt;
 use std::iter::Peekable;
 
 use qtaml::fault::{
-    BitFlips, Bursts, FaultError, FaultModel, FaultRecord, FlipCount, Keeper, Protection, Seed,
-    Site, WordFault,
+    BitFlips, Bursts, CodeTally, FaultError, FaultModel, FaultRecord, FlipCount, Keeper, Kept,
+    Protection, Seed, Site, WordFault,
 };
 use qtaml::physics::FlipProfile;
 
@@ -91,6 +91,11 @@ impl Source {
             Self::Drawn(law, draw) => draw.describe(law),
             Self::Replayed(record) => record.model().into(),
         }
+    }
+
+    /// Whether a real code keeps bits.
+    pub(super) fn has_code(&self) -> bool {
+        matches!(self, Self::Drawn(_, draw) if draw.keeper != Keeper::Ideal)
     }
 
     /// Words after which a tensor may be cut into pieces.
@@ -215,10 +220,10 @@ impl Faults<'_> {
 
 impl Piece<'_> {
     /// What is read of some of its words, the first of which is word `first` of the tensor.
-    pub(super) fn read(&self, words: &[u8], first: u64) -> Result<Vec<u8>, FaultError> {
+    pub(super) fn read(&self, words: &[u8], first: u64) -> Result<Kept, FaultError> {
         match self {
             Self::Drawn(Drawn { model, site, protection, keeper }) => {
-                Ok(keeper.read_slice(words, first, &**model, site, *protection)?.words)
+                keeper.read_slice(words, first, &**model, site, *protection)
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;
@@ -227,7 +232,7 @@ impl Piece<'_> {
                 for fault in &faults[before(first)..before(end)] {
                     read[(fault.index - first) as usize] ^= fault.mask;
                 }
-                Ok(read)
+                Ok(Kept { words: read, tally: CodeTally::default() })
             }
         }
     }

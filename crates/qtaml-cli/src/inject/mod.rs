@@ -11,7 +11,7 @@ use std::fs;
 use std::io::Write;
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr, ensure};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
@@ -91,6 +91,8 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
 }
 
 fn read_record(path: &Path) -> Result<FaultRecord> {
+    // A device may never end, and a pipe would wait for a writer.
+    ensure!(fs::metadata(path).into_diagnostic()?.is_file(), "it is no regular file");
     FaultRecord::from_bytes(&fs::read(path).into_diagnostic()?).into_diagnostic()
 }
 

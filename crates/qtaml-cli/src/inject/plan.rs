@@ -25,6 +25,7 @@ pub(super) fn of_weights(
     };
     for name in only {
         let tensor = find(model, name)?;
+        ensure!(tensor.bytes > 0, "tensor {name:?} of shape {:?} is empty", tensor.shape);
         ensure!(
             storage(tensor).is_some(),
             "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8 and U8 of rank 2 \
@@ -38,10 +39,18 @@ pub(super) fn of_weights(
         model.tensors().iter().map(|t| Some(t).filter(wanted).and_then(storage)).collect();
     ensure!(
         plan.iter().any(Option::is_some),
-        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8 or U8",
-        plan.len()
+        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8 or U8{}",
+        plan.len(),
+        empty(model)
     );
     Ok(plan)
+}
+
+/// The names of the tensors without a single number, if there are any.
+fn empty(model: &Model) -> String {
+    let empty = model.tensors().iter().filter(|tensor| tensor.bytes == 0);
+    let names: Vec<_> = empty.map(|tensor| tensor.name.as_str()).collect();
+    if names.is_empty() { String::new() } else { format!(", and not empty as {names:?}") }
 }
 
 /// What recorded faults are for, if the model has just such tensors.

@@ -1,9 +1,10 @@
 //! What was done to a model, as JSON and as people read it.
 
 use std::fmt;
+use std::ops::Add;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use qtaml::fault::Seed;
+use qtaml::fault::{CodeTally, Seed};
 use serde::Serialize;
 
 use super::storage::Storage;
@@ -12,6 +13,13 @@ use crate::number::grouped;
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.
 const HEADER_LINE: &str = "     ──            ";
+
+/// What the columns of a code mean.
+const CODE_WORDS: &str = "\
+stored bits include check bits; flips are those left in the words after decoding
+corrected, detected and miscorrected count code words; a miscorrected one is wrong without a sign,
+and is among the corrected ones unless no error was seen in it
+";
 
 /// Everything that is printed.
 #[derive(Debug, Serialize)]
@@ -43,40 +51,62 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(super) struct Tally {
     words: u64,
+    /// All bits of the memory, check bits included.
     stored_bits: u64,
+    /// Bits of the words that are read wrong, after decoding if there is a code.
     flipped_bits: u64,
-    /// Flipped bits per stored bit, protected ones included.
+    /// The same per bit of the words, protected ones included.
     bit_error_rate: f64,
+    /// Only if a real code keeps bits.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    code_words: Option<CodeTally>,
 }
 
 impl Tally {
-    fn new(words: u64, stored_bits: u64, flipped_bits: u64) -> Self {
-        let bit_error_rate =
-            if stored_bits == 0 { 0.0 } else { flipped_bits as f64 / stored_bits as f64 };
-        Self { words, stored_bits, flipped_bits, bit_error_rate }
+    fn new(words: u64, bits: u64, flipped_bits: u64, code_words: Option<CodeTally>) -> Self {
+        let bit_error_rate = if bits == 0 { 0.0 } else { flipped_bits as f64 / bits as f64 };
+        let stored_bits = bits + check_bits(code_words);
+        Self { words, stored_bits, flipped_bits, bit_error_rate, code_words }
     }
 
     /// Of all tensors together.
     pub(super) fn total(rows: &[Row]) -> Self {
         let sum = |count: fn(&Self) -> u64| rows.iter().map(|row| count(&row.tally)).sum();
-        Self::new(sum(|t| t.words), sum(|t| t.stored_bits), sum(|t| t.flipped_bits))
+        let code_words = rows.iter().filter_map(|row| row.tally.code_words).reduce(Add::add);
+        let bits = sum(|t| t.stored_bits) - check_bits(code_words);
+        Self::new(sum(|t| t.words), bits, sum(|t| t.flipped_bits), code_words)
     }
 
-    fn cells(&self) -> [String; 4] {
+    fn cells(&self) -> Vec<String> {
+        let code_words = self.code_words.map(|code| {
+            [code.check_bits, code.corrected, code.detected, code.miscorrected].map(grouped)
+        });
         let rate = format!("{:.6e}", self.bit_error_rate);
-        [grouped(self.words), grouped(self.stored_bits), grouped(self.flipped_bits), rate]
+        let stored = [grouped(self.words), grouped(self.stored_bits)].into_iter();
+        let stored = stored.chain(code_words.into_iter().flatten());
+        stored.chain([grouped(self.flipped_bits), rate]).collect()
     }
 }
 
+fn check_bits(code_words: Option<CodeTally>) -> u64 {
+    code_words.map_or(0, |code| code.check_bits)
+}
+
 impl Row {
-    pub(super) fn new(tensor: &Tensor, storage: Storage, scale: f32, flipped_bits: u64) -> Self {
+    pub(super) fn new(
+        tensor: &Tensor,
+        storage: Storage,
+        scale: f32,
+        flipped_bits: u64,
+        code_words: Option<CodeTally>,
+    ) -> Self {
         let words = storage.words_of(tensor);
-        let stored_bits = words * u64::from(storage.format().bits().get());
+        let bits = words * u64::from(storage.format().bits().get());
         Self {
             tensor: tensor.name.clone(),
             stored_as: storage.to_string(),
             scale: matches!(storage, Storage::Codes(..)).then_some(scale),
-            tally: Tally::new(words, stored_bits, flipped_bits),
+            tally: Tally::new(words, bits, flipped_bits, code_words),
         }
     }
 }
@@ -84,23 +114,20 @@ impl Row {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, faults, seed: Seed(seed), trial, copied, .. } = self;
+        // A file may name faults and tensors in ways that a terminal would obey.
+        let faults = faults.escape_debug();
         writeln!(f, "{model}: {faults}, seed {seed}, trial {trial}\n")?;
+        let code_words = ["check bits", "corrected", "detected", "miscorrected"];
+        let code_words = self.total.code_words.map(|_| code_words);
+        let header = ["tensor", "stored as", "words", "stored bits"].into_iter();
+        let header = header.chain(code_words.into_iter().flatten());
         let mut table = Table::new();
         table
             .load_preset(HEADER_LINE)
             .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header([
-                "tensor",
-                "stored as",
-                "words",
-                "stored bits",
-                "flips",
-                "flips/bit",
-                "scale",
-            ]);
+            .set_header(header.chain(["flips", "flips/bit", "scale"]));
         for row in &self.tensors {
             let scale = row.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
-            // A file may name a tensor in ways that a terminal would obey.
             let id = [row.tensor.escape_debug().to_string(), row.stored_as.clone()];
             table.add_row(id.into_iter().chain(row.tally.cells()).chain([scale]));
         }
@@ -110,9 +137,13 @@ impl fmt::Display for Report {
             column.set_cell_alignment(CellAlignment::Right);
         }
         writeln!(f, "{table}\n")?;
+        if code_words.is_some() {
+            f.write_str(CODE_WORDS)?;
+        }
         writeln!(
             f,
-            "flips/bit counts every stored bit, protected or not; {copied} other tensors are unchanged"
+            "flips/bit counts every bit of the words, protected or not; {copied} other tensors are \
+             unchanged"
         )
     }
 }

@@ -3,7 +3,7 @@
 use std::io::Write;
 
 use miette::{IntoDiagnostic, Report, Result, WrapErr};
-use qtaml::fault::{FaultError, FaultRecord, TensorFaults};
+use qtaml::fault::{CodeTally, FaultError, FaultRecord, Kept, TensorFaults};
 use qtaml::quant::{QuantError, QuantizedTensor};
 use rayon::prelude::*;
 
@@ -72,7 +72,7 @@ impl Pass<'_> {
         let scale = self.scale(tensor, storage)?;
         let stored = storage.at(scale).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
-        let (mut first, mut flipped_bits) = (0, 0);
+        let (mut first, mut flipped_bits, mut code_words) = (0, 0, CodeTally::default());
         let slice = self.slice().into_diagnostic()?;
         let at_once = (self.at_once / slice).max(1) * slice;
         self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |bytes| {
@@ -84,14 +84,16 @@ impl Pass<'_> {
                 .map(|(i, bytes)| Slice::read(&stored, &faults, bytes, first + (i * slice) as u64));
             for slice in slices.collect::<Result<Vec<_>, _>>().into_diagnostic()? {
                 if let Some(record) = &mut record {
-                    record.append(&slice.stored, &slice.read).into_diagnostic()?;
+                    record.append(&slice.stored, &slice.read.words).into_diagnostic()?;
                 }
                 flipped_bits += slice.flipped_bits;
+                code_words = code_words + slice.read.tally;
             }
             first += words;
             out.write_all(bytes).into_diagnostic()
         })?;
-        Ok(Row::new(tensor, storage, scale, flipped_bits))
+        let code_words = self.source.has_code().then_some(code_words);
+        Ok(Row::new(tensor, storage, scale, flipped_bits, code_words))
     }
 
     /// The scale of the codes of the weights, by a pass of its own; 0 for what is stored without.
@@ -120,7 +122,7 @@ impl Pass<'_> {
 /// Some words of a tensor.
 struct Slice {
     stored: Vec<u8>,
-    read: Vec<u8>,
+    read: Kept,
     flipped_bits: u64,
 }
 
@@ -134,8 +136,8 @@ impl Slice {
     ) -> Result<Self, FaultError> {
         let stored = storage.words(bytes);
         let read = faults.read(&stored, first)?;
-        storage.load(&read, bytes);
-        let flipped_bits = flips(&stored, &read);
+        storage.load(&read.words, bytes);
+        let flipped_bits = flips(&stored, &read.words);
         Ok(Self { stored, read, flipped_bits })
     }
 }
@@ -161,7 +163,7 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::fault::{BitFlips, FaultModel, Keeper, Protection, Seed, Site};
+    use qtaml::fault::{BitFlips, FaultModel, Protection, Seed, Site};
     use qtaml::physics::FlipProbability;
     use qtaml::quant::{BitWidth, Encoding, Format};
     use safetensors::tensor::TensorView;
@@ -196,11 +198,13 @@ mod tests {
     }
 
     fn draw() -> Source {
+        drawn("ideal")
+    }
+
+    fn drawn(keeper: &str) -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
-        Source::Drawn(
-            Law::Flips(flips),
-            Draw { protect: 1, keeper: Keeper::Ideal, seed: Seed(1), trial: 2 },
-        )
+        let keeper = keeper.parse().unwrap();
+        Source::Drawn(Law::Flips(flips), Draw { protect: 1, keeper, seed: Seed(1), trial: 2 })
     }
 
     /// The faulty model and the rows, with so many words at a time.
@@ -239,7 +243,7 @@ mod tests {
         let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
         let tensor = model.tensors().iter().find(|tensor| tensor.name == "matrix").unwrap();
         let storage = Storage::of(tensor, FORMAT).unwrap();
-        assert_eq!(*row, Row::new(tensor, storage, stored.scale(), flipped));
+        assert_eq!(*row, Row::new(tensor, storage, stored.scale(), flipped, None));
 
         let stored = data(&clean, "integers");
         let words = read(&stored, "integers", Format::INT8, top(BitWidth::INT8));
@@ -254,12 +258,14 @@ mod tests {
         let (file, _) = model();
         let model = Model::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
-        let source = draw();
-        let expected = inject(&model, &plan, &source, AT_ONCE);
-        for (threads, at_once) in [(1, 777), (3, 100_003), (2, 1 << 17)] {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            let same = pool.install(|| inject(&model, &plan, &source, at_once) == expected);
-            assert!(same, "{threads} threads, {at_once} words at once");
+        for keeper in ["ideal", "interleaved:3:secded:11"] {
+            let source = drawn(keeper);
+            let expected = inject(&model, &plan, &source, AT_ONCE);
+            for (threads, at_once) in [(1, 777), (3, 100_003), (2, 1 << 17)] {
+                let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+                let same = pool.install(|| inject(&model, &plan, &source, at_once) == expected);
+                assert!(same, "{keeper}: {threads} threads, {at_once} words at once");
+            }
         }
     }
 
