@@ -4,7 +4,7 @@ use qtaml_fault::{CodeChannel, FaultError, Keeper, Protection};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{Encoding, Format};
 
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, mean_square_error};
+use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, mean_square_error};
 
 /// Which sets of bits may be protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -46,17 +46,19 @@ impl Reading {
         Ok(Self { decoder, exposed, kept })
     }
 
-    /// For each number of protected bits, from 0 to all, the best set.
+    /// For each number of protected bits, from 0 to all, the best set for words that are stored as
+    /// the histogram says, and believed to be as `prior` says.
     pub(crate) fn sets(
         &self,
         histogram: &CodeHistogram,
+        prior: &CodeHistogram,
         sets: ProtectionSets,
     ) -> Result<Vec<Protected>, CompensationError> {
         let width = self.exposed.bits();
         let errors = self.additive(histogram);
         let error_of = |bits: Protection| match &errors {
             Some(errors) => Ok(errors.with(bits)),
-            None => self.any(histogram, bits),
+            None => self.any(histogram, prior, bits),
         };
         let measured = |bits| Ok(Protected { bits, mean_square_error: error_of(bits)? });
         if sets == ProtectionSets::Top {
@@ -75,7 +77,12 @@ impl Reading {
     }
 
     /// By summation over all pairs of words: exact for every decoder and encoding.
-    fn any(&self, histogram: &CodeHistogram, bits: Protection) -> Result<f64, CompensationError> {
+    fn any(
+        &self,
+        histogram: &CodeHistogram,
+        prior: &CodeHistogram,
+        bits: Protection,
+    ) -> Result<f64, CompensationError> {
         let law = |bit| {
             let protected = bits.mask() >> bit & 1 == 1;
             let channel = if protected { &self.kept } else { &self.exposed };
@@ -87,7 +94,7 @@ impl Reading {
         let flips = FlipProfile::per_bit(laws)
             .map_err(|_| FaultError::ProfileWidth { bits: width, width: self.exposed.bits() })?;
         let channel = CodeChannel::new(flips, self.exposed.format(), Protection::NONE)?;
-        let table = DecodeTable::of_unit(self.decoder, &channel, Prior::default(), histogram)?;
+        let table = DecodeTable::new(self.decoder, &channel, prior)?;
         Ok(mean_square_error(histogram, &channel, &table))
     }
 
@@ -182,7 +189,7 @@ mod tests {
                 let additive = reading.additive(&histogram).unwrap();
                 for mask in width.words() {
                     let bits = Protection::of_bits(mask, width).unwrap();
-                    let exact = reading.any(&histogram, bits).unwrap();
+                    let exact = reading.any(&histogram, &histogram, bits).unwrap();
                     assert_relative_eq!(
                         additive.with(bits),
                         exact,
@@ -199,11 +206,12 @@ mod tests {
     fn a_keeper_leaves_what_it_leaves() {
         let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());
         let reading = reading(width.into(), Decoder::Affine, "repetition:3");
-        for set in reading.sets(&histogram(width), ProtectionSets::Top).unwrap() {
+        let histogram = histogram(width);
+        for set in reading.sets(&histogram, &histogram, ProtectionSets::Top).unwrap() {
             let keeper = "repetition:3".parse().unwrap();
             let channel = CodeChannel::new(p, width, set.bits).unwrap().kept_by(keeper).unwrap();
-            let table = DecodeTable::new(Decoder::Affine, &channel, &histogram(width)).unwrap();
-            let expected = mean_square_error(&histogram(width), &channel, &table);
+            let table = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
+            let expected = mean_square_error(&histogram, &channel, &table);
             assert_relative_eq!(set.mean_square_error, expected, max_relative = 1e-12);
         }
     }
@@ -218,8 +226,9 @@ mod tests {
         for encoding in Encoding::ALL {
             let format = Format::new(width, encoding);
             let reading = Reading::new(flips.clone(), format, Decoder::Raw, Keeper::Ideal).unwrap();
+            let histogram = histogram(format);
             let [top, any] = [ProtectionSets::Top, ProtectionSets::Any]
-                .map(|sets| reading.sets(&histogram(format), sets).unwrap());
+                .map(|sets| reading.sets(&histogram, &histogram, sets).unwrap());
             for (k, (top, any)) in (0..=4).zip(top.iter().zip(&any)) {
                 assert_eq!((top.bits.count(), any.bits.count()), (k, k));
                 let slack = 1e-9 * top.mean_square_error;
