@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     exposed: CodeChannel,
     /// Every bit protected: what the keeper leaves.
     kept: CodeChannel,
+    /// For each word, where its bits can be told apart.
+    words: Option<Vec<WordError>>,
 }
 
 impl Reading {
@@ -43,7 +45,13 @@ impl Reading {
         let exposed = CodeChannel::new(flips.clone(), format, Protection::NONE)?;
         // Counting the errors that a code leaves takes long, so it is done here once for all sets.
         let kept = CodeChannel::new(flips, format, all)?.kept_by(keeper)?;
-        Ok(Self { decoder, exposed, kept })
+        // Where a bit changes the code by the same whatever the others do, and the word is believed.
+        let encoding = format.encoding();
+        let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary)
+            && decoder == Decoder::Raw;
+        let word = |word| WordError::new([&exposed, &kept], word);
+        let words = additive.then(|| format.bits().words().map(word).collect());
+        Ok(Self { decoder, exposed, kept, words })
     }
 
     /// For each number of protected bits, from 0 to all, the best set for words that are stored as
@@ -55,7 +63,7 @@ impl Reading {
         sets: ProtectionSets,
     ) -> Result<Vec<Protected>, CompensationError> {
         let width = self.exposed.bits();
-        let errors = self.additive(histogram);
+        let errors = self.words.as_ref().map(|words| Additive::new(words, histogram));
         let error_of = |bits: Protection| match &errors {
             Some(errors) => Ok(errors.with(bits)),
             None => self.any(histogram, prior, bits),
@@ -97,44 +105,55 @@ impl Reading {
         let table = DecodeTable::new(self.decoder, &channel, prior)?;
         Ok(mean_square_error(histogram, &channel, &table))
     }
+}
 
-    /// The moments from which the error of all sets follows at once, where a bit changes the code
-    /// by the same whatever the others do, and the word is believed.
-    fn additive(&self, histogram: &CodeHistogram) -> Option<Additive> {
-        let encoding = self.exposed.format().encoding();
-        let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary);
-        (additive && self.decoder == Decoder::Raw).then(|| Additive::new(self, histogram))
+/// Variance and drift of each bit of a stored word, exposed (0) and protected (1).
+#[derive(Debug, Clone, Copy, Default)]
+struct WordError {
+    variance: [[f64; 2]; 8],
+    drift: [[f64; 2]; 8],
+}
+
+impl WordError {
+    fn new(channels: [&CodeChannel; 2], word: u8) -> Self {
+        let mut error = Self::default();
+        for bit in 0..channels[0].bits().get() as usize {
+            for (s, channel) in channels.into_iter().enumerate() {
+                let (p, change) =
+                    (channel.flip(bit, word >> bit & 1 == 1), channel.change(bit, word));
+                error.variance[bit][s] = p * (1.0 - p) * change * change;
+                error.drift[bit][s] = p * change;
+            }
+        }
+        error
     }
 }
 
-/// Variances and drifts of single bits, exposed (0) and protected (1), in the mean over the words
+/// Variances and products of drifts of single bits, exposed (0) and protected (1), in the mean over the words
 /// that are stored.
 ///
 /// # Formula
 /// The error of a set is `Σ_i E[p_i (1 - p_i)] δ_i² + Σ_ij E[p_i δ_i p_j δ_j]`, with the `p_i` of
 /// each bit as it is exposed or protected: variance and squared drift of section 2.
+///
+/// The error of all sets follows from them at once.
 struct Additive {
     variance: [[f64; 2]; 8],
     drift: [[[[f64; 2]; 2]; 8]; 8],
 }
 
 impl Additive {
-    fn new(reading: &Reading, histogram: &CodeHistogram) -> Self {
+    fn new(words: &[WordError], histogram: &CodeHistogram) -> Self {
         let (mut variance, mut drift) = ([[0.0; 2]; 8], [[[[0.0; 2]; 2]; 8]; 8]);
-        let channels = [&reading.exposed, &reading.kept];
-        let width = reading.exposed.bits().get() as usize;
         for (word, share) in histogram.iter() {
-            let mut moved = [[0.0; 2]; 8];
-            for (i, moved) in moved.iter_mut().enumerate().take(width) {
-                for (s, channel) in channels.iter().enumerate() {
-                    let (p, change) =
-                        (channel.flip(i, word >> i & 1 == 1), channel.change(i, word));
-                    moved[s] = p * change;
-                    variance[i][s] += share * p * (1.0 - p) * change * change;
+            let error = &words[usize::from(word)];
+            for (sum, of_bit) in variance.iter_mut().zip(error.variance) {
+                for s in 0..2 {
+                    sum[s] += share * of_bit[s];
                 }
             }
-            for (drift, a) in drift.iter_mut().zip(moved) {
-                for (drift, b) in drift.iter_mut().zip(moved) {
+            for (drift, a) in drift.iter_mut().zip(error.drift) {
+                for (drift, b) in drift.iter_mut().zip(error.drift) {
                     for s in 0..2 {
                         for t in 0..2 {
                             drift[s][t] += share * a[s] * b[t];
@@ -186,7 +205,7 @@ mod tests {
                 let format = Format::new(width, encoding);
                 let reading = reading(format, Decoder::Raw, keeper);
                 let histogram = histogram(format);
-                let additive = reading.additive(&histogram).unwrap();
+                let additive = Additive::new(reading.words.as_ref().unwrap(), &histogram);
                 for mask in width.words() {
                     let bits = Protection::of_bits(mask, width).unwrap();
                     let exact = reading.any(&histogram, &histogram, bits).unwrap();
