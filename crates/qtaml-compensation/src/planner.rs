@@ -131,7 +131,10 @@ impl Planner {
     /// Adds a layer of so many weights. The score is the output noise per unit of mean square error
     /// of its codes ([`Score::of`](crate::Score::of)).
     ///
-    /// TIMES
+    /// With 9 sets of top bits it takes less than a millisecond at 8 bits, whatever the decoder. All 256
+    /// sets take no longer with the raw decoder in two's complement and offset binary, where the
+    /// error follows from that of single bits; otherwise each is summed over all words, some
+    /// 10 ms together (`cargo xtask bench allocation`).
     ///
     /// # Errors
     /// [`CompensationError::EmptyLayer`] without weights, [`CompensationError::PlanNumber`] for a
