@@ -301,8 +301,8 @@ mod tests {
             .lines()
             .map(|line| line.trim_matches('|').split(" | ").map(str::trim).collect())
             .collect();
-        let goals = ">= 500 M weights/s (MISSED); >= 20 x naive (met)";
-        assert_eq!(lines[2], ["symmetric", "1.0e-1", "1", "450", "22.5", "0.25", "", goals]);
+        let verdicts = ">= 500 M weights/s (MISSED); >= 20 x naive (met)";
+        assert_eq!(lines[2], ["symmetric", "1.0e-1", "1", "450", "22.5", "0.25", "", verdicts]);
         assert_eq!(lines[3][6], "3.200");
         let goals: Vec<Goal> = rows.iter().flat_map(|row| goals(row, &rows)).collect();
         assert_eq!(summary(&goals), "1 of 2 goals are met on this machine in this run");
