@@ -297,7 +297,7 @@ mod tests {
         let unknown = error(&|plan| plan.layers[0].name = "head".into());
         assert_eq!(unknown, "the plan lacks layer \"conv1.weight\", which the network stores");
         let missing = error(&|plan| {
-            plan.layers.push(PlanLayer { name: "head".into(), ..plan.layers[0].clone() })
+            plan.layers.push(PlanLayer { name: "head".into(), ..plan.layers[0].clone() });
         });
         assert_eq!(missing, "the plan has layer \"head\", which the network does not store");
         let bits = error(&|plan| plan.layers[0].protected = vec![7, 5]);
