@@ -45,6 +45,17 @@ pub enum CompensationError {
     /// A name that is no prior's.
     #[error("prior {0:?} is unknown: generalised-normal and histogram are there")]
     UnknownPrior(String),
+    /// A law that no weights are fitted with.
+    #[error(
+        "a generalised normal law of width {width} and shape {shape} is not allowed: the width \
+         must be finite and not negative, the shape in 0.25..=16"
+    )]
+    FittedPrior {
+        /// The width.
+        width: f64,
+        /// The shape.
+        shape: f64,
+    },
     /// Counts that are no histogram.
     #[error(
         "{given} counts are no histogram of {format} words: it takes {}, and one above 0",
@@ -172,6 +183,31 @@ pub enum CompensationError {
         what: String,
         /// Its value.
         value: f64,
+    },
+    /// A bound that is above what was found, or a proof that is none.
+    #[error(
+        "the plan has output noise {noise}, none less than {bound}, proven: {proven}: the bound \
+         must not be above the noise, and is proven where it meets it"
+    )]
+    PlanBound {
+        /// The predicted output noise.
+        noise: f64,
+        /// The bound.
+        bound: f64,
+        /// Whether they are said to be the same.
+        proven: bool,
+    },
+    /// A layer without what its decoder must know, or with what it does not ask.
+    #[error(
+        "layer {layer:?} {} a prior, and the decoder {decoder} {}",
+        if decoder.needs_prior() { "lacks" } else { "has" },
+        if decoder.needs_prior() { "needs one" } else { "asks none" }
+    )]
+    PlanPrior {
+        /// The layer.
+        layer: String,
+        /// The decoder.
+        decoder: crate::Decoder,
     },
     /// Two layers of one name.
     #[error("the plan has two layers called {0:?}")]

@@ -56,9 +56,14 @@ impl CodeHistogram {
         Self { format, weights, shares: counts }.scaled(1.0 / weights)
     }
 
-    /// Other shares of the same words, which sum to 1, of as many weights.
-    pub(crate) fn with_shares(&self, shares: Vec<f64>) -> Self {
-        Self { shares, ..*self }
+    /// Shares of words, which sum to 1, of so many weights.
+    pub(crate) fn of_shares(format: Format, weights: f64, shares: Vec<f64>) -> Self {
+        Self { format, weights, shares }
+    }
+
+    /// How often each word was counted: [`from_counts`](Self::from_counts) leads back.
+    pub(crate) fn counts(&self) -> Vec<u64> {
+        self.shares.iter().map(|share| (share * self.weights).round() as u64).collect()
     }
 
     fn scaled(mut self, factor: f64) -> Self {

@@ -92,7 +92,7 @@ pub use error::CompensationError;
 pub use histogram::CodeHistogram;
 pub use plan::{Accounting, Plan, PlanLayer};
 pub use planner::{Budget, Planner};
-pub use prior::Prior;
+pub use prior::{FittedPrior, Prior};
 pub use protection_sets::ProtectionSets;
 pub use rho::{bits_saved, rho_star, rho_star_exact};
 pub use score::{LayerStatistics, Score};

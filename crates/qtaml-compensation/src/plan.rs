@@ -2,25 +2,26 @@
 
 use std::collections::HashSet;
 
-use qtaml_fault::{Keeper, Protection};
+use qtaml_fault::{CodeChannel, Keeper, Protection};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CompensationError, Decoder};
+use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior};
 
 /// Which bits of which layer are protected, how, and what that is predicted to leave.
 ///
-/// It is made by a [`Planner`](crate::Planner), and kept as JSON:
+/// It is made by a [`Planner`](crate::Planner) from histograms alone, or by a stored network
+/// (`StoredNetwork::plan` of `qtaml-train`), which also carries it out. It is kept as JSON:
 ///
 /// ```
 /// use qtaml_compensation::Plan;
 ///
 /// let text = r#"{
-///   "schema": 1,
+///   "schema": 2,
 ///   "flips": { "p01": 0.1, "p10": 0.1 },
 ///   "format": { "bits": 8, "encoding": "twos-complement" },
-///   "decoder": "raw",
+///   "decoder": "bayes",
 ///   "accounting": "protected-bits",
 ///   "layers": [
 ///     {
@@ -28,35 +29,47 @@ use crate::{CompensationError, Decoder};
 ///       "weights": 1000,
 ///       "protected": [7, 6],
 ///       "code": "ideal",
+///       "scale": 0.0078125,
+///       "prior": { "generalised-normal": { "width": 30.0, "shape": 1.5 } },
 ///       "cost_bits": 2000,
 ///       "predicted_mse": 132.0,
 ///       "predicted_output_noise": 0.25
 ///     }
 ///   ],
 ///   "overhead": 0.25,
-///   "predicted_output_noise": 0.25
+///   "predicted_output_noise": 0.25,
+///   "lower_bound": 0.24,
+///   "proven": false
 /// }"#;
 /// let plan = Plan::from_json(text)?;
-/// assert_eq!(plan.layers[0].protection(plan.format)?.mask(), 0b1100_0000);
+/// let layer = &plan.layers[0];
+/// assert_eq!(layer.protection(plan.format)?.mask(), 0b1100_0000);
+/// // What the code 100 is believed to be where bit 5 of it is lost.
+/// let believed = plan.table(layer)?.value(100 & !(1 << 5));
+/// assert!(believed > 68.0 && believed < 100.0);
 /// assert_eq!(Plan::from_json(&plan.to_json())?, plan);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
 /// | Field | Meaning |
 /// | --- | --- |
-/// | `schema` | version of this format, 1 |
+/// | `schema` | version of this format, 2 |
 /// | `flips` | how often a stored 0 and a stored 1 flip, or a list of both per bit, bit 0 first |
 /// | `format` | width and encoding of the stored words |
 /// | `decoder` | how read words are decoded |
-/// | `accounting` | what costs count: `protected-bits` (ideal) or `check-bits` (stored beside) |
+/// | `accounting` | what costs count: `protected-bits` (ideal), `check-bits` (stored beside) or `all-bits` (with the weights) |
 /// | `layers` | the layers, each with a name of its own |
 /// | `name`, `weights` | name and number of weights of the layer |
 /// | `protected` | the protected bits of each weight, bit 0 being the least significant |
 /// | `code` | what keeps them: `ideal`, or the name of a code as in [`Keeper`] |
+/// | `scale` | the weight that one step of the code is worth; `null` if planned without weights |
+/// | `prior` | what the decoder knows of the layer: [`FittedPrior`]; `null` if it asks nothing |
 /// | `cost_bits` | what that costs |
 /// | `predicted_mse` | mean square error per weight, in squared units of the code |
 /// | `predicted_output_noise` | that times the layer's score; of the plan: the sum over layers |
 /// | `overhead` | all costs over all stored weight bits |
+/// | `lower_bound` | no plan of the same layers and choices that costs as much has less output noise |
+/// | `proven` | whether the plan has that little: it is an optimum |
 ///
 /// All fields are required, and there are no others.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -78,6 +91,10 @@ pub struct Plan {
     pub overhead: f64,
     /// The predicted squared change of the output.
     pub predicted_output_noise: f64,
+    /// No plan that costs as much has less output noise than this, up to rounding.
+    pub lower_bound: f64,
+    /// Whether this one has no more, and is an optimum.
+    pub proven: bool,
 }
 
 /// What is done in one layer.
@@ -92,6 +109,10 @@ pub struct PlanLayer {
     pub protected: Vec<u32>,
     /// What keeps them.
     pub code: Keeper,
+    /// The weight that one step of the code is worth, where the weights were known.
+    pub scale: Option<f32>,
+    /// What the decoder must know of the weights, if it asks.
+    pub prior: Option<FittedPrior>,
     /// What that costs, in bits.
     pub cost_bits: u64,
     /// Mean square error per weight, in squared units of the code.
@@ -108,11 +129,13 @@ pub enum Accounting {
     ProtectedBits,
     /// Bits that a real code stores beside the weights.
     CheckBits,
+    /// All bits: weights, check bits, scales and what decoders must know.
+    AllBits,
 }
 
 impl Plan {
     /// The version of the format that is written and read.
-    pub const SCHEMA: u64 = 1;
+    pub const SCHEMA: u64 = 2;
 
     /// The plan in a JSON text.
     ///
@@ -150,23 +173,49 @@ impl Plan {
     /// [`CompensationError::PlanSchema`] for another version, [`CompensationError::Fault`] for flip
     /// probabilities of another width, [`CompensationError::EmptyLayer`],
     /// [`CompensationError::DuplicateLayer`], [`CompensationError::PlanBits`] for protected bits
-    /// that a word lacks or that are listed twice, and [`CompensationError::PlanNumber`] for a
-    /// number that is negative, NaN or infinite.
+    /// that a word lacks or that are listed twice, [`CompensationError::PlanNumber`] for a number
+    /// that is negative, NaN or infinite, [`CompensationError::PlanPrior`] for a prior that is
+    /// missing or that nobody asks, [`CompensationError::PlanBound`] for a bound above the noise or
+    /// a false proof, and as [`FittedPrior::histogram`].
     pub fn check(&self) -> Result<(), CompensationError> {
         if self.schema != Self::SCHEMA {
             return Err(CompensationError::PlanSchema(self.schema));
         }
-        qtaml_fault::CodeChannel::new(self.flips.clone(), self.format, Protection::NONE)?;
+        CodeChannel::new(self.flips.clone(), self.format, Protection::NONE)?;
         number("overhead", self.overhead)?;
         number("predicted output noise", self.predicted_output_noise)?;
+        number("lower bound", self.lower_bound)?;
+        let (noise, bound) = (self.predicted_output_noise, self.lower_bound);
+        if bound > noise || self.proven != (bound == noise) {
+            return Err(CompensationError::PlanBound { noise, bound, proven: self.proven });
+        }
         let mut names = HashSet::new();
         for layer in &self.layers {
             if !names.insert(&layer.name) {
                 return Err(CompensationError::DuplicateLayer(layer.name.clone()));
             }
-            layer.check(self.format)?;
+            layer.check(self.format, self.decoder)?;
         }
         Ok(())
+    }
+
+    /// The share of the output noise that a better plan might save, 0 if there is none.
+    pub fn gap(&self) -> f64 {
+        let noise = self.predicted_output_noise;
+        if self.proven { 0.0 } else { (noise - self.lower_bound) / noise }
+    }
+
+    /// The table that reads the words of a layer, made without its weights; times the `scale` its
+    /// values are weights.
+    ///
+    /// # Errors
+    /// [`CompensationError::Fault`] for a code that cannot keep the protected bits under this law,
+    /// and as [`check`](Self::check) and [`DecodeTable::new`].
+    pub fn table(&self, layer: &PlanLayer) -> Result<DecodeTable, CompensationError> {
+        let protection = layer.protection(self.format)?;
+        let channel = CodeChannel::new(self.flips.clone(), self.format, protection)?;
+        let prior = layer.histogram(self.format, self.decoder)?;
+        DecodeTable::new(self.decoder, &channel.kept_by(layer.code)?, &prior)
     }
 }
 
@@ -185,6 +234,11 @@ impl Serialize for Plan {
 }
 
 impl PlanLayer {
+    /// What `protected` lists for a set of bits.
+    pub fn bits_of(protection: Protection) -> Vec<u32> {
+        (0..u8::BITS).rev().filter(|bit| protection.mask() >> bit & 1 == 1).collect()
+    }
+
     /// The protected bits as a set.
     ///
     /// # Errors
@@ -206,12 +260,29 @@ impl PlanLayer {
         }
     }
 
-    fn check(&self, format: Format) -> Result<(), CompensationError> {
+    /// What the decoder believes of the layer; all words alike where it does not ask.
+    fn histogram(
+        &self,
+        format: Format,
+        decoder: Decoder,
+    ) -> Result<CodeHistogram, CompensationError> {
+        match &self.prior {
+            Some(prior) if decoder.needs_prior() => prior.histogram(format, self.weights),
+            None if !decoder.needs_prior() => {
+                CodeHistogram::from_counts(format, &vec![1; format.bits().levels()])
+            }
+            _ => Err(CompensationError::PlanPrior { layer: self.name.clone(), decoder }),
+        }
+    }
+
+    fn check(&self, format: Format, decoder: Decoder) -> Result<(), CompensationError> {
         if self.weights == 0 {
             return Err(CompensationError::EmptyLayer(self.name.clone()));
         }
         self.protection(format)?;
+        self.histogram(format, decoder)?;
         let what = |what: &str| format!("{what} of layer {:?}", self.name);
+        number(&what("scale"), self.scale.unwrap_or_default().into())?;
         number(&what("predicted mean square error"), self.predicted_mse)?;
         number(&what("predicted output noise"), self.predicted_output_noise)
     }
@@ -238,6 +309,8 @@ mod tests {
             weights: 10,
             protected: protected.to_vec(),
             code: "secded:64".parse().unwrap(),
+            scale: Some(0.1),
+            prior: None,
             cost_bits: 16,
             predicted_mse: 0.1,
             predicted_output_noise: 1e-300,
@@ -246,7 +319,7 @@ mod tests {
 
     fn plan(layers: Vec<PlanLayer>) -> Plan {
         Plan {
-            schema: 1,
+            schema: 2,
             flips: FlipProbability::asymmetric(1e-18, 0.1).unwrap().into(),
             format: Format::INT8,
             decoder: Decoder::Affine,
@@ -254,6 +327,8 @@ mod tests {
             layers,
             overhead: 0.2,
             predicted_output_noise: 0.3,
+            lower_bound: 0.25,
+            proven: false,
         }
     }
 
@@ -271,9 +346,16 @@ mod tests {
         }
         let empty = plan(vec![PlanLayer { weights: 0, ..layer("a", &[]) }]);
         assert_eq!(read(&empty), Err(CompensationError::EmptyLayer("a".into())));
-        assert_eq!(read(&Plan { schema: 2, ..one.clone() }), Err(CompensationError::PlanSchema(2)));
+        assert_eq!(read(&Plan { schema: 1, ..one.clone() }), Err(CompensationError::PlanSchema(1)));
         let negative = read(&Plan { overhead: -0.5, ..one.clone() }).unwrap_err().to_string();
         assert_eq!(negative, "the plan's overhead is -0.5: it must be finite and not negative");
+        for (lower_bound, proven) in [(0.4, false), (0.2, true), (0.3, false)] {
+            let error = read(&Plan { lower_bound, proven, ..one.clone() }).unwrap_err();
+            assert_eq!(
+                error,
+                CompensationError::PlanBound { noise: 0.3, bound: lower_bound, proven }
+            );
+        }
         let narrow = FlipProfile::per_bit(vec![FlipProbability::NEVER; 4]).unwrap();
         let narrow = read(&Plan { flips: narrow, ..one.clone() });
         assert!(matches!(narrow, Err(CompensationError::Fault(_))));
@@ -281,6 +363,26 @@ mod tests {
         // JSON has no NaN; what has been built by hand may.
         let nan = Plan { overhead: f64::NAN, ..one };
         assert!(nan.check().is_err() && Plan::from_json(&nan.to_json()).is_err());
+    }
+
+    /// Each decoder is told what it asks, and no more.
+    #[test]
+    fn priors_are_there_where_they_are_asked() {
+        let law = |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape });
+        let with = |decoder, prior| {
+            let plan = plan(vec![PlanLayer { prior, ..layer("a", &[7]) }]);
+            Plan { decoder, ..plan }.check().map_err(|error| error.to_string())
+        };
+        assert_eq!(with(Decoder::Bayes, law(3.0, 1.0)), Ok(()));
+        let missing = "layer \"a\" lacks a prior, and the decoder bayes needs one";
+        assert_eq!(with(Decoder::Bayes, None), Err(missing.into()));
+        let idle = "layer \"a\" has a prior, and the decoder raw asks none";
+        assert_eq!(with(Decoder::Raw, law(3.0, 1.0)), Err(idle.into()));
+        for bad in [law(-1.0, 1.0), law(f64::NAN, 1.0), law(1.0, 17.0), law(1.0, f64::NAN)] {
+            assert!(with(Decoder::Bayes, bad).unwrap_err().contains("is not allowed"));
+        }
+        let counts = Some(FittedPrior::Histogram(vec![1; 4]));
+        assert!(with(Decoder::Bayes, counts).unwrap_err().contains("takes 256"));
     }
 
     #[test]
@@ -292,10 +394,10 @@ mod tests {
         };
         assert!(changed("\"overhead\"", "\"overheads\"").contains("unknown field `overheads`"));
         assert!(changed("\"secded:64\"", "\"magic:64\"").starts_with("not a plan"));
-        assert!(changed("0.2", "1e999").starts_with("not a plan"));
-        assert!(changed("0.2", "null").starts_with("not a plan"));
-        assert!(changed("\"schema\": 1", "\"schema\": -1").starts_with("not a plan"));
-        assert!(changed("\"schema\": 1", "\"schema\": 7, \"new\": 0").contains("schema 7, and 1"));
+        assert!(changed("\"overhead\": 0.2", "\"overhead\": 1e999").starts_with("not a plan"));
+        assert!(changed("\"overhead\": 0.2", "\"overhead\": null").starts_with("not a plan"));
+        assert!(changed("\"schema\": 2", "\"schema\": -1").starts_with("not a plan"));
+        assert!(changed("\"schema\": 2", "\"schema\": 7, \"new\": 0").contains("schema 7, and 2"));
         assert!(Plan::from_json(&format!("{text} x")).is_err(), "more after the end");
         let deep = "[".repeat(100_000);
         assert!(Plan::from_json(&deep).is_err());
@@ -314,7 +416,8 @@ mod tests {
             let layers = layers.map(|(i, mask)| PlanLayer {
                 predicted_output_noise: noise / 3.0, ..layer(&format!("\"{i}\"\n"), &bits(mask))
             });
-            let plan = Plan { predicted_output_noise: noise, ..plan(layers.collect()) };
+            let plan = Plan {
+                predicted_output_noise: noise, lower_bound: noise, proven: true, ..plan(layers.collect()) };
             prop_assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan.clone());
             for (layer, mask) in plan.layers.iter().zip(masks) {
                 prop_assert_eq!(layer.protection(plan.format).unwrap().mask(), mask);

@@ -4,10 +4,11 @@ use qtaml_fault::{Keeper, Protection};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 
-use crate::allocation::{Allocation, Choice, MOST_STATES, Path, Units, exact};
+use crate::allocation::{Choice, MOST_STATES, Path, Solution, Units, exact};
 use crate::protection_sets::{Protected, Reading};
 use crate::{
-    Accounting, CodeHistogram, CompensationError, Decoder, Plan, PlanLayer, ProtectionSets,
+    Accounting, CodeHistogram, CompensationError, Decoder, FittedPrior, Plan, PlanLayer, Prior,
+    ProtectionSets,
 };
 
 /// What may be spent, or what must be reached.
@@ -20,6 +21,29 @@ pub enum Budget {
     /// As many bits as bring the predicted output noise down to this: the first allocation on the
     /// optimal path that does.
     Noise(f64),
+}
+
+impl Budget {
+    /// The best allocation for units whose weights take so many bits in the memory.
+    ///
+    /// It is the optimum, up to the gap that [`exact`] leaves after [`MOST_STATES`] partial
+    /// solutions. That of [`Noise`](Self::Noise) is one for what it costs; to get there for less
+    /// may be possible between two steps of the path.
+    ///
+    /// # Errors
+    /// [`CompensationError::BudgetShare`] for a share that is negative, NaN or infinite,
+    /// [`CompensationError::Noise`] for noise that full protection exceeds, and
+    /// [`CompensationError::Budget`] if not even the cheapest choices fit.
+    pub fn solve(self, units: &Units, weight_bits: u64) -> Result<Solution, CompensationError> {
+        match self {
+            Self::Bits(bits) => exact(units, bits, MOST_STATES),
+            Self::Share(share) if share >= 0.0 && share.is_finite() => {
+                exact(units, (share * weight_bits as f64) as u64, MOST_STATES)
+            }
+            Self::Share(share) => Err(CompensationError::BudgetShare(share)),
+            Self::Noise(noise) => first_below(units, noise),
+        }
+    }
 }
 
 /// Decides which bits of which layer to protect.
@@ -60,6 +84,7 @@ struct Layer {
     name: String,
     weights: usize,
     score: f64,
+    prior: Option<FittedPrior>,
     sets: Vec<Protected>,
 }
 
@@ -106,9 +131,10 @@ impl Planner {
     /// Adds a layer of so many weights. The score is the output noise per unit of mean square error
     /// of its codes ([`Score::of`](crate::Score::of)).
     ///
-    /// With the raw decoder in two's complement or offset binary this takes less than a millisecond. Otherwise
-    /// every set of bits is tried by summation over all pairs of words: 9 sets of top bits or 256
-    /// of any, of about a millisecond each at 8 bits.
+    /// With 9 sets of top bits it takes less than a millisecond at 8 bits, whatever the decoder. All 256
+    /// sets take no longer with the raw decoder in two's complement and offset binary, where the
+    /// error follows from that of single bits; otherwise each is summed over all words, some
+    /// 10 ms together (`cargo xtask bench allocation`).
     ///
     /// # Errors
     /// [`CompensationError::EmptyLayer`] without weights, [`CompensationError::PlanNumber`] for a
@@ -129,31 +155,27 @@ impl Planner {
             let what = format!("score of layer {name:?}");
             return Err(CompensationError::PlanNumber { what, value: score });
         }
-        let sets = self.reading.sets(histogram, self.sets)?;
-        self.layers.push(Layer { name, weights, score, sets });
+        let prior = self.decoder.needs_prior().then(|| Prior::default().fitted_to(histogram));
+        let believed = match &prior {
+            Some(prior) => prior.histogram(histogram.format(), weights)?,
+            None => histogram.clone(),
+        };
+        let sets = self.reading.sets(histogram, &believed, self.sets)?;
+        self.layers.push(Layer { name, weights, score, prior, sets });
         Ok(())
     }
 
     /// The best plan for a budget.
     ///
-    /// It is the optimum of the model, up to the gap that [`exact`] leaves after [`MOST_STATES`]
-    /// partial solutions.
-    ///
     /// # Errors
-    /// [`CompensationError::BudgetShare`] for a share that is negative, NaN or infinite,
-    /// [`CompensationError::Noise`] for noise that full protection exceeds,
-    /// [`CompensationError::DuplicateLayer`] for two layers of one name, and as [`Units::push`].
+    /// [`CompensationError::DuplicateLayer`] for two layers of one name, and as [`Budget::solve`] and
+    /// [`Units::push`].
     pub fn plan(&self, budget: Budget) -> Result<Plan, CompensationError> {
-        let units = self.units()?;
-        let stored = self.layers.iter().map(|l| l.weights as u64).sum::<u64>() * self.width();
-        let allocation = match budget {
-            Budget::Bits(bits) => exact(&units, bits, MOST_STATES)?.allocation,
-            Budget::Share(share) if share >= 0.0 && share.is_finite() => {
-                exact(&units, (share * stored as f64) as u64, MOST_STATES)?.allocation
-            }
-            Budget::Share(share) => return Err(CompensationError::BudgetShare(share)),
-            Budget::Noise(noise) => first_below(&units, noise)?,
-        };
+        self.write(&budget.solve(&self.units()?, self.weight_bits())?)
+    }
+
+    fn write(&self, solution: &Solution) -> Result<Plan, CompensationError> {
+        let Solution { allocation, lower_bound, proven } = solution;
         let chosen = self.layers.iter().zip(allocation.chosen());
         let layers = chosen.map(|(layer, &set)| self.planned(layer, set));
         let plan = Plan {
@@ -166,8 +188,11 @@ impl Planner {
                 Keeper::Code(_) | Keeper::Interleaved { .. } => Accounting::CheckBits,
             },
             layers: layers.collect::<Result<_, _>>()?,
-            overhead: if stored == 0 { 0.0 } else { allocation.overhead(stored) },
+            // Nothing costs nothing.
+            overhead: allocation.overhead(self.weight_bits().max(1)),
             predicted_output_noise: allocation.distortion(),
+            lower_bound: *lower_bound,
+            proven: *proven,
         };
         plan.check()?;
         Ok(plan)
@@ -192,12 +217,13 @@ impl Planner {
 
     fn planned(&self, layer: &Layer, set: u32) -> Result<PlanLayer, CompensationError> {
         let set = layer.sets[set as usize];
-        let bits = (0..self.format.bits().get()).rev();
         Ok(PlanLayer {
             name: layer.name.clone(),
             weights: layer.weights,
-            protected: bits.filter(|bit| set.bits.mask() >> bit & 1 == 1).collect(),
+            protected: PlanLayer::bits_of(set.bits),
             code: self.keeper,
+            scale: None,
+            prior: layer.prior.clone(),
             cost_bits: self.cost(layer, set.bits)?,
             predicted_mse: set.mean_square_error,
             predicted_output_noise: layer.score * set.mean_square_error,
@@ -212,20 +238,23 @@ impl Planner {
         Ok(per_bit.saturating_mul(u64::from(bits.count())))
     }
 
-    fn width(&self) -> u64 {
-        u64::from(self.format.bits().get())
+    fn weight_bits(&self) -> u64 {
+        let weights: u64 = self.layers.iter().map(|layer| layer.weights as u64).sum();
+        weights * u64::from(self.format.bits().get())
     }
 }
 
-fn first_below(units: &Units, noise: f64) -> Result<Allocation, CompensationError> {
+fn first_below(units: &Units, noise: f64) -> Result<Solution, CompensationError> {
     let path = Path::optimal(units);
     let found = (0..path.len()).find(|&step| path.distortion(step) <= noise);
     let range = |step| path.distortion(step);
-    found.map(|step| path.at(step)).ok_or_else(|| CompensationError::Noise {
+    let step = found.ok_or_else(|| CompensationError::Noise {
         noise,
         least: range(path.len() - 1),
         most: range(0),
-    })
+    })?;
+    let allocation = path.at(step);
+    Ok(Solution { lower_bound: allocation.distortion(), allocation, proven: true })
 }
 
 #[cfg(test)]
@@ -236,7 +265,7 @@ mod tests {
     use qtaml_quant::{BitWidth, QuantizedTensor};
 
     use super::*;
-    use crate::{DecodeTable, Prior, mean_square_error};
+    use crate::mean_square_error;
 
     fn histogram(power: i32) -> CodeHistogram {
         let weights: Vec<f32> = (0..800).map(|i| (i as f32 * 0.37).sin().powi(power)).collect();
@@ -269,8 +298,7 @@ mod tests {
                 let channel =
                     CodeChannel::new(plan.flips.clone(), plan.format, protection).unwrap();
                 let stored = histogram(2 * i as i32 + 1);
-                let prior = Prior::default();
-                let table = DecodeTable::of_unit(decoder, &channel, prior, &stored).unwrap();
+                let table = plan.table(layer).unwrap();
                 let mse = mean_square_error(&stored, &channel, &table);
                 assert_relative_eq!(layer.predicted_mse, mse, max_relative = 1e-9);
                 assert_eq!(layer.cost_bits, u64::from(protection.count()) * layer.weights as u64);
@@ -287,11 +315,25 @@ mod tests {
         let wanted = planner.plan(Budget::Bits(0)).unwrap().predicted_output_noise / 50.0;
         let plan = planner.plan(Budget::Noise(wanted)).unwrap();
         assert!(plan.predicted_output_noise <= wanted && plan.overhead < 1.0);
+        assert!(plan.proven && plan.gap() == 0.0);
         assert_eq!(planner.plan(Budget::Noise(0.0)).unwrap().overhead, 1.0);
         for bad in [-1.0, f64::NAN] {
             assert!(planner.plan(Budget::Noise(bad)).is_err());
             assert!(planner.plan(Budget::Share(bad)).is_err());
         }
+    }
+
+    /// What the search did not settle is said, and the bound is kept.
+    #[test]
+    fn an_unproven_plan_says_so() {
+        let planner = filled(planner(Decoder::Raw));
+        let (units, best) = (planner.units().unwrap(), planner.plan(Budget::Share(0.3)).unwrap());
+        assert!(best.proven && best.lower_bound == best.predicted_output_noise);
+        let early = exact(&units, (0.3 * 8.0 * 5864.0) as u64, 0).unwrap();
+        let early = planner.write(&early).unwrap();
+        assert!(!early.proven && early.gap() > 0.0);
+        assert!(early.lower_bound <= best.predicted_output_noise);
+        assert!(Plan::from_json(&early.to_json()).unwrap() == early);
     }
 
     /// Three copies of a bit store two check bits, and leave some of the errors.

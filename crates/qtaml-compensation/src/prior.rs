@@ -52,10 +52,20 @@ impl Prior {
     pub fn apply(self, stored: &CodeHistogram) -> CodeHistogram {
         match self {
             Self::GeneralisedNormal => {
-                let law = GeneralisedNormal::fitted_to(stored);
-                stored.with_shares(law.shares(stored.format(), 1.0 / (stored.weights() + 1.0)))
+                GeneralisedNormal::fitted_to(stored).histogram(stored.format(), stored.weights())
             }
             Self::Histogram => stored.clone(),
+        }
+    }
+
+    /// The same, in the numbers that a reader without the weights must be given.
+    pub fn fitted_to(self, stored: &CodeHistogram) -> FittedPrior {
+        match self {
+            Self::GeneralisedNormal => {
+                let GeneralisedNormal { width, shape } = GeneralisedNormal::fitted_to(stored);
+                FittedPrior::GeneralisedNormal { width, shape }
+            }
+            Self::Histogram => FittedPrior::Histogram(stored.counts()),
         }
     }
 
@@ -80,6 +90,60 @@ impl std::str::FromStr for Prior {
     fn from_str(name: &str) -> Result<Self, Self::Err> {
         let known = Self::ALL.into_iter().find(|prior| prior.name() == name);
         known.ok_or_else(|| CompensationError::UnknownPrior(name.into()))
+    }
+}
+
+/// What a [`Prior`] knows of one unit of weights: with channel and scale, all that it takes to read
+/// them.
+///
+/// ```
+/// use qtaml_compensation::{CodeHistogram, Prior};
+/// use qtaml_quant::{BitWidth, QuantizedTensor};
+///
+/// let weights: Vec<f32> = (0..100).map(|i| (i as f32).sin().powi(3)).collect();
+/// let stored = CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[100], BitWidth::INT8)?);
+/// for prior in Prior::ALL {
+///     let told = prior.fitted_to(&stored).histogram(stored.format(), 100)?;
+///     assert_eq!(told, prior.apply(&stored));
+/// }
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+pub enum FittedPrior {
+    /// A law of density `∝ exp(-|q / width|^shape)` over the codes `q`; width 0 is certainty of 0.
+    GeneralisedNormal {
+        /// The width, in units of the code.
+        width: f64,
+        /// The shape, in 1/4..=16: 2 is normal, 1 is Laplace's law.
+        shape: f64,
+    },
+    /// How often each word is stored, in the order of their bit patterns.
+    Histogram(Vec<u64>),
+}
+
+impl FittedPrior {
+    /// What is believed of so many weights, stored as words of this format.
+    ///
+    /// # Errors
+    /// [`CompensationError::FittedPrior`] for a width that is negative, NaN or infinite, or a shape
+    /// beyond 1/4..=16, and as [`CodeHistogram::from_counts`].
+    pub fn histogram(
+        &self,
+        format: Format,
+        weights: usize,
+    ) -> Result<CodeHistogram, CompensationError> {
+        match *self {
+            Self::GeneralisedNormal { width, shape } => {
+                let [least, most] = GeneralisedNormal::SHAPES;
+                if width >= 0.0 && width.is_finite() && (least..=most).contains(&shape) {
+                    Ok(GeneralisedNormal { width, shape }.histogram(format, weights as f64))
+                } else {
+                    Err(CompensationError::FittedPrior { width, shape })
+                }
+            }
+            Self::Histogram(ref counts) => CodeHistogram::from_counts(format, counts),
+        }
     }
 }
 
@@ -132,6 +196,12 @@ impl GeneralisedNormal {
         // Beyond e^-700 it is 1 to every digit; at 0 the library knows no value.
         let argument = (x / self.width).powf(self.shape).clamp(f64::MIN_POSITIVE, 700.0);
         gamma_lr(1.0 / self.shape, argument)
+    }
+
+    /// What it says of so many weights, one weight's worth of it spread over all codes alike.
+    fn histogram(self, format: Format, weights: f64) -> CodeHistogram {
+        let shares = self.shares(format, 1.0 / (weights + 1.0));
+        CodeHistogram::of_shares(format, weights, shares)
     }
 
     /// The share of every word where weights are rounded to codes and clipped at the outermost one,

@@ -4,7 +4,7 @@ use qtaml_fault::{CodeChannel, FaultError, Keeper, Protection};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{Encoding, Format};
 
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, mean_square_error};
+use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, mean_square_error};
 
 /// Which sets of bits may be protected.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -30,6 +30,8 @@ pub(crate) struct Reading {
     exposed: CodeChannel,
     /// Every bit protected: what the keeper leaves.
     kept: CodeChannel,
+    /// For each word, where its bits can be told apart.
+    words: Option<Vec<WordError>>,
 }
 
 impl Reading {
@@ -43,20 +45,28 @@ impl Reading {
         let exposed = CodeChannel::new(flips.clone(), format, Protection::NONE)?;
         // Counting the errors that a code leaves takes long, so it is done here once for all sets.
         let kept = CodeChannel::new(flips, format, all)?.kept_by(keeper)?;
-        Ok(Self { decoder, exposed, kept })
+        // Where a bit changes the code by the same whatever the others do, and the word is believed.
+        let encoding = format.encoding();
+        let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary)
+            && decoder == Decoder::Raw;
+        let word = |word| WordError::new([&exposed, &kept], word);
+        let words = additive.then(|| format.bits().words().map(word).collect());
+        Ok(Self { decoder, exposed, kept, words })
     }
 
-    /// For each number of protected bits, from 0 to all, the best set.
+    /// For each number of protected bits, from 0 to all, the best set for words that are stored as
+    /// the histogram says, and believed to be as `prior` says.
     pub(crate) fn sets(
         &self,
         histogram: &CodeHistogram,
+        prior: &CodeHistogram,
         sets: ProtectionSets,
     ) -> Result<Vec<Protected>, CompensationError> {
         let width = self.exposed.bits();
-        let errors = self.additive(histogram);
+        let errors = self.words.as_ref().map(|words| Additive::new(words, histogram));
         let error_of = |bits: Protection| match &errors {
             Some(errors) => Ok(errors.with(bits)),
-            None => self.any(histogram, bits),
+            None => self.any(histogram, prior, bits),
         };
         let measured = |bits| Ok(Protected { bits, mean_square_error: error_of(bits)? });
         if sets == ProtectionSets::Top {
@@ -75,7 +85,12 @@ impl Reading {
     }
 
     /// By summation over all pairs of words: exact for every decoder and encoding.
-    fn any(&self, histogram: &CodeHistogram, bits: Protection) -> Result<f64, CompensationError> {
+    fn any(
+        &self,
+        histogram: &CodeHistogram,
+        prior: &CodeHistogram,
+        bits: Protection,
+    ) -> Result<f64, CompensationError> {
         let law = |bit| {
             let protected = bits.mask() >> bit & 1 == 1;
             let channel = if protected { &self.kept } else { &self.exposed };
@@ -87,47 +102,58 @@ impl Reading {
         let flips = FlipProfile::per_bit(laws)
             .map_err(|_| FaultError::ProfileWidth { bits: width, width: self.exposed.bits() })?;
         let channel = CodeChannel::new(flips, self.exposed.format(), Protection::NONE)?;
-        let table = DecodeTable::of_unit(self.decoder, &channel, Prior::default(), histogram)?;
+        let table = DecodeTable::new(self.decoder, &channel, prior)?;
         Ok(mean_square_error(histogram, &channel, &table))
-    }
-
-    /// The moments from which the error of all sets follows at once, where a bit changes the code
-    /// by the same whatever the others do, and the word is believed.
-    fn additive(&self, histogram: &CodeHistogram) -> Option<Additive> {
-        let encoding = self.exposed.format().encoding();
-        let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary);
-        (additive && self.decoder == Decoder::Raw).then(|| Additive::new(self, histogram))
     }
 }
 
-/// Variances and drifts of single bits, exposed (0) and protected (1), in the mean over the words
+/// Variance and drift of each bit of a stored word, exposed (0) and protected (1).
+#[derive(Debug, Clone, Copy, Default)]
+struct WordError {
+    variance: [[f64; 2]; 8],
+    drift: [[f64; 2]; 8],
+}
+
+impl WordError {
+    fn new(channels: [&CodeChannel; 2], word: u8) -> Self {
+        let mut error = Self::default();
+        for bit in 0..channels[0].bits().get() as usize {
+            for (s, channel) in channels.into_iter().enumerate() {
+                let (p, change) =
+                    (channel.flip(bit, word >> bit & 1 == 1), channel.change(bit, word));
+                error.variance[bit][s] = p * (1.0 - p) * change * change;
+                error.drift[bit][s] = p * change;
+            }
+        }
+        error
+    }
+}
+
+/// Variances and products of drifts of single bits, exposed (0) and protected (1), in the mean over the words
 /// that are stored.
 ///
 /// # Formula
 /// The error of a set is `Σ_i E[p_i (1 - p_i)] δ_i² + Σ_ij E[p_i δ_i p_j δ_j]`, with the `p_i` of
 /// each bit as it is exposed or protected: variance and squared drift of section 2.
+///
+/// The error of all sets follows from them at once.
 struct Additive {
     variance: [[f64; 2]; 8],
     drift: [[[[f64; 2]; 2]; 8]; 8],
 }
 
 impl Additive {
-    fn new(reading: &Reading, histogram: &CodeHistogram) -> Self {
+    fn new(words: &[WordError], histogram: &CodeHistogram) -> Self {
         let (mut variance, mut drift) = ([[0.0; 2]; 8], [[[[0.0; 2]; 2]; 8]; 8]);
-        let channels = [&reading.exposed, &reading.kept];
-        let width = reading.exposed.bits().get() as usize;
         for (word, share) in histogram.iter() {
-            let mut moved = [[0.0; 2]; 8];
-            for (i, moved) in moved.iter_mut().enumerate().take(width) {
-                for (s, channel) in channels.iter().enumerate() {
-                    let (p, change) =
-                        (channel.flip(i, word >> i & 1 == 1), channel.change(i, word));
-                    moved[s] = p * change;
-                    variance[i][s] += share * p * (1.0 - p) * change * change;
+            let error = &words[usize::from(word)];
+            for (sum, of_bit) in variance.iter_mut().zip(error.variance) {
+                for s in 0..2 {
+                    sum[s] += share * of_bit[s];
                 }
             }
-            for (drift, a) in drift.iter_mut().zip(moved) {
-                for (drift, b) in drift.iter_mut().zip(moved) {
+            for (drift, a) in drift.iter_mut().zip(error.drift) {
+                for (drift, b) in drift.iter_mut().zip(error.drift) {
                     for s in 0..2 {
                         for t in 0..2 {
                             drift[s][t] += share * a[s] * b[t];
@@ -179,10 +205,10 @@ mod tests {
                 let format = Format::new(width, encoding);
                 let reading = reading(format, Decoder::Raw, keeper);
                 let histogram = histogram(format);
-                let additive = reading.additive(&histogram).unwrap();
+                let additive = Additive::new(reading.words.as_ref().unwrap(), &histogram);
                 for mask in width.words() {
                     let bits = Protection::of_bits(mask, width).unwrap();
-                    let exact = reading.any(&histogram, bits).unwrap();
+                    let exact = reading.any(&histogram, &histogram, bits).unwrap();
                     assert_relative_eq!(
                         additive.with(bits),
                         exact,
@@ -199,11 +225,12 @@ mod tests {
     fn a_keeper_leaves_what_it_leaves() {
         let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());
         let reading = reading(width.into(), Decoder::Affine, "repetition:3");
-        for set in reading.sets(&histogram(width), ProtectionSets::Top).unwrap() {
+        let histogram = histogram(width);
+        for set in reading.sets(&histogram, &histogram, ProtectionSets::Top).unwrap() {
             let keeper = "repetition:3".parse().unwrap();
             let channel = CodeChannel::new(p, width, set.bits).unwrap().kept_by(keeper).unwrap();
-            let table = DecodeTable::new(Decoder::Affine, &channel, &histogram(width)).unwrap();
-            let expected = mean_square_error(&histogram(width), &channel, &table);
+            let table = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
+            let expected = mean_square_error(&histogram, &channel, &table);
             assert_relative_eq!(set.mean_square_error, expected, max_relative = 1e-12);
         }
     }
@@ -218,8 +245,9 @@ mod tests {
         for encoding in Encoding::ALL {
             let format = Format::new(width, encoding);
             let reading = Reading::new(flips.clone(), format, Decoder::Raw, Keeper::Ideal).unwrap();
+            let histogram = histogram(format);
             let [top, any] = [ProtectionSets::Top, ProtectionSets::Any]
-                .map(|sets| reading.sets(&histogram(format), sets).unwrap());
+                .map(|sets| reading.sets(&histogram, &histogram, sets).unwrap());
             for (k, (top, any)) in (0..=4).zip(top.iter().zip(&any)) {
                 assert_eq!((top.bits.count(), any.bits.count()), (k, k));
                 let slack = 1e-9 * top.mean_square_error;

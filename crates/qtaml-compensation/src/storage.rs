@@ -9,7 +9,9 @@ use qtaml_physics::FlipProfile;
 use qtaml_quant::{Format, QuantizedTensor};
 
 use crate::clipping::{Clip, best_range};
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, weight_error};
+use crate::{
+    CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior, Prior, weight_error,
+};
 
 /// A unit of weights as it lies in memory, with the table that reads it.
 ///
@@ -44,6 +46,12 @@ pub trait Storage: Send + Sync + Debug {
     /// [`FaultError::Misaligned`](qtaml_fault::FaultError::Misaligned) for a position at which this
     /// storage cannot start.
     fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError>;
+
+    /// The storage as protected words, if it is that: they are what a [`Plan`](crate::Plan) can
+    /// speak of.
+    fn as_protected(&self) -> Option<&ProtectedStorage> {
+        None
+    }
 }
 
 /// The memory that many units share: its format, its faults and what keeps protected bits.
@@ -205,6 +213,8 @@ pub struct StorageConfig {
 pub struct ProtectedStorage {
     kit: Arc<ChannelKit>,
     protection: Protection,
+    decoder: Decoder,
+    prior: Prior,
     tensor: QuantizedTensor,
     table: DecodeTable,
     stored_bits: u64,
@@ -240,6 +250,8 @@ impl ProtectedStorage {
         Ok(Self {
             kit: kit.clone(),
             protection,
+            decoder,
+            prior,
             stored_bits: kit.stored_bits(weights.len(), protection)?,
             side_bits: 32 + decoder.side_bits(prior, format),
             mean_square_error: weight_error(weights, &tensor, &channel, &table),
@@ -261,6 +273,22 @@ impl ProtectedStorage {
     /// The protected bits.
     pub fn protection(&self) -> Protection {
         self.protection
+    }
+
+    /// The memory that it lies in.
+    pub fn kit(&self) -> &ChannelKit {
+        &self.kit
+    }
+
+    /// The decoder that made the table.
+    pub fn decoder(&self) -> Decoder {
+        self.decoder
+    }
+
+    /// What the decoder knows of the weights, if it asks.
+    pub fn prior(&self) -> Option<FittedPrior> {
+        let fitted = || self.prior.fitted_to(&CodeHistogram::of(&self.tensor));
+        self.decoder.needs_prior().then(fitted)
     }
 }
 
@@ -296,6 +324,10 @@ impl Storage for ProtectedStorage {
     fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
         let read = self.kit.read(self.tensor.words(), start, site, self.protection)?;
         Ok(self.table.weights(&read, self.tensor.scale()))
+    }
+
+    fn as_protected(&self) -> Option<&ProtectedStorage> {
+        Some(self)
     }
 }
 

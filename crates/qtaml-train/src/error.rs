@@ -74,6 +74,12 @@ pub enum TrainError {
         /// Why.
         source: CompensationError,
     },
+    /// A plan that does not fit the network.
+    #[error(transparent)]
+    Plan(#[from] crate::PlanError),
+    /// A memory that leaves no way to store anything.
+    #[error("the memory offers no choice: it needs a keeper and a set of protected bits at least")]
+    NoChoices,
     /// A network without weights to store.
     #[error("the network has no weights of rank two or more: nothing to store")]
     NoWeights,

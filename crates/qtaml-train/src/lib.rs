@@ -7,8 +7,7 @@
 //! # A walk
 //!
 //! ```no_run
-//! use qtaml_compensation::allocation::Path;
-//! use qtaml_compensation::{Decoder, Score};
+//! use qtaml_compensation::{Budget, Decoder, Score};
 //! use qtaml_fault::Seed;
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_train::{Cost, Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
@@ -29,11 +28,11 @@
 //! let norms = sensitivity::jacobian_norms(
 //!     &model, Granularity::Tensor, &digits.calibration, 16, Seed(42), &device,
 //! )?;
-//! let choices = network.choices(Score::Wkb, &network.statistics(&norms)?, Cost::Protected)?;
 //!
 //! // Protect a tenth of all bits, where it counts, and look at what is read in trial 0.
-//! let tenth = Path::optimal(&choices).within(network.weights() * 8 / 10)?;
-//! let read = network.read(Seed(42), 0, tenth.chosen())?;
+//! let (statistics, tenth) = (network.statistics(&norms)?, Budget::Share(0.1));
+//! let plan = network.plan(Score::Wkb, &statistics, Cost::Protected, tenth)?;
+//! let read = network.read(Seed(42), 0, &network.chosen(&plan)?)?;
 //! let test = Evaluation::new(&digits.test, &device)?;
 //! println!("{:.3} of {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
 //! # Ok::<(), qtaml_train::TrainError>(())
@@ -56,6 +55,7 @@ mod initial;
 mod networks;
 mod norm_statistics;
 mod parameters;
+mod planned;
 pub mod qat;
 mod safetensors;
 pub mod sensitivity;
@@ -77,6 +77,7 @@ pub use networks::{
 };
 pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
+pub use planned::PlanError;
 pub use safetensors::{load_safetensors, save_safetensors};
 pub use stored::{Cost, Memory, Range, StoredNetwork, StoredUnit, UnitWeights};
 pub use trainer::{Trainer, TrainerConfig, train};

@@ -62,6 +62,9 @@ pub struct Memory {
     pub prior: Prior,
     /// What may keep protected bits. With several, each is a choice of its own.
     pub keepers: Vec<Keeper>,
+    /// The sets of bits that may be protected, by rising cost; `None` stands for the `k` top bits,
+    /// from none to all.
+    pub sets: Option<Vec<Protection>>,
 }
 
 impl Memory {
@@ -76,21 +79,24 @@ impl Memory {
             decoder: Decoder::Raw,
             prior: Prior::default(),
             keepers: vec![Keeper::Ideal],
+            sets: None,
         }
     }
 
-    /// Every number of protected top bits, none first, by each keeper.
+    /// Every set of protected bits by each keeper.
     fn choices(&self) -> Result<Vec<(Arc<ChannelKit>, Protection)>, TrainError> {
+        let width = self.format.bits();
+        let top = || (0..=width.get()).map(|k| Protection::top(k, width)).collect();
+        let sets = self.sets.clone().map_or_else(top, Ok)?;
         let mut choices = Vec::new();
         for &keeper in &self.keepers {
             let kit = Arc::new(ChannelKit::new(self.format, self.flips.clone(), keeper)?);
             // Nothing protected is the same by any keeper.
-            let least = u32::from(!choices.is_empty());
-            for k in least..=self.format.bits().get() {
-                choices.push((kit.clone(), Protection::top(k, self.format.bits())?));
-            }
+            let first = choices.is_empty();
+            let sets = sets.iter().filter(|set| first || **set != Protection::NONE);
+            choices.extend(sets.map(|set| (kit.clone(), *set)));
         }
-        Ok(choices)
+        if choices.is_empty() { Err(TrainError::NoChoices) } else { Ok(choices) }
     }
 
     /// For each choice, the best range of a tensor in units of its root mean square.
@@ -222,13 +228,14 @@ pub struct StoredNetwork<M> {
 }
 
 impl<M: Module> StoredNetwork<M> {
-    /// Stores the weights of `model` in `memory`: for each unit every number of protected bits, none
-    /// first.
+    /// Stores the weights of `model` in `memory`: each unit with every set of protected bits that it
+    /// offers, by default the `k` top bits, none first.
     ///
     /// # Errors
-    /// [`TrainError::Stored`] naming the unit whose weights are NaN or infinite,
-    /// [`TrainError::NoWeights`] if there are none, [`TrainError::Compensation`] or
-    /// [`TrainError::Fault`] for a memory that makes no sense.
+    /// [`TrainError::Stored`] naming the unit whose weights are NaN or infinite, or that cannot be
+    /// stored with a set of bits, [`TrainError::NoWeights`] if there are none,
+    /// [`TrainError::NoChoices`] for a memory without keepers or without sets,
+    /// [`TrainError::Compensation`] or [`TrainError::Fault`] for one that makes no sense.
     pub fn store(model: &M, memory: &Memory) -> Result<Self, TrainError> {
         let choices = memory.choices()?;
         let ranges: Mutex<BTreeMap<String, Arc<Vec<f64>>>> = Mutex::default();
@@ -515,6 +522,45 @@ mod tests {
             let found = units.choices(u)[0].distortion;
             // The drift 2p adds 4p² E[q²], a few percent of the variance; rounding less.
             assert!(found > variance && found < 1.2 * variance, "{found} {variance}");
+        }
+    }
+
+    /// Bits 7 and 5 alone: in what is read the others flip, and the error is the one that was
+    /// predicted, within six standard errors of its sample for every unit.
+    #[test]
+    fn any_set_of_bits_is_protected() {
+        let odd = Protection::of_bits(0b1010_0000, BitWidth::INT8).unwrap();
+        let memory = Memory { sets: Some(vec![Protection::NONE, odd]), ..memory(0.1) };
+        let network = StoredNetwork::store(&model(), &memory).unwrap();
+        for unit in network.units() {
+            let words = unit.storages()[1].as_protected().unwrap();
+            assert_eq!(
+                (unit.storages().len(), words.protected_bits()),
+                (2, 2 * words.weights() as u64)
+            );
+            let (mut flipped, mut errors) = (0, Vec::new());
+            for trial in 0..16 {
+                let read = words.read(&Site::new(Seed(42), trial, &unit.unit().name), 0).unwrap();
+                let codes = read.iter().map(|w| (w / words.tensor().scale()).round() as i32);
+                for (read, stored) in codes.zip(words.tensor().codes()) {
+                    flipped |= read as u8 ^ stored as u8;
+                    errors.push(f64::from(read - stored).powi(2));
+                }
+            }
+            assert_eq!(flipped, 0b0101_1111, "{}", unit.unit().name);
+            let n = errors.len() as f64;
+            let mean = errors.iter().sum::<f64>() / n;
+            let variance = errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / n;
+            let step = f64::from(words.tensor().scale());
+            // What rounding adds on its own, a twelfth of a squared step, is no more than this.
+            let slack = 6.0 * (variance / n).sqrt() + 0.25;
+            let exact = words.mean_square_error() / (step * step);
+            assert!((mean - exact).abs() < slack, "{}: {mean} {exact}", unit.unit().name);
+        }
+        for sets in [vec![], vec![Protection::of_bits(0b1_0000, BitWidth::INT8).unwrap()]] {
+            let format = Format::new(BitWidth::INT4, Encoding::TwosComplement);
+            let memory = Memory { format, sets: Some(sets), ..memory.clone() };
+            assert!(StoredNetwork::store(&model(), &memory).is_err());
         }
     }
 

@@ -1,7 +1,4 @@
-//! A module of your own in a leaking memory: store, score, plan, read with faults, evaluate.
-//!
-//! `cargo run --release -p qtaml --example own_module`
-
+//! Your own module in a leaking memory: `cargo run --release -p qtaml --example own_module`
 use burn::nn::{Linear, LinearConfig};
 use burn::{module::Module, tensor::Tensor, tensor::activation::relu};
 use qtaml::prelude::*;
@@ -18,34 +15,23 @@ impl Classifier for Perceptron {
     }
 }
 
-fn main() -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let (device, data) = (device::open("flex")?, Dataset::digits()?);
     let linear = |from, to| LinearConfig::new(from, to).init(&device);
     let model = Perceptron { hidden: linear(64, 64), output: linear(64, 10) };
     let model = train(model, &data.train, &TrainerConfig::new(), Seed(1), &device, |_| ())?;
-
-    // One bit in ten flips; tables that expect it read the words.
+    // One bit in ten flips; tables that expect it read the INT8 words.
     let p = FlipProbability::symmetric(0.1)?;
-    let network =
-        StoredNetwork::store(&model, &Memory { decoder: Decoder::Bayes, ..Memory::new(p) })?;
-    // What the output feels of each layer, without labels, and a tenth of all bits spent on it.
-    let norms = sensitivity::jacobian_norms(
-        &model,
-        Granularity::Tensor,
-        &data.calibration,
-        16,
-        Seed(1),
-        &device,
-    )?;
-    let choices = network.choices(Score::Wkb, &network.statistics(&norms)?, Cost::Protected)?;
-    let plan = allocation::Path::optimal(&choices).within(network.weights() * 8 / 10)?;
-
+    let memory = Memory { decoder: Decoder::Bayes, ..Memory::new(p) };
+    let network = StoredNetwork::store(&model, &memory)?;
+    // A tenth of all bits is protected, where the output feels it: found without labels.
+    let (unit, images) = (Granularity::Tensor, &data.calibration);
+    let norms = sensitivity::jacobian_norms(&model, unit, images, 16, Seed(1), &device)?;
+    let (felt, tenth) = (network.statistics(&norms)?, Budget::Share(0.1));
+    let plan = network.plan(Score::Wkb, &felt, Cost::Protected, tenth)?.to_json();
+    // The plan is a text that can be kept, and all that it takes to read the network so.
+    let read = network.read(Seed(2), 0, &network.chosen(&Plan::from_json(&plan)?)?)?;
     let test = Evaluation::new(&data.test, &device)?;
-    let accuracy = |chosen: &[u32]| -> Result<f64, Box<dyn std::error::Error>> {
-        Ok(test.accuracy(&network.read(Seed(2), 0, chosen)?))
-    };
-    println!("clean {:.3}", test.accuracy(network.golden()));
-    println!("unprotected {:.3}", accuracy(&network.alike(0))?);
-    println!("planned {:.3}", accuracy(plan.chosen())?);
+    println!("{:.3}, clean {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
     Ok(())
 }

@@ -53,8 +53,8 @@ pub use qtaml_train as train;
 /// What most programs need, in one line: `use qtaml::prelude::*;`.
 pub mod prelude {
     pub use crate::compensation::{
-        Allocation, CodeHistogram, DecodeTable, Decoder, Plan, Planner, Prior, Score, Storage,
-        allocation,
+        Allocation, Budget, CodeHistogram, DecodeTable, Decoder, Plan, Planner, Prior, Score,
+        Storage, allocation,
     };
     pub use crate::fault::{
         BitFlips, ChannelMatrix, CodeChannel, FaultModel, Keeper, Protected, Protection, Seed, Site,

@@ -154,6 +154,22 @@ proptest! {
         prop_assert!(pairs.all(|(before, after)| after <= before * (1.0 + ROUNDING)));
     }
 
+    /// More budget can make the greedy allocation worse, by less than the next step of the path gains:
+    /// what the rest is spent on never loses, and the path itself never rises.
+    #[test]
+    fn greedy_rises_by_less_than_the_next_step_gains(
+        units in any_units(), budgets in [0_u64..150, 0_u64..150],
+    ) {
+        let path = Path::optimal(&units);
+        let [less, more] = [budgets[0].min(budgets[1]), budgets[0].max(budgets[1])];
+        if let Ok(step) = path.step_within(less) {
+            let [before, after] = [less, more].map(|b| path.within(b).unwrap().distortion());
+            let next = (step + 1).min(path.len() - 1);
+            let gain = path.distortion(step) - path.distortion(next);
+            prop_assert!(after <= before + gain + ROUNDING, "{after} {before} {gain}");
+        }
+    }
+
     /// The same bound twice: the price's, and the path's between two of its steps.
     #[test]
     fn the_dual_is_the_hull_of_the_path(units in falling_units(), share in 0.01..0.99) {

@@ -62,6 +62,14 @@ impl Decoder {
         }
     }
 
+    /// Whether it asks how the weights are distributed, and not for the channel alone.
+    pub const fn needs_prior(self) -> bool {
+        match self {
+            Self::Raw | Self::Affine => false,
+            Self::LinearMmse | Self::Bayes | Self::BayesGain => true,
+        }
+    }
+
     /// Bits that a reader of one unit of weights must know reliably, beside their scale: none for
     /// decoders that follow from the channel alone, two numbers of 32 bits for a line, and the
     /// [prior](Prior::side_bits) from which the others follow.
@@ -153,10 +161,11 @@ impl DecodeTable {
         prior: Prior,
         stored: &CodeHistogram,
     ) -> Result<Self, CompensationError> {
-        match decoder {
-            // Fitting a prior that nobody asks would take longer than all the rest.
-            Decoder::Raw | Decoder::Affine => Self::new(decoder, channel, stored),
-            _ => Self::new(decoder, channel, &prior.apply(stored)),
+        // Fitting a prior that nobody asks would take longer than all the rest.
+        if decoder.needs_prior() {
+            Self::new(decoder, channel, &prior.apply(stored))
+        } else {
+            Self::new(decoder, channel, stored)
         }
     }
 
