@@ -291,11 +291,17 @@ fn zero_has_no_sign() {
 
 #[test]
 fn a_reader_who_leaves_early_is_no_error() {
+    let folder = tempfile::tempdir().unwrap();
+    let [model, out] = ["model", "out"].map(|name| folder.path().join(name).display().to_string());
+    let weights = safetensors::tensor::TensorView::new(safetensors::Dtype::I8, vec![1, 1], &[1]);
+    let bytes = safetensors::serialize([("w", weights.unwrap())], None).unwrap();
+    std::fs::write(&model, bytes).unwrap();
     for line in [
         "physics --preset dram",
         "physics --preset dram --json",
         "laws --bits 2 --trials 1",
         "devices",
+        &format!("inject {model} --p 0.1 --out {out}"),
     ] {
         let (reader, writer) = std::io::pipe().unwrap();
         drop(reader);

@@ -23,6 +23,7 @@ use self::stream::Pass;
 use crate::model::Model;
 use crate::model::behind::write_behind;
 use crate::model::progress::Progress;
+use crate::stdout;
 use crate::usage::WrongUsage;
 use crate::whole_file::{WholeFile, is_same};
 
@@ -47,7 +48,7 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
         report.to_string()
     };
     eprintln!("wrote {}", args.out.display());
-    std::io::stdout().write_all(text.as_bytes()).into_diagnostic()
+    stdout::print(&text)
 }
 
 /// Refuses to write over the record, and over the model unless that is asked for with `--out`.

@@ -15,7 +15,8 @@ use crate::model::float::Float;
 use crate::model::progress::Progress;
 use crate::model::{Model, Tensor};
 
-/// Words in memory at a time; the faults do not depend on it.
+/// Words in a piece, of which some are read, some damaged and some written at a time; the faults do
+/// not depend on it.
 pub(super) const AT_ONCE: usize = 1 << 18;
 
 /// A run over a model.
@@ -23,7 +24,7 @@ pub(super) struct Pass<'a> {
     pub(super) model: &'a Model,
     pub(super) plan: &'a Plan,
     pub(super) source: &'a Source,
-    /// Words in memory at a time.
+    /// Words in a piece.
     pub(super) at_once: usize,
     pub(super) progress: &'a Progress,
 }
