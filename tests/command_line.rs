@@ -683,6 +683,37 @@ mod inject {
         assert!(off > 0.0 && off <= half_a_step, "{off}");
     }
 
+    /// The words are the same as without faults in scales, and each stands for its code of the scale
+    /// that is read.
+    #[test]
+    fn a_scale_is_read_wrong_for_all_weights() {
+        let folder = Folder::new();
+        let read = |line: &str| -> (Value, Vec<f32>) {
+            let mut report = folder.json(line, "f.safetensors");
+            let file = folder.read("f.safetensors");
+            let tensors = SafeTensors::deserialize(&file).unwrap();
+            let bytes = tensors.tensor("fc.weight").unwrap().data().to_vec();
+            let values = bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes));
+            (report["tensors"][0].take(), values.collect())
+        };
+        let mut changed = 0;
+        for trial in 0..8 {
+            // The top bits of the bytes: a sign, the last bit of the exponent, two of the fraction.
+            let line = format!("--p-per-bit 0,0,0,0,0,0,0,0.5 --only fc.weight --trial {trial}");
+            let (sound, values) = read(&line);
+            let (faulty, others) = read(&format!("{line} --scales"));
+            assert_eq!(sound["flipped_bits"], faulty["flipped_bits"]);
+            let scale = sound["scale"].as_f64().unwrap() as f32;
+            let scale_read = faulty.get("scale_read").map_or(scale, |s| s.as_f64().unwrap() as f32);
+            changed += u32::from(scale_read != scale);
+            for (value, other) in values.into_iter().zip(others) {
+                assert_eq!((value / scale).round() * scale_read, other);
+            }
+        }
+        assert!(changed > 2, "of eight, of which a sixteenth stays as it is: {changed}");
+        folder.refused("--faults 3 --scales", 2, "cannot be used with");
+    }
+
     #[test]
     fn recorded_faults_come_back_and_fit_no_other_model() {
         let folder = Folder::new();

@@ -148,6 +148,13 @@ pub(crate) struct InjectArgs {
     #[arg(long, help_heading = WORDS)]
     pub(super) biases: bool,
 
+    /// Expose the scale of each tensor of codes too, an F32 number
+    ///
+    /// Its four bytes are words of eight bits, none of them protected, stored once for the tensor: a
+    /// flip in the exponent makes all of its weights huge, infinite or NaN.
+    #[arg(long, conflicts_with_all = ["faults", "record", "replay"], help_heading = WORDS)]
+    scales: bool,
+
     /// Write the faults to this file, for --replay
     ///
     /// They are kept in memory until then, in about two bytes for each faulty word. With --code they
@@ -181,7 +188,8 @@ impl InjectArgs {
     pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
         let protect = self.protect;
         let keeper = flags::keeper(self.code, Protection::top(protect, self.bits)?)?;
-        Ok((self.law()?, Draw { protect, keeper, seed: Seed(self.seed), trial: self.trial }))
+        let (seed, trial, scales) = (Seed(self.seed), self.trial, self.scales);
+        Ok((self.law()?, Draw { protect, keeper, scales, seed, trial }))
     }
 
     fn law(&self) -> Result<Law, UsageError> {

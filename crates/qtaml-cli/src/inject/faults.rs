@@ -6,9 +6,10 @@ use std::iter::Peekable;
 
 use qtaml::fault::{
     BitFlips, Bursts, CodeTally, FaultError, FaultModel, FaultRecord, FlipCount, Keeper, Kept,
-    Protection, Seed, Site, WordFault,
+    Protected, Protection, Seed, Site, WordFault,
 };
 use qtaml::physics::FlipProfile;
+use safetensors::Dtype;
 
 use super::storage::Storage;
 
@@ -45,6 +46,8 @@ pub(super) struct Draw {
     pub(super) protect: u32,
     /// What keeps them.
     pub(super) keeper: Keeper,
+    /// Whether scales lie in the memory as well.
+    pub(super) scales: bool,
     pub(super) seed: Seed,
     pub(super) trial: u32,
 }
@@ -104,6 +107,18 @@ impl Source {
             Self::Drawn(_, draw) => draw.keeper.alignment(),
             Self::Replayed(_) => Ok(1),
         }
+    }
+
+    /// What is read of the scale of the tensor `name`.
+    pub(super) fn read_scale(&self, name: &str, scale: f32) -> Result<f32, FaultError> {
+        let Self::Drawn(law, draw) = self else { return Ok(scale) };
+        if !draw.scales {
+            return Ok(scale);
+        }
+        let mut bytes = scale.to_le_bytes();
+        let model = law.model(name, Storage::Bytes(Dtype::F32))?;
+        model.inject(&mut bytes, 0, &draw.site(&format!("{name} scale")), Protected::NOTHING);
+        Ok(f32::from_le_bytes(bytes))
     }
 
     /// The faults of the tensor `name`.

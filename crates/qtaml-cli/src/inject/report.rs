@@ -43,6 +43,9 @@ pub(super) struct Row {
     pub(super) stored_as: String,
     /// What one step of the code is worth; none for what is stored as it is.
     pub(super) scale: Option<f32>,
+    /// What it is read as, if that is something else; null if it is no number that JSON has.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) scale_read: Option<f32>,
     #[serde(flatten)]
     pub(super) tally: Tally,
 }
@@ -96,7 +99,7 @@ impl Row {
     pub(super) fn new(
         tensor: &Tensor,
         storage: Storage,
-        scale: f32,
+        [scale, scale_read]: [f32; 2],
         flipped_bits: u64,
         code_words: Option<CodeTally>,
     ) -> Self {
@@ -106,6 +109,7 @@ impl Row {
             tensor: tensor.name.clone(),
             stored_as: storage.to_string(),
             scale: matches!(storage, Storage::Codes(..)).then_some(scale),
+            scale_read: (scale_read.to_bits() != scale.to_bits()).then_some(scale_read),
             tally: Tally::new(words, bits, flipped_bits, code_words),
         }
     }
@@ -128,6 +132,8 @@ impl fmt::Display for Report {
             .set_header(header.chain(["flips", "flips/bit", "scale"]));
         for row in &self.tensors {
             let scale = row.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
+            let read = row.scale_read.map(|read| format!("{scale}, read as {read:.6e}"));
+            let scale = read.unwrap_or(scale);
             let id = [row.tensor.escape_debug().to_string(), row.stored_as.clone()];
             table.add_row(id.into_iter().chain(row.tally.cells()).chain([scale]));
         }

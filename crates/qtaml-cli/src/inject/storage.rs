@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qtaml::quant::{Format, QuantError, QuantizedTensor, Rounding};
+use qtaml::quant::{Format, QuantError, Rounding};
 use rayon::prelude::*;
 use safetensors::Dtype;
 
@@ -59,13 +59,12 @@ impl Storage {
         tensor.bytes / self.bytes_per_word() as u64
     }
 
-    /// The way there and back for codes of this scale.
-    pub(super) fn at(self, scale: f32) -> Result<Stored, QuantError> {
+    /// The way there and back for codes of a scale, which may be read as another one.
+    pub(super) fn at(self, scale: f32, read: f32) -> Result<Stored, QuantError> {
         let Self::Codes(float, format) = self else { return Ok(Stored::AsItIs) };
-        let every: Vec<u8> = format.bits().words().collect();
-        let count = every.len();
-        let values = QuantizedTensor::from_words(every, &[count], format, scale)?.dequantize();
-        let mut elements = vec![0; count * float.bytes()];
+        let value = |word| read * format.code_of(word) as f32;
+        let values: Vec<f32> = format.bits().words().map(value).collect();
+        let mut elements = vec![0; values.len() * float.bytes()];
         float.encode(&values, &mut elements);
         let rounding = Box::new(Rounding::new(format, scale)?);
         Ok(Stored::Codes { float, rounding, elements })

@@ -71,7 +71,8 @@ impl Pass<'_> {
         mut record: Option<&mut TensorFaults>,
     ) -> Result<Row> {
         let scale = self.scale(tensor, storage)?;
-        let stored = storage.at(scale).into_diagnostic()?;
+        let read = self.source.read_scale(&tensor.name, scale).into_diagnostic()?;
+        let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits, mut code_words) = (0, 0, CodeTally::default());
         let slice = self.slice().into_diagnostic()?;
@@ -94,7 +95,7 @@ impl Pass<'_> {
             out.write_all(bytes).into_diagnostic()
         })?;
         let code_words = self.source.has_code().then_some(code_words);
-        Ok(Row::new(tensor, storage, scale, flipped_bits, code_words))
+        Ok(Row::new(tensor, storage, [scale, read], flipped_bits, code_words))
     }
 
     /// The scale of the codes of the weights, by a pass of its own; 0 for what is stored without.
@@ -205,7 +206,10 @@ mod tests {
     fn drawn(keeper: &str) -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
         let keeper = keeper.parse().unwrap();
-        Source::Drawn(Law::Flips(flips), Draw { protect: 1, keeper, seed: Seed(1), trial: 2 })
+        Source::Drawn(
+            Law::Flips(flips),
+            Draw { protect: 1, keeper, scales: false, seed: Seed(1), trial: 2 },
+        )
     }
 
     /// The faulty model and the rows, with so many words at a time.
@@ -244,7 +248,7 @@ mod tests {
         let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
         let tensor = model.tensors().iter().find(|tensor| tensor.name == "matrix").unwrap();
         let storage = Storage::of(tensor, FORMAT).unwrap();
-        assert_eq!(*row, Row::new(tensor, storage, stored.scale(), flipped, None));
+        assert_eq!(*row, Row::new(tensor, storage, [stored.scale(); 2], flipped, None));
 
         let stored = data(&clean, "integers");
         let words = read(&stored, "integers", Format::INT8, top(BitWidth::INT8));
