@@ -161,13 +161,13 @@ fn claim<M: Classifier>(measured: &Measured<'_, M>, codec: &Needed<M>) -> Result
     let Measured { bench, clean, needed, hardened, sweep } = measured;
     let net = bench.net;
     let seed = Seed(bench.context.seed.0);
-    let interval = bootstrap(codec.patterns as usize, 2000, seed, |patterns| {
+    let interval = bootstrap(codec.search.patterns as usize, 2000, seed, |patterns| {
         Ok(codec.per_weight(codec.search.cost_over(patterns, TARGET * clean)))
     })?;
     let detail = |needed: &Needed<M>| {
         json!({ "scheme": needed.stored.scheme.to_string(), "p": needed.stored.p,
             "bits_per_weight": needed.bits(), "missed": needed.search.missed,
-            "fresh_accuracy": needed.search.fresh, "patterns": needed.patterns })
+            "fresh_accuracy": needed.search.fresh, "patterns": needed.search.patterns })
     };
     Ok(Claim {
         id: format!("ours.codec.{}", net.id()),
@@ -183,7 +183,7 @@ fn claim<M: Classifier>(measured: &Measured<'_, M>, codec: &Needed<M>) -> Result
         measured: codec.bits(),
         unit: "bits/weight".into(),
         interval,
-        n: u64::from(codec.patterns),
+        n: u64::from(codec.search.patterns),
         verdict: Verdict::New,
         details: json!({
             "clean_accuracy": clean,
@@ -222,7 +222,7 @@ fn method<M: Classifier>(measured: &Measured<'_, M>, codec: &Needed<M>) -> Vec<S
              fault patterns: {} patterns, and {} for the claim and for any code after training with \
              bit errors. A stored bit meets the same faults in every scheme. The interval is a \
              bootstrap over patterns among the budgets that were tried.",
-            bench.few, codec.patterns
+            bench.few, codec.search.patterns
         ),
         training(measured),
     ];

@@ -14,8 +14,6 @@ use crate::results::{Table, Value};
 pub(super) struct Needed<M> {
     pub(super) stored: Stored<M>,
     pub(super) search: Search,
-    /// The number of fault patterns that it was tried under.
-    pub(super) patterns: u32,
 }
 
 impl<M: Classifier> Needed<M> {
@@ -32,7 +30,7 @@ impl<M: Classifier> Needed<M> {
         } else {
             smallest(bench, &stored, target, patterns)?
         };
-        Ok(Self { stored, search, patterns })
+        Ok(Self { stored, search })
     }
 
     /// Stored bits per weight, everything included.
@@ -68,7 +66,7 @@ pub(super) fn table<M: Classifier>(measured: &Measured<'_, M>) -> Table {
             needed.stored.scheme.to_string().into(),
             if search.missed { needed.in_words().into() } else { bits.into() },
             (100.0 * search.fresh / measured.clean).into(),
-            needed.patterns.into(),
+            search.patterns.into(),
         ]
     };
     let plain = measured.needed.iter().map(|needed| ("plain", needed));

@@ -114,9 +114,9 @@ pub fn smallest<M: Classifier>(
     target: f64,
     patterns: u32,
 ) -> Result<Search> {
-    let walk = Walk::new(bench, stored, target, Patterns::to_compare(patterns));
-    let whole = [0, walk.path.len() - 1];
-    walk.search(whole)
+    let mut walk = Walk::new(bench, stored, target, Patterns::to_compare(patterns));
+    let (step, bracket) = walk.search([0, walk.path.len() - 1])?;
+    walk.found(step, bracket)
 }
 
 /// The same under patterns that had no say in an earlier search, between the budgets that it found to
@@ -133,15 +133,11 @@ pub fn judge<M: Classifier>(
     patterns: u32,
     earlier: [usize; 2],
 ) -> Result<Search> {
-    let walk = Walk::new(bench, stored, target, Patterns::to_judge(patterns));
-    let mut found = walk.search(earlier)?;
-    let walk = Walk::new(bench, stored, target, Patterns::to_judge(patterns));
-    for (&step, visit) in &mut found.visits {
-        if visit.confirmed.is_none() {
-            visit.confirmed = Some(walk.accuracies(step, walk.patterns.confirm())?);
-        }
-    }
-    Ok(found)
+    let mut walk = Walk::new(bench, stored, target, Patterns::to_judge(patterns));
+    let (step, bracket) = walk.search(earlier)?;
+    let visited: Vec<usize> = walk.visits.keys().copied().collect();
+    visited.into_iter().try_for_each(|step| walk.is_confirmed(step).map(drop))?;
+    walk.found(step, bracket)
 }
 
 struct Walk<'a, M> {
@@ -163,7 +159,8 @@ impl<'a, M: Classifier> Walk<'a, M> {
         Self { bench, stored, path: stored.path(), target, patterns, visits: BTreeMap::new() }
     }
 
-    fn search(mut self, within: [usize; 2]) -> Result<Search> {
+    /// The step that is found, and those that are clearly below and above it.
+    fn search(&mut self, within: [usize; 2]) -> Result<(usize, [usize; 2])> {
         let name = format!("{} {}", self.bench.net.id(), self.stored.scheme);
         let [mut low, mut high] = within;
         // Bisection halves the steps, and confirming takes one or two more.
@@ -186,8 +183,7 @@ impl<'a, M: Classifier> Walk<'a, M> {
             }
             task.tick(1);
         }
-        let step = self.confirmed_from(low)?;
-        self.found(step, bracket)
+        Ok((self.confirmed_from(low)?, bracket))
     }
 
     /// The first confirmed step from `low` on, the last one if none is.

@@ -297,7 +297,7 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
             },
             trials.ratio_of(tried).into(),
             (100.0 * tried.side_overhead(trials.baseline())).into(),
-            (100.0 * (tried.overhead() + tried.side_overhead(trials.baseline()))).into(),
+            (100.0 * tried.overhead_with_side(trials.baseline())).into(),
             (100.0 * tried.search.fresh / trials.clean).into(),
             (100.0 * tried.unprotected / trials.clean).into(),
             tried.search.patterns.into(),

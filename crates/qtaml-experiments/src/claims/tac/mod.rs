@@ -129,6 +129,11 @@ impl<M: Classifier> Tried<M> {
         (self.side_bits() - baseline.side_bits()) / self.stored.weight_bits()
     }
 
+    /// Protected bits, and those.
+    fn overhead_with_side(&self, baseline: &Self) -> f64 {
+        self.overhead() + self.side_overhead(baseline)
+    }
+
     fn side_bits(&self) -> f64 {
         let units = self.stored.network.units().iter();
         let side = units.zip(&self.search.chosen);
@@ -225,24 +230,24 @@ impl<M: Classifier> Trials<'_, M> {
     }
 
     fn outcome(&self) -> Result<Outcome> {
+        let allocation = self.gain_over(self.alike())?;
         Ok(Outcome {
-            claims: vec![self.claim()?],
-            method: self.method()?,
+            claims: vec![self.claim(&allocation)?],
+            method: self.method(&allocation),
             figures: figures::all(self)?,
             tables: figures::tables(self)?,
         })
     }
 
-    fn claim(&self) -> Result<Claim> {
-        let best = self.best();
-        let [gain, allocation] = [self.gain_over(self.baseline())?, self.gain_over(self.alike())?];
+    fn claim(&self, allocation: &Gain) -> Result<Claim> {
+        let (best, gain) = (self.best(), self.gain_over(self.baseline())?);
         let schemes: serde_json::Map<_, _> = self
             .tried
             .iter()
             .map(|tried| {
                 let found = json!({ "overhead": tried.overhead(), "ratio": self.ratio_of(tried),
                     "side_overhead": tried.side_overhead(self.baseline()),
-                    "overhead_with_side": tried.overhead() + tried.side_overhead(self.baseline()),
+                    "overhead_with_side": tried.overhead_with_side(self.baseline()),
                     "unprotected": tried.unprotected, "fresh_accuracy": tried.search.fresh,
                     "patterns": tried.search.patterns, "missed": tried.search.missed });
                 (tried.stored.scheme.to_string(), found)
@@ -284,14 +289,14 @@ impl<M: Classifier> Trials<'_, M> {
         })
     }
 
-    fn method(&self) -> Result<Vec<String>> {
+    fn method(&self, allocation: &Gain) -> Vec<String> {
         let (tac, baseline, best) = (self.derived(), self.baseline(), self.best());
-        let allocation = self.gain_over(self.alike())?;
-        Ok(vec![
+        vec![
             format!(
                 "{}, trained here from the run's seed on {}, {} weights stored as INT8 two's \
                  complement. Accuracy on all {} test images: {:.1} %; on the {} that judge: {:.1} % in \
-                 floating point, {:.1} % quantized, which is “clean”. Biases and norm parameters are not stored as codes.",
+                 floating point, {:.1} % quantized, which is “clean”. Biases and norm parameters are \
+                 not stored as codes.",
                 self.bench.net.title(),
                 self.bench.images,
                 baseline.stored.network.weights(),
@@ -336,7 +341,7 @@ impl<M: Classifier> Trials<'_, M> {
                  Uniform-MSP {:.1} %. The column “with scales and tables” has the same for every scheme, \
                  and ours.bayes finds the least storage with everything counted.",
                 100.0 * best.side_overhead(baseline),
-                100.0 * (best.overhead() + best.side_overhead(baseline)),
+                100.0 * best.overhead_with_side(baseline),
                 100.0 * baseline.overhead(),
             ),
             format!(
@@ -349,6 +354,6 @@ impl<M: Classifier> Trials<'_, M> {
                  bootstrap over patterns among the budgets that were tried.",
                 self.bench.few, self.bench.patterns
             ),
-        ])
+        ]
     }
 }
