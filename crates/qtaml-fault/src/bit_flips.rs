@@ -45,10 +45,10 @@ impl Law {
     #[inline]
     fn is_wrong(&self, one: bool, bit: usize, uniform: impl Fn() -> f64) -> bool {
         let happens = |p: f64| p == 1.0 || p > 0.0 && uniform() < p;
-        match *self {
+        match self {
             Self::Flips(accept) => happens(accept[usize::from(one)][bit]),
             // The rarer value has the small numbers, of which a uniform one keeps all digits.
-            Self::Stuck { usual, rarer } => one != (usual ^ happens(rarer)),
+            &Self::Stuck { usual, rarer } => one != (usual ^ happens(rarer)),
         }
     }
 }

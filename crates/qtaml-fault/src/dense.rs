@@ -1,5 +1,6 @@
 //! Drawing the flips of every word, where many flip.
 
+use multiversion::multiversion;
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
@@ -69,23 +70,7 @@ impl Dense {
         site: &Site,
         exposed: impl Fn(usize) -> u8,
     ) {
-        let (mut group, offset) = (first / GROUP as u64, (first % GROUP as u64) as usize);
-        let head = if offset == 0 { 0 } else { (GROUP - offset).min(words.len()) };
-        let (head, rest) = words.split_at_mut(head);
-        if !head.is_empty() {
-            self.part(head, offset, group, site, &exposed);
-            group += 1;
-        }
-        let done = head.len();
-        let (groups, tail) = rest.as_chunks_mut::<GROUP>();
-        for (words, (done, group)) in groups.iter_mut().zip((done..).step_by(GROUP).zip(group..)) {
-            self.whole(words, group, site, |i| exposed(done + i));
-        }
-        let whole = groups.len();
-        if !tail.is_empty() {
-            let exposed = |i| exposed(done + whole * GROUP + i);
-            self.part(tail, 0, group + whole as u64, site, &exposed);
-        }
+        inject(self, words, first, site, exposed);
     }
 
     /// Some words of a group: those from `offset` on.
@@ -105,7 +90,7 @@ impl Dense {
         words.copy_from_slice(&whole[here.clone()]);
     }
 
-    #[inline]
+    #[inline(always)]
     fn whole(
         &self,
         words: &mut [u8; GROUP],
@@ -127,6 +112,35 @@ impl Dense {
                 words[i] ^= zero[i] & exposed(i);
             }
         }
+    }
+}
+
+/// Compiled for each of these sets of vector instructions as well. Which one runs is decided where it
+/// runs, and nothing but the time depends on it. What it calls must be inlined to be compiled alike.
+#[multiversion(targets("x86_64+avx2+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn inject<F: Fn(usize) -> u8>(
+    dense: &Dense,
+    words: &mut [u8],
+    first: u64,
+    site: &Site,
+    exposed: F,
+) {
+    let (mut group, offset) = (first / GROUP as u64, (first % GROUP as u64) as usize);
+    let head = if offset == 0 { 0 } else { (GROUP - offset).min(words.len()) };
+    let (head, rest) = words.split_at_mut(head);
+    if !head.is_empty() {
+        dense.part(head, offset, group, site, &exposed);
+        group += 1;
+    }
+    let done = head.len();
+    let (groups, tail) = rest.as_chunks_mut::<GROUP>();
+    for (words, (done, group)) in groups.iter_mut().zip((done..).step_by(GROUP).zip(group..)) {
+        dense.whole(words, group, site, |i| exposed(done + i));
+    }
+    let whole = groups.len();
+    if !tail.is_empty() {
+        let exposed = |i| exposed(done + whole * GROUP + i);
+        dense.part(tail, 0, group + whole as u64, site, &exposed);
     }
 }
 
@@ -169,7 +183,7 @@ impl MaskTable {
     }
 
     /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
-    #[inline]
+    #[inline(always)]
     fn draw(&self, group: u64, site: &Site, value: usize) -> [u8; GROUP] {
         let mut masks = [0; GROUP];
         if self.never {
@@ -187,14 +201,14 @@ impl MaskTable {
         masks
     }
 
-    #[inline]
+    #[inline(always)]
     fn any_rare(&self, pairs: &[u32]) -> bool {
         // Without branches, all lanes at once.
         pairs.iter().fold(0, |all, &digits| all | self.marks(digits)) >> HEAD != 0
     }
 
     /// Has a digit above the first 16 where one of the two heads in `digits` does not decide.
-    #[inline]
+    #[inline(always)]
     fn marks(&self, digits: u32) -> u32 {
         let short = (1 << HEAD) - self.rare;
         ((digits & 0xffff) + short) | ((digits >> HEAD) + short)

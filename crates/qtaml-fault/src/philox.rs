@@ -59,7 +59,7 @@ pub(crate) const LANES: usize = 16;
 
 impl Philox4x32 {
     /// The blocks of the counters `[first + l, trial, lane]`, with `first + l` in the two low words.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn blocks(self, first: u64, trial: u32, lane: u32) -> Blocks {
         self.side_by_side(|l| {
             let index = first.wrapping_add(l);
@@ -77,7 +77,7 @@ impl Philox4x32 {
     ///
     /// A word is the low half of 64 bits, as vectors have it that multiply 32 by 32 bits: what is
     /// above is never looked at, and a product need not be taken apart.
-    #[inline]
+    #[inline(always)]
     fn side_by_side(self, counter: impl Fn(u64) -> [u64; 4]) -> Blocks {
         let mut blocks: Blocks = [[0; LANES]; 4];
         for l in 0..LANES {

@@ -77,7 +77,7 @@ impl Site {
     }
 
     /// [`block`](Self::block) of 16 indices in a row.
-    #[inline]
+    #[inline(always)]
     pub(crate) fn blocks(&self, first: u64, lane: u32) -> Blocks {
         self.philox.blocks(first, self.trial, lane)
     }
