@@ -954,7 +954,7 @@ mod inject {
             .args(["inject", "folder", "--p", "0.1", "--out", "f"])
             .assert()
             .code(1)
-            .stderr(contains("cannot read folder: it is no regular file"));
+            .stderr(contains("cannot read folder").and(contains("it is no regular file")));
     }
 
     #[cfg(unix)]
@@ -967,6 +967,12 @@ mod inject {
         let mut pipe = std::process::Command::new("mkfifo");
         assert!(pipe.arg(folder.path("model.safetensors")).status().unwrap().success());
         folder.refused("--p 0.1", 1, "it is no regular file");
+        for line in ["laws --p 0.1 --weights model.safetensors", "codec show model.safetensors"] {
+            let mut run = qtaml();
+            run.current_dir(folder.folder()).args(line.split(' ')).assert().code(1).stderr(
+                contains("cannot read model.safetensors").and(contains("it is no regular file")),
+            );
+        }
     }
 
     #[test]

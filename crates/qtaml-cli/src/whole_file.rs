@@ -168,6 +168,15 @@ impl Write for WholeFile {
     }
 }
 
+/// Opens a file to be read to its end: a device may have none, and a pipe would wait for a writer.
+pub(crate) fn open_regular(path: &Path) -> io::Result<File> {
+    if fs::metadata(path)?.is_file() {
+        File::open(path)
+    } else {
+        Err(io::Error::other("it is no regular file"))
+    }
+}
+
 /// Whether two paths lead to one file, which need not exist.
 pub(crate) fn is_same(a: &Path, b: &Path) -> Result<bool> {
     let found = |path: &Path| {

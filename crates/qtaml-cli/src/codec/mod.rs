@@ -6,7 +6,6 @@ mod pass;
 mod plan;
 mod report;
 
-use std::fs::File;
 use std::io::{Read, Write};
 use std::path::Path;
 
@@ -25,7 +24,7 @@ use crate::model::behind::write_behind;
 use crate::model::progress::Progress;
 use crate::stdout;
 use crate::usage::WrongUsage;
-use crate::whole_file::{WholeFile, is_same};
+use crate::whole_file::{WholeFile, is_same, open_regular};
 
 pub(crate) fn run(args: &CodecArgs) -> Result<()> {
     match &args.command {
@@ -95,7 +94,7 @@ fn show(args: &ShowArgs) -> Result<()> {
 /// A codec and the bytes of its file.
 fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
     let read = || -> Result<_> {
-        let (mut file, mut bytes) = (File::open(path).into_diagnostic()?, Vec::new());
+        let (mut file, mut bytes) = (open_regular(path).into_diagnostic()?, Vec::new());
         // What is no codec may be a model of many gigabytes: its first bytes tell.
         (&file).take(8).read_to_end(&mut bytes).into_diagnostic()?;
         if Codec::from_bytes(&bytes) != Err(CompensationError::NotACodec) {

@@ -7,11 +7,10 @@ mod report;
 mod storage;
 mod stream;
 
-use std::fs;
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr, ensure};
+use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
@@ -25,7 +24,7 @@ use crate::model::behind::write_behind;
 use crate::model::progress::Progress;
 use crate::stdout;
 use crate::usage::WrongUsage;
-use crate::whole_file::{WholeFile, is_same};
+use crate::whole_file::{WholeFile, is_same, open_regular};
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
@@ -92,9 +91,9 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
 }
 
 fn read_record(path: &Path) -> Result<FaultRecord> {
-    // A device may never end, and a pipe would wait for a writer.
-    ensure!(fs::metadata(path).into_diagnostic()?.is_file(), "it is no regular file");
-    FaultRecord::from_bytes(&fs::read(path).into_diagnostic()?).into_diagnostic()
+    let mut bytes = Vec::new();
+    open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes)).into_diagnostic()?;
+    FaultRecord::from_bytes(&bytes).into_diagnostic()
 }
 
 /// Whether the law is one for the words of every tensor: those of integers and bytes have eight

@@ -7,10 +7,9 @@ use qtaml::fault::{PhiloxRng, Seed};
 use qtaml::quant::{Format, QuantizedTensor};
 use rand::RngExt;
 use rand_distr::{Exp1, StandardNormal};
-use safetensors::tensor::TensorView;
-use safetensors::{Dtype, SafeTensors};
 
-use crate::model::float::from_f16;
+use crate::model::float::Float;
+use crate::model::{Model, Tensor};
 
 /// Weights of a synthetic layer.
 const SYNTHETIC: usize = 4096;
@@ -52,60 +51,28 @@ pub(super) fn synthetic(seed: Seed, format: Format) -> Result<Vec<Layer>> {
 /// The weight tensors of a model file, in the order of their names: float tensors of rank 2 and
 /// more. Biases and norm parameters have rank one, and memories are not filled with them.
 pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
-    let bytes = std::fs::read(path).into_diagnostic();
-    let bytes = bytes.wrap_err_with(|| format!("cannot read {}", path.display()))?;
-    let file = SafeTensors::deserialize(&bytes).into_diagnostic();
-    let file = file.wrap_err_with(|| format!("{} is no safetensors file", path.display()))?;
-    let mut tensors: Vec<_> = file.tensors();
-    tensors.sort_by(|(a, _), (b, _)| a.cmp(b));
-    let layers: Vec<Layer> = tensors
-        .iter()
-        .filter(|(_, view)| view.shape().len() >= 2)
-        .filter_map(|(name, view)| Some((name, view.shape(), floats(view)?)))
-        .map(|(name, shape, weights)| Layer::new(name, &weights, shape, format))
-        .collect::<Result<_>>()
-        .wrap_err_with(|| format!("{} has unusable weights", path.display()))?;
+    let model = Model::open(path)?;
+    let weights = model.tensors().iter().filter(|tensor| tensor.rank() >= 2);
+    let mut weights: Vec<(&Tensor, Float)> =
+        weights.filter_map(|tensor| Some((tensor, Float::of(tensor.dtype)?))).collect();
     ensure!(
-        !layers.is_empty(),
+        !weights.is_empty(),
         "{} holds no weights: none of its {} tensors is of rank 2 or more and F16, BF16, F32, F64",
         path.display(),
-        tensors.len()
+        model.tensors().len()
     );
-    Ok(layers)
-}
-
-/// The values of a float tensor, `None` for one of another type.
-fn floats(view: &TensorView) -> Option<Vec<f32>> {
-    let data = view.data();
-    match view.dtype() {
-        Dtype::F16 => Some(each(data, |bytes| from_f16(u16::from_le_bytes(bytes)))),
-        Dtype::BF16 => {
-            Some(each(data, |bytes| f32::from_bits(u32::from(u16::from_le_bytes(bytes)) << 16)))
-        }
-        Dtype::F32 => Some(each(data, f32::from_le_bytes)),
-        Dtype::F64 => Some(each(data, |bytes| f64::from_le_bytes(bytes) as f32)),
-        _ => None,
-    }
-}
-
-fn each<const N: usize>(data: &[u8], value: impl Fn([u8; N]) -> f32) -> Vec<f32> {
-    data.as_chunks().0.iter().map(|bytes| value(*bytes)).collect()
+    weights.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let layer = |(tensor, float): (&Tensor, Float)| {
+        let weights = float.decode(&model.bytes_of(tensor)?);
+        Layer::new(&tensor.name, &weights, &tensor.shape, format)
+    };
+    let layers = weights.into_iter().map(layer).collect::<Result<_>>();
+    layers.wrap_err_with(|| format!("{} has unusable weights", path.display()))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn every_float_type_is_read() {
-        let read =
-            |dtype, bytes: &[u8]| floats(&TensorView::new(dtype, vec![1, 1], bytes).unwrap());
-        assert_eq!(read(Dtype::F16, &0xc000_u16.to_le_bytes()), Some(vec![-2.0]));
-        assert_eq!(read(Dtype::BF16, &0xc000_u16.to_le_bytes()), Some(vec![-2.0]));
-        assert_eq!(read(Dtype::F32, &(-2.5_f32).to_le_bytes()), Some(vec![-2.5]));
-        assert_eq!(read(Dtype::F64, &(-2.5_f64).to_le_bytes()), Some(vec![-2.5]));
-        assert_eq!(read(Dtype::I32, &[0; 4]), None);
-    }
 
     #[test]
     fn synthetic_layers_follow_from_the_seed() {

@@ -6,7 +6,7 @@ pub(crate) mod layout;
 pub(crate) mod progress;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
@@ -15,6 +15,8 @@ use std::thread;
 use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use safetensors::Dtype;
 use safetensors::tensor::Metadata;
+
+use crate::whole_file::open_regular;
 
 /// The longest header that the reference implementation reads.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -54,12 +56,13 @@ impl Tensor {
 impl Model {
     /// Opens a file and reads its header, and nothing else.
     pub(crate) fn open(path: &Path) -> Result<Self> {
+        let open = || -> io::Result<(File, u64)> {
+            let file = open_regular(path)?;
+            let length = file.metadata()?.len();
+            Ok((file, length))
+        };
         let cannot_read = || format!("cannot read {}", path.display());
-        // Opening a pipe would wait for a writer.
-        let found = fs::metadata(path).into_diagnostic().wrap_err_with(cannot_read)?;
-        ensure!(found.is_file(), "cannot read {}: it is no regular file", path.display());
-        let file = File::open(path).into_diagnostic().wrap_err_with(cannot_read)?;
-        let length = file.metadata().into_diagnostic().wrap_err_with(cannot_read)?.len();
+        let (file, length) = open().into_diagnostic().wrap_err_with(cannot_read)?;
         let no_model = || format!("{} is no safetensors file", path.display());
         let header = read_header(&file, length).wrap_err_with(no_model)?;
         let (tensors, metadata) = tensors(&header, length).wrap_err_with(no_model)?;
@@ -101,6 +104,11 @@ impl Model {
             scope.spawn(read_all);
             pieces.into_iter().try_for_each(|piece| visit(&mut piece?))
         })
+    }
+
+    /// All bytes of a tensor.
+    pub(crate) fn bytes_of(&self, tensor: &Tensor) -> Result<Vec<u8>> {
+        self.read(tensor, 0, usize::MAX)
     }
 
     /// The bytes of a tensor from `from` on, at most `most` of them.
