@@ -1,6 +1,6 @@
 //! A cell and what it is exposed to, from flags, a file and a preset.
 
-use std::io;
+use std::fs;
 use std::path::Path;
 
 use clap::Args;
@@ -11,7 +11,6 @@ use serde::Deserialize;
 use super::named::{self, Named};
 use super::quantity::Quantity;
 use crate::usage::WrongUsage;
-use crate::whole_file::open_regular;
 
 /// What a user has said about a cell: the flags, and in the same words the keys of a file.
 #[derive(Args, Deserialize, Debug, Default, Clone, PartialEq)]
@@ -68,8 +67,7 @@ const ATTEMPT_RATE_HZ: f64 = 1e13;
 impl Input {
     /// What a TOML file says.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = open_regular(path)
-            .and_then(io::read_to_string)
+        let text = fs::read_to_string(path)
             .into_diagnostic()
             .wrap_err_with(|| format!("cannot read the cell file {}", path.display()))?;
         toml::from_str(&text).map_err(|error| {
