@@ -110,28 +110,66 @@ fn write<const N: usize>(values: &[f32], bytes: &mut [u8], encode: impl Fn(f32) 
 mod tests {
     use super::*;
 
-    /// From half a unit beyond the largest number on, the nearest is infinity, as the standard says.
+    /// Values by Python's `struct.unpack("<e", ..)`.
+    #[test]
+    fn halves_are_those_of_the_standard() {
+        let decode = |bits: u16| half(bits.to_le_bytes());
+        for (bits, value) in [
+            (0x0000, 0.0),
+            (0x0001, 5.960_464_5e-8),
+            (0x03ff, 6.097_555e-5),
+            (0x0400, 6.103_515_6e-5),
+            (0x3555, 0.333_251_95),
+            (0x3c00, 1.0),
+            (0xc000, -2.0),
+            (0x7bff, 65504.0),
+            (0xfc00, f32::NEG_INFINITY),
+        ] {
+            assert_eq!(decode(bits), value, "{bits:#06x}");
+        }
+        assert!(decode(0x7e00).is_nan());
+    }
+
+    /// Every number of either type leads back to itself, and the point between two neighbours to
+    /// the one that is even.
     #[test]
     fn rounding_is_to_the_nearest_and_ties_go_to_even() {
-        let rounded = |float: Float, value: f32| {
-            let mut bytes = vec![0; float.bytes()];
+        let decode = |float: Float, bits: u16| float.decode(&bits.to_le_bytes())[0];
+        let encode = |float: Float, value: f32| {
+            let mut bytes = [0; 2];
             float.encode(&[value], &mut bytes);
-            float.decode(&bytes)[0]
+            u16::from_le_bytes(bytes)
         };
-        for (value, nearest) in [
-            (65519.996, 65504.0),
-            (65520.0, f32::INFINITY),
-            (2049.0, 2048.0),
-            (2051.0, 2052.0),
-            (2.0_f32.powi(-25), 0.0),
-            (1.5 * 2.0_f32.powi(-24), 2.0_f32.powi(-23)),
-        ] {
-            assert_eq!(rounded(Float::F16, value), nearest, "{value}");
-            assert_eq!(rounded(Float::F16, -value), -nearest, "{value}");
+        for (float, infinity) in [(Float::F16, 0x7c00), (Float::Bf16, 0x7f80)] {
+            let (decode, encode) = (|bits| decode(float, bits), |value| encode(float, value));
+            for bits in 0..=infinity {
+                let value = decode(bits);
+                assert_eq!((encode(value), encode(-value)), (bits, bits | 0x8000), "{bits:#06x}");
+            }
+            for bits in 0..infinity - 1 {
+                let (low, high) = (f64::from(decode(bits)), f64::from(decode(bits + 1)));
+                let middle = f64::midpoint(low, high) as f32;
+                let even = bits + bits % 2;
+                assert_eq!(encode(middle), even, "{bits:#06x}");
+                assert_eq!(encode(middle.next_down()), bits, "{bits:#06x}");
+                assert_eq!(encode(middle.next_up()), bits + 1, "{bits:#06x}");
+            }
+            assert!(decode(encode(f32::NAN)).is_nan());
         }
-        for (value, nearest) in [(257.0, 256.0), (259.0, 260.0), (f32::MAX, f32::INFINITY)] {
-            assert_eq!(rounded(Float::Bf16, value), nearest, "{value}");
-        }
+        // From half a unit beyond the largest number on, as the standard says.
+        let (half, brain) = (|v| encode(Float::F16, v), |v| encode(Float::Bf16, v));
+        assert_eq!((half(65519.996), half(65520.0)), (0x7bff, 0x7c00));
+        assert_eq!((brain(3.394e38), brain(f32::MAX)), (0x7f7f, 0x7f80));
+    }
+
+    #[test]
+    fn every_float_type_is_read() {
+        let read = |dtype, bytes: &[u8]| Float::of(dtype).map(|float| float.decode(bytes));
+        assert_eq!(read(Dtype::F16, &0xc000_u16.to_le_bytes()), Some(vec![-2.0]));
+        assert_eq!(read(Dtype::BF16, &0xc000_u16.to_le_bytes()), Some(vec![-2.0]));
+        assert_eq!(read(Dtype::F32, &(-2.5_f32).to_le_bytes()), Some(vec![-2.5]));
+        assert_eq!(read(Dtype::F64, &(-2.5_f64).to_le_bytes()), Some(vec![-2.5]));
+        assert_eq!(read(Dtype::I32, &[0; 4]), None);
     }
 
     #[test]
