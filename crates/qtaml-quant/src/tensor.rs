@@ -72,7 +72,7 @@ impl QuantizedTensor {
         let scale = (f64::from(limit) / f64::from(format.bits().max_code())) as f32;
         let scale = scale.min(largest_scale(format.bits()));
         let rounding = Rounding::new(format, scale)?;
-        let words = weights.iter().map(|&w| rounding.word(w)).collect();
+        let words = rounding.words(weights);
         Ok(Self { shape: shape.to_vec(), format, scale, words })
     }
 

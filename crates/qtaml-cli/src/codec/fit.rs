@@ -72,15 +72,15 @@ fn sample(model: &Model, tensor: &Tensor, float: Float, progress: &Progress) -> 
     let mut counts = SampleCounts::new();
     model.for_each_piece(tensor, piece, |bytes| {
         progress.inc(bytes.len());
-        let added = counts.add(&float.decode(bytes));
-        added.map_err(|error| not_a_weight(error, |index| index, float, bytes, first))?;
+        let added = counts.add(&float.decode(&bytes));
+        added.map_err(|error| not_a_weight(error, |index| index, float, &bytes, first))?;
         first += (bytes.len() / float.bytes()) as u64;
         Ok(())
     })?;
     let mut bins = counts.into_bins();
     model.for_each_piece(tensor, piece, |bytes| {
         progress.inc(bytes.len());
-        bins.add(&float.decode(bytes)).into_diagnostic()
+        bins.add(&float.decode(&bytes)).into_diagnostic()
     })?;
     bins.sample().into_diagnostic()
 }

@@ -1,7 +1,5 @@
 //! The pass through a file: weights to words, or back.
 
-use std::io::Write;
-
 use miette::{IntoDiagnostic, Report, Result, WrapErr};
 use qtaml::compensation::CompensationError;
 use qtaml::compensation::codebook::TensorCode;
@@ -9,6 +7,7 @@ use rayon::prelude::*;
 
 use super::plan::{Part, Plan, Work};
 use super::report::Row;
+use crate::model::behind::Behind;
 use crate::model::float::Float;
 use crate::model::progress::Progress;
 use crate::model::{Model, Tensor};
@@ -29,8 +28,8 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Writes the new file; returns one row for each tensor that was encoded or decoded.
-    pub(super) fn write(&self, out: &mut impl Write) -> Result<Vec<Row>> {
-        out.write_all(&self.plan.header()?).into_diagnostic()?;
+    pub(super) fn write(&self, out: &Behind) -> Result<Vec<Row>> {
+        out.write(self.plan.header()?)?;
         let row = |part: &Part| match part.work {
             Work::Copy => self.copy(part.tensor, out).map(|()| None),
             Work::Encode(float, code) => self
@@ -43,10 +42,10 @@ impl Pass<'_> {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    fn copy(&self, tensor: &Tensor, out: &mut impl Write) -> Result<()> {
+    fn copy(&self, tensor: &Tensor, out: &Behind) -> Result<()> {
         self.model.for_each_piece(tensor, self.at_once, |bytes| {
             self.progress.inc(bytes.len());
-            out.write_all(bytes).into_diagnostic()
+            out.write(bytes)
         })
     }
 
@@ -57,7 +56,7 @@ impl Pass<'_> {
         tensor: &Tensor,
         float: Float,
         code: &TensorCode,
-        out: &mut impl Write,
+        out: &Behind,
     ) -> Result<Row> {
         let (mut first, mut error, mut square) = (0, 0.0, 0.0);
         self.model.for_each_piece(tensor, self.at_once * float.bytes(), |bytes| {
@@ -66,10 +65,10 @@ impl Pass<'_> {
             // One after the other: neither the sums nor the first error depend on the threads.
             for (i, slice) in slices.collect::<Vec<_>>().into_iter().enumerate() {
                 let index_of = |index| first as usize + i * SLICE + index;
-                let slice = slice.map_err(|e| not_a_weight(e, index_of, float, bytes, first))?;
+                let slice = slice.map_err(|e| not_a_weight(e, index_of, float, &bytes, first))?;
                 error += slice.error;
                 square += slice.square;
-                out.write_all(&slice.words).into_diagnostic()?;
+                out.write(slice.words)?;
             }
             first += (bytes.len() / float.bytes()) as u64;
             Ok(())
@@ -77,7 +76,7 @@ impl Pass<'_> {
         Ok(Row::new(&tensor.name, code, error / first as f64, square / first as f64))
     }
 
-    fn decode(&self, tensor: &Tensor, code: &TensorCode, out: &mut impl Write) -> Result<Row> {
+    fn decode(&self, tensor: &Tensor, code: &TensorCode, out: &Behind) -> Result<Row> {
         let bytes_of = |words: usize| words / 8 * code.code().width() as usize;
         let mut left = code.weights();
         self.model.for_each_piece(tensor, bytes_of(self.at_once), |bytes| {
@@ -92,7 +91,7 @@ impl Pass<'_> {
             };
             let slices = bytes.par_chunks(bytes_of(SLICE)).enumerate().map(slice);
             let read = slices.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
-            out.write_all(&read.concat()).into_diagnostic()
+            out.write(read.concat())
         })?;
         Ok(Row::of_codec(&tensor.name, code))
     }
@@ -138,6 +137,7 @@ mod tests {
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
+    use crate::model::behind::write_behind;
 
     const SHAPE: [usize; 2] = [150_001, 1];
 
@@ -163,7 +163,7 @@ mod tests {
         let run = |model: &Model, plan: &Plan| {
             let mut out = Vec::new();
             let pass = Pass { model, plan, at_once, progress: &progress };
-            let rows = pass.write(&mut out).unwrap();
+            let rows = write_behind(&mut out, |out| pass.write(out)).unwrap();
             (out, rows)
         };
         let (stored, rows) = run(model, &Plan::encode(model, codec, "sum").unwrap());

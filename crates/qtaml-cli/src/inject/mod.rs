@@ -4,6 +4,7 @@ mod args;
 mod faults;
 mod plan;
 mod report;
+mod scales;
 mod storage;
 mod stream;
 

@@ -3,7 +3,6 @@
 use std::fmt;
 
 use qtaml::quant::{Format, QuantError, Rounding};
-use rayon::prelude::*;
 use safetensors::Dtype;
 
 use crate::model::Tensor;
@@ -86,7 +85,7 @@ impl Stored {
     /// The words that store the elements in `bytes`.
     pub(super) fn words(&self, bytes: &[u8]) -> Vec<u8> {
         match self {
-            Self::Codes { float, rounding, .. } => float.map(bytes, |weight| rounding.word(weight)),
+            Self::Codes { float, rounding, .. } => rounding.words(&float.decode(bytes)),
             Self::AsItIs => bytes.to_vec(),
         }
     }
@@ -120,20 +119,4 @@ impl fmt::Display for Storage {
             Self::Bytes(dtype) => write!(f, "bytes of {dtype}"),
         }
     }
-}
-
-/// The largest magnitude among the weights in `bytes`, the first of which is number `first`.
-pub(super) fn largest(float: Float, bytes: &[u8], first: u64) -> Result<f32, QuantError> {
-    // The bits of magnitudes are in their order; infinity is above all numbers, NaN above infinity.
-    let magnitude = |value: f32| value.abs().to_bits();
-    let slices = bytes.par_chunks(SLICE * float.bytes());
-    let largest = slices.map(|bytes| float.max(bytes, magnitude)).max();
-    let largest = f32::from_bits(largest.unwrap_or(0));
-    if largest.is_finite() {
-        return Ok(largest);
-    }
-    // Of several that are not finite the first is named.
-    let mut weights = (first as usize..).zip(float.decode(bytes));
-    let not_finite = weights.find(|(_, value)| !value.is_finite());
-    not_finite.map_or(Ok(largest), |(index, value)| Err(QuantError::NotFinite { index, value }))
 }

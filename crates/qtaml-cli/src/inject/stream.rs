@@ -1,17 +1,15 @@
 //! The pass through a model: words out, faults in, piece by piece.
 
-use std::io::Write;
-
-use miette::{IntoDiagnostic, Report, Result, WrapErr};
+use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::{CodeTally, FaultError, FaultRecord, Kept, TensorFaults};
-use qtaml::quant::{QuantError, QuantizedTensor};
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
 use super::plan::Plan;
 use super::report::Row;
-use super::storage::{SLICE, Storage, Stored, largest};
-use crate::model::float::Float;
+use super::scales;
+use super::storage::{SLICE, Storage, Stored};
+use crate::model::behind::Behind;
 use crate::model::progress::Progress;
 use crate::model::{Model, Tensor};
 
@@ -34,32 +32,34 @@ impl Pass<'_> {
     /// row for each tensor with faults.
     pub(super) fn write(
         &self,
-        out: &mut impl Write,
+        out: &Behind,
         mut record: Option<&mut FaultRecord>,
     ) -> Result<Vec<Row>> {
-        out.write_all(self.model.header()).into_diagnostic()?;
-        let mut rows = Vec::new();
-        for (tensor, storage) in self.model.tensors().iter().zip(self.plan) {
-            let Some(storage) = *storage else {
-                self.copy(tensor, out)?;
-                continue;
-            };
-            let mut recorded = record.is_some().then(|| TensorFaults::new(storage.format()));
-            let row = self
-                .inject(tensor, storage, out, recorded.as_mut())
-                .wrap_err_with(|| format!("cannot inject into tensor {:?}", tensor.name))?;
-            rows.push(row);
-            if let (Some(record), Some(faults)) = (&mut record, recorded) {
-                record.insert(&tensor.name, faults).into_diagnostic()?;
+        out.write(self.model.header().to_vec())?;
+        scales::ahead(self, |next_scale| {
+            let mut rows = Vec::new();
+            for (tensor, storage) in self.model.tensors().iter().zip(self.plan) {
+                let Some(storage) = *storage else {
+                    self.copy(tensor, out)?;
+                    continue;
+                };
+                let mut recorded = record.is_some().then(|| TensorFaults::new(storage.format()));
+                let row = next_scale()
+                    .and_then(|scale| self.inject(tensor, storage, scale, out, recorded.as_mut()))
+                    .wrap_err_with(|| format!("cannot inject into tensor {:?}", tensor.name))?;
+                rows.push(row);
+                if let (Some(record), Some(faults)) = (&mut record, recorded) {
+                    record.insert(&tensor.name, faults).into_diagnostic()?;
+                }
             }
-        }
-        Ok(rows)
+            Ok(rows)
+        })
     }
 
-    fn copy(&self, tensor: &Tensor, out: &mut impl Write) -> Result<()> {
+    fn copy(&self, tensor: &Tensor, out: &Behind) -> Result<()> {
         self.model.for_each_piece(tensor, self.at_once, |bytes| {
             self.progress.inc(bytes.len());
-            out.write_all(bytes).into_diagnostic()
+            out.write(bytes)
         })
     }
 
@@ -67,17 +67,17 @@ impl Pass<'_> {
         &self,
         tensor: &Tensor,
         storage: Storage,
-        out: &mut impl Write,
+        scale: f32,
+        out: &Behind,
         mut record: Option<&mut TensorFaults>,
     ) -> Result<Row> {
-        let scale = self.scale(tensor, storage)?;
         let read = self.source.read_scale(&tensor.name, scale).into_diagnostic()?;
         let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits, mut code_words) = (0, 0, CodeTally::default());
         let slice = self.slice().into_diagnostic()?;
         let at_once = (self.at_once / slice).max(1) * slice;
-        self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |bytes| {
+        self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |mut bytes| {
             self.progress.inc(bytes.len());
             let words = (bytes.len() / storage.bytes_per_word()) as u64;
             let faults = faults.until(first + words);
@@ -92,26 +92,10 @@ impl Pass<'_> {
                 code_words = code_words + slice.read.tally;
             }
             first += words;
-            out.write_all(bytes).into_diagnostic()
+            out.write(bytes)
         })?;
         let code_words = self.source.has_code().then_some(code_words);
         Ok(Row::new(tensor, storage, [scale, read], flipped_bits, code_words))
-    }
-
-    /// The scale of the codes of the weights, by a pass of its own; 0 for what is stored without.
-    fn scale(&self, tensor: &Tensor, storage: Storage) -> Result<f32> {
-        let Storage::Codes(float, format) = storage else { return Ok(0.0) };
-        let (mut first, mut all) = (0, 0.0_f32);
-        let piece = self.at_once * storage.bytes_per_word();
-        self.model.for_each_piece(tensor, piece, |bytes| {
-            self.progress.inc(bytes.len());
-            let of_piece = largest(float, bytes, first);
-            all = all.max(of_piece.map_err(|error| not_finite(error, float, bytes, first))?);
-            first += (bytes.len() / float.bytes()) as u64;
-            Ok(())
-        })?;
-        let alone = QuantizedTensor::quantize(&[all], &[1], format).into_diagnostic()?;
-        Ok(alone.scale())
     }
 
     /// Words that one thread treats at a time: no code word is cut.
@@ -144,16 +128,6 @@ impl Slice {
     }
 }
 
-/// Names a weight that only F64 can hold as it lies in `bytes`, and not as the infinity that it is
-/// read as.
-fn not_finite(error: QuantError, float: Float, bytes: &[u8], first: u64) -> Report {
-    let beyond = match &error {
-        QuantError::NotFinite { index, .. } => float.beyond_f32(bytes, *index, first),
-        _ => None,
-    };
-    beyond.unwrap_or_else(|| Report::from_err(error))
-}
-
 fn flips(stored: &[u8], read: &[u8]) -> u64 {
     let ((stored, end), (read, read_end)) = (stored.as_chunks::<8>(), read.as_chunks::<8>());
     // Eight words at a time: counting bits takes a dozen instructions, however many there are.
@@ -167,13 +141,14 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 mod tests {
     use qtaml::fault::{BitFlips, FaultModel, Protection, Seed, Site};
     use qtaml::physics::FlipProbability;
-    use qtaml::quant::{BitWidth, Encoding, Format};
+    use qtaml::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
     use crate::inject::faults::{Draw, Law};
     use crate::inject::plan;
+    use crate::model::behind::write_behind;
 
     const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
 
@@ -216,7 +191,7 @@ mod tests {
     fn inject(model: &Model, plan: &Plan, source: &Source, at_once: usize) -> (Vec<u8>, Vec<Row>) {
         let pass = Pass { model, plan, source, at_once, progress: &Progress::new("", 0) };
         let mut out = Vec::new();
-        let rows = pass.write(&mut out, None).unwrap();
+        let rows = write_behind(&mut out, |out| pass.write(out, None)).unwrap();
         (out, rows)
     }
 
@@ -285,7 +260,7 @@ mod tests {
             Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
         let mut record = FaultRecord::new(Seed(1), 2, "");
         let mut drawn = Vec::new();
-        let rows = pass.write(&mut drawn, Some(&mut record)).unwrap();
+        let rows = write_behind(&mut drawn, |out| pass.write(out, Some(&mut record))).unwrap();
         assert_eq!(plan::of_record(&model, &record).unwrap(), plan);
         let replayed = inject(&model, &plan, &Source::Replayed(record), 12_345);
         assert!(replayed == (drawn, rows));
@@ -305,7 +280,7 @@ mod tests {
             let (source, progress) = (draw(), Progress::new("", 0));
             let pass =
                 Pass { model: &model, plan: &plan, source: &source, at_once, progress: &progress };
-            let error = pass.write(&mut Vec::new(), None).unwrap_err();
+            let error = write_behind(&mut Vec::new(), |out| pass.write(out, None)).unwrap_err();
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
             let named = "weight 70001 is NaN: weights must be finite";
             assert_eq!(causes, ["cannot inject into tensor \"w\"", named]);

@@ -13,30 +13,27 @@ const BEHIND: usize = 2;
 /// Does some work whose output a thread of its own writes to `out`.
 pub(crate) fn write_behind<T>(
     out: &mut (impl Write + Send),
-    work: impl FnOnce(&mut Behind) -> Result<T>,
+    work: impl FnOnce(&Behind) -> Result<T>,
 ) -> Result<T> {
     let (sender, pieces) = mpsc::sync_channel::<Vec<u8>>(BEHIND);
     let write_all = || pieces.into_iter().try_for_each(|piece| out.write_all(&piece));
     thread::scope(|scope| {
         let writer = scope.spawn(write_all);
-        let done = work(&mut Behind(sender));
+        let done = work(&Behind(sender));
         // What the work says of a writer that has failed is not the cause.
         writer.join().unwrap_or_else(|panic| resume_unwind(panic)).into_diagnostic()?;
         done
     })
 }
 
-/// Takes what is to be written; each write is one piece.
+/// Takes what is to be written.
 pub(crate) struct Behind(SyncSender<Vec<u8>>);
 
-impl Write for Behind {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        self.0.send(bytes.to_vec()).map_err(|_| ErrorKind::BrokenPipe)?;
-        Ok(bytes.len())
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        Ok(())
+impl Behind {
+    /// Hands over the next piece.
+    pub(crate) fn write(&self, piece: Vec<u8>) -> Result<()> {
+        let sent = self.0.send(piece).map_err(|_| io::Error::from(ErrorKind::BrokenPipe));
+        sent.into_diagnostic()
     }
 }
 
@@ -48,7 +45,7 @@ mod tests {
     fn everything_is_written_in_order() {
         let mut out = Vec::new();
         let count = write_behind(&mut out, |behind| {
-            (0..100_u8).try_for_each(|i| behind.write_all(&[i; 3])).into_diagnostic()?;
+            (0..100_u8).try_for_each(|i| behind.write(vec![i; 3]))?;
             Ok(100)
         });
         assert_eq!(count.unwrap(), 100);
@@ -66,9 +63,7 @@ mod tests {
                 Ok(())
             }
         }
-        let many = |behind: &mut Behind| {
-            (0..100).try_for_each(|_| behind.write_all(b"bytes")).into_diagnostic()
-        };
+        let many = |behind: &Behind| (0..100).try_for_each(|_| behind.write(b"bytes".to_vec()));
         let error = write_behind(&mut Full, many).unwrap_err();
         assert_eq!(error.to_string(), io::Error::from(ErrorKind::StorageFull).to_string());
         let error = write_behind(&mut Vec::new(), |_| Err::<(), _>(miette::miette!("no more")));

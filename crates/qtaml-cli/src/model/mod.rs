@@ -69,6 +69,13 @@ impl Model {
         Ok(Self { path: path.into(), file, header, tensors, metadata })
     }
 
+    /// The same file through another handle: each is read from one place at a time.
+    pub(crate) fn again(&self) -> Result<Self> {
+        let again = Self::open(&self.path)?;
+        ensure!(again.header == self.header, "{} has changed meanwhile", self.path.display());
+        Ok(again)
+    }
+
     /// The header as it lies in the file: the tensors follow it without a gap.
     pub(crate) fn header(&self) -> &[u8] {
         &self.header
@@ -89,7 +96,7 @@ impl Model {
         &self,
         tensor: &Tensor,
         most: usize,
-        mut visit: impl FnMut(&mut [u8]) -> Result<()>,
+        mut visit: impl FnMut(Vec<u8>) -> Result<()>,
     ) -> Result<()> {
         let (sender, pieces) = mpsc::sync_channel(AHEAD);
         let read_all = move || {
@@ -102,7 +109,7 @@ impl Model {
         };
         thread::scope(|scope| {
             scope.spawn(read_all);
-            pieces.into_iter().try_for_each(|piece| visit(&mut piece?))
+            pieces.into_iter().try_for_each(|piece| visit(piece?))
         })
     }
 
@@ -192,8 +199,8 @@ mod tests {
         assert_eq!(model.metadata()["made"], "by hand");
         let mut pieces = Vec::new();
         for tensor in model.tensors() {
-            let visit = |piece: &mut [u8]| {
-                pieces.push(String::from_utf8(piece.to_vec()).unwrap());
+            let visit = |piece| {
+                pieces.push(String::from_utf8(piece).unwrap());
                 Ok(())
             };
             model.for_each_piece(tensor, 2, visit).unwrap();

@@ -1,6 +1,6 @@
 //! A sign of life for models that take their time.
 
-use std::cell::Cell;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,7 +13,7 @@ const PATIENCE: Duration = Duration::from_secs(2);
 pub(crate) struct Progress {
     bar: ProgressBar,
     begin: Instant,
-    is_shown: Cell<bool>,
+    is_shown: AtomicBool,
 }
 
 impl Progress {
@@ -24,15 +24,16 @@ impl Progress {
         let bar = ProgressBar::with_draw_target(Some(bytes), ProgressDrawTarget::hidden())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
             .with_prefix(what.to_owned());
-        Self { bar, begin: Instant::now(), is_shown: Cell::new(false) }
+        Self { bar, begin: Instant::now(), is_shown: AtomicBool::new(false) }
     }
 
     /// So many more bytes were read.
     pub(crate) fn inc(&self, bytes: usize) {
         self.bar.inc(bytes as u64);
-        if !self.is_shown.get() && self.begin.elapsed() > PATIENCE {
+        let is_due = || self.begin.elapsed() > PATIENCE;
+        if !self.is_shown.load(Ordering::Relaxed) && is_due() {
+            self.is_shown.store(true, Ordering::Relaxed);
             self.bar.set_draw_target(ProgressDrawTarget::stderr());
-            self.is_shown.set(true);
         }
     }
 }
