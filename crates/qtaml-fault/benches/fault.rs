@@ -1,8 +1,9 @@
 //! How many weights a second faults are injected into, against a straightforward implementation
 //! and against copying memory, all in one run: `cargo xtask bench fault`.
 //!
-//! Progress goes to stderr, the rows as JSON to stdout. What is compared is measured in turn, so
-//! that a noisy neighbour slows all of it alike.
+//! Progress goes to stderr, the rows as JSON to stdout. What is compared is measured one after the
+//! other, and every case once in every round, so that a noisy neighbour slows all of it alike, or
+//! rounds that the median leaves out.
 
 use std::hint::black_box;
 use std::thread::available_parallelism;
@@ -23,8 +24,8 @@ const WEIGHTS: usize = 64 << 20;
 const NAIVE_WEIGHTS: usize = 1 << 19;
 /// Weights that one thread copies at a time, as many as models read at a time.
 const COPIED: usize = 1 << 18;
-/// Rounds of each case; medians count.
-const ROUNDS: usize = 5;
+/// Rounds through all cases; medians count.
+const ROUNDS: usize = 21;
 /// What takes less time than this is repeated until it has taken as much.
 const LEAST: Duration = Duration::from_millis(10);
 
@@ -40,6 +41,8 @@ struct Row {
     ratio_naive: f64,
     /// Against copying the weights with as many threads.
     ratio_memcpy: f64,
+    /// Against one thread.
+    ratio_one_thread: f64,
 }
 
 struct Case {
@@ -61,8 +64,21 @@ fn main() {
         .collect();
     let mut words: Vec<u8> = (0..WEIGHTS).map(|i| (i * 97 % 251) as u8).collect();
     let mut copy = words.clone();
-    let rows: Vec<Row> =
-        cases().iter().flat_map(|case| measure(case, &pools, &mut words, &mut copy)).collect();
+    let cases = cases();
+    // The first round warms up and does not count.
+    let rounds: Vec<Vec<Speeds>> = (0..=ROUNDS as u32)
+        .map(|round| {
+            eprintln!("round {round} of {ROUNDS}");
+            let speeds = |case| Speeds::measure(case, round, &pools, &mut words, &mut copy);
+            cases.iter().map(speeds).collect()
+        })
+        .skip(1)
+        .collect();
+    let rows = cases.iter().enumerate().flat_map(|(i, case)| {
+        let of_case: Vec<&Speeds> = rounds.iter().map(|round| &round[i]).collect();
+        rows(case, &pools, &of_case)
+    });
+    let rows: Vec<Row> = rows.collect();
     println!("{}", serde_json::to_string_pretty(&rows).expect("plain numbers serialise"));
 }
 
@@ -107,55 +123,54 @@ fn cases() -> Vec<Case> {
     cases
 }
 
-/// The rows of one case, one for each pool of threads.
-fn measure(case: &Case, pools: &[ThreadPool], words: &mut [u8], copy: &mut [u8]) -> Vec<Row> {
-    let protected = match case.protected.as_slice() {
-        [alike] => Protected::Alike(*alike),
-        each => Protected::Each(each),
-    };
-    let mut few = words[..NAIVE_WEIGHTS].to_vec();
-    let mut trial = 0;
-    let mut inject = |words: &mut [u8]| {
-        case.model.inject_all(words, &Site::new(Seed(42), trial, "bench"), protected);
-        trial += 1;
-    };
-    // The first round warms up and does not count.
-    let rounds: Vec<(f64, Vec<[f64; 2]>)> = (0..=ROUNDS)
-        .map(|_| {
-            let naive = rate(NAIVE_WEIGHTS, || naive(&mut few, case));
-            let mut both = |pool: &ThreadPool| {
-                let copied = pool.install(|| rate(WEIGHTS, || memcpy(copy, words)));
-                [copied, pool.install(|| rate(WEIGHTS, || inject(words)))]
-            };
-            (naive, pools.iter().map(&mut both).collect())
-        })
-        .skip(1)
-        .collect();
-    let row = |(i, pool): (usize, &ThreadPool)| {
-        let of = |value: &dyn Fn(f64, [f64; 2]) -> f64| {
-            median(rounds.iter().map(|(naive, pools)| value(*naive, pools[i])).collect())
+/// Weights a second in one round of one case.
+struct Speeds {
+    naive: f64,
+    /// Of copying and of reading through the model, for each pool of threads.
+    pools: Vec<[f64; 2]>,
+}
+
+impl Speeds {
+    fn measure(
+        case: &Case,
+        round: u32,
+        pools: &[ThreadPool],
+        words: &mut [u8],
+        copy: &mut [u8],
+    ) -> Self {
+        let protected = match case.protected.as_slice() {
+            [alike] => Protected::Alike(*alike),
+            each => Protected::Each(each),
         };
-        let row = Row {
+        let site = Site::new(Seed(42), round, "bench");
+        let naive = rate(NAIVE_WEIGHTS, || naive(&mut words[..NAIVE_WEIGHTS], case));
+        let mut both = |pool: &ThreadPool| {
+            let copied = pool.install(|| rate(WEIGHTS, || memcpy(copy, words)));
+            let inject = || case.model.inject_all(words, &site, protected);
+            [copied, pool.install(|| rate(WEIGHTS, inject))]
+        };
+        Self { naive, pools: pools.iter().map(&mut both).collect() }
+    }
+}
+
+/// The rows of one case, one for each pool of threads: medians, and medians of ratios.
+fn rows(case: &Case, pools: &[ThreadPool], rounds: &[&Speeds]) -> Vec<Row> {
+    let row = |(i, pool): (usize, &ThreadPool)| {
+        let of = |value: &dyn Fn(&Speeds) -> f64| {
+            median(rounds.iter().map(|speeds| value(speeds)).collect())
+        };
+        let rate = |speeds: &Speeds, pool: usize| speeds.pools[pool][1];
+        Row {
             case: case.name,
             p: case.p,
             threads: pool.current_num_threads(),
-            weights_per_s: of(&|_, [_, rate]| rate),
-            ratio_naive: of(&|naive, [_, rate]| rate / naive),
-            ratio_memcpy: of(&|_, [memcpy, rate]| rate / memcpy),
-        };
-        show(&row);
-        row
+            weights_per_s: of(&|speeds| rate(speeds, i)),
+            ratio_naive: of(&|speeds| rate(speeds, i) / speeds.naive),
+            ratio_memcpy: of(&|speeds| rate(speeds, i) / speeds.pools[i][0]),
+            ratio_one_thread: of(&|speeds| rate(speeds, i) / rate(speeds, 0)),
+        }
     };
     pools.iter().enumerate().map(row).collect()
-}
-
-fn show(row: &Row) {
-    let Row { case, p, threads, weights_per_s, ratio_naive, ratio_memcpy } = row;
-    eprintln!(
-        "{case:<22} p {p:<7.1e} {threads:>3} threads {:>10.0} M weights/s {ratio_naive:>8.0} x naive \
-         {ratio_memcpy:>7.2} x memcpy",
-        weights_per_s / 1e6
-    );
 }
 
 /// One random number per stored bit, from the standard generator of `rand`.
