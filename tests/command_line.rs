@@ -854,6 +854,11 @@ mod inject {
         let kept = report("--faults 1000 --protect 4");
         let kept = kept["total"]["flipped_bits"].as_u64().unwrap();
         assert!((400..600).contains(&kept), "half of the bits are protected: {kept}");
+        let coded = report("--faults 1000 --protect 4 --code repetition:3");
+        let of = |key: &str| coded["total"][key].as_u64().unwrap();
+        assert_eq!(of("check_bits") * 2, of("stored_bits"));
+        let left = of("flipped_bits");
+        assert!((180..340).contains(&left), "a quarter of all bits is not kept: {left}");
         folder
             .inject("--faults 10000000", "faulty.safetensors")
             .assert()

@@ -220,10 +220,10 @@ pub enum FaultError {
         /// The number of words that the model is made for.
         expected: u64,
     },
-    /// A fault model that never hits the check bits that a code stores beside the words.
+    /// A fault model that leaves out check bits that a code stores beside the words.
     #[error(
-        "a fault model of one tensor, of {words} words, spares check bits beside it: a code needs \
-         a model of any words"
+        "a fault model of one tensor, of {words} words, leaves out check bits beside it: a code \
+         needs one that counts them, or one of any words"
     )]
     OneTensorOnly {
         /// The words of its tensor.

@@ -7,7 +7,7 @@ use qtaml_quant::BitWidth;
 use crate::hypergeometric::hypergeometric;
 use crate::philox::LANES;
 use crate::site::below;
-use crate::{FaultError, FaultModel, Protected, Site, WordFault};
+use crate::{FaultError, FaultModel, Protected, Protection, Site, WordFault};
 
 /// Keep its random numbers apart from those of the other models, and those that divide flips among
 /// tensors and among the halves of a tensor from those of the flips, whose lanes follow this one.
@@ -28,11 +28,30 @@ const FEW_BITS: u64 = 64;
 ///
 /// Protection takes away the flips that hit protected bits: what is fixed is the number of faults
 /// that occur, not of those that are left.
+///
+/// Where a code keeps the protected bits, its check bits may be counted as well: they lie behind the
+/// words, bit by bit, the least significant first.
+///
+/// ```
+/// use qtaml_fault::{FlipCount, Keeper, Protection, Seed, Site};
+/// use qtaml_quant::BitWidth;
+///
+/// let (keeper, top): (Keeper, _) = ("secded:64".parse()?, Protection::top(1, BitWidth::INT8)?);
+/// let model = FlipCount::beside(5, 6400, BitWidth::INT8, top, keeper.check_bits(6400)?)?;
+/// let kept = keeper.read(&[0; 6400], &model, &Site::new(Seed(42), 0, "fc.weight"), top)?;
+/// let flips: u32 = kept.words.iter().map(|word| word.count_ones()).sum();
+/// assert!(flips <= 5);
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct FlipCount {
     flips: u64,
     words: u64,
     bits: BitWidth,
+    /// Bits of a word that have check bits.
+    kept: Protection,
+    /// Check bits for each of them.
+    each: u64,
 }
 
 impl FlipCount {
@@ -41,10 +60,34 @@ impl FlipCount {
     /// # Errors
     /// [`FaultError::TooManyFlips`] if it has fewer bits.
     pub fn new(flips: u64, words: u64, bits: BitWidth) -> Result<Self, FaultError> {
-        match words.checked_mul(u64::from(bits.get())) {
-            Some(stored) if flips <= stored => Ok(Self { flips, words, bits }),
+        Self::beside(flips, words, bits, Protection::NONE, 0)
+    }
+
+    /// `flips` flips in a tensor of `words` words and the check bits beside it, `each` of them for each
+    /// bit that is `kept` ([`Keeper::check_bits`](crate::Keeper::check_bits)).
+    ///
+    /// # Errors
+    /// [`FaultError::TooManyFlips`] if they have fewer bits together, [`FaultError::ProtectedBits`]
+    /// for kept bits that words of this width lack.
+    pub fn beside(
+        flips: u64,
+        words: u64,
+        bits: BitWidth,
+        kept: Protection,
+        each: u64,
+    ) -> Result<Self, FaultError> {
+        kept.check_width(bits)?;
+        let model = Self { flips, words, bits, kept, each };
+        match model.stored() {
+            Some(stored) if flips <= stored => Ok(model),
             stored => Err(FaultError::TooManyFlips { flips, stored: stored.unwrap_or(u64::MAX) }),
         }
+    }
+
+    /// All bits of the memory, if they can be counted.
+    fn stored(&self) -> Option<u64> {
+        let words = self.words.checked_mul(self.bits.get().into())?;
+        words.checked_add(self.each.checked_mul(self.kept.count().into())?)
     }
 
     /// How `flips` flips fall on tensors that store so many bits each, all sets of bits of all of
@@ -81,7 +124,7 @@ impl FlipCount {
     pub fn faults(&self, site: &Site) -> Vec<WordFault> {
         let width = u64::from(self.bits.get());
         let mut faults: Vec<WordFault> = Vec::new();
-        self.visit(0..self.words, site, |place| {
+        self.visit(0..self.words * width, site, |place| {
             let (index, mask) = (place / width, 1 << (place % width));
             match faults.last_mut() {
                 Some(last) if last.index == index => last.mask |= mask,
@@ -91,11 +134,10 @@ impl FlipCount {
         faults
     }
 
-    /// Hands the bits that flip in a range of words to `found`, in rising order.
-    fn visit(&self, words: Range<u64>, site: &Site, mut found: impl FnMut(u64)) {
-        let width = u64::from(self.bits.get());
-        let wanted = words.start.saturating_mul(width)..words.end.saturating_mul(width);
-        scatter(self.flips, 0..self.words * width, &wanted, site, &mut found);
+    /// Hands those of the `wanted` bits of the memory that flip to `found`, in rising order.
+    fn visit(&self, wanted: Range<u64>, site: &Site, mut found: impl FnMut(u64)) {
+        let all = 0..self.stored().unwrap_or(u64::MAX);
+        scatter(self.flips, all, &wanted, site, &mut found);
     }
 }
 
@@ -152,10 +194,31 @@ impl FaultModel for FlipCount {
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.expect_for(words.len(), self.bits);
         let width = u64::from(self.bits.get());
-        self.visit(first..first + words.len() as u64, site, |place| {
+        let place = |word: u64| word.min(self.words) * width;
+        self.visit(place(first)..place(first + words.len() as u64), site, |place| {
             let (i, bit) = ((place / width - first) as usize, place % width);
             words[i] ^= 1 << bit & !protected.mask(i);
         });
+    }
+
+    fn inject_check_bits(
+        &self,
+        check: &mut [u8],
+        first: u64,
+        bit: u8,
+        site: &Site,
+    ) -> Result<(), FaultError> {
+        let kept = self.kept.mask();
+        let is_counted = kept >> bit & 1 == 1 && first + check.len() as u64 <= self.each;
+        if !is_counted {
+            return Err(FaultError::OneTensorOnly { words: self.words });
+        }
+        let before = u64::from((kept & ((1 << bit) - 1)).count_ones());
+        let from = self.words * u64::from(self.bits.get()) + before * self.each + first;
+        self.visit(from..from + check.len() as u64, site, |place| {
+            check[(place - from) as usize] ^= 1 << bit;
+        });
+        Ok(())
     }
 }
 
@@ -164,7 +227,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Protection, Seed};
+    use crate::Seed;
 
     fn site(trial: u32) -> Site {
         Site::new(Seed(3), trial, "weight")

@@ -193,7 +193,7 @@ impl Keeper {
     ///
     /// # Errors
     /// [`FaultError::ProtectedBits`] for protected bits that the model's words lack,
-    /// [`FaultError::OneTensorOnly`] for a real code and a model that spares its check bits,
+    /// [`FaultError::OneTensorOnly`] for a real code and a model that leaves its check bits out,
     /// [`FaultError::Misaligned`] unless `first` is a multiple of the
     /// [`alignment`](Self::alignment), and as the constructor of the code.
     pub fn read_slice(
@@ -210,9 +210,6 @@ impl Keeper {
             model.inject_from(&mut kept.words, first, site, protection.into());
             return Ok(kept);
         };
-        if let Some(words) = model.words() {
-            return Err(FaultError::OneTensorOnly { words });
-        }
         let alignment = code.data_bits() as u64;
         if !first.is_multiple_of(alignment) {
             return Err(FaultError::Misaligned { first, alignment });
@@ -223,7 +220,7 @@ impl Keeper {
             let mut check = plane.encode(words)?;
             let stored = check.clone();
             let from = first / alignment * plane.extra() as u64;
-            model.inject_from(&mut check, from, &site.check_bits(bit), Protected::NOTHING);
+            model.inject_check_bits(&mut check, from, bit, site)?;
             check.iter_mut().zip(stored).for_each(|(read, stored)| *read ^= stored);
             kept.tally = kept.tally + plane.decode(words, &mut kept.words, &check)?;
         }
@@ -465,9 +462,9 @@ mod tests {
         assert_eq!(tally("repetition:1", &[1, 0], &[]), (vec![1, 0], [0, 0, 0, 1]));
     }
 
-    /// Its flips are counted for the words, and would spare nearly all check bits.
+    /// Its flips are counted for the words, and would spare all check bits.
     #[test]
-    fn a_code_takes_no_model_of_one_tensor() {
+    fn a_code_takes_no_count_of_the_words_alone() {
         let (model, all) = (
             FlipCount::new(9, 100, BitWidth::INT8).unwrap(),
             Protection::top(8, BitWidth::INT8).unwrap(),
@@ -476,6 +473,44 @@ mod tests {
         let error = read("repetition:3").unwrap_err();
         assert_eq!(error, FaultError::OneTensorOnly { words: 100 });
         assert_eq!(read("ideal").unwrap().words, words(100));
+    }
+
+    /// Words and check bits of all planes together have as many flips as asked for, and slices meet
+    /// the same.
+    #[test]
+    fn a_count_may_include_check_bits() {
+        let (stored, top) = (words(200), Protection::top(3, BitWidth::INT8).unwrap());
+        for name in ["repetition:3", "secded:16", "bch:5:2", "interleaved:4:secded:16"] {
+            let keeper = keeper(name);
+            let each = keeper.check_bits(200).unwrap();
+            let bits = 1600 + 3 * each;
+            let count = |flips| FlipCount::beside(flips, 200, BitWidth::INT8, top, each);
+            assert!(count(bits + 1).is_err());
+
+            let model = count(bits / 3).unwrap();
+            let whole = keeper.read(&stored, &model, &site(1), top).unwrap();
+            let cut = 3 * keeper.alignment().unwrap();
+            let read =
+                |words, first| keeper.read_slice(words, first, &model, &site(1), top).unwrap();
+            let (mut front, back) = (read(&stored[..cut], 0), read(&stored[cut..], cut as u64));
+            front.words.extend(back.words);
+            assert_eq!((front.words, front.tally + back.tally), (whole.words, whole.tally));
+
+            let mut memory = vec![vec![0; 200]; 1];
+            model.inject_from(&mut memory[0], 0, &site(1), Protected::NOTHING);
+            for bit in 5..8 {
+                let mut plane = vec![0; each as usize];
+                model.inject_check_bits(&mut plane, 0, bit, &site(1)).unwrap();
+                assert!(plane.iter().all(|word| word & !(1 << bit) == 0), "{name}");
+                memory.push(plane);
+            }
+            let flips =
+                memory.iter().flatten().map(|word| u64::from(word.count_ones())).sum::<u64>();
+            assert_eq!(flips, bits / 3, "{name}");
+            assert!(memory.iter().all(|plane| plane.iter().any(|&word| word != 0)), "{name}");
+            assert!(model.inject_check_bits(&mut [0], each, 5, &site(1)).is_err());
+            assert!(model.inject_check_bits(&mut [0], 0, 4, &site(1)).is_err());
+        }
     }
 
     #[test]

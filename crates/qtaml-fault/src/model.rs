@@ -68,6 +68,23 @@ pub trait FaultModel: Sync {
         });
     }
 
+    /// Replaces `check`, a slice that starts at number `first` of the check bits that a code stores
+    /// for one bit of the words, by what is read; on all threads. Each lies in the same bit of a word of
+    /// its own; `site` is that of the words.
+    ///
+    /// # Errors
+    /// [`FaultError::OneTensorOnly`] if the model is one of so many words and leaves these bits out.
+    fn inject_check_bits(
+        &self,
+        check: &mut [u8],
+        first: u64,
+        bit: u8,
+        site: &Site,
+    ) -> Result<(), FaultError> {
+        self.inject_from(check, first, &site.check_bits(bit), Protected::NOTHING);
+        Ok(())
+    }
+
     /// Replaces `words`, a whole tensor, by what is read; on all threads.
     ///
     /// # Panics

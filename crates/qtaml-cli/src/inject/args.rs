@@ -83,7 +83,8 @@ pub(crate) struct InjectArgs {
 
     /// Flip exactly so many of all stored bits, instead of each with a probability
     ///
-    /// Protection takes away those that fall on protected bits.
+    /// Ideal protection takes away those that fall on protected bits; the check bits of a real code
+    /// are stored bits as well.
     #[arg(long, value_name = "N", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
     #[arg(value_parser = count, allow_negative_numbers = true, help_heading = FAULTS)]
     faults: Option<u64>,
@@ -125,8 +126,7 @@ pub(crate) struct InjectArgs {
     /// A real code runs along the words: the same bit of DATA words in a row makes a code word. Its
     /// check bits are stored beside the tensor and flip as well. interleaved:4:CODE deals out four
     /// code words bit by bit, so that a burst hits different ones.
-    #[arg(long, value_name = "CODE", default_value_t, conflicts_with = "faults")]
-    #[arg(help_heading = WORDS)]
+    #[arg(long, value_name = "CODE", default_value_t, help_heading = WORDS)]
     code: Keeper,
 
     /// Everything random follows from this number

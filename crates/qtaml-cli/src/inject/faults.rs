@@ -143,20 +143,28 @@ impl Law {
         Self::Count { flips, shares: HashMap::new() }
     }
 
-    /// Decides how many of a number of flips fall on each tensor: tensors by name, storage and words.
+    /// Decides how many of a number of flips fall on each tensor and its check bits: tensors by name,
+    /// storage and words.
     pub(super) fn share_out(
         &mut self,
         draw: Draw,
         tensors: &[(&str, Storage, u64)],
     ) -> Result<(), FaultError> {
         let Self::Count { flips, shares } = self else { return Ok(()) };
-        let bits = |(_, storage, words): &(&str, Storage, u64)| {
-            words.saturating_mul(storage.format().bits().get().into())
+        let check_bits = |storage, words| {
+            let kept = draw.protection(storage)?;
+            Ok::<_, FaultError>((kept, draw.keeper.check_bits(words)?))
         };
-        let stored: Vec<u64> = tensors.iter().map(bits).collect();
+        let bits = |&(_, storage, words): &(&str, Storage, u64)| {
+            let (kept, each) = check_bits(storage, words)?;
+            let stored = words.saturating_mul(storage.format().bits().get().into());
+            Ok(stored.saturating_add(each.saturating_mul(kept.count().into())))
+        };
+        let stored = tensors.iter().map(bits).collect::<Result<Vec<u64>, FaultError>>()?;
         let counts = FlipCount::shares(*flips, &stored, &draw.site(""))?;
         for (&(name, storage, words), count) in tensors.iter().zip(counts) {
-            let model = FlipCount::new(count, words, storage.format().bits())?;
+            let (kept, each) = check_bits(storage, words)?;
+            let model = FlipCount::beside(count, words, storage.format().bits(), kept, each)?;
             shares.insert(name.into(), model);
         }
         Ok(())
