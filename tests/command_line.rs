@@ -712,6 +712,15 @@ mod inject {
         }
         assert!(changed > 2, "of eight, of which a sixteenth stays as it is: {changed}");
         folder.refused("--faults 3 --scales", 2, "cannot be used with");
+
+        // What is stored without a scale has none that could be read wrong.
+        let report = folder.json("--p 0.5 --scales --biases", "f.safetensors");
+        assert_eq!(report["faults"], "p = 0.5, scales exposed");
+        let rows = report["tensors"].as_array().unwrap();
+        let read_wrong = rows.iter().filter(|row| row.get("scale_read").is_some());
+        let names: Vec<_> = read_wrong.map(|row| row["tensor"].as_str().unwrap()).collect();
+        assert_eq!(rows.len(), 4);
+        assert_eq!(names, ["fc.weight", "head.weight"]);
     }
 
     #[test]
@@ -986,6 +995,8 @@ mod inject {
         let line = "--bits 4 --p-per-bit 0.1,0.1,0.1,0.1";
         folder.refused(line, 1, "cannot inject into tensor \"codes\"");
         folder.inject(&format!("{line} --only fc.weight"), "f.safetensors").assert().success();
+        let line = format!("{line} --only fc.weight --scales");
+        folder.refused(&line, 1, "cannot inject into the scale of tensor \"fc.weight\"");
         let huge = [1.0, -1e300].into_iter().flat_map(f64::to_le_bytes).collect();
         folder.model(&[("w", Dtype::F64, vec![1, 2], huge)]);
         folder.refused("--p 0.1", 1, "weight 1 is -1e300");

@@ -102,7 +102,7 @@ fn compare(sources: &[Source], units: &Units, share: f64, budget: u64) -> [Row; 
 
     let (seconds, _) = timed(|| {
         let water = WaterFilling::new(sources, f64::from(BITS)).expect("scores are positive");
-        water.for_budget(budget as f64)
+        water.for_budget(budget as f64).expect("a number of bits")
     });
     [lagrangian, greedy, exact, row("water-filling", seconds, None)]
 }

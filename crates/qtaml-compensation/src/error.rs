@@ -73,6 +73,9 @@ pub enum CompensationError {
     /// A channel, a protection or a code that does not fit.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// A budget that is none.
+    #[error("a budget of {0} bits: it must not be negative or NaN")]
+    Bits(f64),
     /// Costs that are too large to be counted.
     #[error("with unit {0:?} the units can cost more than 2^64 - 1 bits")]
     Cost(String),

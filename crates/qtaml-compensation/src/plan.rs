@@ -65,8 +65,8 @@ use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior}
 /// | `scale` | the weight that one step of the code is worth; `null` if planned without weights |
 /// | `prior` | what the decoder knows of the layer: [`FittedPrior`]; `null` if it asks nothing |
 /// | `cost_bits` | what that costs |
-/// | `predicted_mse` | mean square error per weight, in squared units of the code |
-/// | `predicted_output_noise` | that times the layer's score; of the plan: the sum over layers |
+/// | `predicted_mse` | mean square error per weight, in squared steps of the code; planned for stored weights, with rounding and clipping |
+/// | `predicted_output_noise` | the squared change of the output that follows by the score; of the plan: the sum over layers |
 /// | `overhead` | all costs over all stored weight bits |
 /// | `lower_bound` | no plan of the same layers and choices that costs as much has less output noise |
 /// | `proven` | whether the plan has that little: it is an optimum |
@@ -167,7 +167,7 @@ impl Plan {
         serde_json::to_string_pretty(self).unwrap_or_default()
     }
 
-    /// Refuses what no planner writes.
+    /// Refuses what is no plan; whether its predictions are true it cannot know.
     ///
     /// # Errors
     /// [`CompensationError::PlanSchema`] for another version, [`CompensationError::Fault`] for flip

@@ -1,6 +1,6 @@
 //! From plain statistics of layers and a budget to a plan.
 
-use qtaml_fault::{Keeper, Protection};
+use qtaml_fault::{FaultError, Keeper, Protection};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 
@@ -138,8 +138,8 @@ impl Planner {
     ///
     /// # Errors
     /// [`CompensationError::EmptyLayer`] without weights, [`CompensationError::PlanNumber`] for a
-    /// score that is negative, NaN or infinite, and as
-    /// [`DecodeTable::new`](crate::DecodeTable::new).
+    /// score that is negative, NaN or infinite, [`FaultError::Format`] for a histogram of another
+    /// format, and as [`DecodeTable::new`](crate::DecodeTable::new).
     pub fn add_layer(
         &mut self,
         name: impl Into<String>,
@@ -154,6 +154,10 @@ impl Planner {
         if !(score >= 0.0 && score.is_finite()) {
             let what = format!("score of layer {name:?}");
             return Err(CompensationError::PlanNumber { what, value: score });
+        }
+        if histogram.format() != self.format {
+            let (given, expected) = (histogram.format(), self.format);
+            return Err(FaultError::Format { given, expected }.into());
         }
         let prior = self.decoder.needs_prior().then(|| Prior::default().fitted_to(histogram));
         let believed = match &prior {
@@ -171,7 +175,7 @@ impl Planner {
     /// [`CompensationError::DuplicateLayer`] for two layers of one name, and as [`Budget::solve`] and
     /// [`Units::push`].
     pub fn plan(&self, budget: Budget) -> Result<Plan, CompensationError> {
-        self.write(&budget.solve(&self.units()?, self.weight_bits())?)
+        self.write(&budget.solve(&self.units()?, self.weight_bits()?)?)
     }
 
     fn write(&self, solution: &Solution) -> Result<Plan, CompensationError> {
@@ -189,7 +193,7 @@ impl Planner {
             },
             layers: layers.collect::<Result<_, _>>()?,
             // Nothing costs nothing.
-            overhead: allocation.overhead(self.weight_bits().max(1)),
+            overhead: allocation.overhead(self.weight_bits()?.max(1)),
             predicted_output_noise: allocation.distortion(),
             lower_bound: *lower_bound,
             proven: *proven,
@@ -235,12 +239,17 @@ impl Planner {
         let weights = layer.weights as u64;
         let per_bit =
             if self.keeper == Keeper::Ideal { weights } else { self.keeper.check_bits(weights)? };
-        Ok(per_bit.saturating_mul(u64::from(bits.count())))
+        let cost = per_bit.checked_mul(u64::from(bits.count()));
+        cost.ok_or_else(|| CompensationError::Cost(layer.name.clone()))
     }
 
-    fn weight_bits(&self) -> u64 {
-        let weights: u64 = self.layers.iter().map(|layer| layer.weights as u64).sum();
-        weights * u64::from(self.format.bits().get())
+    fn weight_bits(&self) -> Result<u64, CompensationError> {
+        let width = u64::from(self.format.bits().get());
+        self.layers.iter().try_fold(0_u64, |sum, layer| {
+            let bits = (layer.weights as u64).checked_mul(width);
+            let all = bits.and_then(|bits| sum.checked_add(bits));
+            all.ok_or_else(|| CompensationError::Cost(layer.name.clone()))
+        })
     }
 }
 
@@ -351,12 +360,28 @@ mod tests {
     }
 
     #[test]
+    fn a_histogram_of_other_words_is_refused() {
+        let flips = FlipProbability::symmetric(0.1).unwrap();
+        for decoder in Decoder::ALL {
+            let mut narrow = Planner::new(flips, BitWidth::INT4, decoder).unwrap();
+            let error = narrow.add_layer("a", &histogram(1), 1, 1.0).unwrap_err();
+            assert!(
+                matches!(error, CompensationError::Fault(FaultError::Format { .. })),
+                "{error}"
+            );
+        }
+    }
+
+    #[test]
     fn bad_layers_are_refused() {
         let mut planner = planner(Decoder::Raw);
         let empty = planner.add_layer("a", &histogram(1), 0, 1.0);
         assert_eq!(empty, Err(CompensationError::EmptyLayer("a".into())));
         let error = planner.add_layer("a", &histogram(1), 1, f64::NAN).unwrap_err().to_string();
         assert!(error.contains("score of layer \"a\" is NaN"), "{error}");
+        let mut many = planner.clone();
+        many.add_layer("all", &histogram(1), usize::MAX, 1.0).unwrap();
+        assert_eq!(many.plan(Budget::Bits(1)), Err(CompensationError::Cost("all".into())));
         planner.add_layer("a", &histogram(1), 1, 1.0).unwrap();
         planner.add_layer("a", &histogram(1), 1, 1.0).unwrap();
         let twice = planner.plan(Budget::Bits(1));

@@ -130,6 +130,11 @@ impl Context {
         let mut done = 0;
         let fit = || {
             trainer.fit(model, images, None, self.seed, &self.device, |progress| {
+                // The first step that is heard of is the first one, or that after a checkpoint.
+                if done == 0 {
+                    done = progress.step - 1;
+                    task.skip(done);
+                }
                 task.tick(progress.step - done);
                 done = progress.step;
             })

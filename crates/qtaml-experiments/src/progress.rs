@@ -58,7 +58,8 @@ impl Progress {
             Sink::Lines(lines) => View::Lines(Arc::clone(lines)),
             Sink::Hidden => View::Hidden,
         };
-        Task { name: name.into(), total, done: AtomicU64::new(0), start: Instant::now(), view }
+        let [done, before] = [0, 0].map(AtomicU64::new);
+        Task { name: name.into(), total, done, before, start: Instant::now(), view }
     }
 
     /// Prints a line on standard error without tearing the bars.
@@ -86,6 +87,8 @@ pub struct Task {
     name: String,
     total: u64,
     done: AtomicU64,
+    /// Those of them that an earlier run has done.
+    before: AtomicU64,
     start: Instant,
     view: View,
 }
@@ -107,8 +110,19 @@ impl Task {
         }
     }
 
+    /// An earlier run has done `steps` more: they tell nothing of the remaining time.
+    pub fn skip(&self, steps: u64) {
+        self.done.fetch_add(steps, Ordering::Relaxed);
+        self.before.fetch_add(steps, Ordering::Relaxed);
+        if let View::Bar(bar) = &self.view {
+            bar.inc(steps);
+            bar.reset_eta();
+        }
+    }
+
     fn line(&self, done: u64) -> String {
-        line(&self.name, done, self.total, self.start.elapsed())
+        let here = done - self.before.load(Ordering::Relaxed);
+        line(&self.name, [here, done, self.total], self.start.elapsed())
     }
 }
 
@@ -120,11 +134,12 @@ impl Drop for Task {
     }
 }
 
-/// Name, steps, share, and the remaining time if the rest takes as long per step as the steps so far.
-fn line(name: &str, done: u64, total: u64, elapsed: Duration) -> String {
+/// Name, steps, share, and the remaining time if the rest takes as long per step as those that were
+/// done here, in the time `elapsed`.
+fn line(name: &str, [here, done, total]: [u64; 3], elapsed: Duration) -> String {
     let share = if total == 0 { 1.0 } else { done as f64 / total as f64 };
-    let eta =
-        if done == 0 { "?".into() } else { span(elapsed.as_secs_f64() * (1.0 / share - 1.0)) };
+    let left = total.saturating_sub(done) as f64;
+    let eta = if here == 0 { "?".into() } else { span(elapsed.as_secs_f64() * left / here as f64) };
     format!("{name}  {done}/{total}  {:.0} %  eta {eta}", 100.0 * share)
 }
 
@@ -198,12 +213,23 @@ mod tests {
     fn a_line_tells_steps_share_and_remaining_time() {
         let after = Duration::from_secs_f64;
         assert_eq!(
-            line("qtaml.tac.lenet", 410, 2050, after(8.5)),
+            line("qtaml.tac.lenet", [410, 410, 2050], after(8.5)),
             "qtaml.tac.lenet  410/2050  20 %  eta 34 s"
         );
-        assert_eq!(line("a", 0, 9, after(3.0)), "a  0/9  0 %  eta ?");
-        assert_eq!(line("a", 9, 9, after(3.0)), "a  9/9  100 %  eta 0 s");
-        assert_eq!(line("a", 0, 0, after(3.0)), "a  0/0  100 %  eta ?");
+        assert_eq!(line("a", [2, 6, 9], after(3.0)), "a  6/9  67 %  eta 5 s");
+        assert_eq!(line("a", [0, 0, 9], after(3.0)), "a  0/9  0 %  eta ?");
+        assert_eq!(line("a", [9, 9, 9], after(3.0)), "a  9/9  100 %  eta 0 s");
+        assert_eq!(line("a", [0, 0, 0], after(3.0)), "a  0/0  100 %  eta ?");
+    }
+
+    #[test]
+    fn steps_of_an_earlier_run_tell_no_time() {
+        let buffer = Buffer::default();
+        let task = lines_to(&buffer, Duration::ZERO).task("a", 100);
+        task.skip(90);
+        assert!(task.line(90).ends_with("90 %  eta ?"));
+        task.tick(10);
+        assert_eq!(buffer.text(), "a  100/100  100 %  eta 0 s\n");
     }
 
     #[test]

@@ -113,11 +113,11 @@ impl Source {
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 #[serde(rename_all = "snake_case")]
 pub enum Verdict {
-    /// Our value agrees with the source's.
+    /// Our interval meets the source's value and excludes that there is no effect.
     Reproduced,
-    /// Our value does not reach the source's.
+    /// It does one of the two.
     NotReproduced,
-    /// Our value excludes the source's statement.
+    /// It does neither.
     Contradicted,
     /// There is no value to compare with.
     New,

@@ -1,11 +1,13 @@
 //! Independent flips: the model that tunneling leads to.
 
+use std::ops::Range;
+
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::BitWidth;
 
 use crate::channel::check_width;
 use crate::dense::Dense;
-use crate::model::CHUNK;
+use crate::model::{CHUNK, places};
 use crate::sparse::{Places, Purpose};
 use crate::{FaultError, FaultModel, Protected, Site};
 
@@ -18,7 +20,7 @@ const RARE: f64 = 1.0 / 256.0;
 ///
 /// Where flips are frequent, the mask of each word is drawn from its exact distribution; where they
 /// are rare, so are the draws. The first is exact to 2^-112, the second to about 1e-15 of each
-/// probability down to 1e-24.
+/// probability down to 1e-24, and to 2^-128 below.
 #[derive(Debug, Clone, PartialEq)]
 pub struct BitFlips {
     bits: BitWidth,
@@ -117,6 +119,7 @@ impl FaultModel for BitFlips {
 
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.expect_for(words.len(), self.bits);
+        let Range { start: from, end: to } = places(first, words.len(), self.bits);
         match (&self.sampler, protected) {
             (Sampler::Dense(dense), Protected::Alike(protection)) => {
                 let exposed = !protection.mask();
@@ -127,7 +130,6 @@ impl FaultModel for BitFlips {
             }
             (Sampler::Sparse { candidates, law }, _) => {
                 let width = u64::from(self.bits.get());
-                let (from, to) = (first * width, (first + words.len() as u64) * width);
                 candidates.visit(from, to, site, |place, draw| {
                     let (i, bit) = ((place / width - first) as usize, (place % width) as usize);
                     if law.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(site)) {

@@ -1,7 +1,10 @@
 //! Bursts: neighbouring bits that are lost together, as by one particle.
 
+use std::ops::Range;
+
 use qtaml_quant::BitWidth;
 
+use crate::model::places;
 use crate::sparse::{Places, Purpose};
 use crate::{FaultError, FaultModel, Protected, Site};
 
@@ -45,16 +48,17 @@ impl FaultModel for Bursts {
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.expect_for(words.len(), self.bits);
         let width = u64::from(self.bits.get());
-        let (from, to) = (first * width, (first + words.len() as u64) * width);
+        let Range { start: from, end: to } = places(first, words.len(), self.bits);
         let reach = u64::from(self.length);
         // Up to here a burst has already flipped: bursts may overlap.
         let mut done = from;
         self.starts.visit(from.saturating_sub(reach - 1), to, site, |start, _| {
-            for place in start.max(done)..(start + reach).min(to) {
+            let end = start.saturating_add(reach).min(to);
+            for place in start.max(done)..end {
                 let (i, bit) = ((place / width - first) as usize, place % width);
                 words[i] ^= 1 << bit & !protected.mask(i);
             }
-            done = done.max((start + reach).min(to));
+            done = done.max(end);
         });
     }
 }

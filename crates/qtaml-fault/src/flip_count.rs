@@ -5,6 +5,7 @@ use std::ops::Range;
 use qtaml_quant::BitWidth;
 
 use crate::hypergeometric::hypergeometric;
+use crate::model::places;
 use crate::philox::LANES;
 use crate::site::below;
 use crate::{FaultError, FaultModel, Protected, Protection, Site, WordFault};
@@ -193,14 +194,15 @@ impl FaultModel for FlipCount {
     /// Words of a slice beyond those that it was made for have no flips.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
         protected.expect_for(words.len(), self.bits);
-        let width = u64::from(self.bits.get());
-        let place = |word: u64| word.min(self.words) * width;
-        self.visit(place(first)..place(first + words.len() as u64), site, |place| {
+        let (width, slice) = (u64::from(self.bits.get()), places(first, words.len(), self.bits));
+        let all = self.words * width;
+        self.visit(slice.start.min(all)..slice.end.min(all), site, |place| {
             let (i, bit) = ((place / width - first) as usize, place % width);
             words[i] ^= 1 << bit & !protected.mask(i);
         });
     }
 
+    /// They lie behind the words, at the same site, and cost their flips: one thread is enough.
     fn inject_check_bits(
         &self,
         check: &mut [u8],
@@ -209,8 +211,9 @@ impl FaultModel for FlipCount {
         site: &Site,
     ) -> Result<(), FaultError> {
         let kept = self.kept.mask();
-        let is_counted = kept >> bit & 1 == 1 && first + check.len() as u64 <= self.each;
-        if !is_counted {
+        let is_kept = bit < 8 && kept >> bit & 1 == 1;
+        let end = first.checked_add(check.len() as u64);
+        if !is_kept || end.is_none_or(|end| end > self.each) {
             return Err(FaultError::OneTensorOnly { words: self.words });
         }
         let before = u64::from((kept & ((1 << bit) - 1)).count_ones());
@@ -233,6 +236,11 @@ mod tests {
         Site::new(Seed(3), trial, "weight")
     }
 
+    /// Position and value of every word count.
+    fn checksum(words: &[u8]) -> u32 {
+        (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
+    }
+
     /// The stream is a promise; the expected words come from a separate implementation in another
     /// language.
     #[test]
@@ -245,9 +253,6 @@ mod tests {
     /// The same for many flips, most of all bits, narrow words, and beyond 2^33 words.
     #[test]
     fn pinned_flips_of_many() {
-        let checksum = |words: &[u8]| {
-            (1..).zip(words).fold(0, |sum: u32, (i, &word)| sum.wrapping_add(i * u32::from(word)))
-        };
         for (flips, words, bits, expected) in [
             (1000, 4096, BitWidth::INT8, 63_521_347),
             (1000, 4096, BitWidth::INT4, 7_525_844),
@@ -269,6 +274,36 @@ mod tests {
         assert_eq!(far(100).iter().sum::<u64>(), 3_669_639_852_783);
         let shares = FlipCount::shares(1000, &[3000, 1000, 6000], &site(0)).unwrap();
         assert_eq!(shares, [330, 98, 572]);
+    }
+
+    /// The same for the check bits behind the words, with any bits kept; of the last row by Floyd's
+    /// way alone.
+    #[test]
+    fn pinned_flips_of_check_bits() {
+        for (flips, words, bits, kept, each, expected) in [
+            (
+                1000,
+                4096,
+                8,
+                0b1110_0000,
+                2048,
+                [56_063_976, 1_633_728, 4_022_720, 9_145_472].as_slice(),
+            ),
+            (1000, 4096, 4, 0b1001, 700, &[6_910_986, 16_926, 150_568]),
+            (12, 16, 8, 0b1_0010, 40, &[489, 88, 544]),
+        ] {
+            let bits = BitWidth::new(bits).unwrap();
+            let top = Protection::of_bits(kept, bits).unwrap();
+            let model = FlipCount::beside(flips, words as u64, bits, top, each as u64).unwrap();
+            let mut found =
+                vec![checksum(&model.read(&vec![0; words], &site(0), Protected::NOTHING))];
+            for bit in (0..8).filter(|bit| kept >> bit & 1 == 1) {
+                let mut check = vec![0; each];
+                model.inject_check_bits(&mut check, 0, bit, &site(0)).unwrap();
+                found.push(checksum(&check));
+            }
+            assert_eq!(found, expected, "{flips} of {words}");
+        }
     }
 
     /// Each bit equally often, in halves of 40 bits too: chi-square over 80 bits, a false alarm below

@@ -11,6 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::code::{
     Bch, Code, CodeSpec, Decoded, ErrorWeights, Interleaved, Parity, Repetition, SecDed,
 };
+use crate::model::check_size;
 use crate::{FaultError, FaultModel, Protected, Protection, Site};
 
 /// How a memory keeps its protected bits.
@@ -175,7 +176,8 @@ impl Keeper {
     /// What is read of `words`, a whole tensor, see [`read_slice`](Self::read_slice).
     ///
     /// # Errors
-    /// As [`read_slice`](Self::read_slice).
+    /// [`FaultError::Words`] if the model is made for another number of words, and as
+    /// [`read_slice`](Self::read_slice).
     pub fn read(
         self,
         words: &[u8],
@@ -183,6 +185,7 @@ impl Keeper {
         site: &Site,
         protection: Protection,
     ) -> Result<Kept, FaultError> {
+        check_size(model.words(), words.len())?;
         self.read_slice(words, 0, model, site, protection)
     }
 
@@ -473,6 +476,10 @@ mod tests {
         let error = read("repetition:3").unwrap_err();
         assert_eq!(error, FaultError::OneTensorOnly { words: 100 });
         assert_eq!(read("ideal").unwrap().words, words(100));
+        for name in ["repetition:3", "ideal"] {
+            let error = keeper(name).read(&words(99), &model, &site(0), all).unwrap_err();
+            assert_eq!(error, FaultError::Words { given: 99, expected: 100 });
+        }
     }
 
     /// Words and check bits of all planes together have as many flips as asked for, and slices meet
@@ -509,7 +516,9 @@ mod tests {
             assert_eq!(flips, bits / 3, "{name}");
             assert!(memory.iter().all(|plane| plane.iter().any(|&word| word != 0)), "{name}");
             assert!(model.inject_check_bits(&mut [0], each, 5, &site(1)).is_err());
-            assert!(model.inject_check_bits(&mut [0], 0, 4, &site(1)).is_err());
+            for (first, bit) in [(u64::MAX, 5), (0, 4), (0, 8), (0, 255)] {
+                assert!(model.inject_check_bits(&mut [0], first, bit, &site(1)).is_err());
+            }
         }
     }
 

@@ -1,5 +1,7 @@
 //! What a fault model is.
 
+use std::ops::Range;
+
 use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 use rayon::prelude::*;
 
@@ -44,8 +46,9 @@ pub trait FaultModel: Sync {
     /// Replaces `words`, a slice of a tensor that starts at word `first`, by what is read.
     ///
     /// # Panics
-    /// If `protected` has bits that words of this width lack; if it says something of every word, but
-    /// not of as many words as there are; if the slice lies beyond 2^61 words.
+    /// If `protected` has bits that words of this width lack; if it says something of every word,
+    /// but not of as many words as there are; if the bits of the tensor up to the end of the slice
+    /// are 2^64 or more, as those of 2^61 INT8 words are.
     fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
 
     /// Words that one thread should be given at a time. It changes the time that it takes, and
@@ -69,11 +72,16 @@ pub trait FaultModel: Sync {
     }
 
     /// Replaces `check`, a slice that starts at number `first` of the check bits that a code stores
-    /// for one bit of the words, by what is read; on all threads. Each lies in the same bit of a word of
-    /// its own; `site` is that of the words.
+    /// for one bit of the words, by what is read. Each lies in the same bit of a word of its own;
+    /// `site` is that of the words. Unless a model says otherwise, they have a site of their own
+    /// beside it, and all threads take part.
     ///
     /// # Errors
-    /// [`FaultError::OneTensorOnly`] if the model is one of so many words and leaves these bits out.
+    /// [`FaultError::OneTensorOnly`] if the model is one of so many words and leaves these bits
+    /// out.
+    ///
+    /// # Panics
+    /// As [`inject`](Self::inject).
     fn inject_check_bits(
         &self,
         check: &mut [u8],
@@ -81,6 +89,9 @@ pub trait FaultModel: Sync {
         bit: u8,
         site: &Site,
     ) -> Result<(), FaultError> {
+        if let Some(words) = self.words() {
+            return Err(FaultError::OneTensorOnly { words });
+        }
         self.inject_from(check, first, &site.check_bits(bit), Protected::NOTHING);
         Ok(())
     }
@@ -108,8 +119,22 @@ pub trait FaultModel: Sync {
     }
 }
 
+/// Where a slice of so many words from word `first` on lies among the bits of its tensor.
+///
+/// # Panics
+/// If that cannot be counted.
+#[inline]
+pub(crate) fn places(first: u64, words: usize, bits: BitWidth) -> Range<u64> {
+    let width = u64::from(bits.get());
+    let end = first.checked_add(words as u64).and_then(|end| end.checked_mul(width));
+    let Some(end) = end else {
+        panic!("the bits of {words} words from word {first} on cannot be counted");
+    };
+    first * width..end
+}
+
 /// Refuses to read a whole tensor through a model that is made for another one.
-fn check_size(made_for: Option<u64>, words: usize) -> Result<(), FaultError> {
+pub(crate) fn check_size(made_for: Option<u64>, words: usize) -> Result<(), FaultError> {
     match (made_for, words as u64) {
         (Some(expected), given) if given != expected => Err(FaultError::Words { given, expected }),
         _ => Ok(()),
@@ -290,6 +315,37 @@ mod tests {
         let mut slice = [0; 8];
         model.inject(&mut slice, 8, &site(), Protected::NOTHING);
         assert_eq!(slice, whole[8..]);
+    }
+
+    /// In programs without overflow checks as well.
+    #[test]
+    fn slices_that_cannot_be_counted_are_refused() {
+        for model in models() {
+            let inject = |first| model.inject(&mut [0; 16], first, &site(), Protected::NOTHING);
+            inject((1 << 62) - 17);
+            for first in [(1 << 62) - 16, 1 << 63, u64::MAX] {
+                let expected =
+                    format!("the bits of 16 words from word {first} on cannot be counted");
+                assert_eq!(panic_of(|| inject(first)), expected);
+            }
+        }
+    }
+
+    /// A count that says nothing of check bits would spare them.
+    #[test]
+    fn check_bits_are_not_left_out_without_a_word() {
+        struct Counted;
+        impl FaultModel for Counted {
+            fn bits(&self) -> BitWidth {
+                INT4
+            }
+            fn words(&self) -> Option<u64> {
+                Some(16)
+            }
+            fn inject(&self, _: &mut [u8], _: u64, _: &Site, _: Protected<'_>) {}
+        }
+        let found = Counted.inject_check_bits(&mut [0], 0, 0, &site());
+        assert_eq!(found, Err(FaultError::OneTensorOnly { words: 16 }));
     }
 
     #[test]

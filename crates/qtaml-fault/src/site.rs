@@ -50,9 +50,24 @@ impl Site {
         Self { trial, ..self.clone() }
     }
 
+    /// The site of what is stored beside the words of this tensor and is called `what`, such as its
+    /// scale. It has a key of its own, made of that of the tensor: no name of a tensor leads to it.
+    ///
+    /// ```
+    /// use qtaml_fault::{Seed, Site};
+    ///
+    /// let words = Site::new(Seed(42), 0, "fc.weight");
+    /// assert_ne!(words.beside("scale"), words);
+    /// assert_ne!(words.beside("scale"), Site::new(Seed(42), 0, "fc.weight scale"));
+    /// ```
+    #[must_use]
+    pub fn beside(&self, what: &str) -> Self {
+        Self { philox: self.philox.rekeyed(what), trial: self.trial }
+    }
+
     /// The site of the check bits that are stored for one bit of this tensor's words.
     pub(crate) fn check_bits(&self, bit: u8) -> Self {
-        Self { philox: self.philox.rekeyed(&format!("check bits {bit}")), trial: self.trial }
+        self.beside(&format!("check bits {bit}"))
     }
 
     /// 128 random bits; the lane keeps apart what they are for.

@@ -21,11 +21,13 @@ const PER_SPAN: f64 = 32.0;
 /// Places among a long row of bits, each chosen independently with the same small probability.
 ///
 /// The row is cut into spans that are drawn on their own, from one place to the next: the gap
-/// between them is geometric, `floor(E / λ)` with an exponential `E` and `λ = -ln(1 - p)`. The cost is
-/// that of the places, not of the row. `E` is drawn from 128 digits and keeps full relative
+/// between them is geometric, `floor(E / λ)` with an exponential `E` and `λ = -ln(1 - p)`. The cost
+/// is that of the places, not of the row. `E` is drawn from 128 digits and keeps full relative
 /// precision at both ends. The statistical price of skipping is its rounding: the probability of a
 /// gap of up to `g` bits is off by about 1e-15 of it, that of just `g` bits by about `g` times 1e-16
-/// of it; and below 1e-24 the first bit of a span flips with 2^-128 instead of `p`.
+/// of it. And there are no more than 128 digits: every bit is off by up to 2^-128, which is more
+/// than 1e-15 of a `p` below about 1e-24; below 3e-39, which is 2^-128, the first bit of a span is
+/// chosen with 2^-128 instead of `p`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Places {
     rate: f64,
@@ -66,7 +68,7 @@ impl Places {
     /// The places of one span.
     fn draw(&self, span: u64, from: u64, to: u64, site: &Site, places: &mut Vec<(u64, Draw)>) {
         let start = span * self.span;
-        let end = to.min(start + self.span);
+        let end = to.min(start.saturating_add(self.span));
         let mut place = start;
         // So many at once, because their digits are drawn side by side.
         for batch in (0..).step_by(LANES) {
@@ -147,7 +149,7 @@ mod tests {
         assert!((exponential(1 << 127) - std::f64::consts::LN_2).abs() < 1e-16);
     }
 
-    /// Counts in a million bits, and the gaps between them, against the geometric law. The six
+    /// Counts in 2^24 bits, and the gaps between them, against the geometric law. The six
     /// bounds together are passed by chance less than once in a million seeds.
     #[test]
     fn places_come_with_their_probability_and_geometric_gaps() {

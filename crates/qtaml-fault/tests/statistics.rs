@@ -20,8 +20,9 @@ use statrs::function::gamma::ln_gamma;
 
 /// The chance that anything here fails by chance alone.
 const FALSE_ALARM: f64 = 1e-6;
-/// The checks of the whole file, at most: `SHARE` for each of the six tests that judge samples.
-const CHECKS: usize = 6 * SHARE;
+/// The checks of the whole file, at most: `SHARE` for each of the six tests that judge samples, and
+/// for the one that judges single bits to show that they are not what is wrong.
+const CHECKS: usize = 7 * SHARE;
 const SHARE: usize = 50_000;
 
 /// By how much the tails of means and variances are taken to exceed normal ones. Seven standard
@@ -201,11 +202,12 @@ fn words(p: f64) -> u64 {
 
 // Independent flips
 
-/// A law of the bits, and what it is called.
+/// A law of the bits, what it is called, and how it comes about.
 struct Law {
     name: String,
     bits: BitWidth,
     flips: FlipProfile,
+    model: BitFlips,
 }
 
 impl Law {
@@ -217,13 +219,33 @@ impl Law {
             let bit = |i| law(p * (1.0 - f64::from(i) / 16.0));
             FlipProfile::per_bit((0..bits.get()).map(bit).collect()).unwrap()
         };
-        let law = |kind, flips| Self { name: format!("{kind} {p} {bits}"), bits, flips };
+        let law = |kind, flips| Self::of(&format!("{kind} {p}"), flips, bits);
         [
             law("symmetric", pair(p, p).into()),
             law("asymmetric", pair(p / 2.0, p).into()),
             law("per bit", each(&|q| pair(q, q))),
             law("per bit, asymmetric", each(&|q| pair(q, p * 1.5 - q))),
         ]
+    }
+
+    /// Bits that are read wrong more often than right, alike for both stored values and not.
+    fn mostly_wrong(bits: BitWidth) -> [Self; 2] {
+        [0.9, 0.7].map(|p01| {
+            let flips = FlipProbability::asymmetric(p01, 0.9).unwrap();
+            Self::of(&format!("{p01} and 0.9"), flips.into(), bits)
+        })
+    }
+
+    /// Cells that are stuck at 0 with probability `p`, and at 1 with half of it.
+    fn stuck(p: f64, bits: BitWidth) -> Self {
+        let flips = FlipProbability::asymmetric(p / 2.0, p).unwrap();
+        let model = BitFlips::stuck(p, p / 2.0, bits).unwrap();
+        Self { model, ..Self::of(&format!("stuck {p}"), flips.into(), bits) }
+    }
+
+    fn of(kind: &str, flips: FlipProfile, bits: BitWidth) -> Self {
+        let model = BitFlips::new(flips.clone(), bits).unwrap();
+        Self { name: format!("{kind} {bits}"), bits, flips, model }
     }
 
     fn stored(&self) -> u8 {
@@ -241,8 +263,7 @@ impl Law {
     }
 
     fn draw(&self, p: f64) -> [Pairs; 4] {
-        let model = BitFlips::new(self.flips.clone(), self.bits).unwrap();
-        draw(&model, self.stored(), words(p), &self.name)
+        draw(&self.model, self.stored(), words(p), &self.name)
     }
 
     /// Single bits, two bits of a word, bits of two words, and all of them together.
@@ -295,12 +316,17 @@ fn moments(format: Format, stored: u8, pairs: &Pairs) -> Moments {
 #[test]
 fn bits_flip_independently_with_their_probability() {
     let widths = [BitWidth::INT8, BitWidth::INT4];
-    let laws: Vec<(f64, Law)> = PROBABILITIES
+    let mut laws: Vec<(f64, Law)> = PROBABILITIES
         .iter()
         .flat_map(|&p| {
             widths.map(|bits| Law::all(p, bits)).into_iter().flatten().map(move |l| (p, l))
         })
         .collect();
+    for bits in widths {
+        // One p for each sampler, and one that leaves few cells sound.
+        laws.extend([1e-3, 0.1, 0.5].map(|p| (p, Law::stuck(p, bits))));
+        laws.extend(Law::mostly_wrong(bits).map(|law| (0.9, law)));
+    }
     let checks: Vec<Check> = laws
         .par_iter()
         .flat_map_iter(|(p, law)| {
@@ -580,7 +606,7 @@ fn bits_that_flip_together_are_found_out() {
         // A bit is hit by either of two bursts.
         let start = -((-p).ln_1p() / 2.0).exp_m1();
         let bursts = Bursts::new(start, 2, BitWidth::INT8).unwrap();
-        let echo = Echo(BitFlips::new(law.flips.clone(), BitWidth::INT8).unwrap());
+        let echo = Echo(law.model.clone());
         let models: [&dyn FaultModel; 2] = [&bursts, &echo];
         for model in models {
             let [pairs, ..] = draw(model, STORED, words(p), "together");
@@ -619,7 +645,7 @@ fn models(words: u64, bits: BitWidth) -> Vec<Box<dyn FaultModel>> {
         Box::new(FlipCount::new(words.min(1000), words, bits).unwrap()),
     ];
     for law in [0.3, 7e-3, 1e-4].into_iter().flat_map(|p| Law::all(p, bits)) {
-        models.push(Box::new(BitFlips::new(law.flips, bits).unwrap()));
+        models.push(Box::new(law.model));
     }
     models
 }

@@ -84,7 +84,10 @@ impl Steps {
     ///
     /// As if divided exactly. Two numbers of 24 bits whose quotient lies between two codes, but is no
     /// tie, miss the tie by more than 2^-26; the product with the inverse, in f64, misses the quotient
-    /// by less than 2^-44. So rounding it to a grid of 2^-30 makes ties of ties, and of nothing else.
+    /// by less than 2^-44. So rounding it to a grid of 2^-30 makes ties of ties and of nothing else:
+    /// quotients between -1/4 and 1/4 are farther than that from any tie, and the clamp at a whole
+    /// code takes none across one. NaN has a lowest byte of zero, as the fraction of an f32 moves
+    /// up by 29 bits and infinity times zero is a NaN with a single bit at the top.
     #[inline(always)]
     fn code(self, weight: f32) -> u8 {
         let steps = (f64::from(weight) * self.in_one).clamp(-self.max, self.max);

@@ -6,9 +6,12 @@ use crate::{BitWidth, Format, QuantError, Rounding};
 ///
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
-/// `w ≈ scale * code` (docs/theory.md, section 2); any other range may be given. The code `-2^(b-1)` is never written, but a fault
-/// can produce it, and reading knows it. A tensor of zeros has scale 0. Within the last percent of
-/// what `f32` holds, the scale is cut so that every code, faulty ones too, still has a finite weight.
+/// `w ≈ scale * code` (docs/theory.md, section 2); any other range may be given. The code
+/// `-2^(b-1)` is never written, but a fault can produce it, and reading knows it. A tensor of zeros
+/// has scale 0. Within the last percent of what `f32` holds, the scale is cut so that every code,
+/// faulty ones too, still has a finite weight. It is rounded to `f32`: where it is subnormal, that
+/// may clip the largest weights (in INT8 those of tensors below some 1e-41), and where it becomes 0,
+/// below some 1e-43, all weights are read as zeros.
 ///
 /// # Shapes
 /// Any shape with at least one element; words are row-major, one byte each, in its low `b` bits.
@@ -80,7 +83,8 @@ impl QuantizedTensor {
     ///
     /// # Errors
     /// [`QuantError::Empty`], [`QuantError::Shape`], [`QuantError::Scale`] for a scale that is
-    /// negative, NaN, or so large that a code would have an infinite weight, [`QuantError::Word`] for a word with bits above the width.
+    /// negative, NaN, or so large that a code would have an infinite weight, [`QuantError::Word`]
+    /// for a word with bits above the width.
     pub fn from_words(
         words: Vec<u8>,
         shape: &[usize],

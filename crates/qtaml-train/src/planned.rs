@@ -72,6 +72,8 @@ impl<M: Module> StoredNetwork<M> {
             let choice = units.choices(u)[choice as usize];
             let scale = words.tensor().scale();
             let mean_square_error = qtaml_compensation::Storage::mean_square_error(words);
+            // What has no scale is stored as zeros, which have no steps to be wrong by.
+            let per_square = if scale > 0.0 { f64::from(scale).powi(-2) } else { 0.0 };
             Ok(PlanLayer {
                 name: unit.unit().name.clone(),
                 weights: unit.unit().range.len(),
@@ -80,7 +82,7 @@ impl<M: Module> StoredNetwork<M> {
                 scale: Some(scale),
                 prior: words.prior(),
                 cost_bits: choice.cost,
-                predicted_mse: mean_square_error / f64::from(scale).powi(2),
+                predicted_mse: mean_square_error * per_square,
                 predicted_output_noise: choice.distortion,
             })
         });
@@ -224,7 +226,8 @@ mod tests {
     use qtaml_quant::{BitWidth, Encoding, Format};
 
     use super::*;
-    use crate::{LeNet, LeNetConfig, Memory, Range, initialise, parameters};
+    use crate::parameters::replace_parameters;
+    use crate::{Granularity, LeNet, LeNetConfig, Memory, Range, initialise, parameters};
 
     fn stored(memory: &Memory) -> StoredNetwork<LeNet> {
         let model = initialise(LeNetConfig::digits().init(&Device::flex()), Seed(2)).unwrap();
@@ -273,6 +276,20 @@ mod tests {
             let read = network.read(Seed(42), 0, &chosen).unwrap();
             assert_ne!(parameters(&read), parameters(network.golden()));
         }
+    }
+
+    #[test]
+    fn a_dead_channel_has_a_plan() {
+        let model = initialise(LeNetConfig::digits().init(&Device::flex()), Seed(2)).unwrap();
+        let name = "conv1.weight";
+        let mut values = parameters(&model).into_iter().find(|p| p.name == name).unwrap().values;
+        values[..9].fill(0.0);
+        let dead = replace_parameters(model, [(name.to_owned(), values)].into()).unwrap();
+        let memory = Memory { granularity: Granularity::Channel, ..memory() };
+        let network = StoredNetwork::store(&dead, &memory).unwrap();
+        let plan = planned(&network, Cost::Protected, Budget::Share(0.2));
+        assert_eq!((plan.layers[0].scale, plan.layers[0].predicted_mse), (Some(0.0), 0.0));
+        assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan);
     }
 
     #[test]

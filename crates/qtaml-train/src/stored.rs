@@ -12,7 +12,7 @@ use qtaml_compensation::{
 };
 use qtaml_fault::{Keeper, Protection, Seed, Site};
 use qtaml_physics::FlipProfile;
-use qtaml_quant::Format;
+use qtaml_quant::{BitWidth, Format};
 use rayon::prelude::*;
 
 use crate::sensitivity::JacobianNorm;
@@ -194,6 +194,13 @@ impl StoredUnit {
     pub fn largest(&self) -> f64 {
         self.largest
     }
+
+    /// Steps from zero to the largest code of the first words that it offers; of INT8 without words.
+    fn steps(&self) -> f64 {
+        let mut words = self.storages.iter().filter_map(|storage| storage.as_protected());
+        let bits = words.next().map_or(BitWidth::INT8, |words| words.tensor().format().bits());
+        bits.max_code().into()
+    }
 }
 
 /// What a stored network costs.
@@ -331,7 +338,8 @@ impl<M: Module> StoredNetwork<M> {
         self.units.iter().map(capped).collect()
     }
 
-    /// What scores are made of, unit by unit.
+    /// What scores are made of, unit by unit. The scale is that of the unit's largest weight, whatever
+    /// range it is stored in.
     ///
     /// # Errors
     /// [`TrainError::UnknownParameter`] if `norms` lacks a unit.
@@ -347,7 +355,7 @@ impl<M: Module> StoredNetwork<M> {
             Ok(LayerStatistics {
                 name: name.clone(),
                 weights: unit.unit.range.len(),
-                scale: unit.largest / STEPS,
+                scale: unit.largest / unit.steps(),
                 largest: unit.largest,
                 mean_magnitude: unit.mean_magnitude,
                 jacobian_squared: Some(*squared),
@@ -358,8 +366,8 @@ impl<M: Module> StoredNetwork<M> {
     }
 
     /// What an allocation decides about: what each way to store each unit costs, and what it does to
-    /// the output, `S mse`, with the mean square error in steps of an INT8 code over the largest
-    /// weight of the unit (docs/theory.md, section 4).
+    /// the output, `S mse`, with the mean square error in steps of a code over the largest weight of
+    /// the unit (docs/theory.md, section 4).
     ///
     /// # Errors
     /// [`TrainError::Compensation`] if `statistics` lack what the score is made of,
@@ -433,9 +441,6 @@ impl<M: Module> StoredNetwork<M> {
         if units == given { Ok(()) } else { Err(TrainError::Allocation { units, given }) }
     }
 }
-
-/// Steps from zero to the largest INT8 code: the unit that errors are given in.
-const STEPS: f64 = 127.0;
 
 #[cfg(test)]
 #[cfg(feature = "flex")]

@@ -74,8 +74,8 @@ pub(crate) struct InjectArgs {
 
     /// A law for each bit, least significant first: p or p01:p10, separated by commas
     ///
-    /// There must be one for every bit of --bits, and eight if words of I8, U8 or --biases are
-    /// among the tensors: choose others with --only.
+    /// There must be one for every bit of --bits, and eight if words of I8, U8, --biases or
+    /// --scales are exposed: choose other tensors with --only.
     #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
     #[arg(allow_negative_numbers = true)]
     #[arg(conflicts_with_all = ["p", "p01", "p10"], help_heading = FAULTS)]
@@ -157,8 +157,9 @@ pub(crate) struct InjectArgs {
 
     /// Write the faults to this file, for --replay
     ///
-    /// They are kept in memory until then, in about two bytes for each faulty word. With --code they
-    /// are those left after decoding, and check bits are not among them.
+    /// They are kept in memory until then, in about two bytes for each faulty word, and in four or
+    /// more while the file is written. With --code they are those left after decoding, and check
+    /// bits are not among them.
     #[arg(long, value_name = "FILE", help_heading = PATTERN)]
     pub(super) record: Option<PathBuf>,
 

@@ -109,16 +109,23 @@ impl Source {
         }
     }
 
-    /// What is read of the scale of the tensor `name`.
-    pub(super) fn read_scale(&self, name: &str, scale: f32) -> Result<f32, FaultError> {
-        let Self::Drawn(law, draw) = self else { return Ok(scale) };
-        if !draw.scales {
-            return Ok(scale);
+    /// What is read of the scale of the tensor `name`; only codes have one that is stored.
+    pub(super) fn read_scale(
+        &self,
+        name: &str,
+        storage: Storage,
+        scale: f32,
+    ) -> Result<f32, FaultError> {
+        match (self, storage) {
+            (Self::Drawn(law, draw), Storage::Codes(..)) if draw.scales => {
+                let mut bytes = scale.to_le_bytes();
+                let model = law.model(name, Storage::Bytes(Dtype::F32))?;
+                let site = draw.site(name).beside("scale");
+                model.inject(&mut bytes, 0, &site, Protected::NOTHING);
+                Ok(f32::from_le_bytes(bytes))
+            }
+            _ => Ok(scale),
         }
-        let mut bytes = scale.to_le_bytes();
-        let model = law.model(name, Storage::Bytes(Dtype::F32))?;
-        model.inject(&mut bytes, 0, &draw.site(&format!("{name} scale")), Protected::NOTHING);
-        Ok(f32::from_le_bytes(bytes))
     }
 
     /// The faults of the tensor `name`.
@@ -177,10 +184,13 @@ impl Law {
             Self::Flips(flips) => Box::new(BitFlips::new(flips.clone(), bits)?),
             Self::Bursts { p, length } => Box::new(Bursts::new(*p, *length, bits)?),
             Self::Stuck { at_zero, at_one } => Box::new(BitFlips::stuck(*at_zero, *at_one, bits)?),
-            Self::Count { shares, .. } => match shares.get(name) {
-                Some(share) => Box::new(share.clone()),
-                None => Box::new(FlipCount::new(0, 0, bits)?),
-            },
+            Self::Count { shares, .. } => {
+                let unknown = || FaultError::UnknownTensor {
+                    name: name.into(),
+                    known: shares.keys().cloned().collect(),
+                };
+                Box::new(shares.get(name).ok_or_else(unknown)?.clone())
+            }
         })
     }
 }
@@ -214,17 +224,19 @@ impl Draw {
         }
     }
 
-    /// The law, and what is protected from it.
+    /// The law, what is protected from it, and what is exposed to it beside words.
     fn describe(self, law: &Law) -> String {
         let by = match self.keeper {
             Keeper::Ideal => String::new(),
             code => format!(" by {code}"),
         };
-        match self.protect {
-            0 => law.to_string(),
-            1 => format!("{law}, top bit protected{by}"),
-            bits => format!("{law}, top {bits} bits protected{by}"),
-        }
+        let protected = match self.protect {
+            0 => String::new(),
+            1 => format!(", top bit protected{by}"),
+            bits => format!(", top {bits} bits protected{by}"),
+        };
+        let scales = if self.scales { ", scales exposed" } else { "" };
+        format!("{law}{protected}{scales}")
     }
 }
 

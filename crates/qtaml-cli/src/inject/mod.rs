@@ -97,12 +97,14 @@ fn read_record(path: &Path) -> Result<FaultRecord> {
     FaultRecord::from_bytes(&bytes).into_diagnostic()
 }
 
-/// Whether the law is one for the words of every tensor: those of integers and bytes have eight
-/// bits, whatever a weight has.
+/// Whether the law is one for the words of every tensor, and for its scale if that is exposed:
+/// those of integers and bytes have eight bits, whatever a weight has.
 fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
     for &(name, storage, _) in tensors {
         let faults = source.of(name, storage).into_diagnostic();
         faults.wrap_err_with(|| format!("cannot inject into tensor {name:?}"))?;
+        let scale = source.read_scale(name, storage, 1.0).into_diagnostic();
+        scale.wrap_err_with(|| format!("cannot inject into the scale of tensor {name:?}"))?;
     }
     Ok(())
 }

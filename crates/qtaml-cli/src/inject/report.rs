@@ -54,7 +54,7 @@ pub(super) struct Row {
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
 pub(super) struct Tally {
     words: u64,
-    /// All bits of the memory, check bits included.
+    /// All bits of the words, and check bits; those of scales are not counted.
     stored_bits: u64,
     /// Bits of the words that are read wrong, after decoding if there is a code.
     flipped_bits: u64,

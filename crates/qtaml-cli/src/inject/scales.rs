@@ -1,9 +1,10 @@
 //! The scales of codes: each takes a pass of its own, made while the tensor before is written.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-use miette::{IntoDiagnostic, Report, Result};
+use miette::{IntoDiagnostic, Report, Result, ensure};
 use qtaml::quant::{QuantError, QuantizedTensor};
 
 use super::storage::Storage;
@@ -18,36 +19,48 @@ pub(super) fn ahead<T>(
     work: impl FnOnce(&mut dyn FnMut() -> Result<f32>) -> Result<T>,
 ) -> Result<T> {
     // A handle of its own: the system reads ahead of either reader.
-    let model = pass.model.again()?;
+    let finder = &Finder { pass, model: pass.model.again()?, is_over: AtomicBool::new(false) };
     thread::scope(|scope| {
         let (sender, scales) = mpsc::sync_channel(0);
-        scope.spawn(move || find(pass, &model, &sender));
-        work(&mut || scales.recv().into_diagnostic()?)
+        scope.spawn(move || finder.find(&sender));
+        let done = work(&mut || scales.recv().into_diagnostic()?);
+        finder.is_over.store(true, Ordering::Relaxed);
+        done
     })
 }
 
-fn find(pass: &Pass<'_>, model: &Model, sender: &SyncSender<Result<f32>>) {
-    for (tensor, storage) in model.tensors().iter().zip(pass.plan) {
-        let Some(storage) = *storage else { continue };
-        // After an error nobody wants the rest.
-        if sender.send(scale(pass, model, tensor, storage)).is_err() {
-            return;
-        }
-    }
+struct Finder<'a> {
+    pass: &'a Pass<'a>,
+    model: Model,
+    /// Whether nobody wants a scale any more: the tensor that is being read may be a large one.
+    is_over: AtomicBool,
 }
 
-fn scale(pass: &Pass<'_>, model: &Model, tensor: &Tensor, storage: Storage) -> Result<f32> {
-    let Storage::Codes(float, format) = storage else { return Ok(0.0) };
-    let (mut first, mut all) = (0, 0.0_f32);
-    model.for_each_piece(tensor, pass.at_once * float.bytes(), |bytes| {
-        pass.progress.inc(bytes.len());
-        let of_piece = largest(float, &bytes, first);
-        all = all.max(of_piece.map_err(|error| not_finite(error, float, &bytes, first))?);
-        first += (bytes.len() / float.bytes()) as u64;
-        Ok(())
-    })?;
-    let alone = QuantizedTensor::quantize(&[all], &[1], format).into_diagnostic()?;
-    Ok(alone.scale())
+impl Finder<'_> {
+    fn find(&self, sender: &SyncSender<Result<f32>>) {
+        for (tensor, storage) in self.model.tensors().iter().zip(self.pass.plan) {
+            let Some(storage) = *storage else { continue };
+            // After an error nobody wants the rest.
+            if sender.send(self.scale(tensor, storage)).is_err() {
+                return;
+            }
+        }
+    }
+
+    fn scale(&self, tensor: &Tensor, storage: Storage) -> Result<f32> {
+        let Storage::Codes(float, format) = storage else { return Ok(0.0) };
+        let (mut first, mut all) = (0, 0.0_f32);
+        self.model.for_each_piece(tensor, self.pass.at_once * float.bytes(), |bytes| {
+            ensure!(!self.is_over.load(Ordering::Relaxed), "nobody wants this scale any more");
+            self.pass.progress.inc(bytes.len());
+            let of_piece = largest(float, &bytes, first);
+            all = all.max(of_piece.map_err(|error| not_finite(error, float, &bytes, first))?);
+            first += (bytes.len() / float.bytes()) as u64;
+            Ok(())
+        })?;
+        let alone = QuantizedTensor::quantize(&[all], &[1], format).into_diagnostic()?;
+        Ok(alone.scale())
+    }
 }
 
 /// The largest magnitude among the weights in `bytes`, the first of which is number `first`.

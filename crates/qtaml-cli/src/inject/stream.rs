@@ -71,7 +71,7 @@ impl Pass<'_> {
         out: &Behind,
         mut record: Option<&mut TensorFaults>,
     ) -> Result<Row> {
-        let read = self.source.read_scale(&tensor.name, scale).into_diagnostic()?;
+        let read = self.source.read_scale(&tensor.name, storage, scale).into_diagnostic()?;
         let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits, mut code_words) = (0, 0, CodeTally::default());

@@ -36,16 +36,11 @@ impl Float {
 
     /// The values in `bytes`, little-endian.
     pub(crate) fn decode(self, bytes: &[u8]) -> Vec<f32> {
-        self.map(bytes, |value| value)
-    }
-
-    /// What `of` makes of each value in `bytes`.
-    pub(crate) fn map<T>(self, bytes: &[u8], of: impl Fn(f32) -> T) -> Vec<T> {
         match self {
-            Self::F16 => values(bytes, half).map(of).collect(),
-            Self::Bf16 => values(bytes, brain).map(of).collect(),
-            Self::F32 => values(bytes, f32::from_le_bytes).map(of).collect(),
-            Self::F64 => values(bytes, double).map(of).collect(),
+            Self::F16 => values(bytes, half).collect(),
+            Self::Bf16 => values(bytes, brain).collect(),
+            Self::F32 => values(bytes, f32::from_le_bytes).collect(),
+            Self::F64 => values(bytes, double).collect(),
         }
     }
 

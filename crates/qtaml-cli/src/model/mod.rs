@@ -6,11 +6,12 @@ pub(crate) mod layout;
 pub(crate) mod progress;
 
 use std::collections::BTreeMap;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 use std::sync::mpsc;
 use std::thread;
+use std::time::SystemTime;
 
 use miette::{IntoDiagnostic, Result, WrapErr, ensure, miette};
 use safetensors::Dtype;
@@ -29,10 +30,35 @@ const AHEAD: usize = 2;
 pub(crate) struct Model {
     path: PathBuf,
     file: File,
+    identity: Identity,
     /// The length of the JSON and the JSON itself, as in the file.
     header: Vec<u8>,
     tensors: Vec<Tensor>,
     metadata: BTreeMap<String, String>,
+}
+
+/// What tells whether a path still leads to the same file, and that to the same bytes, as far as
+/// the system knows.
+#[derive(Debug, PartialEq)]
+struct Identity {
+    length: u64,
+    modified: Option<SystemTime>,
+    /// The device, and the number of the file on it.
+    #[cfg(unix)]
+    number: [u64; 2],
+}
+
+impl Identity {
+    fn of(file: &fs::Metadata) -> Self {
+        #[cfg(unix)]
+        use std::os::unix::fs::MetadataExt;
+        Self {
+            length: file.len(),
+            modified: file.modified().ok(),
+            #[cfg(unix)]
+            number: [file.dev(), file.ino()],
+        }
+    }
 }
 
 /// Where a tensor lies in the file, and what it is.
@@ -56,23 +82,27 @@ impl Tensor {
 impl Model {
     /// Opens a file and reads its header, and nothing else.
     pub(crate) fn open(path: &Path) -> Result<Self> {
-        let open = || -> io::Result<(File, u64)> {
+        let open = || -> io::Result<(File, Identity)> {
             let file = open_regular(path)?;
-            let length = file.metadata()?.len();
-            Ok((file, length))
+            let identity = Identity::of(&file.metadata()?);
+            Ok((file, identity))
         };
         let cannot_read = || format!("cannot read {}", path.display());
-        let (file, length) = open().into_diagnostic().wrap_err_with(cannot_read)?;
+        let (file, identity) = open().into_diagnostic().wrap_err_with(cannot_read)?;
         let no_model = || format!("{} is no safetensors file", path.display());
-        let header = read_header(&file, length).wrap_err_with(no_model)?;
-        let (tensors, metadata) = tensors(&header, length).wrap_err_with(no_model)?;
-        Ok(Self { path: path.into(), file, header, tensors, metadata })
+        let header = read_header(&file, identity.length).wrap_err_with(no_model)?;
+        let (tensors, metadata) = tensors(&header, identity.length).wrap_err_with(no_model)?;
+        Ok(Self { path: path.into(), file, identity, header, tensors, metadata })
     }
 
     /// The same file through another handle: each is read from one place at a time.
+    ///
+    /// The path may lead to another file by now, of which the header says nothing: models that were
+    /// trained alike have the same one.
     pub(crate) fn again(&self) -> Result<Self> {
         let again = Self::open(&self.path)?;
-        ensure!(again.header == self.header, "{} has changed meanwhile", self.path.display());
+        let is_same = again.identity == self.identity && again.header == self.header;
+        ensure!(is_same, "{} has changed while it was read", self.path.display());
         Ok(again)
     }
 
@@ -175,9 +205,13 @@ mod tests {
 
     use super::*;
 
-    fn open(json: &str, data: &[u8]) -> Result<Model, String> {
+    fn bytes_of(json: &str, data: &[u8]) -> Vec<u8> {
         let length = (json.len() as u64).to_le_bytes();
-        open_bytes(&[&length, json.as_bytes(), data].concat())
+        [&length, json.as_bytes(), data].concat()
+    }
+
+    fn open(json: &str, data: &[u8]) -> Result<Model, String> {
+        open_bytes(&bytes_of(json, data))
     }
 
     fn open_bytes(bytes: &[u8]) -> Result<Model, String> {
@@ -206,6 +240,22 @@ mod tests {
             model.for_each_piece(tensor, 2, visit).unwrap();
         }
         assert_eq!(pieces, ["ab", "c", "de", "fg"]);
+    }
+
+    /// By one of the same length and header.
+    #[test]
+    fn a_file_that_is_replaced_is_not_the_same_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let [path, other] = ["model", "other"].map(|name| folder.path().join(name));
+        std::fs::write(&path, bytes_of(TWO, b"abcdefg")).unwrap();
+        let model = Model::open(&path).unwrap();
+        let again = model.again().unwrap();
+        assert_eq!((again.header(), again.tensors()), (model.header(), model.tensors()));
+
+        std::fs::write(&other, bytes_of(TWO, b"gfedcba")).unwrap();
+        std::fs::rename(&other, &path).unwrap();
+        let error = model.again().unwrap_err().to_string();
+        assert_eq!(error, format!("{} has changed while it was read", path.display()));
     }
 
     /// A tensor of 2^61 - 1 bytes is the largest whose bits can be counted.

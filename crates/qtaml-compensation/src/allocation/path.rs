@@ -122,6 +122,8 @@ impl<'a> Path<'a> {
     ///
     /// It is never worse than the step itself. What the rest pays for depends on how it divides, so
     /// the distortion can rise a little with the budget; that of [`exact`](super::exact) cannot.
+    /// On a path of the same choice everywhere the rest is spent unit by unit as well; the steps
+    /// alone ([`step_within`](Self::step_within)) are the same everywhere.
     ///
     /// # Errors
     /// [`CompensationError::Budget`] if the budget pays for no step.

@@ -32,7 +32,7 @@ pub struct Source {
 /// use qtaml_compensation::allocation::{Source, WaterFilling};
 ///
 /// let sources = [Source { score: 64.0, weights: 1 }, Source { score: 1.0, weights: 1 }];
-/// let filling = WaterFilling::new(&sources, 8.0)?.for_budget(3.0);
+/// let filling = WaterFilling::new(&sources, 8.0)?.for_budget(3.0)?;
 /// // Up to three bits the first is worth more; it has then fallen from 64 to 1.
 /// assert!((filling.bits[0] - 3.0).abs() < 1e-12 && filling.bits[1].abs() < 1e-12);
 /// assert!((filling.noise - 2.0).abs() < 1e-12);
@@ -82,16 +82,22 @@ impl WaterFilling {
     }
 
     /// The least noise for a budget in bits. More than all caps are not spent.
-    pub fn for_budget(&self, budget: f64) -> Filling {
+    ///
+    /// # Errors
+    /// [`CompensationError::Bits`] for a budget that is negative or NaN.
+    pub fn for_budget(&self, budget: f64) -> Result<Filling, CompensationError> {
+        if budget.is_nan() || budget < 0.0 {
+            return Err(CompensationError::Bits(budget));
+        }
         let cost = |level| self.cost(level);
         // Between two levels the cost is linear in the logarithm of the level.
         let above = self.levels.partition_point(|&level| cost(level) > budget);
-        let Some(&upper) = self.levels.get(above) else { return self.at(f64::INFINITY) };
+        let Some(&upper) = self.levels.get(above) else { return Ok(self.at(f64::INFINITY)) };
         let Some(&lower) = above.checked_sub(1).map(|i| &self.levels[i]) else {
-            return self.at(upper);
+            return Ok(self.at(upper));
         };
         let share = (budget - cost(upper)) / (cost(lower) - cost(upper));
-        self.at(upper + share * (lower - upper))
+        Ok(self.at(upper + share * (lower - upper)))
     }
 
     /// The least bits that bring the noise down to `noise`.
@@ -207,7 +213,7 @@ mod tests {
         fn budget_and_noise_lead_back(sources in sources(), share in 0.0_f64..=1.0) {
             let water = WaterFilling::new(&sources, 8.0).unwrap();
             let budget = share * 8.0 * water.weights();
-            let filling = water.for_budget(budget);
+            let filling = water.for_budget(budget).unwrap();
             assert_relative_eq!(filling.cost, budget, max_relative = 1e-9, epsilon = 1e-6);
             prop_assert!(filling.bits.iter().all(|k| (0.0..=8.0).contains(k)));
             // A little more noise needs no more bits, and a little less no fewer.
@@ -224,7 +230,7 @@ mod tests {
         #[test]
         fn no_bit_is_worth_more_elsewhere(sources in sources(), share in 0.01_f64..0.99) {
             let water = WaterFilling::new(&sources, 8.0).unwrap();
-            let filling = water.for_budget(share * 8.0 * water.weights());
+            let filling = water.for_budget(share * 8.0 * water.weights()).unwrap();
             let worth = |(s, k): (&Source, &f64)| s.score / s.weights as f64 * 4_f64.powf(-k);
             let units = || sources.iter().zip(&filling.bits);
             let best_buy = units().filter(|(_, k)| **k < 8.0).map(worth).fold(0.0, f64::max);
@@ -239,7 +245,7 @@ mod tests {
             let budget = share * 8.0 * water.weights();
             let (_, level) = bisect(0.0, f64::MAX, |level| water.cost(level.ln()) <= budget);
             let expected = water.at(level.ln());
-            let found = water.for_budget(budget);
+            let found = water.for_budget(budget).unwrap();
             assert_relative_eq!(found.noise, expected.noise, max_relative = 1e-9);
         }
     }
@@ -248,10 +254,14 @@ mod tests {
     fn what_does_not_matter_gets_nothing() {
         let sources = [Source { score: 0.0, weights: 5 }, Source { score: 1.0, weights: 5 }];
         let water = WaterFilling::new(&sources, 8.0).unwrap();
-        assert_eq!(water.for_budget(80.0).bits, [0.0, 8.0]);
+        assert_eq!(water.for_budget(80.0).unwrap().bits, [0.0, 8.0]);
+        for bad in [-1.0, f64::NAN] {
+            let error = water.for_budget(bad).unwrap_err();
+            assert!(matches!(error, CompensationError::Bits(_)), "{error}");
+        }
         assert_eq!(water.coding_gain(), f64::INFINITY);
         let nothing = WaterFilling::new(&sources[..1], 8.0).unwrap();
-        assert_eq!(nothing.for_budget(80.0).bits, [0.0]);
+        assert_eq!(nothing.for_budget(80.0).unwrap().bits, [0.0]);
         assert_eq!(nothing.for_noise(0.0).unwrap().cost, 0.0);
         assert_eq!(nothing.uniform_cost(0.0).unwrap(), 0.0);
     }

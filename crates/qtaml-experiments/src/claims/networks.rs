@@ -203,6 +203,9 @@ impl Net {
             (Self::Transformer, false) => {
                 TrainerConfig { epochs: 4, learning_rate: 5e-4, warmup_epochs: 1, ..new }
             }
+            (Self::MobileNet, false) => {
+                TrainerConfig { epochs: 10, learning_rate: 5e-3, smoothing: 0.1, ..new }
+            }
             (_, false) => TrainerConfig { epochs: 6, ..new },
         }
     }

@@ -7,7 +7,7 @@ use crate::FaultError;
 
 /// Counts of patterns fit 128 bits up to here.
 const MAX_STORED: usize = 127;
-/// 2^14 syndromes: what a second of work and 32 MiB allow.
+/// 2^14 syndromes: what a second of work and 64 MiB allow, those of all counts twice.
 const MAX_CHECK: usize = 14;
 
 /// How words fare, and what is left of the flips in them.

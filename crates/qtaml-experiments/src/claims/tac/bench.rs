@@ -177,8 +177,9 @@ impl<'a, M: Classifier> Bench<'a, M> {
                     let read = network.read(seed, pattern, &chosen)?;
                     self.repaired(scheme, read)
                 };
-                let golden = network.golden();
-                let response = || noise_response(golden, &self.calibrated, patterns, read);
+                // What repairs do without any fault is no response to faults.
+                let golden = self.repaired(scheme, network.golden().clone())?;
+                let response = || noise_response(&golden, &self.calibrated, patterns, read);
                 Ok(self.context.stopwatch.time(Phase::Sensitivity, response)?.distortion)
             })?;
             ratios.insert(tensor, if predicted > 0.0 { measured / predicted } else { 0.0 });

@@ -61,7 +61,7 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
                 BUDGETS.iter().map(within).collect::<Result<_, _>>()?
             }
         };
-        steps.push(tried.search.step);
+        steps.push(tried.search().step);
         steps.sort_unstable();
         steps.dedup();
         let point = |&step: &usize| {
@@ -77,8 +77,8 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
         id: id(trials, "budget"),
         title: "Accuracy against protected bits".into(),
         caption: format!(
-            "Mean over {} fault patterns with 95 % intervals. Under the patterns that judge, “{}” \
-             reaches the dashed line with {:.2} % of all bits protected, Uniform-MSP with {:.1} %.",
+            "Mean over {} of the fault patterns that schemes are compared under, with 95 % intervals. \
+             Under those that judge, “{}” reaches the dashed line with {:.2} % of all bits protected, Uniform-MSP with {:.1} %.",
             bench.drawn,
             best.stored.scheme,
             100.0 * best.overhead(),
@@ -100,11 +100,11 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
     let (uniform, scheme) = (Scheme::uniform(), &best.stored.scheme);
     let eighth = trials.baseline().stored.weight_bits() as u64 / 8;
     let [raw, alike] = exposed_and_protected(bench, &uniform, eighth)?;
-    let [decoded, planned] = exposed_and_protected(bench, scheme, best.search.cost)?;
+    let [decoded, planned] = exposed_and_protected(bench, scheme, best.search().cost)?;
     let planned_name = format!("TAC, best, {:.1} % of bits", 100.0 * best.overhead());
     let series = [
         ("unprotected, raw", raw),
-        (&*format!("unprotected, {}", scheme.decoder), decoded),
+        ("unprotected, read as the best", decoded),
         ("Uniform-MSP, 12.5 % of bits", alike),
         (&planned_name, planned),
     ]
@@ -114,8 +114,8 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
         id: id(trials, "sweep"),
         title: "Accuracy against flip probability".into(),
         caption: format!(
-            "Mean over {} fault patterns with 95 % intervals. Tables, ranges and allocations are made \
-             for each flip probability; budgets are not.",
+            "Mean over {} of the fault patterns that schemes are compared under, with 95 % intervals. \
+             Tables, ranges and allocations are made for each flip probability; budgets are not.",
             bench.drawn
         ),
         picture: Chart {
@@ -170,7 +170,7 @@ fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
     let most = best.stored.scheme.bits.get() as usize;
     let cells = names.iter().map(|name| {
         let mut weights = vec![0.0; most + 1];
-        for (unit, &k) in best.stored.network.units().iter().zip(&best.search.chosen) {
+        for (unit, &k) in best.stored.network.units().iter().zip(&best.search().chosen) {
             if unit.unit().tensor == *name {
                 weights[k as usize] += unit.unit().range.len() as f64;
             }
@@ -290,7 +290,7 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
     let row = |tried: &Tried<M>| -> Vec<Value> {
         vec![
             tried.stored.scheme.to_string().into(),
-            if tried.search.missed {
+            if tried.search().missed {
                 "not reached".into()
             } else {
                 (100.0 * tried.overhead()).into()
@@ -298,9 +298,9 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
             trials.ratio_of(tried).into(),
             (100.0 * tried.side_overhead(trials.baseline())).into(),
             (100.0 * tried.overhead_with_side(trials.baseline())).into(),
-            (100.0 * tried.search.fresh / trials.clean).into(),
+            (100.0 * tried.search().fresh / trials.clean).into(),
             (100.0 * tried.unprotected / trials.clean).into(),
-            tried.search.patterns.into(),
+            tried.search().patterns.into(),
         ]
     };
     Table {
@@ -326,9 +326,9 @@ fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
     ];
     let tac = trials.derived();
     let norms = trials.bench.norms(tac.stored.scheme.granularity)?;
-    let rows = tac.stored.network.units().iter().zip(&*norms).zip(&tac.search.chosen);
+    let rows = tac.stored.network.units().iter().zip(&*norms).zip(&tac.search().chosen);
     let rows = rows.map(|((unit, norm), &k)| -> Vec<Value> {
-        let of_layer = best.stored.network.units().iter().zip(&best.search.chosen);
+        let of_layer = best.stored.network.units().iter().zip(&best.search().chosen);
         let of_layer = of_layer.filter(|(part, _)| part.unit().tensor == unit.unit().tensor);
         let bits: usize = of_layer.map(|(part, &k)| part.unit().range.len() * k as usize).sum();
         vec![
@@ -352,15 +352,21 @@ fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
 }
 
 fn every_trial<M: Classifier>(trials: &Trials<'_, M>) -> Table {
-    let columns = ["scheme", "step", "protected bits", "overhead", "to", "pattern", "accuracy"];
+    let columns =
+        ["scheme", "stage", "step", "protected bits", "overhead", "to", "pattern", "accuracy"];
     let mut rows = Vec::new();
     for tried in &trials.tried {
-        for (step, visit) in &tried.search.visits {
+        let stages = [("compare", Some(&tried.compared)), ("judge", tried.judged.as_ref())];
+        let visits = stages.into_iter().filter_map(|(stage, search)| Some((stage, search?)));
+        let visits =
+            visits.flat_map(|(stage, search)| search.visits.iter().map(move |v| (stage, v)));
+        for (stage, (step, visit)) in visits {
             let find = visit.accuracy.iter().enumerate().map(|trial| ("find", trial));
             let confirm = visit.confirmed.iter().flatten().enumerate().map(|t| ("confirm", t));
             for (purpose, (pattern, accuracy)) in find.chain(confirm) {
                 rows.push(vec![
                     tried.stored.scheme.to_string().into(),
+                    stage.into(),
                     (*step).into(),
                     Value::Integer(i64::try_from(visit.cost).unwrap_or(i64::MAX)),
                     tried.overhead_of(visit.cost).into(),

@@ -22,7 +22,7 @@ use self::budget::{Search, judge as judge_budget, smallest};
 use self::scheme::{Allocator, Scheme};
 use super::networks::{Net, Trained, WithNet};
 use crate::context::Context;
-use crate::results::{Claim, Outcome, Source};
+use crate::results::{Claim, Outcome, Source, Verdict};
 use crate::stats::{bootstrap, judge};
 
 /// The share of clean accuracy that has to be kept.
@@ -101,7 +101,10 @@ fn schemes(net: Net) -> Vec<Scheme> {
 struct Tried<M> {
     stored: Stored<M>,
     unprotected: f64,
-    search: Search,
+    /// Under the patterns that all schemes are compared by.
+    compared: Search,
+    /// Under those that judge, for the few that ratios are made of.
+    judged: Option<Search>,
 }
 
 impl<M: Classifier> Tried<M> {
@@ -109,14 +112,19 @@ impl<M: Classifier> Tried<M> {
         let stored = bench.store(scheme, bench.net.flip_probability(), Cost::Protected)?;
         let none = bench.accuracies(&stored, &stored.network.alike(0), 0..bench.few)?;
         let unprotected = none.iter().sum::<f64>() / none.len() as f64;
-        let search = smallest(bench, &stored, TARGET * clean, bench.few)?;
-        Ok(Self { stored, unprotected, search })
+        let compared = smallest(bench, &stored, TARGET * clean, bench.few)?;
+        Ok(Self { stored, unprotected, compared, judged: None })
+    }
+
+    /// What counts: the judgement, if there is one.
+    fn search(&self) -> &Search {
+        self.judged.as_ref().unwrap_or(&self.compared)
     }
 
     /// Protected bits over all weight bits. One that needs none is counted with a single bit, so
     /// that ratios stay finite.
     fn overhead(&self) -> f64 {
-        self.overhead_of(self.search.cost)
+        self.overhead_of(self.search().cost)
     }
 
     fn overhead_of(&self, cost: u64) -> f64 {
@@ -136,7 +144,7 @@ impl<M: Classifier> Tried<M> {
 
     fn side_bits(&self) -> f64 {
         let units = self.stored.network.units().iter();
-        let side = units.zip(&self.search.chosen);
+        let side = units.zip(&self.search().chosen);
         side.map(|(unit, &choice)| unit.storages()[choice as usize].side_bits() as f64).sum()
     }
 
@@ -147,7 +155,7 @@ impl<M: Classifier> Tried<M> {
 
 /// The scheme that needs least protection.
 fn best<M: Classifier>(tried: &[Tried<M>]) -> Result<usize> {
-    let reached = (0..tried.len()).filter(|&i| tried[i].is_tac() && !tried[i].search.missed);
+    let reached = (0..tried.len()).filter(|&i| tried[i].is_tac() && !tried[i].search().missed);
     reached
         .min_by(|&a, &b| tried[a].overhead().total_cmp(&tried[b].overhead()))
         .context("no scheme reaches the target, not even with every bit protected")
@@ -174,6 +182,11 @@ struct Gain {
     interval: [f64; 2],
 }
 
+/// What the source's range says of it. More than the source's best would not speak against it.
+fn verdict(gain: &Gain) -> Verdict {
+    judge(gain.interval, [SOURCE_LEAST, f64::INFINITY], 1.0)
+}
+
 /// Where TAC as derived stands among the schemes.
 const DERIVED: usize = 3;
 
@@ -195,7 +208,8 @@ impl<M: Classifier> Trials<'_, M> {
     }
 
     /// Those that the ratios are made of are judged by more patterns, none of which chose the best:
-    /// the baseline, the best, and the baseline with all that is not allocation from the best.
+    /// the baseline, TAC as derived, the best, and the baseline with all that is not allocation from
+    /// the best.
     fn judge(&mut self) -> Result<()> {
         let alike = Scheme { allocator: Allocator::Uniform, ..self.best().stored.scheme.clone() };
         let known = self.tried.iter().position(|tried| tried.stored.scheme == alike);
@@ -203,44 +217,50 @@ impl<M: Classifier> Trials<'_, M> {
         if known.is_none() {
             self.tried.push(Tried::new(&self.bench, &alike, self.clean)?);
         }
-        for i in BTreeSet::from([0, self.best, self.alike]) {
-            let Tried { stored, search, .. } = &self.tried[i];
+        for i in BTreeSet::from([0, DERIVED, self.best, self.alike]) {
+            let Tried { stored, compared, .. } = &self.tried[i];
             let (target, patterns) = (TARGET * self.clean, self.bench.patterns);
-            let search = judge_budget(&self.bench, stored, target, patterns, search.bracket)?;
-            self.tried[i].search = search;
+            let search = judge_budget(&self.bench, stored, target, patterns, compared.bracket)?;
+            self.tried[i].judged = Some(search);
         }
         Ok(())
     }
 
+    /// How many times less than the baseline a scheme needs, both under the same patterns.
     fn ratio_of(&self, tried: &Tried<M>) -> f64 {
-        self.baseline().overhead() / tried.overhead()
+        let baseline = match tried.judged {
+            Some(_) => self.baseline().overhead(),
+            None => self.baseline().overhead_of(self.baseline().compared.cost),
+        };
+        baseline / tried.overhead()
     }
 
-    /// How many times less the best needs than a baseline, with the 95 % interval over fault patterns:
-    /// whole patterns are drawn again, and every scheme sees the same ones.
-    fn gain_over(&self, baseline: &Tried<M>) -> Result<Gain> {
+    /// How many times less one needs than another, with the 95 % interval over fault patterns: whole
+    /// patterns are drawn again, and every scheme sees the same ones.
+    fn gain(&self, tried: &Tried<M>, over: &Tried<M>) -> Result<Gain> {
         let target = TARGET * self.clean;
         let (patterns, seed) = (self.bench.patterns as usize, Seed(self.bench.context.seed.0));
         let interval = bootstrap(patterns, 2000, seed, |patterns| {
             let overhead =
-                |tried: &Tried<M>| tried.overhead_of(tried.search.cost_over(patterns, target));
-            Ok(overhead(baseline) / overhead(self.best()))
+                |tried: &Tried<M>| tried.overhead_of(tried.search().cost_over(patterns, target));
+            Ok(overhead(over) / overhead(tried))
         })?;
-        Ok(Gain { ratio: baseline.overhead() / self.best().overhead(), interval })
+        Ok(Gain { ratio: over.overhead() / tried.overhead(), interval })
     }
 
     fn outcome(&self) -> Result<Outcome> {
-        let allocation = self.gain_over(self.alike())?;
+        let allocation = self.gain(self.best(), self.alike())?;
+        let derived = self.gain(self.derived(), self.baseline())?;
         Ok(Outcome {
-            claims: vec![self.claim(&allocation)?],
-            method: self.method(&allocation),
+            claims: vec![self.claim(&allocation, &derived)?],
+            method: self.method(&allocation, &derived),
             figures: figures::all(self)?,
             tables: figures::tables(self)?,
         })
     }
 
-    fn claim(&self, allocation: &Gain) -> Result<Claim> {
-        let (best, gain) = (self.best(), self.gain_over(self.baseline())?);
+    fn claim(&self, allocation: &Gain, derived: &Gain) -> Result<Claim> {
+        let (best, gain) = (self.best(), self.gain(self.best(), self.baseline())?);
         let schemes: serde_json::Map<_, _> = self
             .tried
             .iter()
@@ -248,8 +268,8 @@ impl<M: Classifier> Trials<'_, M> {
                 let found = json!({ "overhead": tried.overhead(), "ratio": self.ratio_of(tried),
                     "side_overhead": tried.side_overhead(self.baseline()),
                     "overhead_with_side": tried.overhead_with_side(self.baseline()),
-                    "unprotected": tried.unprotected, "fresh_accuracy": tried.search.fresh,
-                    "patterns": tried.search.patterns, "missed": tried.search.missed });
+                    "unprotected": tried.unprotected, "fresh_accuracy": tried.search().fresh,
+                    "patterns": tried.search().patterns, "missed": tried.search().missed });
                 (tried.stored.scheme.to_string(), found)
             })
             .collect();
@@ -268,8 +288,7 @@ impl<M: Classifier> Trials<'_, M> {
             unit: "ratio".into(),
             interval: gain.interval,
             n: u64::from(self.bench.patterns),
-            // More than the source's best would not speak against it.
-            verdict: judge(gain.interval, [SOURCE_LEAST, f64::INFINITY], 1.0),
+            verdict: verdict(&gain),
             details: json!({
                 "flip_probability": p,
                 "accuracy_on_all_test_images": self.whole,
@@ -280,7 +299,9 @@ impl<M: Classifier> Trials<'_, M> {
                 "test_images": self.bench.test.len(),
                 "weights": self.baseline().stored.network.weights(),
                 "best": best.stored.scheme.to_string(),
-                "as_derived": self.ratio_of(self.derived()),
+                "as_derived": derived.ratio,
+                "as_derived_interval": derived.interval,
+                "as_derived_verdict": verdict(derived),
                 "same_decoder": self.alike().stored.scheme.to_string(),
                 "over_same_decoder": allocation.ratio,
                 "over_same_decoder_interval": allocation.interval,
@@ -289,7 +310,7 @@ impl<M: Classifier> Trials<'_, M> {
         })
     }
 
-    fn method(&self, allocation: &Gain) -> Vec<String> {
+    fn method(&self, allocation: &Gain, derived: &Gain) -> Vec<String> {
         let (tac, baseline, best) = (self.derived(), self.baseline(), self.best());
         vec![
             format!(
@@ -317,8 +338,8 @@ impl<M: Classifier> Trials<'_, M> {
                  derivation is ours."
             ),
             format!(
-                "TAC as derived reaches the target with {:.1} % ({:.1} times less). Everything else \
-                 in the table is ours, each idea alone and then together: decode tables that know \
+                "TAC as derived reaches the target with {:.1} %, {:.1} times less [{:.1}, {:.1}]: by \
+                 itself it would be judged as “{}”. Everything else in the table is ours, each idea alone and then together: decode tables that know \
                  how weights are distributed (Bayes, from two fitted numbers a unit, with its gain \
                  corrected), the range that costs least under faults, sign-magnitude words, in which a \
                  flipped sign spares small weights, channels in place of layers, scores corrected by \
@@ -327,7 +348,10 @@ impl<M: Classifier> Trials<'_, M> {
                  same decoder, ranges and repairs needs {:.1} %, which leaves allocation alone a ratio \
                  of {:.2} [{:.2}, {:.2}].",
                 100.0 * tac.overhead(),
-                self.ratio_of(tac),
+                derived.ratio,
+                derived.interval[0],
+                derived.interval[1],
+                verdict(derived).label(),
                 best.stored.scheme,
                 100.0 * best.overhead(),
                 100.0 * self.alike().overhead(),
@@ -348,10 +372,13 @@ impl<M: Classifier> Trials<'_, M> {
                 "Every budget is tried under the same fault patterns. A scheme's budget is found by \
                  bisection along its path: the smallest whose mean accuracy reaches 95 % of clean, and \
                  does so again under as many others. Schemes are compared under {} and {0} patterns. \
-                 Uniform-MSP, the scheme that looks best and Uniform-MSP with the same decoder are then \
-                 judged by {} and {1} that had no part in the comparison. The accuracies of the table \
-                 are those under as many more, which chose nothing. The interval of a ratio is a \
-                 bootstrap over patterns among the budgets that were tried.",
+                 Uniform-MSP, TAC as derived, the scheme that looks best and Uniform-MSP with the same \
+                 decoder are then judged by {} and {1} that had no part in the comparison; ratios of \
+                 the others are those of the comparison. The accuracies of the table are those under as \
+                 many more patterns, which chose nothing. The interval of a ratio is a bootstrap over \
+                 patterns among the budgets that were tried, up to one that surely is enough. Patterns \
+                 are fresh at each stage, the images are not: the same ones compare and judge, and what \
+                 other images or another training would give is not in the interval.",
                 self.bench.few, self.bench.patterns
             ),
         ]
