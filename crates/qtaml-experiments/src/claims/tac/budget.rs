@@ -301,7 +301,7 @@ impl<'a, B: Budgets> Walk<'a, B> {
         let (mut step, mut stride, target) = (found, 1, self.target);
         while !self.ask_all(step)?.is_sure(target)? && step < self.last() {
             step = self.last().min(step + stride);
-            stride *= 4;
+            stride *= 2;
         }
         let all: Vec<usize> = (0..self.patterns.count as usize).collect();
         let mut reached = self.visits.iter().filter(|(_, v)| v.reaches(self.target, &all));
