@@ -78,17 +78,25 @@ impl FlipCount {
         each: u64,
     ) -> Result<Self, FaultError> {
         kept.check_width(bits)?;
-        let model = Self { flips, words, bits, kept, each };
-        match model.stored() {
-            Some(stored) if flips <= stored => Ok(model),
+        let check = each.checked_mul(kept.count().into());
+        let stored = words.checked_mul(bits.get().into()).zip(check);
+        match stored.and_then(|(words, check)| words.checked_add(check)) {
+            Some(stored) if flips <= stored => Ok(Self { flips, words, bits, kept, each }),
             stored => Err(FaultError::TooManyFlips { flips, stored: stored.unwrap_or(u64::MAX) }),
         }
     }
 
-    /// All bits of the memory, if they can be counted.
-    fn stored(&self) -> Option<u64> {
-        let words = self.words.checked_mul(self.bits.get().into())?;
-        words.checked_add(self.each.checked_mul(self.kept.count().into())?)
+    /// The same memory with so many flips.
+    ///
+    /// # Errors
+    /// [`FaultError::TooManyFlips`] if it has fewer bits.
+    pub fn with_flips(&self, flips: u64) -> Result<Self, FaultError> {
+        Self::beside(flips, self.words, self.bits, self.kept, self.each)
+    }
+
+    /// All bits that may flip: those of the words, and check bits.
+    pub fn stored_bits(&self) -> u64 {
+        self.words * u64::from(self.bits.get()) + self.each * u64::from(self.kept.count())
     }
 
     /// How `flips` flips fall on tensors that store so many bits each, all sets of bits of all of
@@ -137,8 +145,7 @@ impl FlipCount {
 
     /// Hands those of the `wanted` bits of the memory that flip to `found`, in rising order.
     fn visit(&self, wanted: Range<u64>, site: &Site, mut found: impl FnMut(u64)) {
-        let all = 0..self.stored().unwrap_or(u64::MAX);
-        scatter(self.flips, all, &wanted, site, &mut found);
+        scatter(self.flips, 0..self.stored_bits(), &wanted, site, &mut found);
     }
 }
 

@@ -503,7 +503,7 @@ mod tests {
             front.words.extend(back.words);
             assert_eq!((front.words, front.tally + back.tally), (whole.words, whole.tally));
 
-            let mut memory = vec![vec![0; 200]; 1];
+            let mut memory = vec![vec![0; 200]];
             model.inject_from(&mut memory[0], 0, &site(1), Protected::NOTHING);
             for bit in 5..8 {
                 let mut plane = vec![0; each as usize];

@@ -158,21 +158,15 @@ impl Law {
         tensors: &[(&str, Storage, u64)],
     ) -> Result<(), FaultError> {
         let Self::Count { flips, shares } = self else { return Ok(()) };
-        let check_bits = |storage, words| {
-            let kept = draw.protection(storage)?;
-            Ok::<_, FaultError>((kept, draw.keeper.check_bits(words)?))
+        let memory = |&(_, storage, words): &(&str, Storage, u64)| {
+            let (kept, each) = (draw.protection(storage)?, draw.keeper.check_bits(words)?);
+            FlipCount::beside(0, words, storage.format().bits(), kept, each)
         };
-        let bits = |&(_, storage, words): &(&str, Storage, u64)| {
-            let (kept, each) = check_bits(storage, words)?;
-            let stored = words.saturating_mul(storage.format().bits().get().into());
-            Ok(stored.saturating_add(each.saturating_mul(kept.count().into())))
-        };
-        let stored = tensors.iter().map(bits).collect::<Result<Vec<u64>, FaultError>>()?;
+        let memories = tensors.iter().map(memory).collect::<Result<Vec<_>, _>>()?;
+        let stored: Vec<u64> = memories.iter().map(FlipCount::stored_bits).collect();
         let counts = FlipCount::shares(*flips, &stored, &draw.site(""))?;
-        for (&(name, storage, words), count) in tensors.iter().zip(counts) {
-            let (kept, each) = check_bits(storage, words)?;
-            let model = FlipCount::beside(count, words, storage.format().bits(), kept, each)?;
-            shares.insert(name.into(), model);
+        for ((&(name, ..), memory), count) in tensors.iter().zip(memories).zip(counts) {
+            shares.insert(name.into(), memory.with_flips(count)?);
         }
         Ok(())
     }

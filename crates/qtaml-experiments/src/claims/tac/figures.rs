@@ -78,7 +78,8 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
         title: "Accuracy against protected bits".into(),
         caption: format!(
             "Mean over {} of the fault patterns that schemes are compared under, with 95 % intervals. \
-             Under those that judge, “{}” reaches the dashed line with {:.2} % of all bits protected, Uniform-MSP with {:.1} %.",
+             Under those that judge, “{}” reaches the dashed line with {:.2} % of all bits \
+             protected, Uniform-MSP with {:.1} %.",
             bench.drawn,
             best.stored.scheme,
             100.0 * best.overhead(),
