@@ -186,7 +186,10 @@ impl Net {
         let new = TrainerConfig::new();
         let augmented = TrainerConfig { batch_size: 32, shift: 0.5, ..new };
         match (self, digits) {
-            (Self::LeNet | Self::Vgg, true) => TrainerConfig { epochs: 40, ..augmented },
+            (Self::LeNet, true) => {
+                TrainerConfig { epochs: 40, learning_rate: 5e-3, smoothing: 0.1, ..augmented }
+            }
+            (Self::Vgg, true) => TrainerConfig { epochs: 40, ..augmented },
             (Self::ResNet, true) => TrainerConfig { epochs: 20, ..augmented },
             (Self::MobileNet, true) => {
                 TrainerConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }

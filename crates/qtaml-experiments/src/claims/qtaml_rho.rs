@@ -11,11 +11,12 @@ use serde_json::json;
 
 use super::networks::{Net, Trained, WithNet};
 use super::tac::TARGET;
-use super::tac::bench::{Bench, Stored};
+use super::tac::bench::Bench;
+use super::tac::budget::crossing;
 use super::tac::scheme::{Allocator, Scheme};
 use crate::context::Context;
 use crate::results::{Claim, Figure, Outcome, Source, Table, Value, Verdict};
-use crate::stats::{bootstrap, mean, spearman};
+use crate::stats::{bootstrap, spearman};
 
 const WIDTHS: [u32; 3] = [8, 6, 4];
 const PROBABILITIES: [f64; 3] = [0.02, 0.05, 0.1];
@@ -93,9 +94,9 @@ fn case<M: Classifier>(
         return Ok(None);
     }
     let target = TARGET * bench.test.accuracy(tac.network.golden());
-    let (Some(of_uniform), Some(of_tac)) =
-        (crossing(bench, &uniform, target)?, crossing(bench, &tac, target)?)
-    else {
+    let patterns = PATTERNS.min(bench.patterns);
+    let crossed = |stored| crossing(bench, stored, target, patterns);
+    let (Some(of_uniform), Some(of_tac)) = (crossed(&uniform)?, crossed(&tac)?) else {
         return Ok(None);
     };
     let sources = tac.units.iter().zip(tac.network.units()).map(|(choices, unit)| WaterSource {
@@ -114,42 +115,6 @@ fn case<M: Classifier>(
         coding_gain: large.ok().filter(|ratio| *ratio >= 1.0),
         measured: of_uniform / of_tac,
     }))
-}
-
-/// The budget at which mean accuracy crosses the target, in bits: between two steps of the path, on
-/// the line through them. None if nothing is needed, or nothing is enough.
-fn crossing<M: Classifier>(
-    bench: &Bench<'_, M>,
-    stored: &Stored<M>,
-    target: f64,
-) -> Result<Option<f64>> {
-    let path = stored.path();
-    let patterns = PATTERNS.min(bench.patterns);
-    let accuracy = |step: usize| -> Result<f64> {
-        let accuracy = bench.accuracies(stored, path.at(step).chosen(), 0..patterns)?;
-        Ok(mean(&accuracy)?.value)
-    };
-    let reaches = |step: usize| -> Result<bool> {
-        let clearly = bench.clearly(stored, path.at(step).chosen(), target, 0..patterns)?;
-        clearly.map_or_else(|| Ok(accuracy(step)? >= target), Ok)
-    };
-    let (mut low, mut high) = (0, path.len() - 1);
-    if reaches(low)? || !reaches(high)? {
-        return Ok(None);
-    }
-    while high - low > 1 {
-        let middle = usize::midpoint(low, high);
-        *(if reaches(middle)? { &mut high } else { &mut low }) = middle;
-    }
-    let (below, above) = (accuracy(low)?, accuracy(high)?);
-    let (from, to) = (path.cost(low) as f64, path.cost(high) as f64);
-    // All patterns need not agree with the first few.
-    let share = match () {
-        () if below >= target => 0.0,
-        () if above < target => 1.0,
-        () => (target - below) / (above - below),
-    };
-    Ok(Some(from + (to - from) * share))
 }
 
 /// Predicted and measured gains, with their networks.
@@ -307,5 +272,50 @@ fn table(cases: &[Case]) -> Table {
         columns: columns.map(String::from).to_vec(),
         rows: rows.collect(),
         in_report: true,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Forecasts of 2 for each measured gain.
+    fn cases(measured: &[(&str, Option<f64>, f64)]) -> Vec<Case> {
+        let case = |&(net, closed_form, measured): &(&str, Option<f64>, f64)| Case {
+            net: net.into(),
+            bits: 8,
+            p: 0.1,
+            closed_form,
+            exact_curves: 2.0,
+            coding_gain: None,
+            measured,
+        };
+        measured.iter().map(case).collect()
+    }
+
+    #[test]
+    fn a_forecast_is_judged_by_its_order_and_missing_ones_are_left_out() {
+        let cases = cases(&[
+            ("lenet", Some(1.5), 2.0),
+            ("vgg", None, 9.0),
+            ("vgg", Some(40.0), 3.0),
+            ("resnet", Some(100.0), 4.0),
+        ]);
+        let closed_form = Forecast::new(&cases, |case| case.closed_form);
+        assert_eq!(closed_form.0.len(), 3);
+        assert!((closed_form.correlation() - 1.0).abs() < 1e-12);
+        assert_eq!(closed_form.of(Net::Vgg), [("vgg", 40.0, 3.0)]);
+
+        // Equal forecasts have no order, and are off by factors of 1, 4.5, 1.5 and 2.
+        let constant = Forecast::new(&cases, |case| Some(case.exact_curves));
+        assert!(constant.correlation().abs() < f64::EPSILON);
+        assert!((constant.error() - 13.5_f64.powf(0.25)).abs() < 1e-12);
+    }
+
+    #[test]
+    fn without_a_case_there_is_no_order_and_no_error() {
+        let none = Forecast::new(&[], |case| case.closed_form);
+        assert!(none.correlation().abs() < f64::EPSILON);
+        assert!((none.error() - 1.0).abs() < f64::EPSILON);
     }
 }

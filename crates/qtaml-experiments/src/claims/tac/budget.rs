@@ -224,6 +224,47 @@ pub fn judge<M: Classifier>(
     walk.judged(earlier, || task.tick(1))
 }
 
+/// The budget at which mean accuracy crosses `target`, in bits: between two steps of the path, on the
+/// line through them. None if nothing is needed, or nothing is enough.
+///
+/// # Errors
+///
+/// What a trial fails with.
+pub fn crossing<M: Classifier>(
+    bench: &Bench<'_, M>,
+    stored: &Stored<M>,
+    target: f64,
+    patterns: u32,
+) -> Result<Option<f64>> {
+    crossed(&OfNetwork::new(bench, stored), target, 0..patterns)
+}
+
+fn crossed(budgets: &impl Budgets, target: f64, patterns: Range<u32>) -> Result<Option<f64>> {
+    let accuracy =
+        |step| -> Result<f64> { Ok(mean(&budgets.accuracies(step, patterns.clone())?)?.value) };
+    let reaches = |step| -> Result<bool> {
+        let clearly = budgets.clearly(step, target, patterns.clone())?;
+        clearly.map_or_else(|| Ok(accuracy(step)? >= target), Ok)
+    };
+    let (mut low, mut high) = (0, budgets.steps() - 1);
+    if reaches(low)? || !reaches(high)? {
+        return Ok(None);
+    }
+    while high - low > 1 {
+        let middle = usize::midpoint(low, high);
+        *(if reaches(middle)? { &mut high } else { &mut low }) = middle;
+    }
+    let (below, above) = (accuracy(low)?, accuracy(high)?);
+    let (from, to) = (budgets.cost(low) as f64, budgets.cost(high) as f64);
+    // All patterns need not agree with the first few.
+    let share = match () {
+        () if below >= target => 0.0,
+        () if above < target => 1.0,
+        () => (target - below) / (above - below),
+    };
+    Ok(Some(from + (to - from) * share))
+}
+
 struct Walk<'a, B> {
     budgets: &'a B,
     target: f64,
@@ -492,5 +533,17 @@ mod tests {
         assert_eq!((found.step, found.cost), (39, 390));
         let least = made.judged(0.0);
         assert_eq!((least.step, least.cost, least.missed), (0, 0, false));
+    }
+
+    #[test]
+    fn a_crossing_lies_on_the_line_between_two_steps() {
+        let made = Made { means: vec![0.1, 0.3, 0.5, 0.9], spread: 0.0 };
+        let crossed = |target| crossed(&made, target, 0..20).unwrap();
+        // Each step costs 10 bits.
+        for (target, cost) in [(0.2, 5.0), (0.5, 20.0), (0.6, 22.5), (0.9, 30.0)] {
+            let found = crossed(target).unwrap();
+            assert!((found - cost).abs() < 1e-9, "{target}: {found}");
+        }
+        assert_eq!((crossed(0.05), crossed(0.95)), (None, None));
     }
 }
