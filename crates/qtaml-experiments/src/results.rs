@@ -59,7 +59,8 @@ pub struct Claim {
     pub measured: f64,
     /// Unit of `measured` and `interval`.
     pub unit: String,
-    /// 95 % interval of `measured`; both ends equal `measured` where nothing is random.
+    /// 95 % interval of `measured`; both ends equal `measured` where nothing is random, or where every
+    /// resample gives the same.
     pub interval: [f64; 2],
     /// Number of independent trials behind `measured`.
     pub n: u64,

@@ -64,7 +64,8 @@ pub fn unit(claim: &Claim) -> &str {
 
 /// A number with its interval: as many digits as the interval's half width can bear, two of its own.
 ///
-/// An interval of no width says that nothing was random; the number then stands alone.
+/// With an interval of no width the number stands alone: nothing was random, or nothing that was
+/// changed it.
 pub fn estimate(value: f64, [low, high]: [f64; 2]) -> String {
     let half_width = (high - low) / 2.0;
     if half_width.is_nan() || half_width <= 0.0 {
