@@ -1,13 +1,14 @@
 //! Accuracy on a fixed set of images.
 
-use burn::module::Module;
+use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
 
 use crate::parameters::to_host;
 use crate::{Images, TrainError};
 
-/// A network that classifies images. Burn modules are `Sync`, so trials can run side by side.
-pub trait Classifier: Module + Sync {
+/// A network that classifies images. Derived burn modules are `Sync`, so trials can run side by side,
+/// and can be shown, so other modules can be made of them.
+pub trait Classifier: Module + ModuleDisplay + Sync {
     /// One score per class, before any softmax.
     ///
     /// # Shapes
@@ -39,6 +40,10 @@ impl Evaluation {
     #[expect(clippy::len_without_is_empty, reason = "it is never empty: construction refuses that")]
     pub fn len(&self) -> usize {
         self.labels.len()
+    }
+
+    pub(crate) fn device(&self) -> Device {
+        self.images.device()
     }
 
     /// The network's scores, `[n, classes]` row-major.

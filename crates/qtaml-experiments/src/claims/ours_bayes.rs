@@ -71,6 +71,8 @@ fn schemes(net: Net) -> Result<Vec<Scheme>> {
     ];
     if net.has_batch_norm() {
         schemes.push(Scheme { norms_again: true, allocator: empirical, ..bayes });
+    } else {
+        schemes.push(Scheme { scores_again: true, ..bayes });
     }
     Ok(schemes)
 }
@@ -145,8 +147,8 @@ fn method<M: Classifier>(bench: &Bench<'_, M>) -> Vec<String> {
              significant bits 3, 5, 7 or 9 times in the same memory, where every copy flips with \
              p = {}, and what majority votes leave comes through. All that stores the weights is \
              counted: bits, copies, one 32-bit scale a unit, and the two numbers that a Bayes table is \
-             made of. Biases and norm parameters, measured again or not, are not stored as codes; they \
-             are kept reliably and not counted. The allocation minimises predicted output distortion \
+             made of. Biases and norm parameters, measured again or not, and what brings scores back \
+             (two numbers a class) are not stored as codes; they are kept reliably and not counted. The allocation minimises predicted output distortion \
              per stored bit.",
             bench.net.flip_probability()
         ),

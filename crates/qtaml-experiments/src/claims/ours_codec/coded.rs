@@ -28,7 +28,8 @@ impl<M: Classifier> Coded<M> {
             Allocator::Tac(score) => network.choices(score, &statistics, Cost::Everything)?,
             Allocator::Uniform => words.units.clone(),
         };
-        let any = Stored { scheme: any.clone(), network, statistics, units, p };
+        let golden_scores = bench.golden_scores(any, &network);
+        let any = Stored { scheme: any.clone(), network, golden_scores, statistics, units, p };
         Ok(Self { numbers, words, any })
     }
 }

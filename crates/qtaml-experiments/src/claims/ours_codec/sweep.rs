@@ -39,6 +39,7 @@ fn points<M: Classifier>(bench: &Bench<'_, M>, p: f64) -> Result<Vec<Point>> {
         decoder: numbers.decoder,
         range: numbers.range,
         norms_again: numbers.norms_again,
+        scores_again: numbers.scores_again,
         ..Scheme::tac()
     };
     let raw = bench.store(&Scheme::uniform(), p, Cost::Protected)?;

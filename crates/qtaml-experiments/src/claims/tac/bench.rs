@@ -10,8 +10,8 @@ use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
 use qtaml::train::{
-    Classifier, Cost, Evaluation, Granularity, Images, StoredNetwork, TrainError, fingerprint,
-    reestimate_batch_norm,
+    Classifier, Cost, Evaluation, Granularity, Images, ScoreStatistics, StoredNetwork, TrainError,
+    fingerprint, reestimate_batch_norm, reestimate_scores,
 };
 use rayon::prelude::*;
 
@@ -63,6 +63,8 @@ pub struct Stored<M> {
     pub scheme: Scheme,
     /// The network.
     pub network: StoredNetwork<M>,
+    /// What its classes' scores are like without faults, if they are to be brought back to that.
+    pub golden_scores: Option<ScoreStatistics>,
     /// What scores are made of.
     pub statistics: Vec<LayerStatistics>,
     /// What each choice costs and is predicted to leave.
@@ -140,7 +142,18 @@ impl<'a, M: Classifier> Bench<'a, M> {
             self.add_responses(scheme, p, &mut statistics)?;
         }
         let units = network.choices(score, &statistics, cost)?;
-        Ok(Stored { scheme: scheme.clone(), network, statistics, units, p })
+        let golden_scores = self.golden_scores(scheme, &network);
+        Ok(Stored { scheme: scheme.clone(), network, golden_scores, statistics, units, p })
+    }
+
+    /// What the scores of a network's classes are like without faults, if the scheme brings them back
+    /// to that.
+    pub fn golden_scores(
+        &self,
+        scheme: &Scheme,
+        network: &StoredNetwork<M>,
+    ) -> Option<ScoreStatistics> {
+        scheme.scores_again.then(|| ScoreStatistics::of(network.golden(), &self.calibrated))
     }
 
     /// Corrects the linear score of each tensor by what it does when it alone is read with faults.
@@ -211,7 +224,13 @@ impl<'a, M: Classifier> Bench<'a, M> {
         let choice = fingerprint(&chosen);
         let accuracy = |pattern| {
             let read = stored.network.read(self.context.seed, pattern, chosen)?;
-            Ok(self.test.accuracy(&self.repaired(scheme, read)?))
+            let read = self.repaired(scheme, read)?;
+            Ok(match &stored.golden_scores {
+                None => self.test.accuracy(&read),
+                Some(golden) => {
+                    self.test.accuracy(&reestimate_scores(read, golden, &self.calibrated)?)
+                }
+            })
         };
         let mut accuracies = Vec::with_capacity(patterns.len());
         for start in patterns.clone().step_by(BLOCK as usize) {

@@ -243,6 +243,7 @@ fn noise<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
     let linear = Scheme {
         allocator: Allocator::Tac(Score::Wkb),
         norms_again: false,
+        scores_again: false,
         ..best.stored.scheme.clone()
     };
     let schemes = [Scheme::tac(), linear];

@@ -93,6 +93,11 @@ fn schemes(net: Net) -> Vec<Scheme> {
             Scheme { norms_again: true, ..channels() },
             Scheme { norms_again: true, allocator: empirical, ..channels() },
         ]);
+    } else {
+        schemes.extend(
+            [uniform(), tac(), gain(), channels()]
+                .map(|scheme| Scheme { scores_again: true, ..scheme }),
+        );
     }
     schemes
 }
@@ -343,8 +348,10 @@ impl<M: Classifier> Trials<'_, M> {
                  how weights are distributed (Bayes, from two fitted numbers a unit, with its gain \
                  corrected), the range that costs least under faults, sign-magnitude words, in which a \
                  flipped sign spares small weights, channels in place of layers, scores corrected by \
-                 what each layer does when it alone is read with faults (empirical), and batch norm \
-                 measured again under faults. The best is “{}”, with {:.2} %. Uniform-MSP with the \
+                 what each layer does when it alone is read with faults (empirical), and a repair under \
+                 faults that needs the calibration images, but no labels: batch norm measured again \
+                 (norms again) or, in networks without it, the scores of each class brought back to the \
+                 mean and deviation that they had (scores again). The best is “{}”, with {:.2} %. Uniform-MSP with the \
                  same decoder, ranges and repairs needs {:.1} %, which leaves allocation alone a ratio \
                  of {:.2} [{:.2}, {:.2}].",
                 100.0 * tac.overhead(),

@@ -38,6 +38,8 @@ pub struct Scheme {
     pub bits: BitWidth,
     /// Whether batch norm is measured again under the faults.
     pub norms_again: bool,
+    /// Whether the scores of each class are measured again, and brought back to what they were.
+    pub scores_again: bool,
     /// What may keep protected bits.
     pub keepers: Vec<Keeper>,
 }
@@ -54,6 +56,7 @@ impl Scheme {
             encoding: Encoding::TwosComplement,
             bits: BitWidth::INT8,
             norms_again: false,
+            scores_again: false,
             keepers: vec![Keeper::Ideal],
         }
     }
@@ -111,6 +114,9 @@ impl fmt::Display for Scheme {
         }
         if self.norms_again {
             f.write_str(", norms again")?;
+        }
+        if self.scores_again {
+            f.write_str(", scores again")?;
         }
         if self.code.is_number() && self.keepers != [Keeper::Ideal] {
             f.write_str(", real codes")?;
