@@ -137,7 +137,7 @@ impl Net {
         }
     }
 
-    /// Whether there is something to measure again under faults.
+    /// Whether it has batch norm, which can be measured again under faults.
     pub const fn has_batch_norm(self) -> bool {
         matches!(self, Self::ResNet | Self::MobileNet)
     }
@@ -181,7 +181,8 @@ impl Net {
         Ok(Trained { net: self, name: self.id().into(), model, data, images })
     }
 
-    /// How it is trained: on the digits until it gets 97 % of the test images right, or nearly so.
+    /// How it is trained. For `LeNet` on the digits that was chosen by images held out and seeds of its
+    /// own (decision at).
     fn training(self, digits: bool) -> TrainerConfig {
         let new = TrainerConfig::new();
         let augmented = TrainerConfig { batch_size: 32, shift: 0.5, ..new };

@@ -226,3 +226,17 @@ fn table<M: Classifier>(net: Net, clean: f64, tried: &[(Stored<M>, Search)]) -> 
         in_report: true,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_have_names_of_their_own() {
+        for net in Net::ALL {
+            let schemes = schemes(net).unwrap();
+            let names: BTreeSet<String> = schemes.iter().map(ToString::to_string).collect();
+            assert_eq!(names.len(), schemes.len(), "{names:?}");
+        }
+    }
+}

@@ -232,6 +232,8 @@ fn method<M: Classifier>(measured: &Measured<'_, M>, codec: &Needed<M>) -> Vec<S
              without labels. All schemes but the raw one are given it."
                 .into(),
         );
+    } else {
+        method.push("Scores are not brought back here, unlike in qtaml.tac and ours.bayes.".into());
     }
     method
 }

@@ -139,6 +139,10 @@ impl<'a, M: Classifier> Bench<'a, M> {
             Allocator::Tac(score) => score,
         };
         if score == Score::Empirical {
+            anyhow::ensure!(
+                !scheme.scores_again,
+                "{scheme}: responses are measured without scores brought back"
+            );
             self.add_responses(scheme, p, &mut statistics)?;
         }
         let units = network.choices(score, &statistics, cost)?;

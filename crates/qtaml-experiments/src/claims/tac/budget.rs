@@ -546,4 +546,36 @@ mod tests {
         }
         assert_eq!((crossed(0.05), crossed(0.95)), (None, None));
     }
+
+    /// The first patterns may say of a step what all of them deny.
+    #[test]
+    fn a_crossing_stays_between_its_two_steps() {
+        struct Hasty(Made, f64);
+        impl Budgets for Hasty {
+            fn steps(&self) -> usize {
+                self.0.steps()
+            }
+            fn cost(&self, step: usize) -> u64 {
+                self.0.cost(step)
+            }
+            fn chosen(&self, step: usize) -> Vec<u32> {
+                self.0.chosen(step)
+            }
+            fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
+                self.0.accuracies(step, patterns)
+            }
+            fn clearly(&self, step: usize, target: f64, _: Range<u32>) -> Result<Option<bool>> {
+                Ok(Some(self.0.means[step] + self.1 >= target))
+            }
+        }
+        let means = || vec![0.1, 0.3, 0.5, 0.9];
+        let found = |wrong: f64| {
+            let hasty = Hasty(Made { means: means(), spread: 0.0 }, wrong);
+            crossed(&hasty, 0.4, 0..20).unwrap().unwrap()
+        };
+        // Where the mean of 0.3 is taken for enough, it is the dearer step; where 0.5 is not, the
+        // cheaper one.
+        assert!((found(0.15) - 10.0).abs() < 1e-9, "{}", found(0.15));
+        assert!((found(-0.15) - 20.0).abs() < 1e-9, "{}", found(-0.15));
+    }
 }
