@@ -186,15 +186,12 @@ impl Net {
     fn training(self, digits: bool) -> TrainerConfig {
         let new = TrainerConfig::new();
         let augmented = TrainerConfig { batch_size: 32, shift: 0.5, ..new };
+        let smoothed = |base| TrainerConfig { learning_rate: 5e-3, smoothing: 0.1, ..base };
         match (self, digits) {
-            (Self::LeNet, true) => {
-                TrainerConfig { epochs: 40, learning_rate: 5e-3, smoothing: 0.1, ..augmented }
-            }
+            (Self::LeNet, true) => TrainerConfig { epochs: 40, ..smoothed(augmented) },
             (Self::Vgg, true) => TrainerConfig { epochs: 40, ..augmented },
             (Self::ResNet, true) => TrainerConfig { epochs: 20, ..augmented },
-            (Self::MobileNet, true) => {
-                TrainerConfig { learning_rate: 5e-3, smoothing: 0.1, ..augmented }
-            }
+            (Self::MobileNet, true) => smoothed(augmented),
             (Self::Transformer, true) => TrainerConfig {
                 epochs: 50,
                 batch_size: 16,
@@ -207,9 +204,7 @@ impl Net {
             (Self::Transformer, false) => {
                 TrainerConfig { epochs: 4, learning_rate: 5e-4, warmup_epochs: 1, ..new }
             }
-            (Self::MobileNet, false) => {
-                TrainerConfig { epochs: 10, learning_rate: 5e-3, smoothing: 0.1, ..new }
-            }
+            (Self::MobileNet, false) => TrainerConfig { epochs: 10, ..smoothed(new) },
             (_, false) => TrainerConfig { epochs: 6, ..new },
         }
     }

@@ -148,8 +148,8 @@ fn method<M: Classifier>(bench: &Bench<'_, M>) -> Vec<String> {
              p = {}, and what majority votes leave comes through. All that stores the weights is \
              counted: bits, copies, one 32-bit scale a unit, and the two numbers that a Bayes table is \
              made of. Biases and norm parameters, measured again or not, and what brings scores back \
-             (two numbers a class) are not stored as codes; they are kept reliably and not counted. The allocation minimises predicted output distortion \
-             per stored bit.",
+             (two numbers a class) are not stored as codes; they are kept reliably and not counted. \
+             The allocation minimises predicted output distortion per stored bit.",
             bench.net.flip_probability()
         ),
         format!(

@@ -405,9 +405,14 @@ mod tests {
     use super::*;
 
     /// Accuracies around a mean for each step, as far from it as the pattern says.
+    #[derive(Default)]
     struct Made {
         means: Vec<f64>,
         spread: f64,
+        /// So much worse are the patterns that confirm a comparison under 20.
+        worse: f64,
+        /// The first patterns always tell, and are so much better than all of them.
+        hasty: Option<f64>,
     }
 
     impl Made {
@@ -417,7 +422,7 @@ mod tests {
                 let x = step as f64 / steps as f64;
                 0.1 + 0.8 * (1.0 - (-6.0 * x).exp()) + 2e-4 * (step as f64 * 0.7).sin()
             };
-            Self { means: (0..steps).map(mean).collect(), spread: 0.04 }
+            Self { means: (0..steps).map(mean).collect(), spread: 0.04, ..Self::default() }
         }
 
         fn walk(&self, target: f64) -> Walk<'_, Self> {
@@ -449,15 +454,17 @@ mod tests {
         }
 
         fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
+            let confirms = Patterns::to_compare(20).confirm() == patterns;
+            let mean = self.means[step] - if confirms { self.worse } else { 0.0 };
             let of = |pattern: u32| {
                 let noise = f64::from(pattern.wrapping_mul(0x9E37_79B9)) / f64::from(u32::MAX);
-                self.means[step] + self.spread * (noise - 0.5)
+                mean + self.spread * (noise - 0.5)
             };
             Ok(patterns.map(of).collect())
         }
 
-        fn clearly(&self, _: usize, _: f64, _: Range<u32>) -> Result<Option<bool>> {
-            Ok(None)
+        fn clearly(&self, step: usize, target: f64, _: Range<u32>) -> Result<Option<bool>> {
+            Ok(self.hasty.map(|better| self.means[step] + better >= target))
         }
     }
 
@@ -478,28 +485,8 @@ mod tests {
     /// What confirms is one point worse than what finds.
     #[test]
     fn where_a_budget_is_not_confirmed_the_next_ones_are_tried_and_none_is_skipped() {
-        struct Worse(Made);
-        impl Budgets for Worse {
-            fn steps(&self) -> usize {
-                self.0.steps()
-            }
-            fn cost(&self, step: usize) -> u64 {
-                self.0.cost(step)
-            }
-            fn chosen(&self, step: usize) -> Vec<u32> {
-                self.0.chosen(step)
-            }
-            fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
-                let confirms = Patterns::to_compare(20).confirm() == patterns;
-                let made = &self.0.means;
-                Ok(patterns.map(|_| made[step] - if confirms { 0.01 } else { 0.0 }).collect())
-            }
-            fn clearly(&self, _: usize, _: f64, _: Range<u32>) -> Result<Option<bool>> {
-                Ok(None)
-            }
-        }
-        let worse =
-            Worse(Made { means: (0..2000).map(|i| f64::from(i) / 2000.0).collect(), spread: 0.0 });
+        let means = (0..2000).map(|i| f64::from(i) / 2000.0).collect();
+        let worse = Made { means, worse: 0.01, ..Made::default() };
         let mut walk = Walk::new(&worse, 0.5, Patterns::to_compare(20));
         // 0.5 is found at step 1000, and confirmed 20 steps later.
         assert_eq!(walk.search([0, 1999], || ()).unwrap().0, 1020);
@@ -537,7 +524,7 @@ mod tests {
 
     #[test]
     fn a_crossing_lies_on_the_line_between_two_steps() {
-        let made = Made { means: vec![0.1, 0.3, 0.5, 0.9], spread: 0.0 };
+        let made = Made { means: vec![0.1, 0.3, 0.5, 0.9], ..Made::default() };
         let crossed = |target| crossed(&made, target, 0..20).unwrap();
         // Each step costs 10 bits.
         for (target, cost) in [(0.2, 5.0), (0.5, 20.0), (0.6, 22.5), (0.9, 30.0)] {
@@ -550,27 +537,9 @@ mod tests {
     /// The first patterns may say of a step what all of them deny.
     #[test]
     fn a_crossing_stays_between_its_two_steps() {
-        struct Hasty(Made, f64);
-        impl Budgets for Hasty {
-            fn steps(&self) -> usize {
-                self.0.steps()
-            }
-            fn cost(&self, step: usize) -> u64 {
-                self.0.cost(step)
-            }
-            fn chosen(&self, step: usize) -> Vec<u32> {
-                self.0.chosen(step)
-            }
-            fn accuracies(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
-                self.0.accuracies(step, patterns)
-            }
-            fn clearly(&self, step: usize, target: f64, _: Range<u32>) -> Result<Option<bool>> {
-                Ok(Some(self.0.means[step] + self.1 >= target))
-            }
-        }
-        let means = || vec![0.1, 0.3, 0.5, 0.9];
-        let found = |wrong: f64| {
-            let hasty = Hasty(Made { means: means(), spread: 0.0 }, wrong);
+        let found = |better: f64| {
+            let means = vec![0.1, 0.3, 0.5, 0.9];
+            let hasty = Made { means, hasty: Some(better), ..Made::default() };
             crossed(&hasty, 0.4, 0..20).unwrap().unwrap()
         };
         // Where the mean of 0.3 is taken for enough, it is the dearer step; where 0.5 is not, the
