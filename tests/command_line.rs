@@ -583,7 +583,7 @@ mod inject {
         }
 
         /// `qtaml inject model.safetensors LINE --out OUT` in this folder.
-        fn inject(&self, line: &str, out: &str) -> Command {
+        fn inject_slice(&self, line: &str, out: &str) -> Command {
             let mut command = qtaml();
             command.current_dir(self.folder()).args(["inject", "model.safetensors"]);
             command.args(line.split_whitespace()).args(["--out", out]);
@@ -591,13 +591,13 @@ mod inject {
         }
 
         fn json(&self, line: &str, out: &str) -> Value {
-            json(self.inject(line, out).arg("--json").assert())
+            json(self.inject_slice(line, out).arg("--json").assert())
         }
 
         /// Fails, says so, and leaves no file behind.
         fn refused(&self, line: &str, code: i32, named: &str) {
             let before = self.names();
-            let run = self.inject(line, "out.safetensors").assert().code(code);
+            let run = self.inject_slice(line, "out.safetensors").assert().code(code);
             run.stderr(contains(named)).stdout(is_empty());
             assert_eq!(self.names(), before, "{line}");
         }
@@ -606,7 +606,7 @@ mod inject {
     #[test]
     fn a_faulty_model_has_the_layout_of_the_clean_one() {
         let folder = Folder::new();
-        folder.inject("--p 0.01", "faulty.safetensors").assert().success().stdout(
+        folder.inject_slice("--p 0.01", "faulty.safetensors").assert().success().stdout(
             contains("model.safetensors: p = 0.01, seed 42, trial 0")
                 .and(contains("INT8 twos-complement"))
                 .and(contains("2 other tensors are unchanged")),
@@ -652,7 +652,7 @@ mod inject {
     fn seeds_and_trials_are_patterns_of_their_own() {
         let folder = Folder::new();
         let drawn = |line: &str| {
-            folder.inject(line, "f.safetensors").assert().success();
+            folder.inject_slice(line, "f.safetensors").assert().success();
             folder.read("f.safetensors")
         };
         let first = drawn("--p 0.1");
@@ -759,7 +759,7 @@ mod inject {
         let mut record = FaultRecord::new(Seed(1), 0, "\u{1b}[2Jp = 0.5");
         record.insert("codes", faults).unwrap();
         std::fs::write(folder.path("faults.bin"), record.to_bytes()).unwrap();
-        let run = folder.inject("--replay faults.bin", "f.safetensors").assert().success();
+        let run = folder.inject_slice("--replay faults.bin", "f.safetensors").assert().success();
         run.stdout(contains("\\u{1b}[2Jp = 0.5")).stdout(contains("\u{1b}").not());
     }
 
@@ -789,7 +789,7 @@ mod inject {
         let plain = folder.json("--p 0.1 --protect 2", "f.safetensors");
         assert_eq!(plain["total"]["stored_bits"], 800_000);
         assert_eq!(plain["total"].get("check_bits"), None);
-        let table = folder.inject(line, "f.safetensors").assert().success();
+        let table = folder.inject_slice(line, "f.safetensors").assert().success();
         table.stdout(contains("miscorrected")).stdout(contains("flips are those left"));
     }
 
@@ -869,11 +869,11 @@ mod inject {
         let left = of("flipped_bits");
         assert!((180..340).contains(&left), "a quarter of all bits is not kept: {left}");
         folder
-            .inject("--faults 10000000", "faulty.safetensors")
+            .inject_slice("--faults 10000000", "faulty.safetensors")
             .assert()
             .code(1)
             .stderr(contains("10000000 flips do not fit"));
-        folder.inject("--faults 5 --p 0.1", "faulty.safetensors").assert().code(2);
+        folder.inject_slice("--faults 5 --p 0.1", "faulty.safetensors").assert().code(2);
     }
 
     #[test]
@@ -900,7 +900,10 @@ mod inject {
     fn stuck_cells_hold_their_value_and_bursts_stay_together() {
         let folder = Folder::new();
         let codes = |line: &str| {
-            folder.inject(&format!("{line} --only codes"), "f.safetensors").assert().success();
+            folder
+                .inject_slice(&format!("{line} --only codes"), "f.safetensors")
+                .assert()
+                .success();
             let file = folder.read("f.safetensors");
             SafeTensors::deserialize(&file).unwrap().tensor("codes").unwrap().data().to_vec()
         };
@@ -953,14 +956,14 @@ mod inject {
         ] {
             folder.refused(&format!("--p 0.1 --record {record}"), 2, named);
         }
-        folder.inject("--p 0.1 --record faults.bin", "model.safetensors").assert().success();
+        folder.inject_slice("--p 0.1 --record faults.bin", "model.safetensors").assert().success();
         assert!(folder.read("model.safetensors") != model, "in place, as asked");
         let faults = folder.read("faults.bin");
-        let same = folder.inject("--replay faults.bin", "faults.bin").assert().code(2);
+        let same = folder.inject_slice("--replay faults.bin", "faults.bin").assert().code(2);
         same.stderr(contains("--replay and --out are the same file"));
         std::fs::create_dir(folder.path("folder")).unwrap();
         folder.refused("--p 0.1 --record folder", 1, "cannot write folder");
-        let run = folder.inject("--p 0.1 --record faults.bin", "folder").assert().code(1);
+        let run = folder.inject_slice("--p 0.1 --record faults.bin", "folder").assert().code(1);
         run.stderr(contains("no regular file"));
         assert!(folder.read("faults.bin") == faults);
         qtaml()
@@ -975,7 +978,7 @@ mod inject {
     #[test]
     fn devices_and_pipes_are_no_models() {
         let folder = Folder::new();
-        let device = folder.inject("--p 0.1", "/dev/null").assert().code(1);
+        let device = folder.inject_slice("--p 0.1", "/dev/null").assert().code(1);
         device.stderr(contains("cannot write /dev/null"));
         std::fs::remove_file(folder.path("model.safetensors")).unwrap();
         let mut pipe = std::process::Command::new("mkfifo");
@@ -994,7 +997,10 @@ mod inject {
         let folder = Folder::new();
         let line = "--bits 4 --p-per-bit 0.1,0.1,0.1,0.1";
         folder.refused(line, 1, "cannot inject into tensor \"codes\"");
-        folder.inject(&format!("{line} --only fc.weight"), "f.safetensors").assert().success();
+        folder
+            .inject_slice(&format!("{line} --only fc.weight"), "f.safetensors")
+            .assert()
+            .success();
         let line = format!("{line} --only fc.weight --scales");
         folder.refused(&line, 1, "cannot inject into the scale of tensor \"fc.weight\"");
         let huge = [1.0, -1e300].into_iter().flat_map(f64::to_le_bytes).collect();
@@ -1015,7 +1021,7 @@ mod inject {
             .map(|code| flips(&format!("--bursts 1e-4:20 --protect 8 --code {code}")));
         assert!(dealt < plain, "{plain} {dealt}");
         folder
-            .inject("--p 0.1 --code repetition:4", "faulty.safetensors")
+            .inject_slice("--p 0.1 --code repetition:4", "faulty.safetensors")
             .assert()
             .code(2)
             .stderr(contains("4 copies have no majority"));

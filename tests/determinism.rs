@@ -37,12 +37,12 @@ fn one_thread_and_many_draw_the_same_faults() {
 #[test]
 fn chunks_injected_by_many_threads_are_the_whole() {
     let model = BitFlips::new(FlipProbability::symmetric(P).unwrap(), BitWidth::INT8).unwrap();
-    let site = Site::new(Seed(3), 0, "weight");
+    let stream = FaultStream::new(Seed(3), 0, "weight");
     let stored: Vec<u8> = (0..100_000_u32).map(|i| (i * 31) as u8).collect();
-    let whole = model.read(&stored, &site, Protected::NOTHING);
+    let whole = model.corrupted(&stored, &stream, ProtectionMap::NOTHING);
     let mut chunked = stored;
     chunked.par_chunks_mut(977).enumerate().for_each(|(chunk, words)| {
-        model.inject(words, chunk as u64 * 977, &site, Protected::NOTHING);
+        model.inject_slice(words, chunk as u64 * 977, &stream, ProtectionMap::NOTHING);
     });
     assert_eq!(chunked, whole);
 }

@@ -3,7 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 #![cfg(feature = "flex")]
 
-use qtaml::compensation::allocation::{Path, Units};
+use qtaml::compensation::allocation::{AllocationProblem, GreedyPath};
 use qtaml::prelude::*;
 use qtaml::train::sensitivity::JacobianNorm;
 use qtaml::train::{LeNet, Range, TrainError};
@@ -32,7 +32,7 @@ fn leaky_memory() -> Memory {
     Memory::new(cell.flip_probability(&Condition::at_rest(retention_s)).unwrap())
 }
 
-fn choices(story: &Story, network: &StoredNetwork<LeNet>) -> Units {
+fn choices(story: &Story, network: &StoredNetwork<LeNet>) -> AllocationProblem {
     let statistics = network.statistics(&story.norms).unwrap();
     network.choices(Score::Wkb, &statistics, Cost::Protected).unwrap()
 }
@@ -57,7 +57,7 @@ fn from_oxide_to_a_repaired_network() {
 
     // Half of all bits, spent well, keep most of the accuracy.
     let units = choices(&story, &network);
-    let half = Path::optimal(&units).within(network.weights() * 4).unwrap();
+    let half = GreedyPath::optimal(&units).within(network.weights() * 4).unwrap();
     let half = accuracy(&network, half.chosen());
     assert!(half > 0.9 * clean, "{half} of {clean}");
 
@@ -74,7 +74,7 @@ fn at_the_same_budget_tac_predicts_no_more_distortion_than_uniform() {
     let story = story().unwrap();
     let network = StoredNetwork::store(&story.model, &leaky_memory()).unwrap();
     let units = choices(&story, &network);
-    let (uniform, optimal) = (Path::uniform(&units), Path::optimal(&units));
+    let (uniform, optimal) = (GreedyPath::uniform(&units), GreedyPath::optimal(&units));
     for step in 0..uniform.len() {
         let spent = optimal.within(uniform.cost(step)).unwrap();
         // The path is optimal at its own costs; between two of them, nearly.

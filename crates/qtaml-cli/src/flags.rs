@@ -1,6 +1,6 @@
 //! Flags that several commands read alike: widths and flip probabilities.
 
-use qtaml::fault::{FaultError, Keeper, Protection};
+use qtaml::fault::{BitMask, Ecc, FaultError};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::BitWidth;
 
@@ -12,14 +12,14 @@ pub(crate) enum UsageError {
     #[error(transparent)]
     Fault(#[from] FaultError),
     #[error("--code {0} has no bits to keep: --protect says which it should")]
-    NothingToKeep(Keeper),
+    NothingToKeep(Ecc),
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
     Stuck(f64, f64),
 }
 
 /// What keeps protected bits, if there are any to keep.
-pub(crate) fn keeper(code: Keeper, protection: Protection) -> Result<Keeper, UsageError> {
-    let has_bits = code == Keeper::Ideal || protection != Protection::NONE;
+pub(crate) fn ecc(code: Ecc, protection: BitMask) -> Result<Ecc, UsageError> {
+    let has_bits = code == Ecc::Ideal || protection != BitMask::NONE;
     has_bits.then_some(code).ok_or(UsageError::NothingToKeep(code))
 }
 

@@ -9,7 +9,7 @@
 use std::time::Instant;
 
 use qtaml_compensation::allocation::{
-    Choice, MOST_STATES, Path, Source, Units, WaterFilling, exact, lagrangian,
+    AllocationProblem, Candidate, GreedyPath, MOST_STATES, Source, WaterFilling, exact, lagrangian,
 };
 use qtaml_compensation::{Budget, CodeHistogram, Decoder, Planner, ProtectionSets};
 use qtaml_fault::Seed;
@@ -71,18 +71,18 @@ fn sources(count: usize, channels: usize) -> Vec<Source> {
 }
 
 /// The error of two's complement with the top bits protected: `4^(b-k) - 1`.
-fn units(sources: &[Source]) -> Units {
-    let mut units = Units::default();
+fn units(sources: &[Source]) -> AllocationProblem {
+    let mut units = AllocationProblem::default();
     for (i, source) in sources.iter().enumerate() {
         let error = |k| source.score * (4_f64.powi(BITS - k) - 1.0);
         let by_protected: Vec<f64> = (0..=BITS).map(error).collect();
-        let choices = Choice::top_bits(source.weights, &by_protected);
+        let choices = Candidate::top_bits(source.weights, &by_protected);
         units.push(i.to_string(), choices).expect("errors are finite and not negative");
     }
     units
 }
 
-fn compare(sources: &[Source], units: &Units, share: f64, budget: u64) -> [Row; 4] {
+fn compare(sources: &[Source], units: &AllocationProblem, share: f64, budget: u64) -> [Row; 4] {
     let row = |case: &str, seconds, gap| {
         show(Row { case: case.into(), units: units.len(), budget: share, seconds, gap })
     };
@@ -92,7 +92,7 @@ fn compare(sources: &[Source], units: &Units, share: f64, budget: u64) -> [Row; 
     let lagrangian = row("lagrangian", seconds, gap(priced.solution.allocation.distortion()));
 
     let (seconds, greedy) =
-        timed(|| Path::optimal(units).within(budget).expect("nothing costs nothing"));
+        timed(|| GreedyPath::optimal(units).within(budget).expect("nothing costs nothing"));
     let greedy = row("greedy", seconds, gap(greedy.distortion()));
 
     let (seconds, found) =

@@ -9,10 +9,10 @@ use std::hint::black_box;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use qtaml_compensation::Storage;
+use qtaml_compensation::WeightStorage;
+use qtaml_compensation::blockcode::{BlockCodedStorage, BlockCodes};
 use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
-use qtaml_compensation::sequence::{SequenceCodes, SequenceStorage};
-use qtaml_fault::{Seed, Site};
+use qtaml_fault::{FaultStream, Seed};
 use qtaml_physics::FlipProbability;
 use serde::Serialize;
 
@@ -104,14 +104,14 @@ fn measure(width: u32, p: f64, weights: &[f32]) -> Vec<Row> {
 
 fn measure_sequence(bits: u32, p: f64, weights: &[f32]) -> [Row; 2] {
     let flips = FlipProbability::symmetric(p).expect("a probability");
-    let codes = Arc::new(SequenceCodes::new(flips).expect("any law will do"));
-    let store = || SequenceStorage::new(weights, &codes, bits).expect("finite weights");
-    let (unit, site) = (store(), Site::new(Seed(42), 0, "weight"));
+    let codes = Arc::new(BlockCodes::new(flips).expect("any law will do"));
+    let store = || BlockCodedStorage::new(weights, &codes, bits).expect("finite weights");
+    let (unit, stream) = (store(), FaultStream::new(Seed(42), 0, "weight"));
     let mut copy = weights.to_vec();
     let memcpy = rate(|| copy.copy_from_slice(black_box(weights)));
     let works: [(&str, &dyn Fn()); 2] = [
         ("store", &|| drop(black_box(store()))),
-        ("read", &|| drop(black_box(unit.read(&site, 0)))),
+        ("read", &|| drop(black_box(unit.read(&stream, 0)))),
     ];
     works.map(|(case, work)| {
         let weights_per_s = median((0..ROUNDS).map(|_| rate(work)).collect());

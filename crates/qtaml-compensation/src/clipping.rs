@@ -33,7 +33,7 @@
 //! deepest corner, but it is the best of all ranges that were tried. In the end it is compared with
 //! no clipping, by the exact error of the tensors that would be stored.
 
-use qtaml_fault::CodeChannel;
+use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Format, QuantizedTensor};
 
 use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, weight_error};
@@ -72,7 +72,7 @@ const SAMPLE: usize = 1 << 20;
 ///
 /// ```
 /// use qtaml_compensation::{Decoder, Prior, clipping::best_range};
-/// use qtaml_fault::{CodeChannel, Protection};
+/// use qtaml_fault::{QuantizedChannel, BitMask};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::Format;
 ///
@@ -80,7 +80,7 @@ const SAMPLE: usize = 1 << 20;
 /// let mut weights: Vec<f32> = (0..1000).map(|i| (i as f32).sin()).collect();
 /// weights.push(8.0);
 /// let p = FlipProbability::symmetric(0.01)?;
-/// let channel = CodeChannel::new(p, Format::INT8, Protection::NONE)?;
+/// let channel = QuantizedChannel::new(p, Format::INT8, BitMask::NONE)?;
 /// let best = best_range(&weights, &channel, Decoder::Raw, Prior::Histogram)?;
 /// assert!(best.limit < 3.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -91,7 +91,7 @@ const SAMPLE: usize = 1 << 20;
 /// [`DecodeTable::new`].
 pub fn best_range(
     weights: &[f32],
-    channel: &CodeChannel,
+    channel: &QuantizedChannel,
     decoder: Decoder,
     prior: Prior,
 ) -> Result<Range, CompensationError> {
@@ -143,7 +143,7 @@ fn search<E>(mut error: impl FnMut(f64) -> Result<f64, E>) -> Result<f64, E> {
 
 /// How stored weights are read.
 struct Reader<'a> {
-    channel: &'a CodeChannel,
+    channel: &'a QuantizedChannel,
     decoder: Decoder,
     prior: Prior,
 }
@@ -240,16 +240,16 @@ impl SortedSums {
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
-    use qtaml_fault::Protection;
+    use qtaml_fault::BitMask;
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, Encoding, QuantError};
 
     use super::*;
 
-    fn channel(p: f64, format: impl Into<Format>, k: u32) -> CodeChannel {
+    fn channel(p: f64, format: impl Into<Format>, k: u32) -> QuantizedChannel {
         let format = format.into();
         let p = FlipProbability::symmetric(p).unwrap();
-        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
+        QuantizedChannel::new(p, format, BitMask::top(k, format.bits()).unwrap()).unwrap()
     }
 
     /// Many small weights and few large ones.

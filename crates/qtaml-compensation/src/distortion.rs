@@ -1,6 +1,6 @@
 //! How far the weights of a layer are off.
 
-use qtaml_fault::CodeChannel;
+use qtaml_fault::QuantizedChannel;
 use qtaml_quant::QuantizedTensor;
 
 use crate::{CodeHistogram, DecodeTable};
@@ -16,7 +16,7 @@ use crate::{CodeHistogram, DecodeTable};
 /// If the three are not for words of one format.
 pub fn mean_square_error(
     histogram: &CodeHistogram,
-    channel: &CodeChannel,
+    channel: &QuantizedChannel,
     table: &DecodeTable,
 ) -> f64 {
     assert_eq!(histogram.format(), channel.format(), "one format");
@@ -44,7 +44,7 @@ pub fn mean_square_error(
 pub fn weight_error(
     weights: &[f32],
     stored: &QuantizedTensor,
-    channel: &CodeChannel,
+    channel: &QuantizedChannel,
     table: &DecodeTable,
 ) -> f64 {
     assert_eq!(weights.len(), stored.len(), "one weight per word");
@@ -64,7 +64,7 @@ pub fn weight_error(
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_fault::{ChannelMatrix, Protection};
+    use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, Format};
 
@@ -77,12 +77,14 @@ mod tests {
     }
 
     /// Every format under three laws, with every decoder, and the tensor that it reads.
-    fn every_case(check: impl Fn(&QuantizedTensor, &CodeChannel, &ChannelMatrix, &DecodeTable)) {
+    fn every_case(
+        check: impl Fn(&QuantizedTensor, &QuantizedChannel, &ChannelMatrix, &DecodeTable),
+    ) {
         for (p01, p10) in [(0.1, 0.1), (0.02, 0.3), (1e-15, 1e-15)] {
             for format in Format::all() {
                 let p = FlipProbability::asymmetric(p01, p10).unwrap();
-                let protection = Protection::top(1, format.bits()).unwrap();
-                let channel = CodeChannel::new(p, format, protection).unwrap();
+                let protection = BitMask::top(1, format.bits()).unwrap();
+                let channel = QuantizedChannel::new(p, format, protection).unwrap();
                 let (matrix, tensor) = (ChannelMatrix::new(&channel), stored(format));
                 let histogram = CodeHistogram::of(&tensor);
                 for decoder in Decoder::ALL {
@@ -132,8 +134,8 @@ mod tests {
         let tensor = stored(BitWidth::INT8);
         let p = FlipProbability::asymmetric(0.1, 0.2).unwrap();
         for k in 0..=8 {
-            let protection = Protection::top(k, BitWidth::INT8).unwrap();
-            let channel = CodeChannel::new(p, BitWidth::INT8, protection).unwrap();
+            let protection = BitMask::top(k, BitWidth::INT8).unwrap();
+            let channel = QuantizedChannel::new(p, BitWidth::INT8, protection).unwrap();
             let histogram = CodeHistogram::of(&tensor);
             let n = tensor.len() as f64;
 
@@ -161,9 +163,9 @@ mod tests {
         let histogram = CodeHistogram::of(&stored(BitWidth::INT8));
         for p in [1e-3, 0.05, 0.1, 0.3, 0.49] {
             for k in 0..=8 {
-                let protection = Protection::top(k, BitWidth::INT8).unwrap();
+                let protection = BitMask::top(k, BitWidth::INT8).unwrap();
                 let p = FlipProbability::symmetric(p).unwrap();
-                let channel = CodeChannel::new(p, BitWidth::INT8, protection).unwrap();
+                let channel = QuantizedChannel::new(p, BitWidth::INT8, protection).unwrap();
                 let [raw, affine] = [Decoder::Raw, Decoder::Affine]
                     .map(|decoder| DecodeTable::new(decoder, &channel, &histogram).unwrap());
                 let matrix = ChannelMatrix::new(&channel);

@@ -25,7 +25,7 @@ pub enum CompensationError {
     EmptyLayer(String),
     /// A unit that leaves nothing to choose.
     #[error("unit {0:?} has no choices: it needs one at least")]
-    NoChoice(String),
+    NoCandidate(String),
     /// A distortion that is negative, NaN or infinite, or makes the sum of all infinite.
     #[error(
         "choice {choice} of unit {unit:?} has distortion {value}: \

@@ -6,7 +6,7 @@
 //! them, and choose which ([`allocation`]). The fourth stores other words in the first place, chosen
 //! together with the table ([`codebook`]). All follow from the exact error law in [`qtaml_fault`];
 //! nothing here draws a random number but the baseline [`Score::Random`].
-//! What is stored in the end, and what it costs, is a [`Storage`].
+//! What is stored in the end, and what it costs, is a [`WeightStorage`].
 //!
 //! # A walk
 //!
@@ -14,7 +14,7 @@
 //!
 //! ```
 //! use qtaml_compensation::{CodeHistogram, DecodeTable, Decoder, Prior, mean_square_error};
-//! use qtaml_fault::{ChannelMatrix, CodeChannel, Protection};
+//! use qtaml_fault::{ChannelMatrix, QuantizedChannel, BitMask};
 //! use qtaml_physics::FlipProbability;
 //! use qtaml_quant::{Format, QuantizedTensor};
 //!
@@ -23,7 +23,7 @@
 //! let quantile = |u: f32| (u / (1.0 - u)).ln();
 //! let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
 //! let stored = CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[1000], int8)?);
-//! let channel = CodeChannel::new(FlipProbability::symmetric(0.1)?, int8, Protection::NONE)?;
+//! let channel = QuantizedChannel::new(FlipProbability::symmetric(0.1)?, int8, BitMask::NONE)?;
 //! let affine = DecodeTable::new(Decoder::Affine, &channel, &stored)?;
 //! let matrix = ChannelMatrix::new(&channel);
 //! let mean = matrix.expect(int8.word_of(100), |read| affine.value(read));
@@ -43,15 +43,15 @@
 //! number of bits everywhere.
 //!
 //! ```
-//! use qtaml_compensation::allocation::{Choice, Path, Units};
+//! use qtaml_compensation::allocation::{Candidate, GreedyPath, AllocationProblem};
 //!
 //! // Two layers of equal size; an error in the first moves the output 100 times as much.
-//! let mut units = Units::default();
+//! let mut units = AllocationProblem::default();
 //! for (name, score) in [("first", 100.0), ("second", 1.0)] {
 //!     let by_protected: Vec<f64> = (0..=8).map(|k| score * 4_f64.powi(8 - k)).collect();
-//!     units.push(name, Choice::top_bits(1000, &by_protected))?;
+//!     units.push(name, Candidate::top_bits(1000, &by_protected))?;
 //! }
-//! let (tac, uniform) = (Path::optimal(&units), Path::uniform(&units));
+//! let (tac, uniform) = (GreedyPath::optimal(&units), GreedyPath::uniform(&units));
 //! // The first three steps, of one bit per weight each, all go to the first layer; after them
 //! // it is no more sensitive than the second.
 //! assert_eq!(tac.at(3).chosen(), [3, 0]);
@@ -66,6 +66,7 @@
 #![deny(missing_docs)]
 
 pub mod allocation;
+pub mod blockcode;
 pub mod clipping;
 pub mod codebook;
 mod decoder;
@@ -79,7 +80,7 @@ mod prior;
 mod protection_sets;
 mod rho;
 mod score;
-pub mod sequence;
+
 mod storage;
 
 pub use allocation::Allocation;
@@ -96,4 +97,4 @@ pub use prior::{FittedPrior, Prior};
 pub use protection_sets::ProtectionSets;
 pub use rho::{bits_saved, rho_star, rho_star_exact};
 pub use score::{LayerStatistics, Score};
-pub use storage::{ChannelKit, ProtectedStorage, Storage, StorageConfig};
+pub use storage::{ChannelKit, QuantizedStorage, StorageConfig, WeightStorage};

@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use qtaml_fault::{CodeChannel, Keeper, Protection};
+use qtaml_fault::{BitMask, Ecc, QuantizedChannel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 use serde::{Deserialize, Deserializer, Serialize};
@@ -61,7 +61,7 @@ use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior}
 /// | `layers` | the layers, each with a name of its own |
 /// | `name`, `weights` | name and number of weights of the layer |
 /// | `protected` | the protected bits of each weight, bit 0 being the least significant |
-/// | `code` | what keeps them: `ideal`, or the name of a code as in [`Keeper`] |
+/// | `code` | what keeps them: `ideal`, or the name of a code as in [`Ecc`] |
 /// | `scale` | the weight that one step of the code is worth; `null` if planned without weights |
 /// | `prior` | what the decoder knows of the layer: [`FittedPrior`]; `null` if it asks nothing |
 /// | `cost_bits` | what that costs |
@@ -108,7 +108,7 @@ pub struct PlanLayer {
     /// The protected bits of each weight, most significant first.
     pub protected: Vec<u32>,
     /// What keeps them.
-    pub code: Keeper,
+    pub code: Ecc,
     /// The weight that one step of the code is worth, where the weights were known.
     pub scale: Option<f32>,
     /// What the decoder must know of the weights, if it asks.
@@ -181,7 +181,7 @@ impl Plan {
         if self.schema != Self::SCHEMA {
             return Err(CompensationError::PlanSchema(self.schema));
         }
-        CodeChannel::new(self.flips.clone(), self.format, Protection::NONE)?;
+        QuantizedChannel::new(self.flips.clone(), self.format, BitMask::NONE)?;
         number("overhead", self.overhead)?;
         number("predicted output noise", self.predicted_output_noise)?;
         number("lower bound", self.lower_bound)?;
@@ -213,9 +213,9 @@ impl Plan {
     /// and as [`check`](Self::check) and [`DecodeTable::new`].
     pub fn table(&self, layer: &PlanLayer) -> Result<DecodeTable, CompensationError> {
         let protection = layer.protection(self.format)?;
-        let channel = CodeChannel::new(self.flips.clone(), self.format, protection)?;
+        let channel = QuantizedChannel::new(self.flips.clone(), self.format, protection)?;
         let prior = layer.histogram(self.format, self.decoder)?;
-        DecodeTable::new(self.decoder, &channel.kept_by(layer.code)?, &prior)
+        DecodeTable::new(self.decoder, &channel.with_ecc(layer.code)?, &prior)
     }
 }
 
@@ -235,7 +235,7 @@ impl Serialize for Plan {
 
 impl PlanLayer {
     /// What `protected` lists for a set of bits.
-    pub fn bits_of(protection: Protection) -> Vec<u32> {
+    pub fn bits_of(protection: BitMask) -> Vec<u32> {
         (0..u8::BITS).rev().filter(|bit| protection.mask() >> bit & 1 == 1).collect()
     }
 
@@ -244,14 +244,14 @@ impl PlanLayer {
     /// # Errors
     /// [`CompensationError::PlanBits`] for bits that the words of this format lack, or that are
     /// listed twice.
-    pub fn protection(&self, format: Format) -> Result<Protection, CompensationError> {
+    pub fn protection(&self, format: Format) -> Result<BitMask, CompensationError> {
         let width = format.bits();
         let mask = self.protected.iter().try_fold(0_u8, |mask, &bit| {
             let bit = 1_u8.checked_shl(bit).filter(|bit| width.mask() & bit != 0)?;
             (mask & bit == 0).then_some(mask | bit)
         });
         match mask {
-            Some(mask) => Ok(Protection::of_bits(mask, width)?),
+            Some(mask) => Ok(BitMask::of_bits(mask, width)?),
             None => Err(CompensationError::PlanBits {
                 layer: self.name.clone(),
                 bits: self.protected.clone(),

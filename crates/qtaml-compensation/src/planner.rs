@@ -1,10 +1,10 @@
 //! From plain statistics of layers and a budget to a plan.
 
-use qtaml_fault::{FaultError, Keeper, Protection};
+use qtaml_fault::{BitMask, Ecc, FaultError};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 
-use crate::allocation::{Choice, MOST_STATES, Path, Solution, Units, exact};
+use crate::allocation::{AllocationProblem, Candidate, GreedyPath, MOST_STATES, Solution, exact};
 use crate::protection_sets::{Protected, Reading};
 use crate::{
     Accounting, CodeHistogram, CompensationError, Decoder, FittedPrior, Plan, PlanLayer, Prior,
@@ -34,7 +34,11 @@ impl Budget {
     /// [`CompensationError::BudgetShare`] for a share that is negative, NaN or infinite,
     /// [`CompensationError::Noise`] for noise that full protection exceeds, and
     /// [`CompensationError::Budget`] if not even the cheapest choices fit.
-    pub fn solve(self, units: &Units, weight_bits: u64) -> Result<Solution, CompensationError> {
+    pub fn solve(
+        self,
+        units: &AllocationProblem,
+        weight_bits: u64,
+    ) -> Result<Solution, CompensationError> {
         match self {
             Self::Bits(bits) => exact(units, bits, MOST_STATES),
             Self::Share(share) if share >= 0.0 && share.is_finite() => {
@@ -73,7 +77,7 @@ pub struct Planner {
     flips: FlipProfile,
     format: Format,
     decoder: Decoder,
-    keeper: Keeper,
+    ecc: Ecc,
     sets: ProtectionSets,
     reading: Reading,
     layers: Vec<Layer>,
@@ -99,16 +103,16 @@ impl Planner {
         format: impl Into<Format>,
         decoder: Decoder,
     ) -> Result<Self, CompensationError> {
-        Self::build(flips.into(), format.into(), decoder, Keeper::Ideal, ProtectionSets::Top)
+        Self::build(flips.into(), format.into(), decoder, Ecc::Ideal, ProtectionSets::Top)
     }
 
     /// The same with protected bits in a real code: costs then count its check bits. For layers
     /// that are added afterwards; those added before are dropped.
     ///
     /// # Errors
-    /// As [`Keeper::residual`].
-    pub fn kept_by(self, keeper: Keeper) -> Result<Self, CompensationError> {
-        Self::build(self.flips, self.format, self.decoder, keeper, self.sets)
+    /// As [`Ecc::residual`].
+    pub fn with_ecc(self, ecc: Ecc) -> Result<Self, CompensationError> {
+        Self::build(self.flips, self.format, self.decoder, ecc, self.sets)
     }
 
     /// The same with other sets of bits to choose from, for layers that are added afterwards.
@@ -121,11 +125,11 @@ impl Planner {
         flips: FlipProfile,
         format: Format,
         decoder: Decoder,
-        keeper: Keeper,
+        ecc: Ecc,
         sets: ProtectionSets,
     ) -> Result<Self, CompensationError> {
-        let reading = Reading::new(flips.clone(), format, decoder, keeper)?;
-        Ok(Self { flips, format, decoder, keeper, sets, reading, layers: Vec::new() })
+        let reading = Reading::new(flips.clone(), format, decoder, ecc)?;
+        Ok(Self { flips, format, decoder, ecc, sets, reading, layers: Vec::new() })
     }
 
     /// Adds a layer of so many weights. The score is the output noise per unit of mean square error
@@ -173,7 +177,7 @@ impl Planner {
     ///
     /// # Errors
     /// [`CompensationError::DuplicateLayer`] for two layers of one name, and as [`Budget::solve`] and
-    /// [`Units::push`].
+    /// [`AllocationProblem::push`].
     pub fn plan(&self, budget: Budget) -> Result<Plan, CompensationError> {
         self.write(&budget.solve(&self.units()?, self.weight_bits()?)?)
     }
@@ -187,9 +191,9 @@ impl Planner {
             flips: self.flips.clone(),
             format: self.format,
             decoder: self.decoder,
-            accounting: match self.keeper {
-                Keeper::Ideal => Accounting::ProtectedBits,
-                Keeper::Code(_) | Keeper::Interleaved { .. } => Accounting::CheckBits,
+            accounting: match self.ecc {
+                Ecc::Ideal => Accounting::ProtectedBits,
+                Ecc::Code(_) | Ecc::Interleaved { .. } => Accounting::CheckBits,
             },
             layers: layers.collect::<Result<_, _>>()?,
             // Nothing costs nothing.
@@ -205,13 +209,13 @@ impl Planner {
     /// The layers as units: their choices are sets of bits.
     ///
     /// # Errors
-    /// As [`Units::push`].
-    pub fn units(&self) -> Result<Units, CompensationError> {
-        let mut units = Units::default();
+    /// As [`AllocationProblem::push`].
+    pub fn units(&self) -> Result<AllocationProblem, CompensationError> {
+        let mut units = AllocationProblem::default();
         for layer in &self.layers {
             let choices = layer.sets.iter().map(|set| {
                 let cost = self.cost(layer, set.bits)?;
-                Ok(Choice { cost, distortion: layer.score * set.mean_square_error })
+                Ok(Candidate { cost, distortion: layer.score * set.mean_square_error })
             });
             let choices = choices.collect::<Result<Vec<_>, CompensationError>>()?;
             units.push(layer.name.as_str(), choices)?;
@@ -225,7 +229,7 @@ impl Planner {
             name: layer.name.clone(),
             weights: layer.weights,
             protected: PlanLayer::bits_of(set.bits),
-            code: self.keeper,
+            code: self.ecc,
             scale: None,
             prior: layer.prior.clone(),
             cost_bits: self.cost(layer, set.bits)?,
@@ -235,10 +239,10 @@ impl Planner {
     }
 
     /// Protected bits, or the check bits that keep them.
-    fn cost(&self, layer: &Layer, bits: Protection) -> Result<u64, CompensationError> {
+    fn cost(&self, layer: &Layer, bits: BitMask) -> Result<u64, CompensationError> {
         let weights = layer.weights as u64;
         let per_bit =
-            if self.keeper == Keeper::Ideal { weights } else { self.keeper.check_bits(weights)? };
+            if self.ecc == Ecc::Ideal { weights } else { self.ecc.check_bits(weights)? };
         let cost = per_bit.checked_mul(u64::from(bits.count()));
         cost.ok_or_else(|| CompensationError::Cost(layer.name.clone()))
     }
@@ -253,8 +257,8 @@ impl Planner {
     }
 }
 
-fn first_below(units: &Units, noise: f64) -> Result<Solution, CompensationError> {
-    let path = Path::optimal(units);
+fn first_below(units: &AllocationProblem, noise: f64) -> Result<Solution, CompensationError> {
+    let path = GreedyPath::optimal(units);
     let found = (0..path.len()).find(|&step| path.distortion(step) <= noise);
     let range = |step| path.distortion(step);
     let step = found.ok_or_else(|| CompensationError::Noise {
@@ -269,7 +273,7 @@ fn first_below(units: &Units, noise: f64) -> Result<Solution, CompensationError>
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_fault::CodeChannel;
+    use qtaml_fault::QuantizedChannel;
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, QuantizedTensor};
 
@@ -305,7 +309,7 @@ mod tests {
             for (i, (layer, score)) in plan.layers.iter().zip([1.0, 300.0, 0.1]).enumerate() {
                 let protection = layer.protection(plan.format).unwrap();
                 let channel =
-                    CodeChannel::new(plan.flips.clone(), plan.format, protection).unwrap();
+                    QuantizedChannel::new(plan.flips.clone(), plan.format, protection).unwrap();
                 let stored = histogram(2 * i as i32 + 1);
                 let table = plan.table(layer).unwrap();
                 let mse = mean_square_error(&stored, &channel, &table);
@@ -348,8 +352,8 @@ mod tests {
     /// Three copies of a bit store two check bits, and leave some of the errors.
     #[test]
     fn a_real_code_costs_check_bits() {
-        let keeper = "repetition:3".parse().unwrap();
-        let plan = filled(planner(Decoder::Raw).kept_by(keeper).unwrap());
+        let ecc = "repetition:3".parse().unwrap();
+        let plan = filled(planner(Decoder::Raw).with_ecc(ecc).unwrap());
         let plan = plan.plan(Budget::Share(3.0)).unwrap();
         assert_eq!(plan.accounting, Accounting::CheckBits);
         for layer in &plan.layers {

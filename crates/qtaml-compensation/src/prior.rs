@@ -228,7 +228,7 @@ impl GeneralisedNormal {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_fault::{CodeChannel, Protection};
+    use qtaml_fault::{BitMask, QuantizedChannel};
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, QuantizedTensor};
 
@@ -321,7 +321,7 @@ mod tests {
         for weights in [laplace(10_000), normal(10_000), laplace(27), normal(27)] {
             for format in Format::all().filter(|format| format.bits() >= BitWidth::INT4) {
                 let stored = histogram(&weights, format);
-                let channel = CodeChannel::new(p, format, Protection::NONE).unwrap();
+                let channel = QuantizedChannel::new(p, format, BitMask::NONE).unwrap();
                 let error = |decoder, prior: Prior| {
                     let table = DecodeTable::new(decoder, &channel, &prior.apply(&stored)).unwrap();
                     mean_square_error(&stored, &channel, &table)

@@ -1,6 +1,6 @@
 //! What each set of protected bits leaves of a layer's error.
 
-use qtaml_fault::{CodeChannel, FaultError, Keeper, Protection};
+use qtaml_fault::{BitMask, Ecc, FaultError, QuantizedChannel};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{Encoding, Format};
 
@@ -19,7 +19,7 @@ pub enum ProtectionSets {
 /// A set of protected bits and the mean square error that it leaves, in squared units of the code.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(crate) struct Protected {
-    pub(crate) bits: Protection,
+    pub(crate) bits: BitMask,
     pub(crate) mean_square_error: f64,
 }
 
@@ -27,9 +27,9 @@ pub(crate) struct Protected {
 #[derive(Debug, Clone)]
 pub(crate) struct Reading {
     decoder: Decoder,
-    exposed: CodeChannel,
-    /// Every bit protected: what the keeper leaves.
-    kept: CodeChannel,
+    exposed: QuantizedChannel,
+    /// Every bit protected: what the ecc leaves.
+    kept: QuantizedChannel,
     /// For each word, where its bits can be told apart.
     words: Option<Vec<WordError>>,
 }
@@ -39,12 +39,12 @@ impl Reading {
         flips: FlipProfile,
         format: Format,
         decoder: Decoder,
-        keeper: Keeper,
+        ecc: Ecc,
     ) -> Result<Self, FaultError> {
-        let all = Protection::of_bits(format.bits().mask(), format.bits())?;
-        let exposed = CodeChannel::new(flips.clone(), format, Protection::NONE)?;
+        let all = BitMask::of_bits(format.bits().mask(), format.bits())?;
+        let exposed = QuantizedChannel::new(flips.clone(), format, BitMask::NONE)?;
         // Counting the errors that a code leaves takes long, so it is done here once for all sets.
-        let kept = CodeChannel::new(flips, format, all)?.kept_by(keeper)?;
+        let kept = QuantizedChannel::new(flips, format, all)?.with_ecc(ecc)?;
         // Where a bit changes the code by the same whatever the others do, and the word is believed.
         let encoding = format.encoding();
         let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary)
@@ -64,18 +64,18 @@ impl Reading {
     ) -> Result<Vec<Protected>, CompensationError> {
         let width = self.exposed.bits();
         let errors = self.words.as_ref().map(|words| Additive::new(words, histogram));
-        let error_of = |bits: Protection| match &errors {
+        let error_of = |bits: BitMask| match &errors {
             Some(errors) => Ok(errors.with(bits)),
             None => self.any(histogram, prior, bits),
         };
         let measured = |bits| Ok(Protected { bits, mean_square_error: error_of(bits)? });
         if sets == ProtectionSets::Top {
-            return (0..=width.get()).map(|k| measured(Protection::top(k, width)?)).collect();
+            return (0..=width.get()).map(|k| measured(BitMask::top(k, width)?)).collect();
         }
         let mut best: Vec<Option<Protected>> = vec![None; width.get() as usize + 1];
         // From the highest mask down: of sets that leave the same, that of the higher bits is kept.
         for mask in (0..=width.mask()).rev() {
-            let found = measured(Protection::of_bits(mask, width)?)?;
+            let found = measured(BitMask::of_bits(mask, width)?)?;
             let best = &mut best[mask.count_ones() as usize];
             if best.is_none_or(|best| found.mean_square_error < best.mean_square_error) {
                 *best = Some(found);
@@ -89,7 +89,7 @@ impl Reading {
         &self,
         histogram: &CodeHistogram,
         prior: &CodeHistogram,
-        bits: Protection,
+        bits: BitMask,
     ) -> Result<f64, CompensationError> {
         let law = |bit| {
             let protected = bits.mask() >> bit & 1 == 1;
@@ -101,7 +101,7 @@ impl Reading {
         let laws = (0..width).map(law).collect::<Result<Vec<_>, _>>()?;
         let flips = FlipProfile::per_bit(laws)
             .map_err(|_| FaultError::ProfileWidth { bits: width, width: self.exposed.bits() })?;
-        let channel = CodeChannel::new(flips, self.exposed.format(), Protection::NONE)?;
+        let channel = QuantizedChannel::new(flips, self.exposed.format(), BitMask::NONE)?;
         let table = DecodeTable::new(self.decoder, &channel, prior)?;
         Ok(mean_square_error(histogram, &channel, &table))
     }
@@ -115,7 +115,7 @@ struct WordError {
 }
 
 impl WordError {
-    fn new(channels: [&CodeChannel; 2], word: u8) -> Self {
+    fn new(channels: [&QuantizedChannel; 2], word: u8) -> Self {
         let mut error = Self::default();
         for bit in 0..channels[0].bits().get() as usize {
             for (s, channel) in channels.into_iter().enumerate() {
@@ -165,7 +165,7 @@ impl Additive {
         Self { variance, drift }
     }
 
-    fn with(&self, protected: Protection) -> f64 {
+    fn with(&self, protected: BitMask) -> f64 {
         let kept = |i: usize| usize::from(protected.mask() >> i & 1);
         let drift = |i: usize| -> f64 { (0..8).map(|j| self.drift[i][j][kept(i)][kept(j)]).sum() };
         // The drifts make a square, which rounding must not turn negative.
@@ -186,28 +186,28 @@ mod tests {
         CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[500], format).unwrap())
     }
 
-    fn reading(format: Format, decoder: Decoder, keeper: &str) -> Reading {
+    fn reading(format: Format, decoder: Decoder, ecc: &str) -> Reading {
         let law = |i| FlipProbability::asymmetric(0.01 * f64::from(i), 0.1).unwrap();
         let symmetric = FlipProbability::symmetric(0.05).unwrap().into();
-        let flips = match keeper {
+        let flips = match ecc {
             "ideal" => FlipProfile::per_bit((0..format.bits().get()).map(law).collect()).unwrap(),
             _ => symmetric,
         };
-        Reading::new(flips, format, decoder, keeper.parse().unwrap()).unwrap()
+        Reading::new(flips, format, decoder, ecc.parse().unwrap()).unwrap()
     }
 
     /// Moments of single bits against summation over all pairs of words, for every set.
     #[test]
     fn additive_errors_are_those_of_the_matrix() {
         for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
-            for (width, keeper) in [(5, "ideal"), (4, "repetition:3")] {
+            for (width, ecc) in [(5, "ideal"), (4, "repetition:3")] {
                 let width = BitWidth::new(width).unwrap();
                 let format = Format::new(width, encoding);
-                let reading = reading(format, Decoder::Raw, keeper);
+                let reading = reading(format, Decoder::Raw, ecc);
                 let histogram = histogram(format);
                 let additive = Additive::new(reading.words.as_ref().unwrap(), &histogram);
                 for mask in width.words() {
-                    let bits = Protection::of_bits(mask, width).unwrap();
+                    let bits = BitMask::of_bits(mask, width).unwrap();
                     let exact = reading.any(&histogram, &histogram, bits).unwrap();
                     assert_relative_eq!(
                         additive.with(bits),
@@ -220,15 +220,15 @@ mod tests {
         }
     }
 
-    /// The law of a real keeper against the channel that has it built in.
+    /// The law of a real ecc against the channel that has it built in.
     #[test]
     fn a_keeper_leaves_what_it_leaves() {
         let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());
         let reading = reading(width.into(), Decoder::Affine, "repetition:3");
         let histogram = histogram(width);
         for set in reading.sets(&histogram, &histogram, ProtectionSets::Top).unwrap() {
-            let keeper = "repetition:3".parse().unwrap();
-            let channel = CodeChannel::new(p, width, set.bits).unwrap().kept_by(keeper).unwrap();
+            let ecc = "repetition:3".parse().unwrap();
+            let channel = QuantizedChannel::new(p, width, set.bits).unwrap().with_ecc(ecc).unwrap();
             let table = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
             let expected = mean_square_error(&histogram, &channel, &table);
             assert_relative_eq!(set.mean_square_error, expected, max_relative = 1e-12);
@@ -244,7 +244,7 @@ mod tests {
         let flips = FlipProfile::per_bit(laws).unwrap();
         for encoding in Encoding::ALL {
             let format = Format::new(width, encoding);
-            let reading = Reading::new(flips.clone(), format, Decoder::Raw, Keeper::Ideal).unwrap();
+            let reading = Reading::new(flips.clone(), format, Decoder::Raw, Ecc::Ideal).unwrap();
             let histogram = histogram(format);
             let [top, any] = [ProtectionSets::Top, ProtectionSets::Any]
                 .map(|sets| reading.sets(&histogram, &histogram, sets).unwrap());

@@ -1,12 +1,12 @@
 //! The saturation ratio: how much less a budget laid out by response needs than a uniform one.
 
 use crate::CompensationError;
-use crate::allocation::{Path, WaterFilling};
+use crate::allocation::{GreedyPath, WaterFilling};
 
 /// `ρ*(τ) = B_uniform(τ) / B_TAC(τ)` of discrete predicted curves (ours).
 ///
 /// The budgets are those at which the output noise of each path has fallen to `noise`, read along
-/// its lower convex hull ([`Path::budget_for`]). If both paths are over the same units it is 1 at
+/// its lower convex hull ([`GreedyPath::budget_for`]). If both paths are over the same units it is 1 at
 /// least. Where no bit is needed at all it is 1.
 ///
 /// The source says of its saturation ratio that it is closed-form and predicts the gain before any
@@ -15,8 +15,8 @@ use crate::allocation::{Path, WaterFilling};
 /// # Errors
 /// [`CompensationError::Noise`] if one of the paths never gets down to `noise`.
 pub fn rho_star_exact(
-    uniform: &Path<'_>,
-    optimal: &Path<'_>,
+    uniform: &GreedyPath<'_>,
+    optimal: &GreedyPath<'_>,
     noise: f64,
 ) -> Result<f64, CompensationError> {
     Ok(ratio(uniform.budget_for(noise)?, optimal.budget_for(noise)?))
@@ -68,17 +68,17 @@ mod tests {
 
     use super::*;
     use crate::allocation::testing::sources;
-    use crate::allocation::{Choice, Source, Units};
+    use crate::allocation::{AllocationProblem, Candidate, Source};
 
     /// The cap in the curves of whole bits.
     const BITS: i32 = 20;
 
     /// `S 4^-k` for whole `k`.
-    fn units_of(sources: &[Source]) -> Units {
-        let mut units = Units::default();
+    fn units_of(sources: &[Source]) -> AllocationProblem {
+        let mut units = AllocationProblem::default();
         for (i, Source { score, weights }) in sources.iter().enumerate() {
             let curve: Vec<f64> = (0..=BITS).map(|k| score * 4_f64.powi(-k)).collect();
-            units.push(format!("{i}"), Choice::top_bits(*weights, &curve)).unwrap();
+            units.push(format!("{i}"), Candidate::top_bits(*weights, &curve)).unwrap();
         }
         units
     }
@@ -94,7 +94,7 @@ mod tests {
             prop_assert!(uniform >= optimal * (1.0 - 1e-9) - 1e-6, "{uniform} < {optimal}");
 
             let units = units_of(&sources);
-            let [uniform, optimal] = [Path::uniform(&units), Path::optimal(&units)]
+            let [uniform, optimal] = [GreedyPath::uniform(&units), GreedyPath::optimal(&units)]
                 .map(|path| path.budget_for(noise).unwrap());
             prop_assert!(uniform >= optimal * (1.0 - 1e-9) - 1e-6, "{uniform} < {optimal}");
         }
@@ -136,8 +136,8 @@ mod tests {
             let noise = water.least_noise().powf(1.0 - share) * water.most_noise().powf(share);
             let slack = 1e-6 * water.weights();
             for (whole, real) in [
-                (Path::optimal(&units), water.for_noise(noise).unwrap().cost),
-                (Path::uniform(&units), water.uniform_cost(noise).unwrap()),
+                (GreedyPath::optimal(&units), water.for_noise(noise).unwrap().cost),
+                (GreedyPath::uniform(&units), water.uniform_cost(noise).unwrap()),
             ] {
                 let more = whole.budget_for(noise).unwrap() - real;
                 prop_assert!(more >= -slack && more <= 0.169 * water.weights() + slack, "{}", more);
@@ -151,7 +151,7 @@ mod tests {
         let units = units_of(&sources);
         let water = WaterFilling::new(&sources, 8.0).unwrap();
         assert_eq!(rho_star(&water, 65.0).unwrap(), 1.0);
-        let [uniform, optimal] = [Path::uniform(&units), Path::optimal(&units)];
+        let [uniform, optimal] = [GreedyPath::uniform(&units), GreedyPath::optimal(&units)];
         assert_eq!(rho_star_exact(&uniform, &optimal, 65.0).unwrap(), 1.0);
         assert!(
             rho_star(&water, 66.0).is_err() && rho_star_exact(&uniform, &optimal, 0.0).is_err()

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Debug;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use qtaml_fault::{BitFlips, CodeChannel, FaultModel, Keeper, Protection, Site};
+use qtaml_fault::{BitFlips, BitMask, Ecc, FaultModel, FaultStream, QuantizedChannel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{Format, QuantizedTensor};
 
@@ -17,7 +17,7 @@ use crate::{
 ///
 /// A unit is what shares one scale and one protection: a tensor, a channel, a group. Which of the
 /// many ways to store it was taken is hidden here, so that budgets and networks need not know.
-pub trait Storage: Send + Sync + Debug {
+pub trait WeightStorage: Send + Sync + Debug {
     /// The number of weights.
     fn weights(&self) -> usize;
 
@@ -40,16 +40,16 @@ pub trait Storage: Send + Sync + Debug {
     fn golden(&self) -> Vec<f32>;
 
     /// The weights under the faults of one trial, decoded. Position `start` in the tensor of the
-    /// site is that of the first weight.
+    /// stream is that of the first weight.
     ///
     /// # Errors
     /// [`FaultError::Misaligned`](qtaml_fault::FaultError::Misaligned) for a position at which this
     /// storage cannot start.
-    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError>;
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError>;
 
     /// The storage as protected words, if it is that: they are what a [`Plan`](crate::Plan) can
     /// speak of.
-    fn as_protected(&self) -> Option<&ProtectedStorage> {
+    fn as_protected(&self) -> Option<&QuantizedStorage> {
         None
     }
 }
@@ -61,13 +61,13 @@ pub trait Storage: Send + Sync + Debug {
 ///
 /// ```
 /// use qtaml_compensation::ChannelKit;
-/// use qtaml_fault::{Keeper, Protection};
+/// use qtaml_fault::{Ecc, BitMask};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::Format;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
-/// let kit = ChannelKit::new(Format::INT8, p, Keeper::Ideal)?;
-/// let channel = kit.channel(Protection::top(2, Format::INT8.bits())?)?;
+/// let kit = ChannelKit::new(Format::INT8, p, Ecc::Ideal)?;
+/// let channel = kit.channel(BitMask::top(2, Format::INT8.bits())?)?;
 /// assert_eq!(channel.flip(7, true), 0.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -75,26 +75,26 @@ pub trait Storage: Send + Sync + Debug {
 pub struct ChannelKit {
     format: Format,
     flips: FlipProfile,
-    keeper: Keeper,
+    ecc: Ecc,
     model: BitFlips,
     /// By the protected bits.
-    channels: Mutex<BTreeMap<u8, Arc<CodeChannel>>>,
+    channels: Mutex<BTreeMap<u8, Arc<QuantizedChannel>>>,
 }
 
 impl ChannelKit {
     /// A memory for words of one format, whose bits flip as `flips` says and whose protected bits
-    /// are kept by `keeper`.
+    /// are kept by `ecc`.
     ///
     /// # Errors
     /// [`CompensationError::Fault`] for flip probabilities of another number of bits.
     pub fn new(
         format: impl Into<Format>,
         flips: impl Into<FlipProfile>,
-        keeper: Keeper,
+        ecc: Ecc,
     ) -> Result<Self, CompensationError> {
         let (format, flips) = (format.into(), flips.into());
         let model = BitFlips::new(flips.clone(), format.bits())?;
-        Ok(Self { format, flips, keeper, model, channels: Mutex::default() })
+        Ok(Self { format, flips, ecc, model, channels: Mutex::default() })
     }
 
     /// What the words mean.
@@ -108,8 +108,8 @@ impl ChannelKit {
     }
 
     /// What keeps protected bits.
-    pub fn keeper(&self) -> Keeper {
-        self.keeper
+    pub fn ecc(&self) -> Ecc {
+        self.ecc
     }
 
     /// The model that draws the faults.
@@ -120,29 +120,25 @@ impl ChannelKit {
     /// The channel where these bits are protected.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for bits that the format lacks, and for a keeper that cannot
-    /// keep them under this law, see [`Keeper::residual`].
-    pub fn channel(&self, protection: Protection) -> Result<Arc<CodeChannel>, CompensationError> {
+    /// [`CompensationError::Fault`] for bits that the format lacks, and for a ecc that cannot
+    /// keep them under this law, see [`Ecc::residual`].
+    pub fn channel(&self, protection: BitMask) -> Result<Arc<QuantizedChannel>, CompensationError> {
         // Nothing panics while it is held, and what is in it is whole at any time.
         let mut channels = self.channels.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(channel) = channels.get(&protection.mask()) {
             return Ok(channel.clone());
         }
-        let channel = CodeChannel::new(self.flips.clone(), self.format, protection)?;
-        let channel = Arc::new(channel.kept_by(self.keeper)?);
+        let channel = QuantizedChannel::new(self.flips.clone(), self.format, protection)?;
+        let channel = Arc::new(channel.with_ecc(self.ecc)?);
         channels.insert(protection.mask(), channel.clone());
         Ok(channel)
     }
 
     /// Bits in the memory for so many weights, with the check bits of the last, partly filled code
     /// word of each protected bit.
-    fn stored_bits(
-        &self,
-        weights: usize,
-        protection: Protection,
-    ) -> Result<u64, CompensationError> {
+    fn stored_bits(&self, weights: usize, protection: BitMask) -> Result<u64, CompensationError> {
         let weights = weights as u64;
-        let check = self.keeper.check_bits(weights)?.saturating_mul(protection.count().into());
+        let check = self.ecc.check_bits(weights)?.saturating_mul(protection.count().into());
         Ok((weights * u64::from(self.format.bits().get())).saturating_add(check))
     }
 
@@ -151,16 +147,16 @@ impl ChannelKit {
         &self,
         words: &[u8],
         first: u64,
-        site: &Site,
-        protection: Protection,
+        stream: &FaultStream,
+        protection: BitMask,
     ) -> Result<Vec<u8>, CompensationError> {
         // Handing a small unit to other threads takes longer than its faults.
-        if self.keeper == Keeper::Ideal && words.len() <= self.model.grain() {
+        if self.ecc == Ecc::Ideal && words.len() <= self.model.grain() {
             let mut read = words.to_vec();
-            self.model.inject(&mut read, first, site, protection.into());
+            self.model.inject_slice(&mut read, first, stream, protection.into());
             return Ok(read);
         }
-        Ok(self.keeper.read_slice(words, first, &self.model, site, protection)?.words)
+        Ok(self.ecc.read_slice(words, first, &self.model, stream, protection)?.words)
     }
 }
 
@@ -168,7 +164,7 @@ impl ChannelKit {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub struct StorageConfig {
     /// The bits of each weight that the memory keeps.
-    pub protection: Protection,
+    pub protection: BitMask,
     /// What to believe of a word that is read.
     pub decoder: Decoder,
     /// What the decoder knows of the weights.
@@ -181,38 +177,38 @@ pub struct StorageConfig {
 ///
 /// Under ideal protection the faults of a unit are those of its slice of the tensor, however the
 /// tensor is cut into units and whatever is protected. A real code works on whole code words of its
-/// own: there a unit must start at a multiple of [`Keeper::alignment`]. Units that lie otherwise
-/// are read at position 0 of a site each.
+/// own: there a unit must start at a multiple of [`Ecc::alignment`]. Units that lie otherwise
+/// are read at position 0 of a stream each.
 ///
 /// ```
 /// use std::sync::Arc;
 ///
-/// use qtaml_compensation::{ChannelKit, Decoder, ProtectedStorage, Storage, StorageConfig};
-/// use qtaml_fault::{Keeper, Seed, Site};
+/// use qtaml_compensation::{ChannelKit, Decoder, QuantizedStorage, WeightStorage, StorageConfig};
+/// use qtaml_fault::{Ecc, Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::Format;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
-/// let kit = Arc::new(ChannelKit::new(Format::INT8, p, Keeper::Ideal)?);
+/// let kit = Arc::new(ChannelKit::new(Format::INT8, p, Ecc::Ideal)?);
 /// // Weights in a bell: the quantiles of a logistic law.
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
-/// let raw = ProtectedStorage::new(&weights, &kit, StorageConfig::default())?;
+/// let raw = QuantizedStorage::new(&weights, &kit, StorageConfig::default())?;
 /// let bayes = StorageConfig { decoder: Decoder::Bayes, ..StorageConfig::default() };
-/// let bayes = ProtectedStorage::new(&weights, &kit, bayes)?;
+/// let bayes = QuantizedStorage::new(&weights, &kit, bayes)?;
 ///
 /// // The same bits in the same memory, 64 more beside it, and a quarter of the error.
 /// assert_eq!(raw.stored_bits(), bayes.stored_bits());
 /// assert_eq!((raw.side_bits(), bayes.side_bits()), (32, 96));
 /// assert!(bayes.mean_square_error() < raw.mean_square_error() / 4.0);
-/// let read = bayes.read(&Site::new(Seed(42), 0, "conv1.weight"), 0)?;
+/// let read = bayes.read(&FaultStream::new(Seed(42), 0, "conv1.weight"), 0)?;
 /// assert_eq!(read.len(), weights.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct ProtectedStorage {
+pub struct QuantizedStorage {
     kit: Arc<ChannelKit>,
-    protection: Protection,
+    protection: BitMask,
     decoder: Decoder,
     prior: Prior,
     tensor: QuantizedTensor,
@@ -222,7 +218,7 @@ pub struct ProtectedStorage {
     mean_square_error: f64,
 }
 
-impl ProtectedStorage {
+impl QuantizedStorage {
     /// Stores `weights` as one unit.
     ///
     /// # Errors
@@ -271,7 +267,7 @@ impl ProtectedStorage {
     }
 
     /// The protected bits.
-    pub fn protection(&self) -> Protection {
+    pub fn protection(&self) -> BitMask {
         self.protection
     }
 
@@ -292,7 +288,7 @@ impl ProtectedStorage {
     }
 }
 
-impl Storage for ProtectedStorage {
+impl WeightStorage for QuantizedStorage {
     fn weights(&self) -> usize {
         self.tensor.len()
     }
@@ -302,9 +298,9 @@ impl Storage for ProtectedStorage {
     }
 
     fn protected_bits(&self) -> u64 {
-        match self.kit.keeper {
-            Keeper::Ideal => self.weights() as u64 * u64::from(self.protection.count()),
-            Keeper::Code(_) | Keeper::Interleaved { .. } => 0,
+        match self.kit.ecc {
+            Ecc::Ideal => self.weights() as u64 * u64::from(self.protection.count()),
+            Ecc::Code(_) | Ecc::Interleaved { .. } => 0,
         }
     }
 
@@ -312,7 +308,7 @@ impl Storage for ProtectedStorage {
         self.side_bits
     }
 
-    /// With a real code the law of its bits is that of full code words: [`Keeper::residual`].
+    /// With a real code the law of its bits is that of full code words: [`Ecc::residual`].
     fn mean_square_error(&self) -> f64 {
         self.mean_square_error
     }
@@ -321,12 +317,12 @@ impl Storage for ProtectedStorage {
         self.tensor.dequantize()
     }
 
-    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
-        let read = self.kit.read(self.tensor.words(), start, site, self.protection)?;
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+        let read = self.kit.read(self.tensor.words(), start, stream, self.protection)?;
         Ok(self.table.weights(&read, self.tensor.scale()))
     }
 
-    fn as_protected(&self) -> Option<&ProtectedStorage> {
+    fn as_protected(&self) -> Option<&QuantizedStorage> {
         Some(self)
     }
 }
@@ -339,18 +335,18 @@ mod tests {
 
     use super::*;
 
-    fn kit(p01: f64, p10: f64, format: impl Into<Format>, keeper: &str) -> Arc<ChannelKit> {
+    fn kit(p01: f64, p10: f64, format: impl Into<Format>, ecc: &str) -> Arc<ChannelKit> {
         let p = FlipProbability::asymmetric(p01, p10).unwrap();
-        Arc::new(ChannelKit::new(format, p, keeper.parse().unwrap()).unwrap())
+        Arc::new(ChannelKit::new(format, p, ecc.parse().unwrap()).unwrap())
     }
 
     fn config(k: u32, bits: BitWidth, decoder: Decoder) -> StorageConfig {
-        let protection = Protection::top(k, bits).unwrap();
+        let protection = BitMask::top(k, bits).unwrap();
         StorageConfig { protection, decoder, ..StorageConfig::default() }
     }
 
-    fn site(trial: u32, tensor: &str) -> Site {
-        Site::new(Seed(3), trial, tensor)
+    fn stream(trial: u32, tensor: &str) -> FaultStream {
+        FaultStream::new(Seed(3), trial, tensor)
     }
 
     /// A bell whose weights do not lie on any grid.
@@ -373,7 +369,7 @@ mod tests {
                 for decoder in Decoder::ALL {
                     for (k, clip) in [(0, Clip::None), (0, Clip::At(0.5)), (2, Clip::None)] {
                         let config = StorageConfig { clip, ..config(k, format.bits(), decoder) };
-                        let unit = ProtectedStorage::new(&weights, &kit, config).unwrap();
+                        let unit = QuantizedStorage::new(&weights, &kit, config).unwrap();
                         sampled(&unit, &weights, &format!("{format} {decoder} {k} {clip:?}"));
                     }
                 }
@@ -381,10 +377,10 @@ mod tests {
         }
     }
 
-    fn sampled(unit: &ProtectedStorage, weights: &[f32], case: &str) {
+    fn sampled(unit: &QuantizedStorage, weights: &[f32], case: &str) {
         let (mut n, mut sum, mut squares) = (0.0, 0.0, 0.0);
         for trial in 0..4 {
-            let read = unit.read(&site(trial, case), 0).unwrap();
+            let read = unit.read(&stream(trial, case), 0).unwrap();
             for (&w, &r) in weights.iter().zip(&read) {
                 let error = (f64::from(w) - f64::from(r)).powi(2);
                 n += 1.0;
@@ -408,12 +404,12 @@ mod tests {
             let kit = kit(p, p, Format::INT8, "ideal");
             let stored = |weights: &[f32]| {
                 let config = StorageConfig { clip: Clip::At(2.0), ..StorageConfig::default() };
-                ProtectedStorage::new(weights, &kit, config).unwrap()
+                QuantizedStorage::new(weights, &kit, config).unwrap()
             };
-            let whole = stored(&weights).read(&site(0, "w"), 0).unwrap();
+            let whole = stored(&weights).read(&stream(0, "w"), 0).unwrap();
             let pieces = (0..)
                 .zip(weights.chunks(54))
-                .flat_map(|(i, channel)| stored(channel).read(&site(0, "w"), 54 * i).unwrap());
+                .flat_map(|(i, channel)| stored(channel).read(&stream(0, "w"), 54 * i).unwrap());
             assert_eq!(pieces.collect::<Vec<f32>>(), whole);
             assert_ne!(whole, stored(&weights).golden());
         }
@@ -425,11 +421,11 @@ mod tests {
         let weights = weights(300_000);
         let kit = kit(0.1, 0.1, Format::INT8, "ideal");
         let config = StorageConfig { clip: Clip::At(2.0), ..StorageConfig::default() };
-        let stored = |weights: &[f32]| ProtectedStorage::new(weights, &kit, config).unwrap();
-        let whole = stored(&weights).read(&site(0, "w"), 0).unwrap();
+        let stored = |weights: &[f32]| QuantizedStorage::new(weights, &kit, config).unwrap();
+        let whole = stored(&weights).read(&stream(0, "w"), 0).unwrap();
         assert!(weights.len() > kit.model().grain());
         assert_eq!(
-            stored(&weights[290_000..]).read(&site(0, "w"), 290_000).unwrap(),
+            stored(&weights[290_000..]).read(&stream(0, "w"), 290_000).unwrap(),
             whole[290_000..]
         );
     }
@@ -438,26 +434,26 @@ mod tests {
     fn a_code_costs_check_bits_and_starts_at_its_words() {
         let (weights, top) = (weights(100), config(2, BitWidth::INT8, Decoder::Raw));
         let ideal = kit(0.01, 0.01, Format::INT8, "ideal");
-        let ideal = ProtectedStorage::new(&weights, &ideal, top).unwrap();
+        let ideal = QuantizedStorage::new(&weights, &ideal, top).unwrap();
         assert_eq!(
             (ideal.stored_bits(), ideal.protected_bits(), ideal.side_bits()),
             (800, 200, 32)
         );
 
         let secded = kit(0.01, 0.01, Format::INT8, "secded:64");
-        let coded = ProtectedStorage::new(&weights, &secded, top).unwrap();
+        let coded = QuantizedStorage::new(&weights, &secded, top).unwrap();
         // Two code words for each of two bits, of eight check bits each.
         assert_eq!((coded.stored_bits(), coded.protected_bits()), (800 + 2 * 2 * 8, 0));
         assert!(coded.mean_square_error() > ideal.mean_square_error());
-        assert_eq!(coded.read(&site(0, "w"), 0).unwrap().len(), 100);
-        let kept = secded.keeper().read(
+        assert_eq!(coded.read(&stream(0, "w"), 0).unwrap().len(), 100);
+        let kept = secded.ecc().read(
             coded.tensor().words(),
             secded.model(),
-            &site(0, "w"),
+            &stream(0, "w"),
             top.protection,
         );
         assert_eq!(kept.unwrap().tally.check_bits + 800, coded.stored_bits());
-        let error = coded.read(&site(0, "w"), 54).unwrap_err();
+        let error = coded.read(&stream(0, "w"), 54).unwrap_err();
         let expected = FaultError::Misaligned { first: 54, alignment: 64 };
         assert_eq!(error, CompensationError::Fault(expected));
     }
@@ -468,9 +464,9 @@ mod tests {
     fn the_error_behind_a_code_is_that_of_sampled_faults() {
         let weights = weights(1 << 16);
         let kit = kit(0.05, 0.05, Format::INT8, "secded:16");
-        let unit = ProtectedStorage::new(&weights, &kit, config(2, BitWidth::INT8, Decoder::Bayes))
+        let unit = QuantizedStorage::new(&weights, &kit, config(2, BitWidth::INT8, Decoder::Bayes))
             .unwrap();
-        let read = unit.read(&site(0, "w"), 0).unwrap();
+        let read = unit.read(&stream(0, "w"), 0).unwrap();
         let errors: Vec<f64> = weights
             .iter()
             .zip(&read)
@@ -491,15 +487,15 @@ mod tests {
             for prior in Prior::ALL {
                 for clip in [Clip::None, Clip::Best] {
                     let config = StorageConfig { decoder, prior, clip, ..StorageConfig::default() };
-                    let store = |weights: &[f32]| ProtectedStorage::new(weights, &kit, config);
+                    let store = |weights: &[f32]| QuantizedStorage::new(weights, &kit, config);
                     let zeros = store(&[0.0; 9]).unwrap();
                     assert_eq!(zeros.mean_square_error(), 0.0);
-                    assert_eq!(zeros.read(&site(0, "w"), 0).unwrap(), [0.0; 9]);
+                    assert_eq!(zeros.read(&stream(0, "w"), 0).unwrap(), [0.0; 9]);
                     for weights in [&[0.7][..], &[-0.7; 54], &[0.7, -0.7]] {
                         let unit = store(weights).unwrap();
                         assert_eq!(unit.weights(), weights.len());
                         assert!(unit.mean_square_error().is_finite());
-                        let read = unit.read(&site(0, "w"), 0).unwrap();
+                        let read = unit.read(&stream(0, "w"), 0).unwrap();
                         assert!(read.iter().all(|w| w.is_finite()));
                         for (golden, weight) in unit.golden().iter().zip(weights) {
                             assert_eq!(golden.signum(), weight.signum());
@@ -515,17 +511,17 @@ mod tests {
             }
         }
         let clip = StorageConfig { clip: Clip::At(-1.0), ..StorageConfig::default() };
-        let error = ProtectedStorage::new(&[1.0], &kit, clip).unwrap_err();
+        let error = QuantizedStorage::new(&[1.0], &kit, clip).unwrap_err();
         assert_eq!(error, QuantError::Limit(-1.0).into());
         let wide = config(6, BitWidth::INT8, Decoder::Raw);
         let narrow = self::kit(0.1, 0.1, BitWidth::INT4, "ideal");
-        assert!(ProtectedStorage::new(&[1.0], &narrow, wide).is_err());
+        assert!(QuantizedStorage::new(&[1.0], &narrow, wide).is_err());
     }
 
     #[test]
     fn a_channel_is_made_once() {
         let kit = kit(0.05, 0.05, Format::INT8, "bch:5:2");
-        let top = Protection::top(2, BitWidth::INT8).unwrap();
+        let top = BitMask::top(2, BitWidth::INT8).unwrap();
         assert!(Arc::ptr_eq(&kit.channel(top).unwrap(), &kit.channel(top).unwrap()));
     }
 }

@@ -9,7 +9,9 @@ use std::hint::black_box;
 use std::thread::available_parallelism;
 use std::time::{Duration, Instant};
 
-use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, Protected, Protection, Seed, Site};
+use qtaml_fault::{
+    BitFlips, BitMask, Bursts, FaultModel, FaultStream, FlipCount, ProtectionMap, Seed,
+};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::BitWidth;
 use rand::rngs::StdRng;
@@ -51,7 +53,7 @@ struct Case {
     model: Box<dyn FaultModel>,
     /// What the straightforward implementation draws: of bursts and counts, as many single bits.
     flips: FlipProfile,
-    protected: Vec<Protection>,
+    protected: Vec<BitMask>,
 }
 
 fn main() {
@@ -93,13 +95,13 @@ fn cases() -> Vec<Case> {
     };
     let case = |name, p, flips: FlipProfile, bits| {
         let model = BitFlips::new(flips.clone(), bits).expect("laws of this width");
-        Case { name, p, model: Box::new(model), flips, protected: vec![Protection::NONE] }
+        Case { name, p, model: Box::new(model), flips, protected: vec![BitMask::NONE] }
     };
     let symmetric = |p| case("symmetric", p, pair(p, p).into(), int8);
     let kept = |name, protected| Case { protected, ..case(name, 0.1, pair(0.1, 0.1).into(), int8) };
     let other = |name, p: f64, flips, model| Case { name, model, ..case(name, p, flips, int8) };
 
-    let top = |k| Protection::top(k, int8).expect("at most eight bits");
+    let top = |k| BitMask::top(k, int8).expect("at most eight bits");
     let bursts = Bursts::new(1e-3, 3, int8).expect("three bits");
     let count = FlipCount::new(1000, WEIGHTS as u64, int8).expect("more than 1000 bits");
     let share = 1000.0 / (8 * WEIGHTS) as f64;
@@ -142,15 +144,19 @@ impl Speeds {
         copy: &mut [u8],
     ) -> Self {
         let protected = match case.protected.as_slice() {
-            [alike] => Protected::Alike(*alike),
-            each => Protected::Each(each),
+            [alike] => ProtectionMap::Alike(*alike),
+            each => ProtectionMap::Each(each),
         };
         let naive = rate(NAIVE_WEIGHTS, || naive(&mut words[..NAIVE_WEIGHTS], case));
         let mut both = |pool: &ThreadPool| {
             let copied = pool.install(|| rate(WEIGHTS, || memcpy(copy, words)));
             let inject = || {
                 *trial += 1;
-                case.model.inject_all(words, &Site::new(Seed(42), *trial, "bench"), protected);
+                case.model.inject_tensor(
+                    words,
+                    &FaultStream::new(Seed(42), *trial, "bench"),
+                    protected,
+                );
             };
             [copied, pool.install(|| rate(WEIGHTS, inject))]
         };

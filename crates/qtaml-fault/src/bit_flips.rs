@@ -9,7 +9,7 @@ use crate::channel::check_width;
 use crate::dense::Dense;
 use crate::model::{CHUNK, places};
 use crate::sparse::{Places, Purpose};
-use crate::{FaultError, FaultModel, Protected, Site};
+use crate::{FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// Below this probability of a bit, drawing the flips alone is cheaper than drawing a mask for
 /// every word (measured: `cargo xtask bench fault`). It is part of the stream: moving it changes
@@ -81,7 +81,7 @@ impl BitFlips {
     }
 
     /// Cells that are stuck at 0 with probability `at_zero` and at 1 with probability `at_one`, none at
-    /// both: they are read wrong where the other value is stored. The same site has the same stuck cells
+    /// both: they are read wrong where the other value is stored. The same stream has the same stuck cells
     /// for all that is stored.
     ///
     /// # Errors
@@ -117,22 +117,28 @@ impl FaultModel for BitFlips {
         }
     }
 
-    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+    fn inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) {
         protected.expect_for(words.len(), self.bits);
         let Range { start: from, end: to } = places(first, words.len(), self.bits);
         match (&self.sampler, protected) {
-            (Sampler::Dense(dense), Protected::Alike(protection)) => {
+            (Sampler::Dense(dense), ProtectionMap::Alike(protection)) => {
                 let exposed = !protection.mask();
-                dense.inject(words, first, site, |_| exposed);
+                dense.inject(words, first, stream, |_| exposed);
             }
-            (Sampler::Dense(dense), Protected::Each(each)) => {
-                dense.inject(words, first, site, |i| !each[i].mask());
+            (Sampler::Dense(dense), ProtectionMap::Each(each)) => {
+                dense.inject(words, first, stream, |i| !each[i].mask());
             }
             (Sampler::Sparse { candidates, law }, _) => {
                 let width = u64::from(self.bits.get());
-                candidates.visit(from, to, site, |place, draw| {
+                candidates.visit(from, to, stream, |place, draw| {
                     let (i, bit) = ((place / width - first) as usize, (place % width) as usize);
-                    if law.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(site)) {
+                    if law.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(stream)) {
                         words[i] ^= 1 << bit & !protected.mask(i);
                     }
                 });
@@ -147,18 +153,18 @@ mod tests {
     use statrs::distribution::{ChiSquared, ContinuousCDF};
 
     use super::*;
-    use crate::{Protection, Seed};
+    use crate::{BitMask, Seed};
 
     fn model(p01: f64, p10: f64) -> BitFlips {
         BitFlips::new(FlipProbability::asymmetric(p01, p10).unwrap(), BitWidth::INT8).unwrap()
     }
 
-    fn site(trial: u32) -> Site {
-        Site::new(Seed(42), trial, "weight")
+    fn stream(trial: u32) -> FaultStream {
+        FaultStream::new(Seed(42), trial, "weight")
     }
 
     fn read(model: &BitFlips, words: &[u8], trial: u32) -> Vec<u8> {
-        model.read(words, &site(trial), Protected::NOTHING)
+        model.corrupted(words, &stream(trial), ProtectionMap::NOTHING)
     }
 
     /// Position and value of every word count.
@@ -267,7 +273,7 @@ mod tests {
         ] {
             let found = [1 << 33, (1 << 33) + 77].map(|first| {
                 let mut words = [0x5a; 1000];
-                model(p01, p10).inject(&mut words, first, &site(0), Protected::NOTHING);
+                model(p01, p10).inject_slice(&mut words, first, &stream(0), ProtectionMap::NOTHING);
                 checksum(&words)
             });
             assert_eq!(found, expected, "{p01} {p10}");
@@ -454,8 +460,8 @@ mod tests {
             let whole = read(&model, &words, 1);
             let cut = cut.index(words.len());
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
-            model.inject(&mut back, cut as u64, &site(1), Protected::NOTHING);
-            model.inject(&mut front, 0, &site(1), Protected::NOTHING);
+            model.inject_slice(&mut back, cut as u64, &stream(1), ProtectionMap::NOTHING);
+            model.inject_slice(&mut front, 0, &stream(1), ProtectionMap::NOTHING);
             front.extend(back);
             prop_assert_eq!(front, whole);
         }
@@ -467,11 +473,11 @@ mod tests {
         ) {
             let (words, kept): (Vec<u8>, Vec<u8>) = words.into_iter().unzip();
             let (words, kept) = (masked(&words, model.bits()), masked(&kept, model.bits()));
-            let of = |mask| Protection::of_bits(mask, model.bits()).unwrap();
-            let protections: Vec<Protection> = kept.iter().map(|&mask| of(mask)).collect();
+            let of = |mask| BitMask::of_bits(mask, model.bits()).unwrap();
+            let protections: Vec<BitMask> = kept.iter().map(|&mask| of(mask)).collect();
             let all = read(&model, &words, 2);
-            let each = model.read(&words, &site(2), (&protections).into());
-            let alike = model.read(&words, &site(2), protections[0].into());
+            let each = model.corrupted(&words, &stream(2), (&protections).into());
+            let alike = model.corrupted(&words, &stream(2), protections[0].into());
             for i in 0..words.len() {
                 for (read, kept) in [(each[i], kept[i]), (alike[i], kept[0])] {
                     prop_assert_eq!(read & kept, words[i] & kept);

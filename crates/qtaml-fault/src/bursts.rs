@@ -6,7 +6,7 @@ use qtaml_quant::BitWidth;
 
 use crate::model::places;
 use crate::sparse::{Places, Purpose};
-use crate::{FaultError, FaultModel, Protected, Site};
+use crate::{FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// Bursts of a fixed length that begin at each stored bit independently with the same probability.
 ///
@@ -45,14 +45,20 @@ impl FaultModel for Bursts {
         self.bits
     }
 
-    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+    fn inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) {
         protected.expect_for(words.len(), self.bits);
         let width = u64::from(self.bits.get());
         let Range { start: from, end: to } = places(first, words.len(), self.bits);
         let reach = u64::from(self.length);
         // Up to here a burst has already flipped: bursts may overlap.
         let mut done = from;
-        self.starts.visit(from.saturating_sub(reach - 1), to, site, |start, _| {
+        self.starts.visit(from.saturating_sub(reach - 1), to, stream, |start, _| {
             let end = start.saturating_add(reach).min(to);
             for place in start.max(done)..end {
                 let (i, bit) = ((place / width - first) as usize, place % width);
@@ -68,10 +74,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::{Protection, Seed};
+    use crate::{BitMask, Seed};
 
     fn read(model: &Bursts, words: &[u8], trial: u32) -> Vec<u8> {
-        model.read(words, &Site::new(Seed(1), trial, "weight"), Protected::NOTHING)
+        model.corrupted(words, &FaultStream::new(Seed(1), trial, "weight"), ProtectionMap::NOTHING)
     }
 
     /// Position and value of every word count.
@@ -104,9 +110,9 @@ mod tests {
             (0.01, 5, BitWidth::INT4, [363_300, 371_578]),
         ] {
             let found = [1 << 33, (1 << 33) + 77].map(|first| {
-                let (mut words, site) = ([0; 1000], Site::new(Seed(1), 0, "weight"));
+                let (mut words, stream) = ([0; 1000], FaultStream::new(Seed(1), 0, "weight"));
                 let model = Bursts::new(p, length, bits).unwrap();
-                model.inject(&mut words, first, &site, Protected::NOTHING);
+                model.inject_slice(&mut words, first, &stream, ProtectionMap::NOTHING);
                 checksum(&words)
             });
             assert_eq!(found, expected, "{p} {length}");
@@ -150,13 +156,13 @@ mod tests {
         ) {
             let words: Vec<u8> = words.iter().map(|word| word & bits.mask()).collect();
             let model = Bursts::new(10.0_f64.powf(exponent), length, bits).unwrap();
-            let protection = Protection::of_bits(kept & bits.mask(), bits).unwrap();
-            let site = Site::new(Seed(2), 0, "weight");
-            let whole = model.read(&words, &site, protection.into());
+            let protection = BitMask::of_bits(kept & bits.mask(), bits).unwrap();
+            let stream = FaultStream::new(Seed(2), 0, "weight");
+            let whole = model.corrupted(&words, &stream, protection.into());
             let cut = cut.index(words.len());
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
-            model.inject(&mut back, cut as u64, &site, protection.into());
-            model.inject(&mut front, 0, &site, protection.into());
+            model.inject_slice(&mut back, cut as u64, &stream, protection.into());
+            model.inject_slice(&mut front, 0, &stream, protection.into());
             front.extend(back);
             prop_assert_eq!(&front, &whole);
             let exposed = bits.mask() & !protection.mask();

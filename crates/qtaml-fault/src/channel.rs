@@ -3,7 +3,7 @@
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Format};
 
-use crate::{FaultError, Keeper, Protection};
+use crate::{BitMask, Ecc, FaultError};
 
 /// The error distribution of one stored word, in closed form (docs/theory.md, section 2).
 ///
@@ -24,16 +24,16 @@ use crate::{FaultError, Keeper, Protection};
 /// - variance hierarchy, `Var[q'] = p (1 - p) (4^b - 1) / 3` for every code: the top bit alone owns
 ///   three quarters of it.
 #[derive(Debug, Clone, PartialEq)]
-pub struct CodeChannel {
+pub struct QuantizedChannel {
     flips: FlipProfile,
     format: Format,
-    protection: Protection,
-    keeper: Keeper,
-    /// Of a stored 0 and of a stored 1, for every bit; of a protected one what its keeper leaves.
+    protection: BitMask,
+    ecc: Ecc,
+    /// Of a stored 0 and of a stored 1, for every bit; of a protected one what its ecc leaves.
     law: [[f64; 2]; 8],
 }
 
-impl CodeChannel {
+impl QuantizedChannel {
     /// The channel from a stored word to the word that is read. A width alone stands for two's
     /// complement, one probability for that of every bit.
     ///
@@ -43,7 +43,7 @@ impl CodeChannel {
     pub fn new(
         flips: impl Into<FlipProfile>,
         format: impl Into<Format>,
-        protection: Protection,
+        protection: BitMask,
     ) -> Result<Self, FaultError> {
         let (flips, format) = (flips.into(), format.into());
         let width = format.bits();
@@ -56,7 +56,7 @@ impl CodeChannel {
                 *law = [p.p01(), p.p10()];
             }
         }
-        Ok(Self { flips, format, protection, keeper: Keeper::Ideal, law })
+        Ok(Self { flips, format, protection, ecc: Ecc::Ideal, law })
     }
 
     /// The same channel with its protected bits in a real code: they flip as often as it leaves
@@ -64,20 +64,20 @@ impl CodeChannel {
     /// and stay independent; weights that share code words are not.
     ///
     /// # Errors
-    /// As [`Keeper::residual`].
-    pub fn kept_by(mut self, keeper: Keeper) -> Result<Self, FaultError> {
+    /// As [`Ecc::residual`].
+    pub fn with_ecc(mut self, ecc: Ecc) -> Result<Self, FaultError> {
         // Counting the error patterns of a code takes time, and bits mostly share one law.
         let mut known: Option<(FlipProbability, FlipProbability)> = None;
         for i in bits_of(self.protection.mask()) {
             let flips = self.flips.at(i);
             let left = match known {
                 Some((law, left)) if law == flips => left,
-                _ => keeper.residual(flips)?,
+                _ => ecc.residual(flips)?,
             };
             known = Some((flips, left));
             self.law[i] = [left.p01(), left.p10()];
         }
-        self.keeper = keeper;
+        self.ecc = ecc;
         Ok(self)
     }
 
@@ -97,17 +97,17 @@ impl CodeChannel {
     }
 
     /// The protected bits.
-    pub fn protection(&self) -> Protection {
+    pub fn protection(&self) -> BitMask {
         self.protection
     }
 
     /// What keeps the protected bits.
-    pub fn keeper(&self) -> Keeper {
-        self.keeper
+    pub fn ecc(&self) -> Ecc {
+        self.ecc
     }
 
     /// The probability that bit `bit` flips where it stores `value`; 0 if it is protected, unless
-    /// its keeper is a real code.
+    /// its ecc is a real code.
     ///
     /// # Panics
     /// For a bit above 7.
@@ -262,7 +262,7 @@ pub struct ChannelMatrix {
 
 impl ChannelMatrix {
     /// The matrix of a channel.
-    pub fn new(channel: &CodeChannel) -> Self {
+    pub fn new(channel: &QuantizedChannel) -> Self {
         let bits = channel.bits();
         Self { bits, rows: bits.words().flat_map(|stored| channel.row(stored)).collect() }
     }
@@ -282,12 +282,12 @@ impl ChannelMatrix {
     /// `E[f(read)]` where `stored` is stored.
     ///
     /// ```
-    /// use qtaml_fault::{ChannelMatrix, CodeChannel, Protection};
+    /// use qtaml_fault::{ChannelMatrix, QuantizedChannel, BitMask};
     /// use qtaml_physics::FlipProbability;
     /// use qtaml_quant::BitWidth;
     ///
     /// let p = FlipProbability::symmetric(0.01)?;
-    /// let matrix = ChannelMatrix::new(&CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?);
+    /// let matrix = ChannelMatrix::new(&QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?);
     /// let survives = matrix.expect(0x2a, |read| f64::from(u8::from(read == 0x2a)));
     /// assert!((survives - 0.99_f64.powi(8)).abs() < 1e-15);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -335,19 +335,18 @@ mod tests {
     }
 
     /// Protection of the top bits, and of every second bit.
-    fn protections(width: BitWidth) -> Vec<Protection> {
-        let mut all: Vec<_> =
-            (0..=width.get()).map(|k| Protection::top(k, width).unwrap()).collect();
-        all.push(Protection::of_bits(0b0101_0101 & width.mask(), width).unwrap());
+    fn protections(width: BitWidth) -> Vec<BitMask> {
+        let mut all: Vec<_> = (0..=width.get()).map(|k| BitMask::top(k, width).unwrap()).collect();
+        all.push(BitMask::of_bits(0b0101_0101 & width.mask(), width).unwrap());
         all
     }
 
-    fn every_channel() -> impl Iterator<Item = CodeChannel> {
+    fn every_channel() -> impl Iterator<Item = QuantizedChannel> {
         Format::all().flat_map(|format| {
             let width = format.bits();
             profiles(width).into_iter().flat_map(move |profile| {
                 protections(width).into_iter().map(move |protection| {
-                    CodeChannel::new(profile.clone(), format, protection).unwrap()
+                    QuantizedChannel::new(profile.clone(), format, protection).unwrap()
                 })
             })
         })
@@ -415,8 +414,8 @@ mod tests {
     fn entries_are_products_over_the_bits() {
         let law = |bit: u8| FlipProbability::asymmetric(0.01 * f64::from(bit), 0.1).unwrap();
         let flips = FlipProfile::per_bit((0..4).map(law).collect()).unwrap();
-        let top = Protection::top(1, BitWidth::INT4).unwrap();
-        let channel = CodeChannel::new(flips, BitWidth::INT4, top).unwrap();
+        let top = BitMask::top(1, BitWidth::INT4).unwrap();
+        let channel = QuantizedChannel::new(flips, BitWidth::INT4, top).unwrap();
         let matrix = ChannelMatrix::new(&channel);
         // 0110 -> 0011: bit 0 flips up, bit 1 stays, bit 2 flips down, bit 3 is protected.
         assert_relative_eq!(matrix.row(0b0110)[0b0011], 0.0 * 0.9 * 0.1);
@@ -431,7 +430,8 @@ mod tests {
             for bits in BitWidth::all() {
                 for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
                     let format = Format::new(bits, encoding);
-                    let channel = CodeChannel::new(symmetric(p), format, Protection::NONE).unwrap();
+                    let channel =
+                        QuantizedChannel::new(symmetric(p), format, BitMask::NONE).unwrap();
                     let levels = bits.levels() as f64;
                     let hierarchy = p * (1.0 - p) * (levels * levels - 1.0) / 3.0;
                     for stored in bits.words() {
@@ -454,7 +454,7 @@ mod tests {
         let p = FlipProbability::asymmetric(p01, p10).unwrap();
         for bits in BitWidth::all() {
             for protection in protections(bits) {
-                let channel = CodeChannel::new(p, bits, protection).unwrap();
+                let channel = QuantizedChannel::new(p, bits, protection).unwrap();
                 let exposed = bits.mask() & !protection.mask();
                 let worth = |word: u8| f64::from(Format::from(bits).code_of(word));
                 for stored in bits.words() {
@@ -475,7 +475,7 @@ mod tests {
 
     #[test]
     fn the_top_bit_owns_three_quarters() {
-        let channel = CodeChannel::new(symmetric(0.1), BitWidth::INT8, Protection::NONE).unwrap();
+        let channel = QuantizedChannel::new(symmetric(0.1), BitWidth::INT8, BitMask::NONE).unwrap();
         let share = channel.bit_variances(5).last().unwrap() / channel.variance(5);
         assert_relative_eq!(
             share,
@@ -488,7 +488,7 @@ mod tests {
     #[test]
     fn a_lone_flip_changes_the_code_by_what_it_says() {
         for format in Format::all() {
-            let channel = CodeChannel::new(symmetric(0.0), format, Protection::NONE).unwrap();
+            let channel = QuantizedChannel::new(symmetric(0.0), format, BitMask::NONE).unwrap();
             for stored in format.bits().words() {
                 for bit in channel.bits_of_word() {
                     let flipped = format.code_of(stored ^ 1 << bit);
@@ -501,25 +501,25 @@ mod tests {
 
     #[test]
     fn a_real_code_leaves_its_residual() {
-        let top = Protection::top(2, BitWidth::INT8).unwrap();
-        let tmr: Keeper = "repetition:3".parse().unwrap();
-        let channel = CodeChannel::new(symmetric(0.1), BitWidth::INT8, top).unwrap();
-        let channel = channel.kept_by(tmr).unwrap();
+        let top = BitMask::top(2, BitWidth::INT8).unwrap();
+        let tmr: Ecc = "repetition:3".parse().unwrap();
+        let channel = QuantizedChannel::new(symmetric(0.1), BitWidth::INT8, top).unwrap();
+        let channel = channel.with_ecc(tmr).unwrap();
         assert_relative_eq!(channel.flip(7, true), 0.028, max_relative = 1e-12);
         assert_eq!(channel.flip(0, true), 0.1);
-        let long: Keeper = "bch:10:3".parse().unwrap();
+        let long: Ecc = "bch:10:3".parse().unwrap();
         let uneven = FlipProbability::asymmetric(0.1, 0.2).unwrap();
-        let channel = CodeChannel::new(uneven, BitWidth::INT8, top).unwrap();
-        assert!(channel.kept_by(long).is_err());
+        let channel = QuantizedChannel::new(uneven, BitWidth::INT8, top).unwrap();
+        assert!(channel.with_ecc(long).is_err());
     }
 
     /// Minus zero reads as zero: where only the sign can flip, nothing is random.
     #[test]
     fn what_cannot_change_has_no_variance() {
         let format = Format::new(BitWidth::INT8, Encoding::SignMagnitude);
-        let magnitude = Protection::of_bits(0b0111_1111, BitWidth::INT8).unwrap();
+        let magnitude = BitMask::of_bits(0b0111_1111, BitWidth::INT8).unwrap();
         for p in [1e-9, 0.01, 0.1, 0.3] {
-            let channel = CodeChannel::new(symmetric(p), format, magnitude).unwrap();
+            let channel = QuantizedChannel::new(symmetric(p), format, magnitude).unwrap();
             for zero in [0b0000_0000, 0b1000_0000] {
                 assert_eq!((channel.drift(zero), channel.variance(zero)), (0.0, 0.0));
             }
@@ -529,11 +529,11 @@ mod tests {
     #[test]
     fn what_does_not_fit_the_width_is_refused() {
         let three = FlipProfile::per_bit(vec![FlipProbability::NEVER; 3]).unwrap();
-        let error = CodeChannel::new(three, BitWidth::INT4, Protection::NONE).unwrap_err();
+        let error = QuantizedChannel::new(three, BitWidth::INT4, BitMask::NONE).unwrap_err();
         let message = "3 flip probabilities do not fit an INT4 code: one per bit is needed";
         assert_eq!(error.to_string(), message);
-        let top = Protection::top(1, BitWidth::INT8).unwrap();
-        let error = CodeChannel::new(FlipProbability::NEVER, BitWidth::INT4, top).unwrap_err();
+        let top = BitMask::top(1, BitWidth::INT8).unwrap();
+        let error = QuantizedChannel::new(FlipProbability::NEVER, BitWidth::INT4, top).unwrap_err();
         assert!(matches!(error, FaultError::ProtectedBits { mask: 0b1000_0000, .. }), "{error}");
     }
 
@@ -553,14 +553,14 @@ mod tests {
         ) {
             let variance = |encoding, protection| {
                 let format = Format::new(BitWidth::INT8, encoding);
-                CodeChannel::new(flips.clone(), format, protection).unwrap().variance(stored)
+                QuantizedChannel::new(flips.clone(), format, protection).unwrap().variance(stored)
             };
-            let of = |mask| Protection::of_bits(mask, BitWidth::INT8).unwrap();
+            let of = |mask| BitMask::of_bits(mask, BitWidth::INT8).unwrap();
             for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {
                 let [less, more] = [kept, kept | more].map(|mask| variance(encoding, of(mask)));
                 prop_assert!(more <= less + 1e-9);
             }
-            let top = |k| Protection::top(k, BitWidth::INT8).unwrap();
+            let top = |k| BitMask::top(k, BitWidth::INT8).unwrap();
             for encoding in [Encoding::SignMagnitude, Encoding::Gray] {
                 let [less, more] = [k, k + 1].map(|k| variance(encoding, top(k)));
                 prop_assert!(more <= less + 1e-9, "{encoding} {k}: {less} {more}");

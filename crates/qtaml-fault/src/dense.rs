@@ -4,7 +4,7 @@ use multiversion::multiversion;
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
-use crate::Site;
+use crate::FaultStream;
 use crate::philox::{Blocks, LANES};
 use crate::probability::Fraction;
 
@@ -67,10 +67,10 @@ impl Dense {
         &self,
         words: &mut [u8],
         first: u64,
-        site: &Site,
+        stream: &FaultStream,
         exposed: impl Fn(usize) -> u8,
     ) {
-        inject(self, words, first, site, exposed);
+        inject(self, words, first, stream, exposed);
     }
 
     /// Some words of a group: those from `offset` on.
@@ -79,14 +79,14 @@ impl Dense {
         words: &mut [u8],
         offset: usize,
         group: u64,
-        site: &Site,
+        stream: &FaultStream,
         exposed: &impl Fn(usize) -> u8,
     ) {
         let here = offset..offset + words.len();
         let mut whole = [0; GROUP];
         whole[here.clone()].copy_from_slice(words);
         let exposed = |i: usize| if here.contains(&i) { exposed(i - offset) } else { 0 };
-        self.whole(&mut whole, group, site, exposed);
+        self.whole(&mut whole, group, stream, exposed);
         words.copy_from_slice(&whole[here.clone()]);
     }
 
@@ -95,12 +95,12 @@ impl Dense {
         &self,
         words: &mut [u8; GROUP],
         group: u64,
-        site: &Site,
+        stream: &FaultStream,
         exposed: impl Fn(usize) -> u8,
     ) {
-        let mut zero = self.tables[0].draw(group, site, 0);
+        let mut zero = self.tables[0].draw(group, stream, 0);
         if let Some(ones) = self.tables.get(1) {
-            let one = ones.draw(group, site, 1);
+            let one = ones.draw(group, stream, 1);
             if self.stuck {
                 zero.iter_mut().zip(one).for_each(|(zero, one)| *zero &= !one);
             }
@@ -122,25 +122,25 @@ fn inject<F: Fn(usize) -> u8>(
     dense: &Dense,
     words: &mut [u8],
     first: u64,
-    site: &Site,
+    stream: &FaultStream,
     exposed: F,
 ) {
     let (mut group, offset) = (first / GROUP as u64, (first % GROUP as u64) as usize);
     let head = if offset == 0 { 0 } else { (GROUP - offset).min(words.len()) };
     let (head, rest) = words.split_at_mut(head);
     if !head.is_empty() {
-        dense.part(head, offset, group, site, &exposed);
+        dense.part(head, offset, group, stream, &exposed);
         group += 1;
     }
     let done = head.len();
     let (groups, tail) = rest.as_chunks_mut::<GROUP>();
     for (words, (done, group)) in groups.iter_mut().zip((done..).step_by(GROUP).zip(group..)) {
-        dense.whole(words, group, site, |i| exposed(done + i));
+        dense.whole(words, group, stream, |i| exposed(done + i));
     }
     let whole = groups.len();
     if !tail.is_empty() {
         let exposed = |i| exposed(done + whole * GROUP + i);
-        dense.part(tail, 0, group + whole as u64, site, &exposed);
+        dense.part(tail, 0, group + whole as u64, stream, &exposed);
     }
 }
 
@@ -184,19 +184,19 @@ impl MaskTable {
 
     /// The masks of a group of words. `value` tells the streams of stored zeros and ones apart.
     #[inline(always)]
-    fn draw(&self, group: u64, site: &Site, value: usize) -> [u8; GROUP] {
+    fn draw(&self, group: u64, stream: &FaultStream, value: usize) -> [u8; GROUP] {
         let mut masks = [0; GROUP];
         if self.never {
             return masks;
         }
-        let blocks = site.blocks(group * LANES as u64, HEAD_LANES[value]);
+        let blocks = stream.blocks(group * LANES as u64, HEAD_LANES[value]);
         for (masks, words) in masks.as_chunks_mut::<{ 2 * LANES }>().0.iter_mut().zip(&blocks) {
             for (pair, digits) in masks.as_chunks_mut::<2>().0.iter_mut().zip(words) {
                 *pair = [*digits & 0xffff, digits >> HEAD].map(|head| self.masks[head as usize]);
             }
         }
         if self.any_rare(blocks.as_flattened()) {
-            self.settle(&blocks, &mut masks, group, site, TAIL_LANES[value]);
+            self.settle(&blocks, &mut masks, group, stream, TAIL_LANES[value]);
         }
         masks
     }
@@ -216,13 +216,20 @@ impl MaskTable {
 
     /// Draws the masks that 16 digits did not decide.
     #[cold]
-    fn settle(&self, blocks: &Blocks, masks: &mut [u8; GROUP], group: u64, site: &Site, lane: u32) {
+    fn settle(
+        &self,
+        blocks: &Blocks,
+        masks: &mut [u8; GROUP],
+        group: u64,
+        stream: &FaultStream,
+        lane: u32,
+    ) {
         // Nearly all pairs are decided: most of them are passed over sixteen at a time.
         let rows = blocks.iter().zip((0..).step_by(LANES)).filter(|(row, _)| self.any_rare(*row));
         for (pair, &digits) in rows.flat_map(|(row, first)| (first..).zip(row)) {
             for (i, head) in (2 * pair..).zip([digits & 0xffff, digits >> HEAD]) {
                 if let Some(over) = head.checked_sub(self.rare) {
-                    let tail = site.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
+                    let tail = stream.digits(group * GROUP as u64 + i as u64, lane) >> (128 - TAIL);
                     masks[i] = self.left_over(over, tail);
                 }
             }

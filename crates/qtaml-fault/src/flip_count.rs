@@ -4,11 +4,11 @@ use std::ops::Range;
 
 use qtaml_quant::BitWidth;
 
+use crate::fault_stream::below;
 use crate::hypergeometric::hypergeometric;
 use crate::model::places;
 use crate::philox::LANES;
-use crate::site::below;
-use crate::{FaultError, FaultModel, Protected, Protection, Site, WordFault};
+use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap, WordFault};
 
 /// Keep its random numbers apart from those of the other models, and those that divide flips among
 /// tensors and among the halves of a tensor from those of the flips, whose lanes follow this one.
@@ -34,12 +34,12 @@ const FEW_BITS: u64 = 64;
 /// words, bit by bit, the least significant first.
 ///
 /// ```
-/// use qtaml_fault::{FlipCount, Keeper, Protection, Seed, Site};
+/// use qtaml_fault::{FlipCount, Ecc, BitMask, Seed, FaultStream};
 /// use qtaml_quant::BitWidth;
 ///
-/// let (keeper, top): (Keeper, _) = ("secded:64".parse()?, Protection::top(1, BitWidth::INT8)?);
-/// let model = FlipCount::beside(5, 6400, BitWidth::INT8, top, keeper.check_bits(6400)?)?;
-/// let kept = keeper.read(&[0; 6400], &model, &Site::new(Seed(42), 0, "fc.weight"), top)?;
+/// let (ecc, top): (Ecc, _) = ("secded:64".parse()?, BitMask::top(1, BitWidth::INT8)?);
+/// let model = FlipCount::with_check_bits(5, 6400, BitWidth::INT8, top, ecc.check_bits(6400)?)?;
+/// let kept = ecc.read(&[0; 6400], &model, &FaultStream::new(Seed(42), 0, "fc.weight"), top)?;
 /// let flips: u32 = kept.words.iter().map(|word| word.count_ones()).sum();
 /// assert!(flips <= 5);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -50,7 +50,7 @@ pub struct FlipCount {
     words: u64,
     bits: BitWidth,
     /// Bits of a word that have check bits.
-    kept: Protection,
+    kept: BitMask,
     /// Check bits for each of them.
     each: u64,
 }
@@ -61,20 +61,20 @@ impl FlipCount {
     /// # Errors
     /// [`FaultError::TooManyFlips`] if it has fewer bits.
     pub fn new(flips: u64, words: u64, bits: BitWidth) -> Result<Self, FaultError> {
-        Self::beside(flips, words, bits, Protection::NONE, 0)
+        Self::with_check_bits(flips, words, bits, BitMask::NONE, 0)
     }
 
     /// `flips` flips in a tensor of `words` words and the check bits beside it, `each` of them for each
-    /// bit that is `kept` ([`Keeper::check_bits`](crate::Keeper::check_bits)).
+    /// bit that is `kept` ([`Ecc::check_bits`](crate::Ecc::check_bits)).
     ///
     /// # Errors
     /// [`FaultError::TooManyFlips`] if they have fewer bits together, [`FaultError::ProtectedBits`]
     /// for kept bits that words of this width lack.
-    pub fn beside(
+    pub fn with_check_bits(
         flips: u64,
         words: u64,
         bits: BitWidth,
-        kept: Protection,
+        kept: BitMask,
         each: u64,
     ) -> Result<Self, FaultError> {
         kept.check_width(bits)?;
@@ -91,7 +91,7 @@ impl FlipCount {
     /// # Errors
     /// [`FaultError::TooManyFlips`] if it has fewer bits.
     pub fn with_flips(&self, flips: u64) -> Result<Self, FaultError> {
-        Self::beside(flips, self.words, self.bits, self.kept, self.each)
+        Self::with_check_bits(flips, self.words, self.bits, self.kept, self.each)
     }
 
     /// All bits that may flip: those of the words, and check bits.
@@ -103,9 +103,9 @@ impl FlipCount {
     /// them being equally likely.
     ///
     /// ```
-    /// use qtaml_fault::{FlipCount, Seed, Site};
+    /// use qtaml_fault::{FlipCount, Seed, FaultStream};
     ///
-    /// let shares = FlipCount::shares(100, &[8000, 16_000], &Site::new(Seed(42), 0, ""))?;
+    /// let shares = FlipCount::shares(100, &[8000, 16_000], &FaultStream::new(Seed(42), 0, ""))?;
     /// assert_eq!(shares.iter().sum::<u64>(), 100);
     /// assert!(shares[0] < shares[1]);
     /// # Ok::<(), qtaml_fault::FaultError>(())
@@ -113,7 +113,11 @@ impl FlipCount {
     ///
     /// # Errors
     /// [`FaultError::TooManyFlips`] if they have fewer bits.
-    pub fn shares(flips: u64, stored_bits: &[u64], site: &Site) -> Result<Vec<u64>, FaultError> {
+    pub fn shares(
+        flips: u64,
+        stored_bits: &[u64],
+        stream: &FaultStream,
+    ) -> Result<Vec<u64>, FaultError> {
         let stored = stored_bits.iter().try_fold(0_u64, |sum, &bits| sum.checked_add(bits));
         let stored = stored.unwrap_or(u64::MAX);
         if flips > stored {
@@ -122,7 +126,7 @@ impl FlipCount {
         let (mut all, mut left) = (stored, flips);
         let share = |(tensor, &bits): (u64, &u64)| {
             let bits = bits.min(all);
-            let here = hypergeometric(all, bits, left, uniform(site, tensor, SHARES_LANE));
+            let here = hypergeometric(all, bits, left, uniform(stream, tensor, SHARES_LANE));
             (all, left) = (all - bits, left - here);
             here
         };
@@ -130,10 +134,10 @@ impl FlipCount {
     }
 
     /// The words in which bits flip, in rising order.
-    pub fn faults(&self, site: &Site) -> Vec<WordFault> {
+    pub fn faults(&self, stream: &FaultStream) -> Vec<WordFault> {
         let width = u64::from(self.bits.get());
         let mut faults: Vec<WordFault> = Vec::new();
-        self.visit(0..self.words * width, site, |place| {
+        self.visit(0..self.words * width, stream, |place| {
             let (index, mask) = (place / width, 1 << (place % width));
             match faults.last_mut() {
                 Some(last) if last.index == index => last.mask |= mask,
@@ -144,8 +148,8 @@ impl FlipCount {
     }
 
     /// Hands those of the `wanted` bits of the memory that flip to `found`, in rising order.
-    fn visit(&self, wanted: Range<u64>, site: &Site, mut found: impl FnMut(u64)) {
-        scatter(self.flips, 0..self.stored_bits(), &wanted, site, &mut found);
+    fn visit(&self, wanted: Range<u64>, stream: &FaultStream, mut found: impl FnMut(u64)) {
+        scatter(self.flips, 0..self.stored_bits(), &wanted, stream, &mut found);
     }
 }
 
@@ -154,7 +158,7 @@ fn scatter(
     flips: u64,
     all: Range<u64>,
     wanted: &Range<u64>,
-    site: &Site,
+    stream: &FaultStream,
     found: &mut impl FnMut(u64),
 ) {
     if flips == 0 || all.end <= wanted.start || wanted.end <= all.start {
@@ -162,20 +166,20 @@ fn scatter(
     }
     let bits = all.end - all.start;
     if flips <= FEW_FLIPS || bits <= FEW_BITS {
-        let flipped = distinct(flips, all, site);
+        let flipped = distinct(flips, all, stream);
         return flipped.into_iter().filter(|place| wanted.contains(place)).for_each(found);
     }
     let middle = all.start + bits / 2;
-    let here = hypergeometric(bits, bits / 2, flips, uniform(site, middle, HALVES_LANE));
-    scatter(here, all.start..middle, wanted, site, found);
-    scatter(flips - here, middle..all.end, wanted, site, found);
+    let here = hypergeometric(bits, bits / 2, flips, uniform(stream, middle, HALVES_LANE));
+    scatter(here, all.start..middle, wanted, stream, found);
+    scatter(flips - here, middle..all.end, wanted, stream, found);
 }
 
 /// `count` different ones of `all`, sorted: Floyd's way to draw without replacement (J. Bentley and
 /// B. Floyd, Communications of the ACM 30(9), 754, 1987). They are few enough to be looked through.
-fn distinct(count: u64, all: Range<u64>, site: &Site) -> Vec<u64> {
+fn distinct(count: u64, all: Range<u64>, stream: &FaultStream) -> Vec<u64> {
     let mut chosen = Vec::with_capacity(count as usize);
-    let digits = (LANE..).step_by(LANES).flat_map(|lane| site.digits_of_lanes(all.start, lane));
+    let digits = (LANE..).step_by(LANES).flat_map(|lane| stream.digits_of_lanes(all.start, lane));
     for (last, digits) in (all.end - count..all.end).zip(digits) {
         let place = all.start + below(last - all.start + 1, digits);
         chosen.push(if chosen.contains(&place) { last } else { place });
@@ -185,8 +189,8 @@ fn distinct(count: u64, all: Range<u64>, site: &Site) -> Vec<u64> {
 }
 
 /// A number in `0..1` of 53 digits.
-fn uniform(site: &Site, index: u64, lane: u32) -> f64 {
-    (site.digits(index, lane) >> 75) as f64 / (1_u64 << 53) as f64
+fn uniform(stream: &FaultStream, index: u64, lane: u32) -> f64 {
+    (stream.digits(index, lane) >> 75) as f64 / (1_u64 << 53) as f64
 }
 
 impl FaultModel for FlipCount {
@@ -199,23 +203,29 @@ impl FaultModel for FlipCount {
     }
 
     /// Words of a slice beyond those that it was made for have no flips.
-    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+    fn inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) {
         protected.expect_for(words.len(), self.bits);
         let (width, slice) = (u64::from(self.bits.get()), places(first, words.len(), self.bits));
         let all = self.words * width;
-        self.visit(slice.start.min(all)..slice.end.min(all), site, |place| {
+        self.visit(slice.start.min(all)..slice.end.min(all), stream, |place| {
             let (i, bit) = ((place / width - first) as usize, place % width);
             words[i] ^= 1 << bit & !protected.mask(i);
         });
     }
 
-    /// They lie behind the words, at the same site, and cost their flips: one thread is enough.
+    /// They lie behind the words, at the same stream, and cost their flips: one thread is enough.
     fn inject_check_bits(
         &self,
         check: &mut [u8],
         first: u64,
         bit: u8,
-        site: &Site,
+        stream: &FaultStream,
     ) -> Result<(), FaultError> {
         let kept = self.kept.mask();
         let is_kept = bit < 8 && kept >> bit & 1 == 1;
@@ -225,7 +235,7 @@ impl FaultModel for FlipCount {
         }
         let before = u64::from((kept & ((1 << bit) - 1)).count_ones());
         let from = self.words * u64::from(self.bits.get()) + before * self.each + first;
-        self.visit(from..from + check.len() as u64, site, |place| {
+        self.visit(from..from + check.len() as u64, stream, |place| {
             check[(place - from) as usize] ^= 1 << bit;
         });
         Ok(())
@@ -239,8 +249,8 @@ mod tests {
     use super::*;
     use crate::Seed;
 
-    fn site(trial: u32) -> Site {
-        Site::new(Seed(3), trial, "weight")
+    fn stream(trial: u32) -> FaultStream {
+        FaultStream::new(Seed(3), trial, "weight")
     }
 
     /// Position and value of every word count.
@@ -253,7 +263,7 @@ mod tests {
     #[test]
     fn pinned_flips() {
         let model = FlipCount::new(4, 16, BitWidth::INT8).unwrap();
-        let read = model.read(&[0; 16], &site(0), Protected::NOTHING);
+        let read = model.corrupted(&[0; 16], &stream(0), ProtectionMap::NOTHING);
         assert_eq!(read, [0, 0, 128, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
     }
 
@@ -266,20 +276,20 @@ mod tests {
             (100, 16, BitWidth::INT8, 29_004),
         ] {
             let model = FlipCount::new(flips, words as u64, bits).unwrap();
-            let read = model.read(&vec![0; words], &site(0), Protected::NOTHING);
+            let read = model.corrupted(&vec![0; words], &stream(0), ProtectionMap::NOTHING);
             assert_eq!(checksum(&read), expected, "{flips} of {words}");
         }
         let far = |flips| -> Vec<u64> {
             let model = FlipCount::new(flips, (1 << 33) + 16, BitWidth::INT8).unwrap();
             let place = |fault: &WordFault| 8 * fault.index + u64::from(fault.mask.ilog2());
-            model.faults(&site(0)).iter().map(place).collect()
+            model.faults(&stream(0)).iter().map(place).collect()
         };
         let expected: [u64; 5] =
             [1_496_998_630, 13_021_840_050, 34_982_793_592, 60_438_045_616, 65_167_780_966];
         assert_eq!(far(5), expected);
         assert_eq!(far(100)[..3], [187_124_828, 569_894_818, 1_627_730_005]);
         assert_eq!(far(100).iter().sum::<u64>(), 3_669_639_852_783);
-        let shares = FlipCount::shares(1000, &[3000, 1000, 6000], &site(0)).unwrap();
+        let shares = FlipCount::shares(1000, &[3000, 1000, 6000], &stream(0)).unwrap();
         assert_eq!(shares, [330, 98, 572]);
     }
 
@@ -300,13 +310,17 @@ mod tests {
             (12, 16, 8, 0b1_0010, 40, &[489, 88, 544]),
         ] {
             let bits = BitWidth::new(bits).unwrap();
-            let top = Protection::of_bits(kept, bits).unwrap();
-            let model = FlipCount::beside(flips, words as u64, bits, top, each as u64).unwrap();
-            let mut found =
-                vec![checksum(&model.read(&vec![0; words], &site(0), Protected::NOTHING))];
+            let top = BitMask::of_bits(kept, bits).unwrap();
+            let model =
+                FlipCount::with_check_bits(flips, words as u64, bits, top, each as u64).unwrap();
+            let mut found = vec![checksum(&model.corrupted(
+                &vec![0; words],
+                &stream(0),
+                ProtectionMap::NOTHING,
+            ))];
             for bit in (0..8).filter(|bit| kept >> bit & 1 == 1) {
                 let mut check = vec![0; each];
-                model.inject_check_bits(&mut check, 0, bit, &site(0)).unwrap();
+                model.inject_check_bits(&mut check, 0, bit, &stream(0)).unwrap();
                 found.push(checksum(&check));
             }
             assert_eq!(found, expected, "{flips} of {words}");
@@ -321,7 +335,9 @@ mod tests {
         let model = FlipCount::new(flips, words, BitWidth::INT4).unwrap();
         let mut counts = [0_u32; 80];
         for trial in 0..trials {
-            for (i, word) in (0..).zip(model.read(&[0; 20], &site(trial), Protected::NOTHING)) {
+            for (i, word) in
+                (0..).zip(model.corrupted(&[0; 20], &stream(trial), ProtectionMap::NOTHING))
+            {
                 (0..4).for_each(|bit| counts[4 * i + bit] += u32::from(word >> bit & 1));
             }
         }
@@ -340,7 +356,7 @@ mod tests {
         let (stored, flips, trials) = ([300, 100, 600], 50, 2000);
         let mut sums = [0; 3];
         for trial in 0..trials {
-            let shares = FlipCount::shares(flips, &stored, &site(trial)).unwrap();
+            let shares = FlipCount::shares(flips, &stored, &stream(trial)).unwrap();
             assert_eq!(shares.iter().sum::<u64>(), flips);
             sums.iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
         }
@@ -349,8 +365,8 @@ mod tests {
             let error = (n * share * (1.0 - share) * 950.0 / 999.0).sqrt();
             assert!((sum as f64 - n * share).abs() < 5.0 * error, "{sum} of {}", n * share);
         }
-        assert!(FlipCount::shares(1001, &stored, &site(0)).is_err());
-        assert!(FlipCount::shares(1, &[u64::MAX, 1], &site(0)).is_ok());
+        assert!(FlipCount::shares(1001, &stored, &stream(0)).is_err());
+        assert!(FlipCount::shares(1, &[u64::MAX, 1], &stream(0)).is_ok());
     }
 
     #[test]
@@ -371,17 +387,17 @@ mod tests {
             let words: Vec<u8> = words.iter().map(|word| word & bits.mask()).collect();
             let flips = (share * f64::from(bits.get()) * words.len() as f64) as u64;
             let model = FlipCount::new(flips, words.len() as u64, bits).unwrap();
-            let whole = model.read(&words, &site(9), Protected::NOTHING);
+            let whole = model.corrupted(&words, &stream(9), ProtectionMap::NOTHING);
             let flipped = words.iter().zip(&whole).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
             prop_assert_eq!(u64::from(flipped), flips);
 
             let cut = cut.index(words.len());
             let mut back = words[cut..].to_vec();
-            model.inject(&mut back, cut as u64, &site(9), Protected::NOTHING);
+            model.inject_slice(&mut back, cut as u64, &stream(9), ProtectionMap::NOTHING);
             prop_assert_eq!(&back, &whole[cut..]);
 
-            let top = Protection::top(1, bits).unwrap();
-            let kept = model.read(&words, &site(9), top.into());
+            let top = BitMask::top(1, bits).unwrap();
+            let kept = model.corrupted(&words, &stream(9), top.into());
             prop_assert!(words.iter().zip(&kept).all(|(a, b)| (a ^ b) & top.mask() == 0));
         }
     }

@@ -3,7 +3,7 @@
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
-use crate::{BitFlips, FaultError, FaultModel, Protected, Site};
+use crate::{BitFlips, FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// Values whose bytes are laid out at a time.
 const AT_ONCE: usize = 1024;
@@ -11,7 +11,7 @@ const AT_ONCE: usize = 1024;
 /// Flips the bits of values that are stored as IEEE 754 numbers, such as biases and scales.
 ///
 /// `values` begin at position `first` of their tensor. The four bytes of each, least significant
-/// first, are four INT8 words: byte `j` of value `i` is word `4 i + j` of the site, and a law
+/// first, are four INT8 words: byte `j` of value `i` is word `4 i + j` of the stream, and a law
 /// bit by bit is that of the bits of a byte.
 ///
 /// The top byte holds the sign and seven bits of the exponent: a single flip there can turn a
@@ -19,12 +19,12 @@ const AT_ONCE: usize = 1024;
 /// about them is for the caller to say.
 ///
 /// ```
-/// use qtaml_fault::{Seed, Site, flip_floats};
+/// use qtaml_fault::{Seed, FaultStream, flip_floats};
 /// use qtaml_physics::FlipProbability;
 ///
 /// let mut biases = [0.5, -1.0];
 /// let always = FlipProbability::asymmetric(1.0, 1.0)?;
-/// flip_floats(always, &mut biases, 0, &Site::new(Seed(42), 0, "fc.bias"))?;
+/// flip_floats(always, &mut biases, 0, &FaultStream::new(Seed(42), 0, "fc.bias"))?;
 /// assert_eq!(biases.map(f32::to_bits), [0.5_f32, -1.0].map(|x| !x.to_bits()));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -35,13 +35,13 @@ pub fn flip_floats(
     flips: impl Into<FlipProfile>,
     values: &mut [f32],
     first: u64,
-    site: &Site,
+    stream: &FaultStream,
 ) -> Result<(), FaultError> {
     let model = BitFlips::new(flips, BitWidth::INT8)?;
     for (slice, values) in values.chunks_mut(AT_ONCE).enumerate() {
         let mut bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let first = 4 * (first + (slice * AT_ONCE) as u64);
-        model.inject(&mut bytes, first, site, Protected::NOTHING);
+        model.inject_slice(&mut bytes, first, stream, ProtectionMap::NOTHING);
         for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
             *value = f32::from_le_bytes(*bytes);
         }
@@ -59,7 +59,7 @@ mod tests {
     fn flipped(p: f64, values: &[f32], first: u64) -> Vec<u32> {
         let mut values = values.to_vec();
         let p = FlipProbability::symmetric(p).unwrap();
-        flip_floats(p, &mut values, first, &Site::new(Seed(1), 2, "bias")).unwrap();
+        flip_floats(p, &mut values, first, &FaultStream::new(Seed(1), 2, "bias")).unwrap();
         values.into_iter().map(f32::to_bits).collect()
     }
 
@@ -69,7 +69,8 @@ mod tests {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let p = FlipProbability::symmetric(0.1).unwrap();
         let model = BitFlips::new(p, BitWidth::INT8).unwrap();
-        let read = model.read(&bytes, &Site::new(Seed(1), 2, "bias"), Protected::NOTHING);
+        let read =
+            model.corrupted(&bytes, &FaultStream::new(Seed(1), 2, "bias"), ProtectionMap::NOTHING);
         let read: Vec<u32> = read.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
         assert_eq!(flipped(0.1, &values, 0), read);
     }
@@ -92,7 +93,7 @@ mod tests {
     #[test]
     fn a_law_of_other_bits_is_refused() {
         let law = FlipProfile::per_bit(vec![FlipProbability::NEVER; 4]).unwrap();
-        let refused = flip_floats(law, &mut [1.0], 0, &Site::new(Seed(0), 0, "bias"));
+        let refused = flip_floats(law, &mut [1.0], 0, &FaultStream::new(Seed(0), 0, "bias"));
         let width = BitWidth::INT8;
         assert_eq!(refused, Err(FaultError::ProfileWidth { bits: 4, width }));
     }

@@ -5,20 +5,20 @@ use std::ops::Range;
 use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 use rayon::prelude::*;
 
-use crate::{FaultError, Protected, Site};
+use crate::{FaultError, FaultStream, ProtectionMap};
 
 /// Words that one thread reads at a time: enough to be worth a thread, few enough for its cache.
 pub(crate) const CHUNK: usize = 1 << 18;
 
 /// A way in which a memory reads back other bits than it stores.
 ///
-/// A model is pure: which bits are read wrong follows from the site, the position, the stored word
+/// A model is pure: which bits are read wrong follows from the stream, the position, the stored word
 /// and the model. So a tensor may be cut into any slices, on any number of threads, and more
 /// protection only takes faults away. Two models of one kind draw from the same random numbers at
-/// the same site: a second one wants a site of its own.
+/// the same stream: a second one wants a stream of its own.
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, Protection, Seed, Site};
+/// use qtaml_fault::{BitFlips, Bursts, FaultModel, FlipCount, BitMask, Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
@@ -27,9 +27,9 @@ pub(crate) const CHUNK: usize = 1 << 18;
 ///     &Bursts::new(1e-4, 3, BitWidth::INT8)?,
 ///     &FlipCount::new(50, 1000, BitWidth::INT8)?,
 /// ];
-/// let site = Site::new(Seed(42), 0, "conv1.weight");
+/// let stream = FaultStream::new(Seed(42), 0, "conv1.weight");
 /// for model in models {
-///     let read = model.read(&[0; 1000], &site, Protection::NONE.into());
+///     let read = model.corrupted(&[0; 1000], &stream, BitMask::NONE.into());
 ///     assert!(read.iter().any(|&word| word != 0));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -49,7 +49,13 @@ pub trait FaultModel: Sync {
     /// If `protected` has bits that words of this width lack; if it says something of every word,
     /// but not of as many words as there are; if the bits of the tensor up to the end of the slice
     /// are 2^64 or more, as those of 2^61 INT8 words are.
-    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>);
+    fn inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    );
 
     /// Words that one thread should be given at a time. It changes the time that it takes, and
     /// nothing else.
@@ -57,23 +63,29 @@ pub trait FaultModel: Sync {
         CHUNK
     }
 
-    /// The same as [`inject`](Self::inject), on all threads.
+    /// The same as [`inject_slice`](Self::inject_slice), on all threads.
     ///
     /// # Panics
-    /// As [`inject`](Self::inject).
-    fn inject_from(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+    /// As [`inject_slice`](Self::inject_slice).
+    fn par_inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) {
         protected.expect_for(words.len(), self.bits());
         let grain = self.grain();
         words.par_chunks_mut(grain).enumerate().for_each(|(chunk, words)| {
             let from = chunk * grain;
             let protected = protected.slice(from..from + words.len());
-            self.inject(words, first + from as u64, site, protected);
+            self.inject_slice(words, first + from as u64, stream, protected);
         });
     }
 
     /// Replaces `check`, a slice that starts at number `first` of the check bits that a code stores
     /// for one bit of the words, by what is read. Each lies in the same bit of a word of its own;
-    /// `site` is that of the words. Unless a model says otherwise, they have a site of their own
+    /// `stream` is that of the words. Unless a model says otherwise, they have a stream of their own
     /// beside it, and all threads take part.
     ///
     /// # Errors
@@ -81,40 +93,45 @@ pub trait FaultModel: Sync {
     /// out.
     ///
     /// # Panics
-    /// As [`inject`](Self::inject).
+    /// As [`inject_slice`](Self::inject_slice).
     fn inject_check_bits(
         &self,
         check: &mut [u8],
         first: u64,
         bit: u8,
-        site: &Site,
+        stream: &FaultStream,
     ) -> Result<(), FaultError> {
         if let Some(words) = self.words() {
             return Err(FaultError::OneTensorOnly { words });
         }
-        self.inject_from(check, first, &site.check_bits(bit), Protected::NOTHING);
+        self.par_inject_slice(check, first, &stream.check_bits(bit), ProtectionMap::NOTHING);
         Ok(())
     }
 
     /// Replaces `words`, a whole tensor, by what is read; on all threads.
     ///
     /// # Panics
-    /// As [`inject`](Self::inject), and if the model is made for another number of
+    /// As [`inject_slice`](Self::inject_slice), and if the model is made for another number of
     /// [`words`](Self::words).
-    fn inject_all(&self, words: &mut [u8], site: &Site, protected: Protected<'_>) {
+    fn inject_tensor(&self, words: &mut [u8], stream: &FaultStream, protected: ProtectionMap<'_>) {
         if let Err(error) = check_size(self.words(), words.len()) {
             panic!("{error}");
         }
-        self.inject_from(words, 0, site, protected);
+        self.par_inject_slice(words, 0, stream, protected);
     }
 
     /// What is read where `words`, a whole tensor, are stored; on all threads.
     ///
     /// # Panics
-    /// As [`inject_all`](Self::inject_all).
-    fn read(&self, words: &[u8], site: &Site, protected: Protected<'_>) -> Vec<u8> {
+    /// As [`inject_tensor`](Self::inject_tensor).
+    fn corrupted(
+        &self,
+        words: &[u8],
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) -> Vec<u8> {
         let mut read = words.to_vec();
-        self.inject_all(&mut read, site, protected);
+        self.inject_tensor(&mut read, stream, protected);
         read
     }
 }
@@ -154,16 +171,16 @@ fn check_width(given: BitWidth, model: &dyn FaultModel) -> Result<(), FaultError
 /// them flip.
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, FaultModel, Protected, Seed, Site, read_packed};
+/// use qtaml_fault::{BitFlips, FaultModel, ProtectionMap, Seed, FaultStream, read_packed};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::{BitWidth, PackedWords};
 ///
 /// let words = [1, 2, 3, 4, 5];
 /// let stored = PackedWords::pack(&words, BitWidth::INT4)?;
 /// let model = BitFlips::new(FlipProbability::symmetric(0.2)?, BitWidth::INT4)?;
-/// let site = Site::new(Seed(42), 0, "fc.weight");
-/// let read = read_packed(&stored, &model, &site, Protected::NOTHING)?;
-/// assert_eq!(read.unpack(), model.read(&words, &site, Protected::NOTHING));
+/// let stream = FaultStream::new(Seed(42), 0, "fc.weight");
+/// let read = read_packed(&stored, &model, &stream, ProtectionMap::NOTHING)?;
+/// assert_eq!(read.unpack(), model.corrupted(&words, &stream, ProtectionMap::NOTHING));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -174,15 +191,15 @@ fn check_width(given: BitWidth, model: &dyn FaultModel) -> Result<(), FaultError
 pub fn read_packed(
     stored: &PackedWords,
     model: &dyn FaultModel,
-    site: &Site,
-    protected: Protected<'_>,
+    stream: &FaultStream,
+    protected: ProtectionMap<'_>,
 ) -> Result<PackedWords, FaultError> {
     let bits = stored.bits();
     check_width(bits, model)?;
     let mut words = stored.unpack();
     check_size(model.words(), words.len())?;
     protected.check(words.len(), bits)?;
-    model.inject_all(&mut words, site, protected);
+    model.inject_tensor(&mut words, stream, protected);
     // No model sets bits above its width.
     PackedWords::pack(&words, bits)
         .map_err(|_| FaultError::Width { given: bits, expected: model.bits() })
@@ -209,13 +226,13 @@ impl Faulty {
 /// Reads `stored` through `model`, with nothing protected.
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, Seed, Site, inject};
+/// use qtaml_fault::{BitFlips, Seed, FaultStream, inject};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 ///
 /// let stored = QuantizedTensor::quantize(&[0.5; 10_000], &[10_000], BitWidth::INT8)?;
 /// let model = BitFlips::new(FlipProbability::symmetric(0.01)?, BitWidth::INT8)?;
-/// let faulty = inject(&stored, &model, &Site::new(Seed(42), 0, "fc.weight"))?;
+/// let faulty = inject(&stored, &model, &FaultStream::new(Seed(42), 0, "fc.weight"))?;
 /// assert!((faulty.bit_error_rate() - 0.01).abs() < 0.002);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -226,11 +243,11 @@ impl Faulty {
 pub fn inject(
     stored: &QuantizedTensor,
     model: &dyn FaultModel,
-    site: &Site,
+    stream: &FaultStream,
 ) -> Result<Faulty, FaultError> {
     check_width(stored.bits(), model)?;
     check_size(model.words(), stored.words().len())?;
-    let words = model.read(stored.words(), site, Protected::NOTHING);
+    let words = model.corrupted(stored.words(), stream, ProtectionMap::NOTHING);
     let flipped = stored.words().iter().zip(&words).map(|(a, b)| u64::from((a ^ b).count_ones()));
     let flips = flipped.sum();
     let stored_bits = stored.len() as u64 * u64::from(stored.bits().get());
@@ -244,12 +261,12 @@ mod tests {
     use qtaml_physics::FlipProbability;
 
     use super::*;
-    use crate::{BitFlips, Bursts, FlipCount, Protection, Seed};
+    use crate::{BitFlips, BitMask, Bursts, FlipCount, Seed};
 
     const INT4: BitWidth = BitWidth::INT4;
 
-    fn site() -> Site {
-        Site::new(Seed(42), 0, "weight")
+    fn stream() -> FaultStream {
+        FaultStream::new(Seed(42), 0, "weight")
     }
 
     /// One model of each sampler, for 16 words.
@@ -270,10 +287,10 @@ mod tests {
     /// Bits of wider words, even of the last word alone, and words without protection or too many.
     #[test]
     fn protection_that_does_not_fit_is_refused() {
-        let wide = Protection::top(2, BitWidth::INT8).unwrap();
-        let mut last = vec![Protection::NONE; 16];
+        let wide = BitMask::top(2, BitWidth::INT8).unwrap();
+        let mut last = vec![BitMask::NONE; 16];
         last[15] = wide;
-        let short = vec![Protection::NONE; 15];
+        let short = vec![BitMask::NONE; 15];
         let bits = FaultError::ProtectedBits { mask: wide.mask(), width: INT4 };
         let words = FaultError::ProtectedWords { given: 15, expected: 16 };
         let stored = PackedWords::pack(&[0; 16], INT4).unwrap();
@@ -281,16 +298,16 @@ mod tests {
             for (protected, error) in
                 [(wide.into(), &bits), ((&last).into(), &bits), ((&short).into(), &words)]
             {
-                let found = read_packed(&stored, &*model, &site(), protected);
+                let found = read_packed(&stored, &*model, &stream(), protected);
                 assert_eq!(found.as_ref(), Err(error));
-                let found = panic_of(|| model.inject(&mut [0; 16], 0, &site(), protected));
+                let found = panic_of(|| model.inject_slice(&mut [0; 16], 0, &stream(), protected));
                 assert_eq!(found, error.to_string());
-                let found = panic_of(|| model.inject_all(&mut [0; 16], &site(), protected));
+                let found = panic_of(|| model.inject_tensor(&mut [0; 16], &stream(), protected));
                 assert_eq!(found, error.to_string());
             }
-            let all = Protection::top(4, INT4).unwrap();
-            assert_eq!(model.read(&[0; 16], &site(), all.into()), [0; 16]);
-            model.read(&[0; 16], &site(), Protected::NOTHING);
+            let all = BitMask::top(4, INT4).unwrap();
+            assert_eq!(model.corrupted(&[0; 16], &stream(), all.into()), [0; 16]);
+            model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING);
         }
     }
 
@@ -303,17 +320,17 @@ mod tests {
             "a tensor of 8 words cannot be damaged by a model of 16 words"
         );
         let stored = QuantizedTensor::quantize(&[0.5; 8], &[8], INT4).unwrap();
-        assert_eq!(inject(&stored, &*model, &site()), Err(error.clone()));
+        assert_eq!(inject(&stored, &*model, &stream()), Err(error.clone()));
         let packed = PackedWords::pack(&[0; 8], INT4).unwrap();
-        let found = read_packed(&packed, &*model, &site(), Protected::NOTHING);
+        let found = read_packed(&packed, &*model, &stream(), ProtectionMap::NOTHING);
         assert_eq!(found, Err(error.clone()));
-        let found = panic_of(|| drop(model.read(&[0; 8], &site(), Protected::NOTHING)));
+        let found = panic_of(|| drop(model.corrupted(&[0; 8], &stream(), ProtectionMap::NOTHING)));
         assert_eq!(found, error.to_string());
 
         // A slice of it is something else.
-        let whole = model.read(&[0; 16], &site(), Protected::NOTHING);
+        let whole = model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING);
         let mut slice = [0; 8];
-        model.inject(&mut slice, 8, &site(), Protected::NOTHING);
+        model.inject_slice(&mut slice, 8, &stream(), ProtectionMap::NOTHING);
         assert_eq!(slice, whole[8..]);
     }
 
@@ -321,7 +338,8 @@ mod tests {
     #[test]
     fn slices_that_cannot_be_counted_are_refused() {
         for model in models() {
-            let inject = |first| model.inject(&mut [0; 16], first, &site(), Protected::NOTHING);
+            let inject =
+                |first| model.inject_slice(&mut [0; 16], first, &stream(), ProtectionMap::NOTHING);
             inject((1 << 62) - 17);
             for first in [(1 << 62) - 16, 1 << 63, u64::MAX] {
                 let expected =
@@ -342,9 +360,9 @@ mod tests {
             fn words(&self) -> Option<u64> {
                 Some(16)
             }
-            fn inject(&self, _: &mut [u8], _: u64, _: &Site, _: Protected<'_>) {}
+            fn inject_slice(&self, _: &mut [u8], _: u64, _: &FaultStream, _: ProtectionMap<'_>) {}
         }
-        let found = Counted.inject_check_bits(&mut [0], 0, 0, &site());
+        let found = Counted.inject_check_bits(&mut [0], 0, 0, &stream());
         assert_eq!(found, Err(FaultError::OneTensorOnly { words: 16 }));
     }
 
@@ -354,8 +372,8 @@ mod tests {
         let packed = PackedWords::pack(&[0; 16], BitWidth::INT8).unwrap();
         let error = FaultError::Width { given: BitWidth::INT8, expected: INT4 };
         for model in models() {
-            assert_eq!(inject(&stored, &*model, &site()), Err(error.clone()));
-            let found = read_packed(&packed, &*model, &site(), Protected::NOTHING);
+            assert_eq!(inject(&stored, &*model, &stream()), Err(error.clone()));
+            let found = read_packed(&packed, &*model, &stream(), ProtectionMap::NOTHING);
             assert_eq!(found, Err(error.clone()));
         }
     }

@@ -21,14 +21,14 @@ const FRAME: u64 = 8 + 4 + 8 + 4;
 /// be kept as a file.
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, FaultModel, FaultRecord, Protected, Seed, Site};
+/// use qtaml_fault::{BitFlips, FaultModel, FaultRecord, ProtectionMap, Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
 /// let stored: Vec<u8> = (0..=255).collect();
 /// let p = FlipProbability::symmetric(0.01)?;
-/// let site = Site::new(Seed(42), 0, "fc.weight");
-/// let read = BitFlips::new(p, BitWidth::INT8)?.read(&stored, &site, Protected::NOTHING);
+/// let stream = FaultStream::new(Seed(42), 0, "fc.weight");
+/// let read = BitFlips::new(p, BitWidth::INT8)?.corrupted(&stored, &stream, ProtectionMap::NOTHING);
 ///
 /// let mut record = FaultRecord::new(Seed(42), 0, &p.to_string());
 /// record.add("fc.weight", BitWidth::INT8, &stored, &read)?;

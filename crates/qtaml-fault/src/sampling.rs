@@ -5,8 +5,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-use crate::site::below;
-use crate::{BitFlips, ChannelMatrix, CodeChannel, FaultError, Keeper, Seed, Site};
+use crate::fault_stream::below;
+use crate::{BitFlips, ChannelMatrix, Ecc, FaultError, FaultStream, QuantizedChannel, Seed};
 
 /// Words injected at once: small enough for the cache.
 const CHUNK: usize = 1 << 14;
@@ -50,7 +50,7 @@ impl Moments {
     /// # Errors
     /// As [`BitFlips::new`].
     pub fn of_word(
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         seed: Seed,
         name: &str,
         stored: u8,
@@ -58,14 +58,14 @@ impl Moments {
     ) -> Result<Self, FaultError> {
         let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let stored = stored & channel.bits().mask();
-        let site = Site::new(seed, u32::from(stored), name);
-        let together = channel.keeper().alignment()?;
+        let stream = FaultStream::new(seed, u32::from(stored), name);
+        let together = channel.ecc().alignment()?;
         let (n, most) = (n.saturating_mul(together), CHUNK.next_multiple_of(together));
         let chunk = vec![stored; most.min(n)];
         let mut moments = Self::none(stored, channel.bits().get());
         for first in (0..n).step_by(most) {
             let words = &chunk[..most.min(n - first)];
-            count(channel, &model, &site, first, words, std::slice::from_mut(&mut moments))?;
+            count(channel, &model, &stream, first, words, std::slice::from_mut(&mut moments))?;
         }
         Ok(moments)
     }
@@ -128,14 +128,14 @@ pub struct BitScore {
     pub value: bool,
     /// Its flip probability, and how often it flipped.
     pub score: Score,
-    /// Squared [`change`](CodeChannel::change) of the code when the bit flips, summed over the words
+    /// Squared [`change`](QuantizedChannel::change) of the code when the bit flips, summed over the words
     /// that store the value and divided by the number of all words.
     pub square_change: f64,
 }
 
 impl BitScore {
     /// What the bit adds to the mean variance by the law: over all bits and values, the mean of
-    /// [`CodeChannel::variance`].
+    /// [`QuantizedChannel::variance`].
     ///
     /// # Formula
     /// `p (1 - p)` times [`square_change`](Self::square_change).
@@ -164,12 +164,12 @@ impl BitScore {
 /// place to place (docs/theory.md, section 6).
 ///
 /// ```
-/// use qtaml_fault::{CodeChannel, CodeSample, Protection, Seed, largest_z};
+/// use qtaml_fault::{QuantizedChannel, CodeSample, BitMask, Seed, largest_z};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
-/// let channel = CodeChannel::new(p, BitWidth::INT4, Protection::NONE)?;
+/// let channel = QuantizedChannel::new(p, BitWidth::INT4, BitMask::NONE)?;
 /// let sample = CodeSample::of_every_word(&channel, Seed(42), "example", 100_000)?;
 /// assert!(sample.is_large_enough());
 ///
@@ -180,7 +180,7 @@ impl BitScore {
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct CodeSample {
-    channel: CodeChannel,
+    channel: QuantizedChannel,
     moments: Vec<Moments>,
 }
 
@@ -190,7 +190,7 @@ impl CodeSample {
     /// # Errors
     /// [`FaultError::Sample`] if `n` is 0, and as [`BitFlips::new`].
     pub fn of_every_word(
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         seed: Seed,
         name: &str,
         n: usize,
@@ -209,7 +209,7 @@ impl CodeSample {
     /// [`FaultError::Sample`] without trials, and as
     /// [`BitFlips::new`].
     pub fn of_tensor(
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         seed: Seed,
         name: &str,
         tensor: &QuantizedTensor,
@@ -221,7 +221,7 @@ impl CodeSample {
         }
         let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
         let width = channel.bits().get();
-        let together = channel.keeper().alignment()?;
+        let together = channel.ecc().alignment()?;
         let filled = tensor.len().next_multiple_of(together);
         let words: Vec<u8> = tensor.words().iter().copied().cycle().take(filled).collect();
         let most = CHUNK.next_multiple_of(together);
@@ -229,9 +229,9 @@ impl CodeSample {
         let moments: Vec<Moments> = (0..trials)
             .into_par_iter()
             .try_fold(none, |mut moments: Vec<Moments>, trial| {
-                let site = Site::new(seed, trial, name);
+                let stream = FaultStream::new(seed, trial, name);
                 for (chunk, words) in words.chunks(most).enumerate() {
-                    count(channel, &model, &site, chunk * most, words, &mut moments)?;
+                    count(channel, &model, &stream, chunk * most, words, &mut moments)?;
                 }
                 Ok::<_, FaultError>(moments)
             })
@@ -247,7 +247,10 @@ impl CodeSample {
     /// # Errors
     /// [`FaultError::Sample`] if nothing was read, or if a word, its flips or their number cannot
     /// come from words of this width.
-    pub fn from_moments(channel: &CodeChannel, moments: Vec<Moments>) -> Result<Self, FaultError> {
+    pub fn from_moments(
+        channel: &QuantizedChannel,
+        moments: Vec<Moments>,
+    ) -> Result<Self, FaultError> {
         let width = channel.bits();
         let possible = |m: &Moments| {
             m.n > 0
@@ -265,7 +268,7 @@ impl CodeSample {
     }
 
     /// The channel.
-    pub fn channel(&self) -> &CodeChannel {
+    pub fn channel(&self) -> &QuantizedChannel {
         &self.channel
     }
 
@@ -314,7 +317,7 @@ impl CodeSample {
 
     /// The flips of each bit that is not kept ideally, for either value that it may store.
     pub fn bits(&self) -> Vec<BitScore> {
-        let is_ideal = self.channel.keeper() == Keeper::Ideal;
+        let is_ideal = self.channel.ecc() == Ecc::Ideal;
         let kept = if is_ideal { self.channel.protection().mask() } else { 0 };
         let exposed = (0..self.channel.bits().get() as usize).filter(|bit| kept >> bit & 1 == 0);
         exposed
@@ -380,16 +383,16 @@ impl CodeSample {
     /// [large enough](Self::is_large_enough); 0 where nothing is random.
     ///
     /// ```
-    /// use qtaml_fault::{CodeChannel, CodeSample, Protection};
+    /// use qtaml_fault::{QuantizedChannel, CodeSample, BitMask};
     /// use qtaml_physics::FlipProbability;
     /// use qtaml_quant::BitWidth;
     ///
     /// let p = FlipProbability::symmetric(1e-6)?;
-    /// let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?;
+    /// let channel = QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?;
     /// assert_eq!(CodeSample::reads_needed(&channel), 1e9);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn reads_needed(channel: &CodeChannel) -> f64 {
+    pub fn reads_needed(channel: &QuantizedChannel) -> f64 {
         channel.bits().words().map(|stored| enough(channel, stored)).fold(0.0, f64::max)
     }
 
@@ -406,39 +409,39 @@ impl CodeSample {
 }
 
 /// The probability of the rarer of the two things that may happen to a bit: 0 if only one may.
-fn random(channel: &CodeChannel, bit: usize, stored: u8) -> f64 {
+fn random(channel: &QuantizedChannel, bit: usize, stored: u8) -> f64 {
     let p = channel.flip(bit, stored >> bit & 1 == 1);
     p.min(1.0 - p)
 }
 
 /// The rarest thing that may happen to a bit of a word; infinite if nothing is random.
-fn rarest(channel: &CodeChannel, stored: u8) -> f64 {
+fn rarest(channel: &QuantizedChannel, stored: u8) -> f64 {
     let bits = 0..channel.bits().get() as usize;
     let each = bits.map(|bit| random(channel, bit, stored));
     each.filter(|&p| p > 0.0).fold(f64::INFINITY, f64::min)
 }
 
 /// How often a word has to be read for its scores to be normal.
-fn enough(channel: &CodeChannel, stored: u8) -> f64 {
+fn enough(channel: &QuantizedChannel, stored: u8) -> f64 {
     (NORMAL_FROM / rarest(channel, stored)).ceil()
 }
 
 /// Reads `words`, stored from position `first` on, and adds what is read, or one word of each code
 /// word, to the moments of their words: those of all words, or of the only one that is stored.
 fn count(
-    channel: &CodeChannel,
+    channel: &QuantizedChannel,
     model: &BitFlips,
-    site: &Site,
+    stream: &FaultStream,
     first: usize,
     words: &[u8],
     moments: &mut [Moments],
 ) -> Result<(), FaultError> {
-    let keeper = channel.keeper();
-    let read = keeper.read_slice(words, first as u64, model, site, channel.protection())?.words;
-    let together = keeper.alignment()?;
+    let ecc = channel.ecc();
+    let read = ecc.read_slice(words, first as u64, model, stream, channel.protection())?.words;
+    let together = ecc.alignment()?;
     let counted = |number: usize| match together {
         1 => 0,
-        _ => below(together as u64, site.digits(number as u64, COUNTED_LANE)) as usize,
+        _ => below(together as u64, stream.digits(number as u64, COUNTED_LANE)) as usize,
     };
     let format = channel.format();
     let code_words = words.chunks(together).zip(read.chunks(together));
@@ -473,14 +476,14 @@ mod tests {
     use qtaml_quant::{BitWidth, Format};
 
     use super::*;
-    use crate::{FaultModel, Protected, Protection};
+    use crate::{BitMask, FaultModel, ProtectionMap};
 
     /// The chance that any score of a test is called wrong though all is well.
     const FALSE_ALARM: f64 = 1e-7;
 
-    fn channel(p01: f64, p10: f64, format: Format, k: u32) -> CodeChannel {
+    fn channel(p01: f64, p10: f64, format: Format, k: u32) -> QuantizedChannel {
         let p = FlipProbability::asymmetric(p01, p10).unwrap();
-        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
+        QuantizedChannel::new(p, format, BitMask::top(k, format.bits()).unwrap()).unwrap()
     }
 
     /// Every score of every encoding at several laws, all at once.
@@ -520,8 +523,8 @@ mod tests {
         }
     }
 
-    fn coded(name: &str, p: f64, format: Format) -> CodeChannel {
-        channel(p, p, format, 2).kept_by(name.parse().unwrap()).unwrap()
+    fn coded(name: &str, p: f64, format: Format) -> QuantizedChannel {
+        channel(p, p, format, 2).with_ecc(name.parse().unwrap()).unwrap()
     }
 
     /// Every score where a code keeps two bits: words and a layer that does not fill its code words.
@@ -594,8 +597,8 @@ mod tests {
         let format = tensor.format();
         let (mut sum, mut squares) = (0_i64, 0_i64);
         for trial in 0..5 {
-            let site = Site::new(Seed(3), trial, "layer");
-            let read = model.read(tensor.words(), &site, Protected::NOTHING);
+            let stream = FaultStream::new(Seed(3), trial, "layer");
+            let read = model.corrupted(tensor.words(), &stream, ProtectionMap::NOTHING);
             for (&stored, read) in tensor.words().iter().zip(read) {
                 let error = i64::from(format.code_of(read) - format.code_of(stored));
                 (sum, squares) = (sum + error, squares + error * error);
@@ -641,10 +644,10 @@ mod tests {
         let sample = CodeSample::of_every_word(&rare, Seed(0), "rare", 1000).unwrap();
         assert_relative_eq!(sample.fewest_flips(), 1e-3, max_relative = 1e-12);
         assert!(!sample.is_large_enough());
-        let never = CodeChannel::new(
+        let never = QuantizedChannel::new(
             FlipProfile::from(FlipProbability::NEVER),
             Format::INT8,
-            Protection::NONE,
+            BitMask::NONE,
         );
         let sample = CodeSample::of_every_word(&never.unwrap(), Seed(0), "never", 10).unwrap();
         assert!(sample.is_large_enough() && sample.has_normal_means(), "nothing is random");

@@ -1,6 +1,6 @@
 //! Drawing the flips alone, where they are rare.
 
-use crate::Site;
+use crate::FaultStream;
 use crate::philox::LANES;
 
 /// Lanes from here on belong to places, so that they share no block with other samplers.
@@ -50,13 +50,19 @@ impl Places {
 
     /// Hands the places in `from..to` to `found`, in rising order, each with what tells its random
     /// stream apart from all others: the span and the lane.
-    pub(crate) fn visit(&self, from: u64, to: u64, site: &Site, mut found: impl FnMut(u64, Draw)) {
+    pub(crate) fn visit(
+        &self,
+        from: u64,
+        to: u64,
+        stream: &FaultStream,
+        mut found: impl FnMut(u64, Draw),
+    ) {
         if self.rate == 0.0 || from >= to {
             return;
         }
         let mut places = Vec::new();
         for span in from / self.span..=(to - 1) / self.span {
-            self.draw(span, from, to, site, &mut places);
+            self.draw(span, from, to, stream, &mut places);
             // Drawn first and handed over then: what is done with them waits for memory, and the
             // shorter its loop is, the more of them wait at the same time.
             for (place, draw) in places.drain(..) {
@@ -66,14 +72,21 @@ impl Places {
     }
 
     /// The places of one span.
-    fn draw(&self, span: u64, from: u64, to: u64, site: &Site, places: &mut Vec<(u64, Draw)>) {
+    fn draw(
+        &self,
+        span: u64,
+        from: u64,
+        to: u64,
+        stream: &FaultStream,
+        places: &mut Vec<(u64, Draw)>,
+    ) {
         let start = span * self.span;
         let end = to.min(start.saturating_add(self.span));
         let mut place = start;
         // So many at once, because their digits are drawn side by side.
         for batch in (0..).step_by(LANES) {
             let first = PLACES | self.purpose as u32 | batch;
-            for (digits, lane) in site.digits_of_lanes(span, first).into_iter().zip(first..) {
+            for (digits, lane) in stream.digits_of_lanes(span, first).into_iter().zip(first..) {
                 let gap = exponential(digits) / self.rate;
                 // Beyond 2^64 the cast saturates, which is beyond every span as well.
                 place = place.saturating_add(gap as u64);
@@ -98,8 +111,8 @@ pub(crate) struct Draw {
 
 impl Draw {
     /// A uniform number in `0..1`, independent of where the place is.
-    pub(crate) fn uniform(self, site: &Site) -> f64 {
-        fraction(site.digits(self.span, self.lane | MORE))
+    pub(crate) fn uniform(self, stream: &FaultStream) -> f64 {
+        fraction(stream.digits(self.span, self.lane | MORE))
     }
 }
 
@@ -129,13 +142,13 @@ mod tests {
     use super::*;
     use crate::Seed;
 
-    fn site() -> Site {
-        Site::new(Seed(7), 0, "places")
+    fn stream() -> FaultStream {
+        FaultStream::new(Seed(7), 0, "places")
     }
 
     fn places(p: f64, from: u64, to: u64) -> Vec<u64> {
         let mut found = Vec::new();
-        Places::new(p, Purpose::Flips).visit(from, to, &site(), |place, _| found.push(place));
+        Places::new(p, Purpose::Flips).visit(from, to, &stream(), |place, _| found.push(place));
         found
     }
 

@@ -9,8 +9,8 @@
 
 use proptest::prelude::*;
 use qtaml_fault::{
-    BitFlips, Bursts, CodeChannel, CodeSample, FaultModel, FlipCount, Moments, Protected,
-    Protection, Score, Seed, Site,
+    BitFlips, BitMask, Bursts, CodeSample, FaultModel, FaultStream, FlipCount, Moments,
+    ProtectionMap, QuantizedChannel, Score, Seed,
 };
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Encoding, Format};
@@ -174,11 +174,11 @@ impl Pairs {
 
 /// Stores the same word everywhere, and looks at what flips.
 fn draw(model: &dyn FaultModel, stored: u8, words: u64, name: &str) -> [Pairs; 4] {
-    let site = Site::new(Seed(42), 0, name);
+    let stream = FaultStream::new(Seed(42), 0, name);
     let mut pairs = LAGS.map(Pairs::new);
     let mut slice = vec![stored; SLICE];
     for first in (0..words).step_by(SLICE) {
-        model.inject(&mut slice, FAR + first, &site, Protected::NOTHING);
+        model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING);
         for block in slice.as_chunks_mut::<BLOCK>().0 {
             if *block == [stored; BLOCK] {
                 pairs.iter_mut().for_each(Pairs::add_none);
@@ -284,7 +284,7 @@ impl Law {
     fn moments(&self, pairs: &Pairs) -> Vec<Check> {
         let of = |encoding| {
             let format = Format::new(self.bits, encoding);
-            let channel = CodeChannel::new(self.flips.clone(), format, Protection::NONE).unwrap();
+            let channel = QuantizedChannel::new(self.flips.clone(), format, BitMask::NONE).unwrap();
             let moments = moments(format, self.stored(), pairs);
             let sample = CodeSample::from_moments(&channel, vec![moments]).unwrap();
             assert!(sample.is_large_enough(), "{}", self.name);
@@ -345,7 +345,7 @@ fn every_format_obeys_the_law_of_its_channel() {
     for format in Format::all() {
         for p in [0.05, 0.1, 0.5] {
             let flips = FlipProbability::asymmetric(p / 2.0, p).unwrap();
-            let channel = CodeChannel::new(flips, format, Protection::NONE).unwrap();
+            let channel = QuantizedChannel::new(flips, format, BitMask::NONE).unwrap();
             let n = CodeSample::reads_needed(&channel) as usize;
             let sample = CodeSample::of_every_word(&channel, Seed(42), "formats", n).unwrap();
             let bits = sample.bits().into_iter().map(|bit| bit.score);
@@ -429,10 +429,10 @@ fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
         let model = Bursts::new(p, LENGTH as u32, bits).unwrap();
         let law = wrong_bits(p, LENGTH, (WINDOW - 1) * width);
         let mut counts = vec![vec![0; law.len()]; 16];
-        let (site, mut slice) = (Site::new(Seed(42), 0, &name), vec![0; SLICE]);
+        let (stream, mut slice) = (FaultStream::new(Seed(42), 0, &name), vec![0; SLICE]);
         for first in (0..1 << 24).step_by(SLICE) {
             slice.fill(0);
-            model.inject(&mut slice, FAR + first, &site, Protected::NOTHING);
+            model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING);
             for (i, window) in slice.chunks_exact(WINDOW).enumerate() {
                 let wrong = window[..WINDOW - 1].iter().map(|word| word.count_ones() as usize);
                 counts[i / 8 % 16][wrong.sum::<usize>()] += 1;
@@ -445,7 +445,7 @@ fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
         let mut flips = vec![0; width];
         for trial in 0..trials {
             let mut word = [0];
-            model.inject(&mut word, 0, &site.in_trial(trial), Protected::NOTHING);
+            model.inject_slice(&mut word, 0, &stream.in_trial(trial), ProtectionMap::NOTHING);
             flips.iter_mut().enumerate().for_each(|(bit, n)| *n += u64::from(word[0] >> bit & 1));
         }
         checks.extend(flips.into_iter().enumerate().map(|(bit, count)| {
@@ -489,7 +489,7 @@ fn count_flips(words: u64, flips: u64, trials: u32, name: &str) -> (Vec<u32>, [V
     let mut fallen = [(); 4].map(|()| vec![0; flips as usize + 1]);
     for trial in 0..trials {
         let mut here = [0; 4];
-        for fault in model.faults(&Site::new(Seed(42), trial, name)) {
+        for fault in model.faults(&FaultStream::new(Seed(42), trial, name)) {
             let stretch = fault.index * stretches / words;
             for bit in (0..8).filter(|bit| fault.mask >> bit & 1 == 1) {
                 cells[(8 * stretch + bit) as usize] += 1;
@@ -545,8 +545,8 @@ fn pairs_of_so_many_bits_are_alike() {
         let model = FlipCount::new(flips, words, BitWidth::INT8).unwrap();
         let mut pairs = Pairs::new(1);
         for trial in 0..trials {
-            let (mut read, site) = ([0; 2], Site::new(Seed(42), trial, &name));
-            model.inject(&mut read, words - 2, &site, Protected::NOTHING);
+            let (mut read, stream) = ([0; 2], FaultStream::new(Seed(42), trial, &name));
+            model.inject_slice(&mut read, words - 2, &stream, ProtectionMap::NOTHING);
             pairs.counts[usize::from(u16::from_le_bytes(read))] += 1;
         }
         let (k, stored) = (flips as f64, 8.0 * words as f64);
@@ -588,9 +588,15 @@ impl FaultModel for Echo {
         self.0.bits()
     }
 
-    fn inject(&self, words: &mut [u8], first: u64, site: &Site, protected: Protected<'_>) {
+    fn inject_slice(
+        &self,
+        words: &mut [u8],
+        first: u64,
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) {
         let stored = words.to_vec();
-        self.0.inject(words, first, site, protected);
+        self.0.inject_slice(words, first, stream, protected);
         for (read, stored) in words.as_chunks_mut::<2>().0.iter_mut().zip(stored.as_chunks::<2>().0)
         {
             read[1] = read[0] ^ stored[0] ^ stored[1];
@@ -654,11 +660,11 @@ fn models(words: u64, bits: BitWidth) -> Vec<Box<dyn FaultModel>> {
 fn any_number_of_threads_draws_the_same_faults() {
     // Several of the chunks that threads are handed, and a part of one.
     let stored: Vec<u8> = (0..(3_u32 << 18) + 977).map(|i| (i * 97 % 251) as u8).collect();
-    let site = Site::new(Seed(42), 0, "threads");
+    let stream = FaultStream::new(Seed(42), 0, "threads");
     for (i, model) in models(stored.len() as u64, BitWidth::INT8).iter().enumerate() {
         let [one, more @ ..] = [1, 2, 3, 8].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| model.read(&stored, &site, Protected::NOTHING))
+            pool.install(|| model.corrupted(&stored, &stream, ProtectionMap::NOTHING))
         });
         assert_ne!(one, stored, "model {i}");
         assert!(more.iter().all(|read| *read == one), "model {i}");
@@ -675,8 +681,8 @@ proptest! {
         cuts in prop::collection::vec((any::<prop::sample::Index>(), any::<u32>()), 0..8),
         trial in any::<u32>(), bits in prop::sample::select(BitWidth::all().collect::<Vec<_>>()),
     ) {
-        let kept = |mask| Protection::of_bits(mask & bits.mask(), bits).unwrap();
-        let (words, kept): (Vec<u8>, Vec<Protection>) =
+        let kept = |mask| BitMask::of_bits(mask & bits.mask(), bits).unwrap();
+        let (words, kept): (Vec<u8>, Vec<BitMask>) =
             words.into_iter().map(|(word, mask)| (word & bits.mask(), kept(mask))).unzip();
         let mut edges: Vec<usize> = cuts.iter().map(|(cut, _)| cut.index(words.len())).collect();
         edges.extend([0, words.len()]);
@@ -684,16 +690,16 @@ proptest! {
         let mut slices: Vec<(usize, usize)> = edges.windows(2).map(|w| (w[0], w[1])).collect();
         slices.sort_by_key(|&(from, _)| cuts.get(from % cuts.len().max(1)).map(|(_, key)| *key));
 
-        let site = Site::new(Seed(42), trial, "slices");
+        let stream = FaultStream::new(Seed(42), trial, "slices");
         for model in models(words.len() as u64, bits) {
             for each in [true, false] {
                 let protected = |from: usize, to: usize| {
-                    if each { Protected::Each(&kept[from..to]) } else { kept[0].into() }
+                    if each { ProtectionMap::Each(&kept[from..to]) } else { kept[0].into() }
                 };
-                let whole = model.read(&words, &site, protected(0, words.len()));
+                let whole = model.corrupted(&words, &stream, protected(0, words.len()));
                 let mut read = words.clone();
                 for &(from, to) in &slices {
-                    model.inject(&mut read[from..to], from as u64, &site, protected(from, to));
+                    model.inject_slice(&mut read[from..to], from as u64, &stream, protected(from, to));
                 }
                 prop_assert_eq!(&read, &whole);
             }

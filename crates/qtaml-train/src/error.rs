@@ -58,7 +58,7 @@ pub enum TrainError {
     },
     /// An allocation that chooses what is not there.
     #[error("choice {choice} of unit {unit:?} was taken, but it has {choices}")]
-    Choice {
+    Candidate {
         /// The unit.
         unit: String,
         /// The choice.
@@ -78,7 +78,7 @@ pub enum TrainError {
     #[error(transparent)]
     Plan(#[from] crate::PlanError),
     /// A memory that leaves no way to store anything.
-    #[error("the memory offers no choice: it needs a keeper and a set of protected bits at least")]
+    #[error("the memory offers no choice: it needs a ecc and a set of protected bits at least")]
     NoChoices,
     /// A network without weights to store.
     #[error("the network has no weights of rank two or more: nothing to store")]

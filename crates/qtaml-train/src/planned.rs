@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::module::Module;
 use qtaml_compensation::{
-    Accounting, Budget, LayerStatistics, Plan, PlanLayer, ProtectedStorage, Score,
+    Accounting, Budget, LayerStatistics, Plan, PlanLayer, QuantizedStorage, Score,
 };
-use qtaml_fault::{Keeper, Protection};
+use qtaml_fault::{BitMask, Ecc};
 
 use crate::{Cost, StoredNetwork, StoredUnit, TrainError};
 
@@ -43,7 +43,7 @@ pub enum PlanError {
         /// The bits.
         bits: Vec<u32>,
         /// What keeps them.
-        code: Keeper,
+        code: Ecc,
     },
 }
 
@@ -71,14 +71,14 @@ impl<M: Module> StoredNetwork<M> {
             let words = words_of(unit)?[choice as usize];
             let choice = units.choices(u)[choice as usize];
             let scale = words.tensor().scale();
-            let mean_square_error = qtaml_compensation::Storage::mean_square_error(words);
+            let mean_square_error = qtaml_compensation::WeightStorage::mean_square_error(words);
             // What has no scale is stored as zeros, which have no steps to be wrong by.
             let per_square = if scale > 0.0 { f64::from(scale).powi(-2) } else { 0.0 };
             Ok(PlanLayer {
                 name: unit.unit().name.clone(),
                 weights: unit.unit().range.len(),
                 protected: PlanLayer::bits_of(words.protection()),
-                code: words.kit().keeper(),
+                code: words.kit().ecc(),
                 scale: Some(scale),
                 prior: words.prior(),
                 cost_bits: choice.cost,
@@ -138,7 +138,7 @@ impl<M: Module> StoredNetwork<M> {
     }
 }
 
-fn empty(words: &ProtectedStorage, cost: Cost) -> Plan {
+fn empty(words: &QuantizedStorage, cost: Cost) -> Plan {
     Plan {
         schema: Plan::SCHEMA,
         flips: words.kit().flips().clone(),
@@ -157,13 +157,13 @@ fn empty(words: &ProtectedStorage, cost: Cost) -> Plan {
 }
 
 /// The ways to store a unit, all of which must be words.
-fn words_of(unit: &StoredUnit) -> Result<Vec<&ProtectedStorage>, PlanError> {
+fn words_of(unit: &StoredUnit) -> Result<Vec<&QuantizedStorage>, PlanError> {
     let words = unit.storages().iter().map(|storage| storage.as_protected());
     let words: Option<Vec<_>> = words.collect();
     words.ok_or_else(|| PlanError::NotWords(unit.unit().name.clone()))
 }
 
-fn check_same(plan: &Plan, layer: &str, words: &ProtectedStorage) -> Result<(), PlanError> {
+fn check_same(plan: &Plan, layer: &str, words: &QuantizedStorage) -> Result<(), PlanError> {
     let (kit, decoder) = (words.kit(), words.decoder());
     same("format", layer, &plan.format, &kit.format())?;
     same("flip probability", layer, &plan.flips, kit.flips())?;
@@ -188,7 +188,7 @@ fn choice_of(
     unit: &StoredUnit,
     plan: &Plan,
     layer: &PlanLayer,
-    protection: Protection,
+    protection: BitMask,
 ) -> Result<u32, PlanError> {
     let name = &layer.name;
     same("number of weights", name, &layer.weights, &unit.unit().range.len())?;
@@ -196,9 +196,9 @@ fn choice_of(
     for words in &all {
         check_same(plan, name, words)?;
     }
-    let planned = |words: &&ProtectedStorage| {
+    let planned = |words: &&QuantizedStorage| {
         words.protection() == protection
-            && (words.kit().keeper() == layer.code || protection == Protection::NONE)
+            && (words.kit().ecc() == layer.code || protection == BitMask::NONE)
     };
     let choice = all.iter().position(planned).ok_or_else(|| PlanError::NotOffered {
         layer: name.clone(),
@@ -220,7 +220,7 @@ fn choice_of(
 #[cfg(feature = "flex")]
 mod tests {
     use burn::tensor::Device;
-    use qtaml_compensation::{CompensationError, Decoder, Storage};
+    use qtaml_compensation::{CompensationError, Decoder, WeightStorage};
     use qtaml_fault::Seed;
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, Encoding, Format};
@@ -257,7 +257,7 @@ mod tests {
             Decoder::ALL.into_iter().zip([Range::Best, Range::Unit].into_iter().cycle())
         {
             let sets = [0, 0b1000_0000, 0b1010_0000, 0b1110_0000, 0b1111_1111];
-            let sets = sets.map(|mask| Protection::of_bits(mask, BitWidth::INT8).unwrap());
+            let sets = sets.map(|mask| BitMask::of_bits(mask, BitWidth::INT8).unwrap());
             let memory = Memory { decoder, range, sets: Some(sets.into()), ..memory() };
             let network = stored(&memory);
             let plan = planned(&network, Cost::Protected, Budget::Share(0.3));

@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use burn::module::Module;
-use qtaml_compensation::allocation::{Choice, Units};
+use qtaml_compensation::allocation::{AllocationProblem, Candidate};
 use qtaml_compensation::clipping::best_range;
 use qtaml_compensation::{
-    ChannelKit, Clip, CompensationError, Decoder, LayerStatistics, Prior, ProtectedStorage, Score,
-    Storage, StorageConfig,
+    ChannelKit, Clip, CompensationError, Decoder, LayerStatistics, Prior, QuantizedStorage, Score,
+    StorageConfig, WeightStorage,
 };
-use qtaml_fault::{Keeper, Protection, Seed, Site};
+use qtaml_fault::{BitMask, Ecc, FaultStream, Seed};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{BitWidth, Format};
 use rayon::prelude::*;
@@ -61,10 +61,10 @@ pub struct Memory {
     /// What the decoder knows of the weights.
     pub prior: Prior,
     /// What may keep protected bits. With several, each is a choice of its own.
-    pub keepers: Vec<Keeper>,
+    pub eccs: Vec<Ecc>,
     /// The sets of bits that may be protected, by rising cost; `None` stands for the `k` top bits,
     /// from none to all.
-    pub sets: Option<Vec<Protection>>,
+    pub sets: Option<Vec<BitMask>>,
 }
 
 impl Memory {
@@ -78,22 +78,22 @@ impl Memory {
             range: Range::Unit,
             decoder: Decoder::Raw,
             prior: Prior::default(),
-            keepers: vec![Keeper::Ideal],
+            eccs: vec![Ecc::Ideal],
             sets: None,
         }
     }
 
-    /// Every set of protected bits by each keeper.
-    fn choices(&self) -> Result<Vec<(Arc<ChannelKit>, Protection)>, TrainError> {
+    /// Every set of protected bits by each ecc.
+    fn choices(&self) -> Result<Vec<(Arc<ChannelKit>, BitMask)>, TrainError> {
         let width = self.format.bits();
-        let top = || (0..=width.get()).map(|k| Protection::top(k, width)).collect();
+        let top = || (0..=width.get()).map(|k| BitMask::top(k, width)).collect();
         let sets = self.sets.clone().map_or_else(top, Ok)?;
         let mut choices = Vec::new();
-        for &keeper in &self.keepers {
-            let kit = Arc::new(ChannelKit::new(self.format, self.flips.clone(), keeper)?);
-            // Nothing protected is the same by any keeper.
+        for &ecc in &self.eccs {
+            let kit = Arc::new(ChannelKit::new(self.format, self.flips.clone(), ecc)?);
+            // Nothing protected is the same by any ecc.
             let first = choices.is_empty();
-            let sets = sets.iter().filter(|set| first || **set != Protection::NONE);
+            let sets = sets.iter().filter(|set| first || **set != BitMask::NONE);
             choices.extend(sets.map(|set| (kit.clone(), *set)));
         }
         if choices.is_empty() { Err(TrainError::NoChoices) } else { Ok(choices) }
@@ -104,11 +104,11 @@ impl Memory {
     /// Found once for all its units: that of a few weights would be fitted to their noise.
     fn ranges(
         &self,
-        choices: &[(Arc<ChannelKit>, Protection)],
+        choices: &[(Arc<ChannelKit>, BitMask)],
         tensor: &[f32],
     ) -> Result<Vec<f64>, CompensationError> {
         let rms = root_mean_square(tensor);
-        let range = |(kit, protection): &(Arc<ChannelKit>, Protection)| {
+        let range = |(kit, protection): &(Arc<ChannelKit>, BitMask)| {
             let channel = kit.channel(*protection)?;
             let best = best_range(tensor, &channel, self.decoder, self.prior)?;
             Ok(if rms > 0.0 { f64::from(best.limit) / rms } else { 0.0 })
@@ -119,13 +119,13 @@ impl Memory {
     /// A unit in every way there is. `ranges` are those of its tensor, if they matter.
     fn store(
         &self,
-        choices: &[(Arc<ChannelKit>, Protection)],
+        choices: &[(Arc<ChannelKit>, BitMask)],
         ranges: &[f64],
         unit: &UnitWeights<'_>,
-    ) -> Result<Vec<Arc<dyn Storage>>, CompensationError> {
+    ) -> Result<Vec<Arc<dyn WeightStorage>>, CompensationError> {
         let Self { decoder, prior, .. } = *self;
         let largest = unit.weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
-        let store = |(index, (kit, protection)): (usize, &(Arc<ChannelKit>, Protection))| {
+        let store = |(index, (kit, protection)): (usize, &(Arc<ChannelKit>, BitMask))| {
             let clip = match self.range {
                 Range::Tensor => Clip::At(unit.largest_of_tensor),
                 Range::Unit => Clip::None,
@@ -136,8 +136,8 @@ impl Memory {
                 }
             };
             let config = StorageConfig { protection: *protection, decoder, prior, clip };
-            let storage = ProtectedStorage::new(unit.weights, kit, config)?;
-            Ok(Arc::new(storage) as Arc<dyn Storage>)
+            let storage = QuantizedStorage::new(unit.weights, kit, config)?;
+            Ok(Arc::new(storage) as Arc<dyn WeightStorage>)
         };
         choices.iter().enumerate().map(store).collect()
     }
@@ -164,13 +164,13 @@ pub struct UnitWeights<'a> {
 #[derive(Debug, Clone)]
 pub struct StoredUnit {
     unit: Unit,
-    storages: Vec<Arc<dyn Storage>>,
+    storages: Vec<Arc<dyn WeightStorage>>,
     largest: f64,
     mean_magnitude: f64,
 }
 
 impl StoredUnit {
-    fn new(weights: &UnitWeights<'_>, storages: Vec<Arc<dyn Storage>>) -> Self {
+    fn new(weights: &UnitWeights<'_>, storages: Vec<Arc<dyn WeightStorage>>) -> Self {
         let magnitudes = weights.weights.iter().map(|w| f64::from(w.abs()));
         Self {
             unit: weights.unit.clone(),
@@ -186,7 +186,7 @@ impl StoredUnit {
     }
 
     /// The ways to store them.
-    pub fn storages(&self) -> &[Arc<dyn Storage>] {
+    pub fn storages(&self) -> &[Arc<dyn WeightStorage>] {
         &self.storages
     }
 
@@ -213,7 +213,7 @@ pub enum Cost {
 }
 
 impl Cost {
-    fn of(self, storage: &dyn Storage) -> u64 {
+    fn of(self, storage: &dyn WeightStorage) -> u64 {
         match self {
             Self::Protected => storage.protected_bits(),
             Self::Everything => storage.stored_bits() + storage.side_bits(),
@@ -230,8 +230,8 @@ pub struct StoredNetwork<M> {
     golden: M,
     units: Vec<StoredUnit>,
     shapes: BTreeMap<String, Vec<usize>>,
-    /// A real code works on whole code words of its own, so each unit has a site of its own.
-    own_sites: bool,
+    /// A real code works on whole code words of its own, so each unit has a stream of its own.
+    own_streams: bool,
 }
 
 impl<M: Module> StoredNetwork<M> {
@@ -241,7 +241,7 @@ impl<M: Module> StoredNetwork<M> {
     /// # Errors
     /// [`TrainError::Stored`] naming the unit whose weights are NaN or infinite, or that cannot be
     /// stored with a set of bits, [`TrainError::NoWeights`] if there are none,
-    /// [`TrainError::NoChoices`] for a memory without keepers or without sets,
+    /// [`TrainError::NoChoices`] for a memory without eccs or without sets,
     /// [`TrainError::Compensation`] or [`TrainError::Fault`] for one that makes no sense.
     pub fn store(model: &M, memory: &Memory) -> Result<Self, TrainError> {
         let choices = memory.choices()?;
@@ -261,8 +261,8 @@ impl<M: Module> StoredNetwork<M> {
             drop(known);
             memory.store(&choices, &ranges, unit)
         };
-        let own_sites = memory.keepers.iter().any(|keeper| *keeper != Keeper::Ideal);
-        Ok(Self { own_sites, ..Self::store_with(model, memory.granularity, store)? })
+        let own_streams = memory.eccs.iter().any(|ecc| *ecc != Ecc::Ideal);
+        Ok(Self { own_streams, ..Self::store_with(model, memory.granularity, store)? })
     }
 
     /// Stores the weights of `model` unit by unit in the ways that `store` gives. The first is the
@@ -273,7 +273,7 @@ impl<M: Module> StoredNetwork<M> {
     pub fn store_with(
         model: &M,
         granularity: Granularity,
-        store: impl Fn(&UnitWeights<'_>) -> Result<Vec<Arc<dyn Storage>>, CompensationError>,
+        store: impl Fn(&UnitWeights<'_>) -> Result<Vec<Arc<dyn WeightStorage>>, CompensationError>,
     ) -> Result<Self, TrainError> {
         let tensors: BTreeMap<String, Parameter> =
             parameters(model).into_iter().map(|p| (p.name.clone(), p)).collect();
@@ -297,7 +297,7 @@ impl<M: Module> StoredNetwork<M> {
         }
         let shape = |unit: &Unit| (unit.tensor.clone(), tensors[&unit.tensor].shape.clone());
         let shapes = units.iter().map(shape).collect();
-        let network = Self { golden: model.clone(), units: stored, shapes, own_sites: false };
+        let network = Self { golden: model.clone(), units: stored, shapes, own_streams: false };
         let golden = network.assemble(|_, unit| {
             Ok(unit.storages.last().map(|storage| storage.golden()).unwrap_or_default())
         })?;
@@ -314,7 +314,11 @@ impl<M: Module> StoredNetwork<M> {
         for (unit, other) in self.units.iter_mut().zip(other.units) {
             unit.storages.extend(other.storages);
         }
-        Ok(Self { golden: other.golden, own_sites: self.own_sites || other.own_sites, ..self })
+        Ok(Self {
+            golden: other.golden,
+            own_streams: self.own_streams || other.own_streams,
+            ..self
+        })
     }
 
     /// The stored network as it is without faults.
@@ -377,14 +381,14 @@ impl<M: Module> StoredNetwork<M> {
         score: Score,
         statistics: &[LayerStatistics],
         cost: Cost,
-    ) -> Result<Units, TrainError> {
+    ) -> Result<AllocationProblem, TrainError> {
         self.check_units(statistics.len())?;
-        let mut units = Units::default();
+        let mut units = AllocationProblem::default();
         for (unit, statistics) in self.units.iter().zip(statistics) {
             let score = score.of(statistics)?;
             // A unit of zeros is stored without error.
             let per_square = if statistics.scale > 0.0 { statistics.scale.powi(-2) } else { 0.0 };
-            let choice = |storage: &Arc<dyn Storage>| Choice {
+            let choice = |storage: &Arc<dyn WeightStorage>| Candidate {
                 cost: cost.of(storage.as_ref()),
                 distortion: score * per_square * storage.mean_square_error(),
             };
@@ -401,21 +405,21 @@ impl<M: Module> StoredNetwork<M> {
     /// own.
     ///
     /// # Errors
-    /// [`TrainError::Allocation`] if there is not one choice for each unit, [`TrainError::Choice`] for
+    /// [`TrainError::Allocation`] if there is not one choice for each unit, [`TrainError::Candidate`] for
     /// one that a unit does not have, [`TrainError::Stored`] for what cannot be read.
     pub fn read(&self, seed: Seed, trial: u32, chosen: &[u32]) -> Result<M, TrainError> {
         self.check_units(chosen.len())?;
         self.assemble(|index, stored| {
             let (unit, choice) = (&stored.unit, chosen[index] as usize);
-            let storage = stored.storages.get(choice).ok_or_else(|| TrainError::Choice {
+            let storage = stored.storages.get(choice).ok_or_else(|| TrainError::Candidate {
                 unit: unit.name.clone(),
                 choice,
                 choices: stored.storages.len(),
             })?;
-            let read = if self.own_sites {
-                storage.read(&Site::new(seed, trial, &unit.name), 0)
+            let read = if self.own_streams {
+                storage.read(&FaultStream::new(seed, trial, &unit.name), 0)
             } else {
-                storage.read(&Site::new(seed, trial, &unit.tensor), unit.range.start as u64)
+                storage.read(&FaultStream::new(seed, trial, &unit.tensor), unit.range.start as u64)
             };
             read.map_err(|source| TrainError::Stored { name: unit.name.clone(), source })
         })
@@ -446,7 +450,7 @@ impl<M: Module> StoredNetwork<M> {
 #[cfg(feature = "flex")]
 mod tests {
     use burn::tensor::Device;
-    use qtaml_compensation::allocation::Path;
+    use qtaml_compensation::allocation::GreedyPath;
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, Encoding};
 
@@ -467,7 +471,11 @@ mod tests {
         sensitivity::jacobian_norms(model, granularity, &images, 4, Seed(0), &device).unwrap()
     }
 
-    fn choices(network: &StoredNetwork<LeNet>, norms: &[JacobianNorm], cost: Cost) -> Units {
+    fn choices(
+        network: &StoredNetwork<LeNet>,
+        norms: &[JacobianNorm],
+        cost: Cost,
+    ) -> AllocationProblem {
         network.choices(Score::Wkb, &network.statistics(norms).unwrap(), cost).unwrap()
     }
 
@@ -534,8 +542,8 @@ mod tests {
     /// predicted, within six standard errors of its sample for every unit.
     #[test]
     fn any_set_of_bits_is_protected() {
-        let odd = Protection::of_bits(0b1010_0000, BitWidth::INT8).unwrap();
-        let memory = Memory { sets: Some(vec![Protection::NONE, odd]), ..memory(0.1) };
+        let odd = BitMask::of_bits(0b1010_0000, BitWidth::INT8).unwrap();
+        let memory = Memory { sets: Some(vec![BitMask::NONE, odd]), ..memory(0.1) };
         let network = StoredNetwork::store(&model(), &memory).unwrap();
         for unit in network.units() {
             let words = unit.storages()[1].as_protected().unwrap();
@@ -545,7 +553,8 @@ mod tests {
             );
             let (mut flipped, mut errors) = (0, Vec::new());
             for trial in 0..16 {
-                let read = words.read(&Site::new(Seed(42), trial, &unit.unit().name), 0).unwrap();
+                let read =
+                    words.read(&FaultStream::new(Seed(42), trial, &unit.unit().name), 0).unwrap();
                 let codes = read.iter().map(|w| (w / words.tensor().scale()).round() as i32);
                 for (read, stored) in codes.zip(words.tensor().codes()) {
                     flipped |= read as u8 ^ stored as u8;
@@ -562,7 +571,7 @@ mod tests {
             let exact = words.mean_square_error() / (step * step);
             assert!((mean - exact).abs() < slack, "{}: {mean} {exact}", unit.unit().name);
         }
-        for sets in [vec![], vec![Protection::of_bits(0b1_0000, BitWidth::INT8).unwrap()]] {
+        for sets in [vec![], vec![BitMask::of_bits(0b1_0000, BitWidth::INT8).unwrap()]] {
             let format = Format::new(BitWidth::INT4, Encoding::TwosComplement);
             let memory = Memory { format, sets: Some(sets), ..memory.clone() };
             assert!(StoredNetwork::store(&model(), &memory).is_err());
@@ -574,8 +583,8 @@ mod tests {
     fn a_real_code_keeps_less_than_an_ideal_one_and_costs_bits() {
         let model = model();
         let norms = norms(&model, Granularity::Tensor);
-        let repeated: Keeper = "repetition:3".parse().unwrap();
-        let both = Memory { keepers: vec![Keeper::Ideal, repeated], ..memory(0.1) };
+        let repeated: Ecc = "repetition:3".parse().unwrap();
+        let both = Memory { eccs: vec![Ecc::Ideal, repeated], ..memory(0.1) };
         let network = StoredNetwork::store(&model, &both).unwrap();
         let units = choices(&network, &norms, Cost::Protected);
         // None, one to eight ideally, one to eight repeated.
@@ -633,7 +642,7 @@ mod tests {
         let error = network.read(Seed(1), 0, &[9, 0, 0, 0, 0]).unwrap_err().to_string();
         assert_eq!(error, "choice 9 of unit \"conv1.weight\" was taken, but it has 9");
         let units = choices(&network, &norms, Cost::Protected);
-        let path = Path::optimal(&units);
+        let path = GreedyPath::optimal(&units);
         let last = path.at(path.len() - 1);
         assert!(network.read(Seed(1), 0, last.chosen()).is_ok());
     }

@@ -26,11 +26,11 @@
 //! let p = cell.flip_probability(&Condition::at_rest(retention_s))?;
 //!
 //! // Stored as INT8, a weight of code 100 then reads as 79.9 in the mean.
-//! let channel = CodeChannel::new(p, BitWidth::INT8, Protection::NONE)?;
+//! let channel = QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?;
 //! assert!((channel.mean(100) - 79.9).abs() < 1e-6);
 //!
 //! // Protecting the top two of its eight bits takes away 15/16 of the variance.
-//! let kept = CodeChannel::new(p, BitWidth::INT8, Protection::top(2, BitWidth::INT8)?)?;
+//! let kept = QuantizedChannel::new(p, BitWidth::INT8, BitMask::top(2, BitWidth::INT8)?)?;
 //! assert!((kept.variance(100) / channel.variance(100) - 1.0 / 16.0).abs() < 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
@@ -54,10 +54,11 @@ pub use qtaml_train as train;
 pub mod prelude {
     pub use crate::compensation::{
         Allocation, Budget, CodeHistogram, DecodeTable, Decoder, Plan, Planner, Prior, Score,
-        Storage, allocation,
+        WeightStorage, allocation,
     };
     pub use crate::fault::{
-        BitFlips, ChannelMatrix, CodeChannel, FaultModel, Keeper, Protected, Protection, Seed, Site,
+        BitFlips, BitMask, ChannelMatrix, Ecc, FaultModel, FaultStream, ProtectionMap,
+        QuantizedChannel, Seed,
     };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::Args;
-use qtaml::fault::{BitFlips, Bursts, Keeper, Protection, Seed};
+use qtaml::fault::{BitFlips, BitMask, Bursts, Ecc, Seed};
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
@@ -127,7 +127,7 @@ pub(crate) struct InjectArgs {
     /// check bits are stored beside the tensor and flip as well. interleaved:4:CODE deals out four
     /// code words bit by bit, so that a burst hits different ones.
     #[arg(long, value_name = "CODE", default_value_t, help_heading = WORDS)]
-    code: Keeper,
+    code: Ecc,
 
     /// Everything random follows from this number
     #[arg(long, value_name = "SEED", default_value_t = 42, help_heading = PATTERN)]
@@ -188,9 +188,9 @@ impl InjectArgs {
     /// What is drawn, or what does not fit together.
     pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
         let protect = self.protect;
-        let keeper = flags::keeper(self.code, Protection::top(protect, self.bits)?)?;
+        let ecc = flags::ecc(self.code, BitMask::top(protect, self.bits)?)?;
         let (seed, trial, scales) = (Seed(self.seed), self.trial, self.scales);
-        Ok((self.law()?, Draw { protect, keeper, scales, seed, trial }))
+        Ok((self.law()?, Draw { protect, ecc, scales, seed, trial }))
     }
 
     fn law(&self) -> Result<Law, UsageError> {

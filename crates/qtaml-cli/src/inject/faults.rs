@@ -5,8 +5,8 @@ use std::fmt;
 use std::iter::Peekable;
 
 use qtaml::fault::{
-    BitFlips, Bursts, CodeTally, FaultError, FaultModel, FaultRecord, FlipCount, Keeper, Kept,
-    Protected, Protection, Seed, Site, WordFault,
+    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultError, FaultModel, FaultRecord,
+    FaultStream, FlipCount, ProtectionMap, Seed, WordFault,
 };
 use qtaml::physics::FlipProfile;
 use safetensors::Dtype;
@@ -45,7 +45,7 @@ pub(super) struct Draw {
     /// So many of the top bits of a word are protected.
     pub(super) protect: u32,
     /// What keeps them.
-    pub(super) keeper: Keeper,
+    pub(super) ecc: Ecc,
     /// Whether scales lie in the memory as well.
     pub(super) scales: bool,
     pub(super) seed: Seed,
@@ -61,9 +61,9 @@ pub(super) enum Faults<'a> {
 /// Those that follow from a law: of any words, in any order.
 pub(super) struct Drawn {
     model: Box<dyn FaultModel>,
-    site: Site,
-    protection: Protection,
-    keeper: Keeper,
+    stream: FaultStream,
+    protection: BitMask,
+    ecc: Ecc,
 }
 
 /// The faults of some words in a row.
@@ -98,13 +98,13 @@ impl Source {
 
     /// Whether a real code keeps bits.
     pub(super) fn has_code(&self) -> bool {
-        matches!(self, Self::Drawn(_, draw) if draw.keeper != Keeper::Ideal)
+        matches!(self, Self::Drawn(_, draw) if draw.ecc != Ecc::Ideal)
     }
 
     /// Words after which a tensor may be cut into pieces.
     pub(super) fn alignment(&self) -> Result<usize, FaultError> {
         match self {
-            Self::Drawn(_, draw) => draw.keeper.alignment(),
+            Self::Drawn(_, draw) => draw.ecc.alignment(),
             Self::Replayed(_) => Ok(1),
         }
     }
@@ -120,8 +120,8 @@ impl Source {
             (Self::Drawn(law, draw), Storage::Codes(..)) if draw.scales => {
                 let mut bytes = scale.to_le_bytes();
                 let model = law.model(name, Storage::Bytes(Dtype::F32))?;
-                let site = draw.site(name).beside("scale");
-                model.inject(&mut bytes, 0, &site, Protected::NOTHING);
+                let stream = draw.stream(name).substream("scale");
+                model.inject_slice(&mut bytes, 0, &stream, ProtectionMap::NOTHING);
                 Ok(f32::from_le_bytes(bytes))
             }
             _ => Ok(scale),
@@ -133,8 +133,8 @@ impl Source {
         match self {
             Self::Drawn(law, draw) => {
                 let model = law.model(name, storage)?;
-                let (site, protection) = (draw.site(name), draw.protection(storage)?);
-                Ok(Faults::Drawn(Drawn { model, site, protection, keeper: draw.keeper }))
+                let (stream, protection) = (draw.stream(name), draw.protection(storage)?);
+                Ok(Faults::Drawn(Drawn { model, stream, protection, ecc: draw.ecc }))
             }
             Self::Replayed(record) => {
                 let faults: Box<dyn Iterator<Item = _>> = Box::new(record.tensor(name)?.faults());
@@ -159,12 +159,12 @@ impl Law {
     ) -> Result<(), FaultError> {
         let Self::Count { flips, shares } = self else { return Ok(()) };
         let memory = |&(_, storage, words): &(&str, Storage, u64)| {
-            let (kept, each) = (draw.protection(storage)?, draw.keeper.check_bits(words)?);
-            FlipCount::beside(0, words, storage.format().bits(), kept, each)
+            let (kept, each) = (draw.protection(storage)?, draw.ecc.check_bits(words)?);
+            FlipCount::with_check_bits(0, words, storage.format().bits(), kept, each)
         };
         let memories = tensors.iter().map(memory).collect::<Result<Vec<_>, _>>()?;
         let stored: Vec<u64> = memories.iter().map(FlipCount::stored_bits).collect();
-        let counts = FlipCount::shares(*flips, &stored, &draw.site(""))?;
+        let counts = FlipCount::shares(*flips, &stored, &draw.stream(""))?;
         for ((&(name, ..), memory), count) in tensors.iter().zip(memories).zip(counts) {
             shares.insert(name.into(), memory.with_flips(count)?);
         }
@@ -204,24 +204,24 @@ impl fmt::Display for Law {
 }
 
 impl Draw {
-    fn site(self, name: &str) -> Site {
-        Site::new(self.seed, self.trial, name)
+    fn stream(self, name: &str) -> FaultStream {
+        FaultStream::new(self.seed, self.trial, name)
     }
 
     /// The top bits of a byte are not those of the number that it is a part of, and not protected.
-    fn protection(self, storage: Storage) -> Result<Protection, FaultError> {
+    fn protection(self, storage: Storage) -> Result<BitMask, FaultError> {
         match storage {
             Storage::Codes(..) | Storage::Integers(_) => {
-                Protection::top(self.protect, storage.format().bits())
+                BitMask::top(self.protect, storage.format().bits())
             }
-            Storage::Bytes(_) => Ok(Protection::NONE),
+            Storage::Bytes(_) => Ok(BitMask::NONE),
         }
     }
 
     /// The law, what is protected from it, and what is exposed to it beside words.
     fn describe(self, law: &Law) -> String {
-        let by = match self.keeper {
-            Keeper::Ideal => String::new(),
+        let by = match self.ecc {
+            Ecc::Ideal => String::new(),
             code => format!(" by {code}"),
         };
         let protected = match self.protect {
@@ -249,10 +249,10 @@ impl Faults<'_> {
 
 impl Piece<'_> {
     /// What is read of some of its words, the first of which is word `first` of the tensor.
-    pub(super) fn read(&self, words: &[u8], first: u64) -> Result<Kept, FaultError> {
+    pub(super) fn read(&self, words: &[u8], first: u64) -> Result<EccRead, FaultError> {
         match self {
-            Self::Drawn(Drawn { model, site, protection, keeper }) => {
-                keeper.read_slice(words, first, &**model, site, *protection)
+            Self::Drawn(Drawn { model, stream, protection, ecc }) => {
+                ecc.read_slice(words, first, &**model, stream, *protection)
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;
@@ -261,7 +261,7 @@ impl Piece<'_> {
                 for fault in &faults[before(first)..before(end)] {
                     read[(fault.index - first) as usize] ^= fault.mask;
                 }
-                Ok(Kept { words: read, tally: CodeTally::default() })
+                Ok(EccRead { words: read, tally: EccTally::default() })
             }
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::ops::Add;
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use qtaml::fault::{CodeTally, Seed};
+use qtaml::fault::{EccTally, Seed};
 use serde::Serialize;
 
 use super::storage::Storage;
@@ -62,11 +62,11 @@ pub(super) struct Tally {
     bit_error_rate: f64,
     /// Only if a real code keeps bits.
     #[serde(flatten, skip_serializing_if = "Option::is_none")]
-    code_words: Option<CodeTally>,
+    code_words: Option<EccTally>,
 }
 
 impl Tally {
-    fn new(words: u64, bits: u64, flipped_bits: u64, code_words: Option<CodeTally>) -> Self {
+    fn new(words: u64, bits: u64, flipped_bits: u64, code_words: Option<EccTally>) -> Self {
         let bit_error_rate = if bits == 0 { 0.0 } else { flipped_bits as f64 / bits as f64 };
         let stored_bits = bits + check_bits(code_words);
         Self { words, stored_bits, flipped_bits, bit_error_rate, code_words }
@@ -91,7 +91,7 @@ impl Tally {
     }
 }
 
-fn check_bits(code_words: Option<CodeTally>) -> u64 {
+fn check_bits(code_words: Option<EccTally>) -> u64 {
     code_words.map_or(0, |code| code.check_bits)
 }
 
@@ -101,7 +101,7 @@ impl Row {
         storage: Storage,
         [scale, scale_read]: [f32; 2],
         flipped_bits: u64,
-        code_words: Option<CodeTally>,
+        code_words: Option<EccTally>,
     ) -> Self {
         let words = storage.words_of(tensor);
         let bits = words * u64::from(storage.format().bits().get());

@@ -1,7 +1,7 @@
 //! The pass through a model: words out, faults in, piece by piece.
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use qtaml::fault::{CodeTally, FaultError, FaultRecord, Kept, TensorFaults};
+use qtaml::fault::{EccRead, EccTally, FaultError, FaultRecord, TensorFaults};
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
@@ -74,7 +74,7 @@ impl Pass<'_> {
         let read = self.source.read_scale(&tensor.name, storage, scale).into_diagnostic()?;
         let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
-        let (mut first, mut flipped_bits, mut code_words) = (0, 0, CodeTally::default());
+        let (mut first, mut flipped_bits, mut code_words) = (0, 0, EccTally::default());
         let slice = self.slice().into_diagnostic()?;
         let at_once = (self.at_once / slice).max(1) * slice;
         self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |mut bytes| {
@@ -108,7 +108,7 @@ impl Pass<'_> {
 /// Some words of a tensor.
 struct Slice {
     stored: Vec<u8>,
-    read: Kept,
+    read: EccRead,
     flipped_bits: u64,
 }
 
@@ -139,7 +139,7 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::fault::{BitFlips, FaultModel, Protection, Seed, Site};
+    use qtaml::fault::{BitFlips, BitMask, FaultModel, FaultStream, Seed};
     use qtaml::physics::FlipProbability;
     use qtaml::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     use safetensors::tensor::TensorView;
@@ -178,12 +178,12 @@ mod tests {
         drawn("ideal")
     }
 
-    fn drawn(keeper: &str) -> Source {
+    fn drawn(ecc: &str) -> Source {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
-        let keeper = keeper.parse().unwrap();
+        let ecc = ecc.parse().unwrap();
         Source::Drawn(
             Law::Flips(flips),
-            Draw { protect: 1, keeper, scales: false, seed: Seed(1), trial: 2 },
+            Draw { protect: 1, ecc, scales: false, seed: Seed(1), trial: 2 },
         )
     }
 
@@ -208,10 +208,10 @@ mod tests {
         let read = |words: &[u8], name, format: Format, protection| {
             let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap();
             let model = BitFlips::new(flips, format.bits()).unwrap();
-            let protection: Protection = protection;
-            model.read(words, &Site::new(Seed(1), 2, name), protection.into())
+            let protection: BitMask = protection;
+            model.corrupted(words, &FaultStream::new(Seed(1), 2, name), protection.into())
         };
-        let top = |width| Protection::top(1, width).unwrap();
+        let top = |width| BitMask::top(1, width).unwrap();
 
         let shape = [300, 500];
         let stored = QuantizedTensor::quantize(&weights(), &shape, FORMAT).unwrap();
@@ -229,7 +229,7 @@ mod tests {
         let words = read(&stored, "integers", Format::INT8, top(BitWidth::INT8));
         assert_eq!(data(&faulty, "integers"), words);
         let stored = data(&clean, "bias");
-        assert_eq!(data(&faulty, "bias"), read(&stored, "bias", Format::INT8, Protection::NONE));
+        assert_eq!(data(&faulty, "bias"), read(&stored, "bias", Format::INT8, BitMask::NONE));
         assert_eq!(data(&faulty, "count"), data(&clean, "count"));
     }
 
@@ -238,13 +238,13 @@ mod tests {
         let (file, _) = model();
         let model = Model::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
-        for keeper in ["ideal", "interleaved:3:secded:11"] {
-            let source = drawn(keeper);
+        for ecc in ["ideal", "interleaved:3:secded:11"] {
+            let source = drawn(ecc);
             let expected = inject(&model, &plan, &source, AT_ONCE);
             for (threads, at_once) in [(1, 777), (3, 100_003), (2, 1 << 17)] {
                 let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
                 let same = pool.install(|| inject(&model, &plan, &source, at_once) == expected);
-                assert!(same, "{keeper}: {threads} threads, {at_once} words at once");
+                assert!(same, "{ecc}: {threads} threads, {at_once} words at once");
             }
         }
     }

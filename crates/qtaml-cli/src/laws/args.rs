@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, value_parser};
-use qtaml::fault::{CodeChannel, Keeper, Protection};
+use qtaml::fault::{BitMask, Ecc, QuantizedChannel};
 use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
@@ -81,7 +81,7 @@ pub(crate) struct LawsArgs {
     /// together. So code words are read as a whole, and of each one word is counted, drawn at random:
     /// these are independent. It takes DATA times as long.
     #[arg(long, value_name = "CODE", default_value_t)]
-    code: Keeper,
+    code: Ecc,
 
     /// How often each code is read [default: 262144, and 16384 with --code]
     ///
@@ -117,21 +117,21 @@ pub(crate) struct LawsArgs {
 
 impl LawsArgs {
     /// The channel, or what does not fit together.
-    pub(super) fn channel(&self) -> Result<CodeChannel, UsageError> {
+    pub(super) fn channel(&self) -> Result<QuantizedChannel, UsageError> {
         let protection = if self.protect_bits.is_empty() {
-            Protection::top(self.protect, self.bits)?
+            BitMask::top(self.protect, self.bits)?
         } else {
             let mask = self.protect_bits.iter().fold(0, |mask, bit| mask | 1 << bit);
-            Protection::of_bits(mask, self.bits)?
+            BitMask::of_bits(mask, self.bits)?
         };
-        let keeper = flags::keeper(self.code, protection)?;
+        let ecc = flags::ecc(self.code, protection)?;
         let format = Format::new(self.bits, self.encoding);
-        Ok(CodeChannel::new(self.flips()?, format, protection)?.kept_by(keeper)?)
+        Ok(QuantizedChannel::new(self.flips()?, format, protection)?.with_ecc(ecc)?)
     }
 
     /// How often each code is read: decoding takes its time.
     pub(super) fn trials(&self) -> u64 {
-        let usual = if self.code == Keeper::Ideal { 1 << 18 } else { 1 << 14 };
+        let usual = if self.code == Ecc::Ideal { 1 << 18 } else { 1 << 14 };
         self.trials.unwrap_or(usual)
     }
 
@@ -160,7 +160,7 @@ mod tests {
         args: LawsArgs,
     }
 
-    fn channel(line: &str) -> Result<CodeChannel, String> {
+    fn channel(line: &str) -> Result<QuantizedChannel, String> {
         let words = std::iter::once("laws").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
         line.args.channel().map_err(|error| error.to_string())

@@ -9,7 +9,7 @@ mod table;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{IntoDiagnostic, Result, bail};
-use qtaml::fault::{CodeChannel, CodeSample, FaultError, Moments, Seed};
+use qtaml::fault::{CodeSample, FaultError, Moments, QuantizedChannel, Seed};
 use rayon::prelude::*;
 
 pub(crate) use self::args::LawsArgs;
@@ -52,9 +52,13 @@ fn wrong_usage(error: &UsageError) -> ! {
 }
 
 /// Samples every code and every layer.
-fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<Report, FaultError> {
+fn measure(
+    args: &LawsArgs,
+    channel: &QuantizedChannel,
+    layers: &[Layer],
+) -> Result<Report, FaultError> {
     let (seed, trials) = (Seed(args.seed), args.trials());
-    let together = channel.keeper().alignment()?;
+    let together = channel.ecc().alignment()?;
     let counted = |layer: &Layer| layer.stored.len().div_ceil(together) as u64;
     let plan: Vec<(&Layer, u32)> =
         layers.iter().map(|layer| (layer, passes(counted(layer), trials))).collect();
@@ -82,7 +86,7 @@ fn measure(args: &LawsArgs, channel: &CodeChannel, layers: &[Layer]) -> Result<R
     Ok(Report {
         format: channel.format(),
         flips: channel.flips().clone(),
-        code: channel.keeper(),
+        code: channel.ecc(),
         protected_bits: (0..8).filter(|i| channel.protection().mask() >> i & 1 == 1).collect(),
         seed,
         trials,

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qtaml::fault::{BitScore, CodeChannel, CodeSample, Keeper, Score, Seed, largest_z};
+use qtaml::fault::{BitScore, CodeSample, Ecc, QuantizedChannel, Score, Seed, largest_z};
 use qtaml::physics::FlipProfile;
 use qtaml::quant::Format;
 use serde::Serialize;
@@ -16,7 +16,7 @@ pub(super) struct Report {
     pub(super) flips: FlipProfile,
     pub(super) protected_bits: Vec<u32>,
     /// What keeps them.
-    pub(super) code: Keeper,
+    pub(super) code: Ecc,
     pub(super) seed: Seed,
     /// Reads of each code.
     pub(super) trials: u64,
@@ -188,7 +188,7 @@ pub(super) fn layer_rows(layer: &Layer, sample: &CodeSample, passes: u32) -> [Ro
 impl Outcome {
     /// The verdict on all scores at once.
     pub(super) fn new(
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         codes: &[Row<StoredCode>],
         bits: &[Row<StoredBit>],
         layers: &[Row<LayerMean>],
@@ -259,18 +259,18 @@ impl fmt::Display for LayerMean {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::fault::Protection;
+    use qtaml::fault::BitMask;
     use qtaml::physics::FlipProbability;
     use qtaml::quant::BitWidth;
 
     use super::*;
 
-    fn channel(p: f64) -> CodeChannel {
+    fn channel(p: f64) -> QuantizedChannel {
         let law = FlipProbability::symmetric(p).unwrap();
-        CodeChannel::new(law, BitWidth::INT4, Protection::NONE).unwrap()
+        QuantizedChannel::new(law, BitWidth::INT4, BitMask::NONE).unwrap()
     }
 
-    fn outcome(drawn: &CodeChannel, claimed: &CodeChannel, n: usize) -> Outcome {
+    fn outcome(drawn: &QuantizedChannel, claimed: &QuantizedChannel, n: usize) -> Outcome {
         let sample = CodeSample::of_every_word(drawn, Seed(1), "report", n).unwrap();
         let sample = CodeSample::from_moments(claimed, sample.moments().to_vec()).unwrap();
         Outcome::new(claimed, &code_rows(&sample), &bit_rows(&sample), &[], 1e-6)

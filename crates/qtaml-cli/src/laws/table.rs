@@ -1,7 +1,7 @@
 //! A report as people read it.
 
 use comfy_table::{CellAlignment, ContentArrangement, Table};
-use qtaml::fault::{CodeChannel, Keeper};
+use qtaml::fault::{Ecc, QuantizedChannel};
 
 use super::report::{LayerMean, Outcome, Quantity, Reading, Report, Row, StoredCode, Verdict};
 use crate::number::grouped;
@@ -12,7 +12,7 @@ const HEADER_LINE: &str = "     ──            ";
 const WORST: usize = 5;
 
 /// The whole report.
-pub(super) fn text(report: &Report, channel: &CodeChannel, all_codes: bool) -> String {
+pub(super) fn text(report: &Report, channel: &QuantizedChannel, all_codes: bool) -> String {
     let mut parts = vec![header(report, channel)];
     if !report.bits.is_empty() {
         parts.push(bits(report));
@@ -30,7 +30,7 @@ pub(super) fn text(report: &Report, channel: &CodeChannel, all_codes: bool) -> S
 }
 
 /// The run and the law in words.
-fn header(report: &Report, channel: &CodeChannel) -> String {
+fn header(report: &Report, channel: &QuantizedChannel) -> String {
     let protected = match report.protected_bits.as_slice() {
         [] => String::new(),
         [bit] => format!(", bit {bit} protected"),
@@ -40,7 +40,7 @@ fn header(report: &Report, channel: &CodeChannel) -> String {
         }
     };
     let (by, counted) = match report.code {
-        Keeper::Ideal => (String::new(), ""),
+        Ecc::Ideal => (String::new(), ""),
         code => (
             format!(" by {code}"),
             "\none word of each code word is counted: those are independent",

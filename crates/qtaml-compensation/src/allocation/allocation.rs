@@ -1,6 +1,6 @@
 //! What was decided.
 
-use super::Units;
+use super::AllocationProblem;
 use crate::CompensationError;
 
 /// One choice for each unit, what they cost and what they leave.
@@ -17,7 +17,7 @@ impl Allocation {
     /// # Errors
     /// [`CompensationError::Chosen`] unless there is one index for each unit and a choice for each
     /// index.
-    pub fn new(chosen: Vec<u32>, units: &Units) -> Result<Self, CompensationError> {
+    pub fn new(chosen: Vec<u32>, units: &AllocationProblem) -> Result<Self, CompensationError> {
         let exists = |(&index, choices): (&u32, &[_])| (index as usize) < choices.len();
         if chosen.len() == units.len() && chosen.iter().zip(units.iter()).all(exists) {
             Ok(Self::of(chosen, units))
@@ -27,7 +27,7 @@ impl Allocation {
     }
 
     /// The same for indices that come from the units themselves.
-    pub(super) fn of(chosen: Vec<u32>, units: &Units) -> Self {
+    pub(super) fn of(chosen: Vec<u32>, units: &AllocationProblem) -> Self {
         let choices = || (0..).zip(&chosen).map(|(unit, &index)| units.choice(unit, index));
         let cost = choices().map(|choice| choice.cost).sum();
         let distortion = choices().map(|choice| choice.distortion).sum();
@@ -85,13 +85,13 @@ impl Solution {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::allocation::Choice;
+    use crate::allocation::Candidate;
 
     #[test]
     fn costs_and_distortions_add_up() {
-        let mut units = Units::default();
-        units.push("a", Choice::top_bits(10, &[4.0, 1.0])).unwrap();
-        units.push("b", Choice::top_bits(20, &[8.0, 2.0, 0.5])).unwrap();
+        let mut units = AllocationProblem::default();
+        units.push("a", Candidate::top_bits(10, &[4.0, 1.0])).unwrap();
+        units.push("b", Candidate::top_bits(20, &[8.0, 2.0, 0.5])).unwrap();
         let allocation = Allocation::new(vec![1, 2], &units).unwrap();
         assert_eq!((allocation.cost(), allocation.distortion()), (50, 1.5));
         assert_eq!(allocation.overhead(200), 0.25);
@@ -102,8 +102,8 @@ mod tests {
 
     #[test]
     fn the_gap_is_relative() {
-        let mut units = Units::default();
-        units.push("a", Choice::top_bits(10, &[4.0, 0.0])).unwrap();
+        let mut units = AllocationProblem::default();
+        units.push("a", Candidate::top_bits(10, &[4.0, 0.0])).unwrap();
         let with = |index| Allocation::new(vec![index], &units).unwrap();
         assert_eq!(Solution::new(with(0), 3.0).gap(), 0.25);
         let rounded = Solution::new(with(0), 4.0 + 1e-12);

@@ -1,7 +1,7 @@
 //! The optimum for a budget, proven.
 
 use super::path::Move;
-use super::{Allocation, Path, Solution, Units};
+use super::{Allocation, AllocationProblem, GreedyPath, Solution};
 use crate::CompensationError;
 
 /// A limit of [`exact`] that takes seconds and some 200 MB to reach.
@@ -9,7 +9,7 @@ pub const MOST_STATES: usize = 1 << 23;
 
 /// The allocation with the least distortion within a budget.
 ///
-/// The search starts from the last step of the optimal [`Path`] that the budget pays for, where
+/// The search starts from the last step of the optimal [`GreedyPath`] that the budget pays for, where
 /// nearly all units already have their best choice. The others, the *core*, are not known
 /// beforehand: units are added to it one by one, those first whose steps gain nearly as much per
 /// bit as the next one on the path. Partial solutions that cost more and are worse than another are
@@ -24,12 +24,12 @@ pub const MOST_STATES: usize = 1 << 23;
 /// # Errors
 /// [`CompensationError::Budget`] if not even the cheapest choices fit.
 pub fn exact(
-    units: &Units,
+    units: &AllocationProblem,
     budget: u64,
     most_states: usize,
 ) -> Result<Solution, CompensationError> {
     let budget = spendable(units, budget)?;
-    let path = Path::optimal(units);
+    let path = GreedyPath::optimal(units);
     let step = path.step_within(budget)?;
     let mut search = Search::new(units, budget, path.at(step), &path.within(budget)?);
     let mut outside = Outside::new(&path, step, units.len());
@@ -49,7 +49,7 @@ pub fn exact(
 }
 
 /// The part of a budget that can be spent: costs differ by multiples of some number of bits.
-fn spendable(units: &Units, budget: u64) -> Result<u64, CompensationError> {
+fn spendable(units: &AllocationProblem, budget: u64) -> Result<u64, CompensationError> {
     units.check_budget(budget)?;
     let differences =
         units.iter().flat_map(|choices| choices.iter().map(|c| c.cost - cheapest(choices)));
@@ -60,7 +60,7 @@ fn spendable(units: &Units, budget: u64) -> Result<u64, CompensationError> {
     })
 }
 
-fn cheapest(choices: &[super::Choice]) -> u64 {
+fn cheapest(choices: &[super::Candidate]) -> u64 {
     choices.iter().map(|choice| choice.cost).min().unwrap_or(0)
 }
 
@@ -85,7 +85,7 @@ struct Rates {
 }
 
 impl<'a> Outside<'a> {
-    fn new(path: &'a Path, step: usize, units: usize) -> Self {
+    fn new(path: &'a GreedyPath, step: usize, units: usize) -> Self {
         let (taken, later) = path.moves_around(step);
         Self { taken, later, in_core: vec![false; units], forward: false }
     }
@@ -138,7 +138,7 @@ struct Node {
 }
 
 struct Search<'a> {
-    units: &'a Units,
+    units: &'a AllocationProblem,
     budget: u64,
     broke: Allocation,
     /// The core's partial solutions, by rising cost and falling distortion.
@@ -150,7 +150,12 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(units: &'a Units, budget: u64, broke: Allocation, known: &Allocation) -> Self {
+    fn new(
+        units: &'a AllocationProblem,
+        budget: u64,
+        broke: Allocation,
+        known: &Allocation,
+    ) -> Self {
         let choices = broke.chosen().iter().zip(known.chosen());
         let change = |(unit, (&from, &to))| {
             units.choice(unit, to).distortion - units.choice(unit, from).distortion

@@ -1,12 +1,12 @@
 //! The choices of a unit that are worth a step: its lower convex hull.
 
-use super::Choice;
+use super::Candidate;
 
 /// A corner of a lower convex hull.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub(super) struct Corner {
     pub(super) index: u32,
-    pub(super) choice: Choice,
+    pub(super) choice: Candidate,
 }
 
 impl Corner {
@@ -22,7 +22,7 @@ impl Corner {
 ///
 /// Of choices that cost the same only the best can be a corner. Choices on an edge are kept: they
 /// make the steps smaller. The corners replace what is in `corners`, whose memory is used again.
-pub(super) fn lower_hull(choices: &[Choice], corners: &mut Vec<Corner>) {
+pub(super) fn lower_hull(choices: &[Candidate], corners: &mut Vec<Corner>) {
     corners.clear();
     corners.extend((0..).zip(choices).map(|(index, &choice)| Corner { index, choice }));
     corners.sort_unstable_by(|a, b| {
@@ -52,7 +52,7 @@ mod tests {
 
     use super::*;
 
-    fn hull(choices: &[Choice]) -> Vec<Corner> {
+    fn hull(choices: &[Candidate]) -> Vec<Corner> {
         let mut corners = Vec::new();
         lower_hull(choices, &mut corners);
         corners
@@ -61,7 +61,7 @@ mod tests {
     #[test]
     fn hollows_and_rises_are_left_out() {
         let choices = [(0, 9.0), (1, 8.0), (2, 3.0), (3, 4.0), (4, 1.0), (4, 2.0), (5, 1.0)];
-        let choices = choices.map(|(cost, distortion)| Choice { cost, distortion });
+        let choices = choices.map(|(cost, distortion)| Candidate { cost, distortion });
         let corners: Vec<u32> = hull(&choices).iter().map(|corner| corner.index).collect();
         assert_eq!(corners, [0, 2, 4]);
     }
@@ -72,10 +72,10 @@ mod tests {
         fn no_choice_lies_below_the_hull(
             points in prop::collection::vec((0_u64..20, 0_u32..20), 1..12)
         ) {
-            let choice = |(cost, d)| Choice { cost, distortion: f64::from(d) };
-            let choices: Vec<Choice> = points.into_iter().map(choice).collect();
+            let choice = |(cost, d)| Candidate { cost, distortion: f64::from(d) };
+            let choices: Vec<Candidate> = points.into_iter().map(choice).collect();
             let corners = hull(&choices);
-            let least = |f: fn(&Choice) -> f64| choices.iter().map(f).fold(f64::INFINITY, f64::min);
+            let least = |f: fn(&Candidate) -> f64| choices.iter().map(f).fold(f64::INFINITY, f64::min);
             prop_assert_eq!(corners[0].choice.cost as f64, least(|c| c.cost as f64));
             prop_assert_eq!(corners[corners.len() - 1].choice.distortion, least(|c| c.distortion));
             for edge in corners.windows(2) {

@@ -1,6 +1,6 @@
 //! A price for every bit.
 
-use super::{Allocation, Choice, Solution, Units, bisect};
+use super::{Allocation, AllocationProblem, Candidate, Solution, bisect};
 use crate::CompensationError;
 
 /// What [`lagrangian`] found.
@@ -25,7 +25,7 @@ pub struct Lagrangian {
 ///
 /// # Errors
 /// [`CompensationError::Budget`] if not even the cheapest choices fit.
-pub fn lagrangian(units: &Units, budget: u64) -> Result<Lagrangian, CompensationError> {
+pub fn lagrangian(units: &AllocationProblem, budget: u64) -> Result<Lagrangian, CompensationError> {
     units.check_budget(budget)?;
     let free = Priced::new(units, 0.0);
     if free.cost <= budget {
@@ -47,7 +47,7 @@ struct Priced {
 }
 
 impl Priced {
-    fn new(units: &Units, price: f64) -> Self {
+    fn new(units: &AllocationProblem, price: f64) -> Self {
         let mut priced = Self { price, cost: 0, distortion: 0.0 };
         for choices in units.iter() {
             let choice = choices[favourite(choices, price)];
@@ -63,7 +63,7 @@ impl Priced {
         self.distortion + self.price * over as f64
     }
 
-    fn solution(&self, units: &Units, lower_bound: f64) -> Lagrangian {
+    fn solution(&self, units: &AllocationProblem, lower_bound: f64) -> Lagrangian {
         let chosen = units.iter().map(|choices| favourite(choices, self.price) as u32).collect();
         let allocation = Allocation::of(chosen, units);
         Lagrangian { solution: Solution::new(allocation, lower_bound), price: self.price }
@@ -71,8 +71,8 @@ impl Priced {
 }
 
 /// The choice with the least `D + λ B`, and among equals the cheapest.
-fn favourite(choices: &[Choice], price: f64) -> usize {
-    let total = |choice: &Choice| choice.distortion + price * choice.cost as f64;
+fn favourite(choices: &[Candidate], price: f64) -> usize {
+    let total = |choice: &Candidate| choice.distortion + price * choice.cost as f64;
     let mut best = (0, f64::INFINITY, u64::MAX);
     for (index, choice) in choices.iter().enumerate() {
         let total = total(choice);

@@ -7,22 +7,22 @@
 //!
 //! | Solver | What it finds | Time for `n` choices in all |
 //! | --- | --- | --- |
-//! | [`Path`] | the optimum for some budgets, and nested allocations in between | `n log n` |
+//! | [`GreedyPath`] | the optimum for some budgets, and nested allocations in between | `n log n` |
 //! | [`lagrangian`] | the same by a price per bit, and a bound on the optimum | at most `64 n` |
 //! | [`exact`] | the optimum for any budget, or how far it may be | `n log n`, and a search |
 //! | [`WaterFilling`] | the optimum of the law `S 4^-k` with real `k`, in closed form | `n log n` |
 //!
 //! ```
-//! use qtaml_compensation::allocation::{Choice, Path, Units, exact};
+//! use qtaml_compensation::allocation::{Candidate, GreedyPath, AllocationProblem, exact};
 //!
 //! // Two layers with 0 to 8 protected bits; an error in the first moves the output 100 times as
 //! // much. The second is smaller.
-//! let mut units = Units::default();
+//! let mut units = AllocationProblem::default();
 //! for (name, weights, score) in [("first", 1000, 100.0), ("second", 300, 1.0)] {
 //!     let by_protected: Vec<f64> = (0..=8).map(|k| score * 0.25_f64.powi(k)).collect();
-//!     units.push(name, Choice::top_bits(weights, &by_protected))?;
+//!     units.push(name, Candidate::top_bits(weights, &by_protected))?;
 //! }
-//! let path = Path::optimal(&units);
+//! let path = GreedyPath::optimal(&units);
 //! assert_eq!(path.at(2).chosen(), [2, 0]);
 //!
 //! let solution = exact(&units, 2500, 1_000_000)?;
@@ -46,8 +46,8 @@ pub use allocation::{Allocation, Solution};
 pub(crate) use bisect::bisect;
 pub use exact::{MOST_STATES, exact};
 pub use lagrangian::{Lagrangian, lagrangian};
-pub use path::Path;
-pub use unit::{Choice, Units};
+pub use path::GreedyPath;
+pub use unit::{AllocationProblem, Candidate};
 pub use water_filling::{Filling, Source, WaterFilling};
 
 #[cfg(test)]

@@ -1,13 +1,13 @@
 //! The greedy path through the budgets, and the baseline beside it.
 
 use super::hull::{Corner, lower_hull};
-use super::{Allocation, Choice, Units};
+use super::{Allocation, AllocationProblem, Candidate};
 use crate::CompensationError;
 
 /// A sequence of allocations, from the cheapest on. Only their differences are kept.
 #[derive(Debug, Clone)]
-pub struct Path<'a> {
-    units: &'a Units,
+pub struct GreedyPath<'a> {
+    units: &'a AllocationProblem,
     first: Vec<u32>,
     moves: Vec<Move>,
     stops: Vec<Stop>,
@@ -29,7 +29,7 @@ struct Stop {
     distortion: f64,
 }
 
-impl<'a> Path<'a> {
+impl<'a> GreedyPath<'a> {
     /// Tunneling-aware compensation: from the cheapest choices to the best, always the step that
     /// lowers the distortion most per bit.
     ///
@@ -37,7 +37,7 @@ impl<'a> Path<'a> {
     /// optimal for its own cost (H. Everett, Operations Research 11, 399 (1963)), and the path is
     /// nested: a larger budget never takes a step back. A choice that costs more and helps nothing
     /// is never taken.
-    pub fn optimal(units: &'a Units) -> Self {
+    pub fn optimal(units: &'a AllocationProblem) -> Self {
         let (mut first, mut moves) = (Vec::with_capacity(units.len()), Vec::new());
         let mut corners: Vec<Corner> = Vec::new();
         for (unit, choices) in (0..).zip(units.iter()) {
@@ -57,7 +57,7 @@ impl<'a> Path<'a> {
 
     /// The Uniform-MSP baseline: the same choice everywhere, by index. Units with fewer choices
     /// stop at their last.
-    pub fn uniform(units: &'a Units) -> Self {
+    pub fn uniform(units: &'a AllocationProblem) -> Self {
         let most = units.iter().map(<[_]>::len).max().unwrap_or(0).max(1) as u32;
         let first = vec![0; units.len()];
         let mut moves = Vec::new();
@@ -147,8 +147,8 @@ impl<'a> Path<'a> {
     /// # Errors
     /// [`CompensationError::Noise`] if the path never gets there, or for NaN.
     pub fn budget_for(&self, distortion: f64) -> Result<f64, CompensationError> {
-        let choice = |stop: &Stop| Choice { cost: stop.cost, distortion: stop.distortion };
-        let choices: Vec<Choice> = self.stops.iter().map(choice).collect();
+        let choice = |stop: &Stop| Candidate { cost: stop.cost, distortion: stop.distortion };
+        let choices: Vec<Candidate> = self.stops.iter().map(choice).collect();
         let mut corners = Vec::new();
         lower_hull(&choices, &mut corners);
         let reached = corners.partition_point(|corner| corner.choice.distortion > distortion);
@@ -180,7 +180,7 @@ impl<'a> Path<'a> {
 
 /// A stop after each move. Distortions are summed from the end: what is added never cancels, so
 /// the smallest of them are exact as well.
-fn stops_of(units: &Units, first: &[u32], moves: &[Move]) -> Vec<Stop> {
+fn stops_of(units: &AllocationProblem, first: &[u32], moves: &[Move]) -> Vec<Stop> {
     let mut chosen = first.to_vec();
     let mut cost = Allocation::of(chosen.clone(), units).cost();
     let mut stops = Vec::with_capacity(moves.len() + 1);

@@ -8,24 +8,24 @@ use super::*;
 /// Slack for sums that were taken in another order.
 const ROUNDING: f64 = 1e-9;
 
-fn units_of(curves: &[Vec<(u64, f64)>]) -> Units {
-    let mut units = Units::default();
+fn units_of(curves: &[Vec<(u64, f64)>]) -> AllocationProblem {
+    let mut units = AllocationProblem::default();
     for (i, curve) in curves.iter().enumerate() {
-        let choice = |&(cost, distortion): &(u64, f64)| Choice { cost, distortion };
+        let choice = |&(cost, distortion): &(u64, f64)| Candidate { cost, distortion };
         units.push(format!("unit {i}"), curve.iter().map(choice)).unwrap();
     }
     units
 }
 
 /// Arbitrary choices: unsorted, not convex, with equal costs and with equal distortions.
-fn any_units() -> impl Strategy<Value = Units> {
+fn any_units() -> impl Strategy<Value = AllocationProblem> {
     let distortion = prop_oneof![0.0_f64..100.0, (0_u32..5).prop_map(f64::from)];
     let unit = prop::collection::vec((0_u64..30, distortion), 1..=5);
     prop::collection::vec(unit, 1..=5).prop_map(|curves| units_of(&curves))
 }
 
 /// Layers whose noise falls by 6 dB a bit, up to some ripple.
-fn falling_units() -> impl Strategy<Value = Units> {
+fn falling_units() -> impl Strategy<Value = AllocationProblem> {
     let layer = (1_u64..1000, -8.0_f64..8.0, prop::collection::vec(0.8_f64..1.25, 9));
     prop::collection::vec(layer, 1..40).prop_map(|layers| {
         let curve = |(weights, log_score, ripple): &(u64, f64, Vec<f64>)| {
@@ -44,7 +44,7 @@ pub(crate) fn sources() -> impl Strategy<Value = Vec<Source>> {
 }
 
 /// Every allocation there is.
-fn everything(units: &Units) -> Vec<Allocation> {
+fn everything(units: &AllocationProblem) -> Vec<Allocation> {
     let mut all: Vec<Vec<u32>> = vec![vec![]];
     for choices in units.iter() {
         let longer = |head: &Vec<u32>| -> Vec<Vec<u32>> {
@@ -60,14 +60,14 @@ fn best_of(all: &[Allocation], budget: u64) -> Option<f64> {
     within.min_by(f64::total_cmp)
 }
 
-fn most_cost(units: &Units) -> u64 {
+fn most_cost(units: &AllocationProblem) -> u64 {
     units.iter().filter_map(|choices| choices.iter().map(|c| c.cost).max()).sum()
 }
 
 proptest! {
     #[test]
     fn no_allocation_of_the_same_cost_is_better_than_the_path(units in any_units()) {
-        let (all, path) = (everything(&units), Path::optimal(&units));
+        let (all, path) = (everything(&units), GreedyPath::optimal(&units));
         for step in 0..path.len() {
             let found = path.at(step);
             prop_assert_eq!(found.cost(), path.cost(step));
@@ -80,7 +80,7 @@ proptest! {
 
     #[test]
     fn the_path_is_nested(units in falling_units()) {
-        let path = Path::optimal(&units);
+        let path = GreedyPath::optimal(&units);
         for step in 1..path.len() {
             let (before, after) = (path.at(step - 1), path.at(step));
             prop_assert!(before.cost() < after.cost());
@@ -96,7 +96,7 @@ proptest! {
             let refused = crate::CompensationError::Budget { budget, least };
             prop_assert_eq!(exact(&units, budget, MOST_STATES).unwrap_err(), refused.clone());
             prop_assert_eq!(lagrangian(&units, budget).unwrap_err(), refused.clone());
-            prop_assert_eq!(Path::optimal(&units).within(budget).unwrap_err(), refused);
+            prop_assert_eq!(GreedyPath::optimal(&units).within(budget).unwrap_err(), refused);
             return Ok(());
         };
         let found = exact(&units, budget, MOST_STATES).unwrap();
@@ -108,7 +108,7 @@ proptest! {
         prop_assert!(priced.allocation.distortion() >= best - ROUNDING);
         prop_assert!(priced.lower_bound <= best + ROUNDING);
 
-        let greedy = Path::optimal(&units).within(budget).unwrap();
+        let greedy = GreedyPath::optimal(&units).within(budget).unwrap();
         prop_assert!(greedy.cost() <= budget && greedy.distortion() >= best - ROUNDING);
         prop_assert!(greedy.distortion() <= priced.allocation.distortion() + ROUNDING);
     }
@@ -135,7 +135,7 @@ proptest! {
             (less, more) = (more, less);
         }
         let solve = |budget| {
-            let path = Path::optimal(&units);
+            let path = GreedyPath::optimal(&units);
             let greedy = path.within(budget).unwrap();
             let priced = lagrangian(&units, budget).unwrap().solution;
             let found = exact(&units, budget, MOST_STATES).unwrap();
@@ -160,7 +160,7 @@ proptest! {
     fn greedy_rises_by_less_than_the_next_step_gains(
         units in any_units(), budgets in [0_u64..150, 0_u64..150],
     ) {
-        let path = Path::optimal(&units);
+        let path = GreedyPath::optimal(&units);
         let [less, more] = [budgets[0].min(budgets[1]), budgets[0].max(budgets[1])];
         if let Ok(step) = path.step_within(less) {
             let [before, after] = [less, more].map(|b| path.within(b).unwrap().distortion());
@@ -173,7 +173,7 @@ proptest! {
     /// The same bound twice: the price's, and the path's between two of its steps.
     #[test]
     fn the_dual_is_the_hull_of_the_path(units in falling_units(), share in 0.01..0.99) {
-        let path = Path::optimal(&units);
+        let path = GreedyPath::optimal(&units);
         let end = path.cost(path.len() - 1);
         let budget = (share * end as f64) as u64;
         let priced = lagrangian(&units, budget).unwrap();
@@ -192,12 +192,12 @@ proptest! {
 fn uniform_chooses_alike() {
     let falling = |weights, b: i32| {
         let curve: Vec<f64> = (0..=b).map(|k| 4_f64.powi(b - k)).collect();
-        Choice::top_bits(weights, &curve).collect::<Vec<_>>()
+        Candidate::top_bits(weights, &curve).collect::<Vec<_>>()
     };
-    let mut units = Units::default();
+    let mut units = AllocationProblem::default();
     units.push("a", falling(10, 8)).unwrap();
     units.push("b", falling(30, 4)).unwrap();
-    let path = Path::uniform(&units);
+    let path = GreedyPath::uniform(&units);
     assert_eq!(path.len(), 9);
     assert_eq!(path.at(2).chosen(), [2, 2]);
     assert_eq!(path.at(6).chosen(), [6, 4]);
@@ -209,15 +209,15 @@ fn uniform_chooses_alike() {
 #[test]
 fn the_rest_of_a_budget_is_spent() {
     let units = units_of(&[vec![(0, 90.0), (100, 1.0)], vec![(0, 3.0), (10, 2.0)]]);
-    let path = Path::optimal(&units);
+    let path = GreedyPath::optimal(&units);
     assert_eq!(path.step_within(50).unwrap(), 0, "the first step costs 100");
     assert_eq!(path.within(50).unwrap().chosen(), [0, 1]);
 }
 
 #[test]
 fn nothing_to_decide() {
-    let none = Units::default();
-    for path in [Path::optimal(&none), Path::uniform(&none)] {
+    let none = AllocationProblem::default();
+    for path in [GreedyPath::optimal(&none), GreedyPath::uniform(&none)] {
         assert_eq!((path.len(), path.cost(0), path.distortion(0)), (1, 0, 0.0));
         assert_eq!(path.budget_for(0.0).unwrap(), 0.0);
     }
@@ -227,7 +227,7 @@ fn nothing_to_decide() {
 #[test]
 fn noise_that_no_step_reaches_is_refused() {
     let units = units_of(&[vec![(0, 4.0), (10, 1.0)]]);
-    let path = Path::optimal(&units);
+    let path = GreedyPath::optimal(&units);
     assert_eq!(path.budget_for(5.0).unwrap(), 0.0);
     assert_eq!(path.budget_for(2.5).unwrap(), 5.0);
     assert_eq!(path.budget_for(1.0).unwrap(), 10.0);

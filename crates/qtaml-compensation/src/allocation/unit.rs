@@ -4,14 +4,14 @@ use crate::CompensationError;
 
 /// One way to treat a unit.
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Choice {
+pub struct Candidate {
     /// What it costs, in bits.
     pub cost: u64,
     /// What it leaves of the output's distortion.
     pub distortion: f64,
 }
 
-impl Choice {
+impl Candidate {
     /// The choices of a layer of so many weights whose distortion is `by_protected[k]` with `k`
     /// protected bits in each of them: `k` bits a weight.
     pub fn top_bits(weights: usize, by_protected: &[f64]) -> impl Iterator<Item = Self> {
@@ -23,28 +23,28 @@ impl Choice {
 /// Units and their choices, in any order and of any shape, side by side in memory: a million units
 /// of nine choices are 200 MB.
 #[derive(Debug, Clone, PartialEq, Default)]
-pub struct Units {
+pub struct AllocationProblem {
     names: Vec<Box<str>>,
     /// Where the choices of each unit end.
     ends: Vec<usize>,
-    choices: Vec<Choice>,
+    choices: Vec<Candidate>,
     /// The dearest and the worst choices of all units together.
     most_cost: u64,
     most_distortion: f64,
 }
 
-impl Units {
+impl AllocationProblem {
     /// Adds a unit.
     ///
     /// # Errors
-    /// [`CompensationError::NoChoice`] without choices, [`CompensationError::Distortion`] for a
+    /// [`CompensationError::NoCandidate`] without choices, [`CompensationError::Distortion`] for a
     /// distortion that is negative, NaN or infinite, or so large that their sum is, and
     /// [`CompensationError::Cost`] if the dearest choices of all units together cost more than 64
     /// bits can count. The units are then as before.
     pub fn push(
         &mut self,
         name: impl Into<Box<str>>,
-        choices: impl IntoIterator<Item = Choice>,
+        choices: impl IntoIterator<Item = Candidate>,
     ) -> Result<(), CompensationError> {
         let (name, start) = (name.into(), self.choices.len());
         self.choices.extend(choices);
@@ -65,11 +65,11 @@ impl Units {
         let new = &self.choices[start..];
         let unit = || name.to_owned();
         let Some(cost) = new.iter().map(|choice| choice.cost).max() else {
-            return Err(CompensationError::NoChoice(unit()));
+            return Err(CompensationError::NoCandidate(unit()));
         };
         let cost =
             self.most_cost.checked_add(cost).ok_or_else(|| CompensationError::Cost(unit()))?;
-        let bad = |c: &Choice| {
+        let bad = |c: &Candidate| {
             !(c.distortion >= 0.0 && (self.most_distortion + c.distortion).is_finite())
         };
         if let Some(choice) = new.iter().position(bad) {
@@ -102,13 +102,13 @@ impl Units {
     ///
     /// # Panics
     /// If there is no such unit.
-    pub fn choices(&self, unit: usize) -> &[Choice] {
+    pub fn choices(&self, unit: usize) -> &[Candidate] {
         let start = if unit == 0 { 0 } else { self.ends[unit - 1] };
         &self.choices[start..self.ends[unit]]
     }
 
     /// The choices of every unit.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Choice]> {
+    pub fn iter(&self) -> impl ExactSizeIterator<Item = &[Candidate]> {
         (0..self.len()).map(|unit| self.choices(unit))
     }
 
@@ -118,7 +118,7 @@ impl Units {
     }
 
     /// One choice of a unit.
-    pub(super) fn choice(&self, unit: u32, choice: u32) -> Choice {
+    pub(super) fn choice(&self, unit: u32, choice: u32) -> Candidate {
         self.choices(unit as usize)[choice as usize]
     }
 
@@ -135,14 +135,14 @@ impl Units {
 mod tests {
     use super::*;
 
-    fn choice(cost: u64, distortion: f64) -> Choice {
-        Choice { cost, distortion }
+    fn choice(cost: u64, distortion: f64) -> Candidate {
+        Candidate { cost, distortion }
     }
 
     #[test]
     fn units_keep_their_choices() {
-        let mut units = Units::default();
-        units.push("fc", Choice::top_bits(10, &[4.0, 1.0])).unwrap();
+        let mut units = AllocationProblem::default();
+        units.push("fc", Candidate::top_bits(10, &[4.0, 1.0])).unwrap();
         units.push("head", [choice(7, 1.0), choice(3, 2.0), choice(5, 2.5)]).unwrap();
         assert_eq!((units.len(), units.name(1), units.least_cost()), (2, "head", 3));
         assert_eq!(units.choices(0), [choice(0, 4.0), choice(10, 1.0)]);
@@ -152,12 +152,12 @@ mod tests {
 
     #[test]
     fn bad_units_are_named_and_leave_no_trace() {
-        let mut units = Units::default();
+        let mut units = AllocationProblem::default();
         units.push("a", [choice(1, 1.0)]).unwrap();
         let before = units.clone();
-        let no_choice: [Choice; 0] = [];
+        let no_choice: [Candidate; 0] = [];
         let error = units.push("b", no_choice).unwrap_err();
-        assert_eq!(error, CompensationError::NoChoice("b".into()));
+        assert_eq!(error, CompensationError::NoCandidate("b".into()));
         for bad in [-1.0, f64::NAN, f64::INFINITY, f64::MAX] {
             let mut units = units.clone();
             units.push("much", [choice(0, f64::MAX)]).unwrap();

@@ -1,6 +1,6 @@
 //! Words in a memory that flips their bits.
 
-use qtaml_fault::{BitFlips, FaultModel, Protected, Seed, Site};
+use qtaml_fault::{BitFlips, FaultModel, FaultStream, ProtectionMap, Seed};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::BitWidth;
 
@@ -9,7 +9,7 @@ use super::WordChannel;
 /// What is read of `words`, a whole tensor, in one trial.
 ///
 /// They lie in planes of at most eight bits, each word's low byte in one and the rest, if any, in
-/// another: bits 0 to 7 at the site of `tensor`, bits 8 and up at that of `tensor/high`. A plane of
+/// another: bits 0 to 7 at the stream of `tensor`, bits 8 and up at that of `tensor/high`. A plane of
 /// one bit is held in words of two, of which the upper bit never flips and is not stored.
 pub(super) fn read(
     words: &[u16],
@@ -21,7 +21,7 @@ pub(super) fn read(
     let mut planes = channel.laws().chunks(8).zip([0, 8]).map(|(laws, shift)| {
         let name = if shift == 0 { tensor } else { &format!("{tensor}/high") };
         let stored: Vec<u8> = words.iter().map(|word| (word >> shift) as u8).collect();
-        model(laws).read(&stored, &Site::new(seed, trial, name), Protected::NOTHING)
+        model(laws).corrupted(&stored, &FaultStream::new(seed, trial, name), ProtectionMap::NOTHING)
     });
     let low = planes.next().unwrap_or_default();
     match planes.next() {
@@ -41,7 +41,7 @@ fn model(laws: &[FlipProbability]) -> BitFlips {
 
 #[cfg(test)]
 mod tests {
-    use qtaml_fault::Protection;
+    use qtaml_fault::BitMask;
 
     use super::*;
 
@@ -55,8 +55,8 @@ mod tests {
         let words: Vec<u16> = stored.iter().map(|&word| u16::from(word)).collect();
         for p in [0.1, 1e-3] {
             let model = BitFlips::new(law(p), BitWidth::INT8).unwrap();
-            let site = Site::new(Seed(42), 3, "fc.weight");
-            let expected = model.read(&stored, &site, Protection::NONE.into());
+            let stream = FaultStream::new(Seed(42), 3, "fc.weight");
+            let expected = model.corrupted(&stored, &stream, BitMask::NONE.into());
             let channel = WordChannel::new(law(p), 8).unwrap();
             let read = read(&words, &channel, Seed(42), 3, "fc.weight");
             assert!(read.into_iter().eq(expected.into_iter().map(u16::from)));

@@ -198,7 +198,7 @@ impl Codebook {
     /// What the memory `channel` gives back of stored words, the whole of a tensor, in one trial.
     ///
     /// Words of at most eight bits meet the faults of [`BitFlips`](qtaml_fault::BitFlips) at the
-    /// [`Site`](qtaml_fault::Site) of the tensor. Of wider ones that is so for the low eight bits;
+    /// [`FaultStream`](qtaml_fault::FaultStream) of the tensor. Of wider ones that is so for the low eight bits;
     /// the others lie in a tensor of their own, named `tensor/high`.
     ///
     /// # Errors
@@ -253,7 +253,7 @@ fn not_below(x: f64) -> f32 {
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
-    use qtaml_fault::code::capacity;
+    use qtaml_fault::ecc::capacity;
     use qtaml_physics::{FlipProbability, FlipProfile};
 
     use super::*;

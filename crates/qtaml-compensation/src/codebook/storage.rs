@@ -4,13 +4,13 @@ use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use qtaml_fault::{BitFlips, FaultModel, Protection, Site};
+use qtaml_fault::{BitFlips, BitMask, FaultModel, FaultStream};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::BitWidth;
 
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
-use crate::{CompensationError, Storage};
+use crate::{CompensationError, WeightStorage};
 
 /// Golden sections from a factor of four down to 0.4 %.
 const SECTIONS: usize = 12;
@@ -99,12 +99,12 @@ impl Codebooks {
     }
 
     /// What is read of a plane of words that starts at word `first`.
-    fn read(&self, mut plane: Vec<u8>, first: u64, site: &Site, kept: Protection) -> Vec<u8> {
+    fn read(&self, mut plane: Vec<u8>, first: u64, stream: &FaultStream, kept: BitMask) -> Vec<u8> {
         // Handing a small unit to other threads takes longer than its faults.
         if plane.len() <= self.model.grain() {
-            self.model.inject(&mut plane, first, site, kept.into());
+            self.model.inject_slice(&mut plane, first, stream, kept.into());
         } else {
-            self.model.inject_from(&mut plane, first, site, kept.into());
+            self.model.par_inject_slice(&mut plane, first, stream, kept.into());
         }
         plane
     }
@@ -152,7 +152,7 @@ impl StandardCode {
 
 /// Weights stored as words of a standard code, scaled to them.
 ///
-/// Words of at most eight bits meet the faults of [`BitFlips`] for bytes at the site of their
+/// Words of at most eight bits meet the faults of [`BitFlips`] for bytes at the stream of their
 /// tensor: those of a weight depend on its position in the tensor, not on the width of its word, on
 /// what is protected or on how the tensor is cut into units. Of wider words that is so for the low
 /// byte; the other bits lie 2^40 positions behind it, where other faults are drawn.
@@ -160,9 +160,9 @@ impl StandardCode {
 /// ```
 /// use std::sync::Arc;
 ///
-/// use qtaml_compensation::Storage;
+/// use qtaml_compensation::WeightStorage;
 /// use qtaml_compensation::codebook::{CodebookStorage, Codebooks};
-/// use qtaml_fault::{Seed, Site};
+/// use qtaml_fault::{Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 ///
 /// let codes = Arc::new(Codebooks::new(FlipProbability::symmetric(0.1)?)?);
@@ -176,7 +176,7 @@ impl StandardCode {
 /// // Without the protected bit it would be half as much again.
 /// let exposed = CodebookStorage::new(&weights, &codes, 5, 0)?;
 /// assert!(exposed.mean_square_error() > 1.5 * unit.mean_square_error());
-/// let read = unit.read(&Site::new(Seed(42), 0, "conv1.weight"), 0)?;
+/// let read = unit.read(&FaultStream::new(Seed(42), 0, "conv1.weight"), 0)?;
 /// assert_eq!(read.len(), weights.len());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -268,7 +268,7 @@ impl CodebookStorage {
     }
 }
 
-impl Storage for CodebookStorage {
+impl WeightStorage for CodebookStorage {
     fn weights(&self) -> usize {
         self.words.len()
     }
@@ -295,13 +295,13 @@ impl Storage for CodebookStorage {
         self.decode(&self.words)
     }
 
-    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
         let width = self.code().width();
         let kept = u32::MAX << (width - self.protected);
         let plane = |shift: u32, first| -> Result<_, CompensationError> {
             let stored = self.words.iter().map(|&word| (word >> shift) as u8).collect();
-            let kept = Protection::of_bits((kept >> shift) as u8, BitWidth::INT8)?;
-            Ok(self.codes.read(stored, first, site, kept).into_iter().map(u16::from))
+            let kept = BitMask::of_bits((kept >> shift) as u8, BitWidth::INT8)?;
+            Ok(self.codes.read(stored, first, stream, kept).into_iter().map(u16::from))
         };
         let mut words: Vec<u16> = plane(0, start)?.collect();
         if width > 8 {
@@ -325,8 +325,8 @@ mod tests {
         Arc::new(Codebooks::new(FlipProbability::asymmetric(p01, p10).unwrap()).unwrap())
     }
 
-    fn site(trial: u32) -> Site {
-        Site::new(Seed(3), trial, "w")
+    fn stream(trial: u32) -> FaultStream {
+        FaultStream::new(Seed(3), trial, "w")
     }
 
     /// A bell with heavy tails, in no order.
@@ -355,7 +355,7 @@ mod tests {
                 [(1, 0), (2, 2), (3, 1), (5, 0), (7, 3), (8, 0), (9, 0), (10, 1)]
             {
                 let unit = unit(&weights, &codes, width, protected);
-                let read = unit.read(&site(0), 0).unwrap();
+                let read = unit.read(&stream(0), 0).unwrap();
                 let squares = weights.iter().zip(&read).map(|(w, r)| f64::from(w - r).powi(2));
                 let squares: Vec<f64> = squares.collect();
                 let n = squares.len() as f64;
@@ -373,7 +373,7 @@ mod tests {
     fn protected_bits_never_flip_and_others_as_before() {
         let (weights, codes) = (weights(500), codes(0.3, 0.2));
         let all = unit(&weights, &codes, 4, 4);
-        assert_eq!(all.read(&site(0), 0).unwrap(), all.golden());
+        assert_eq!(all.read(&stream(0), 0).unwrap(), all.golden());
         // Bits are read back by a code that tells all words apart.
         let mut unit = unit(&weights, &codes, 10, 3);
         let values: Vec<f32> = (0_u16..1024).map(f32::from).collect();
@@ -381,7 +381,7 @@ mod tests {
         unit.code = Arc::new(StandardCode { code, mean: Vec::new(), square: Vec::new() });
         unit.sigma = 1.0;
         let words = |unit: &CodebookStorage| -> Vec<u16> {
-            unit.read(&site(1), 0).unwrap().into_iter().map(|word| word as u16).collect()
+            unit.read(&stream(1), 0).unwrap().into_iter().map(|word| word as u16).collect()
         };
         let kept = words(&unit);
         unit.protected = 0;
@@ -407,11 +407,11 @@ mod tests {
         fn slices_agree_with_the_whole(cut in 0..1000_usize, width in prop::sample::select(vec![2, 9])) {
             let (weights, codes) = (weights(1000), codes(0.1, 0.05));
             let mut whole = unit(&weights, &codes, width, 1);
-            let read = whole.read(&site(2), 7).unwrap();
+            let read = whole.read(&stream(2), 7).unwrap();
             let back = whole.words.split_off(cut);
-            let mut found = whole.read(&site(2), 7).unwrap();
+            let mut found = whole.read(&stream(2), 7).unwrap();
             whole.words = back;
-            found.extend(whole.read(&site(2), 7 + cut as u64).unwrap());
+            found.extend(whole.read(&stream(2), 7 + cut as u64).unwrap());
             prop_assert_eq!(found, read);
         }
 
@@ -422,8 +422,8 @@ mod tests {
             let factor = 2_f32.powi(factor);
             let other: Vec<f32> = weights.iter().map(|w| w * factor).collect();
             let (unit, other) = (unit(&weights, &codes, 4, 0), unit(&other, &codes, 4, 0));
-            let read = unit.read(&site(0), 0).unwrap();
-            for (r, o) in read.iter().zip(other.read(&site(0), 0).unwrap()) {
+            let read = unit.read(&stream(0), 0).unwrap();
+            for (r, o) in read.iter().zip(other.read(&stream(0), 0).unwrap()) {
                 assert_relative_eq!(r * factor, o, max_relative = 1e-5, epsilon = 1e-30);
             }
             let expected = unit.mean_square_error() * f64::from(factor).powi(2);
@@ -437,9 +437,9 @@ mod tests {
         let (weights, codes) = (weights(300_000), codes(0.1, 0.1));
         let mut unit = unit(&weights, &codes, 2, 0);
         assert!(weights.len() > codes.model.grain());
-        let whole = unit.read(&site(0), 0).unwrap();
+        let whole = unit.read(&stream(0), 0).unwrap();
         unit.words.drain(..290_000);
-        assert_eq!(unit.read(&site(0), 290_000).unwrap(), whole[290_000..]);
+        assert_eq!(unit.read(&stream(0), 290_000).unwrap(), whole[290_000..]);
     }
 
     #[test]
@@ -472,7 +472,7 @@ mod tests {
             let store = |weights: &[f32]| CodebookStorage::new(weights, &codes, 3, 1);
             let zeros = store(&[0.0; 9]).unwrap();
             assert_eq!((zeros.mean_square_error(), zeros.sigma()), (0.0, 0.0));
-            assert_eq!(zeros.read(&site(0), 0).unwrap(), [0.0; 9]);
+            assert_eq!(zeros.read(&stream(0), 0).unwrap(), [0.0; 9]);
             for weights in
                 [&[0.7_f32][..], &[-0.7; 54], &[0.7, -0.7], &[f32::from_bits(1)], &[1e37]]
             {
@@ -480,7 +480,7 @@ mod tests {
                 let power = weights.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>();
                 let most = 1.01 * power / weights.len() as f64;
                 assert!(unit.mean_square_error() <= most, "{weights:?} {unit:?}");
-                assert!(unit.read(&site(0), 0).unwrap().iter().all(|w| w.is_finite()));
+                assert!(unit.read(&stream(0), 0).unwrap().iter().all(|w| w.is_finite()));
             }
             assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {

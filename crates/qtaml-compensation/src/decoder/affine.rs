@@ -1,11 +1,11 @@
 //! Invert the mean drift.
 
-use qtaml_fault::CodeChannel;
+use qtaml_fault::QuantizedChannel;
 use qtaml_quant::Format;
 
 use crate::CompensationError;
 
-pub(super) fn values(channel: &CodeChannel) -> Result<Vec<f64>, CompensationError> {
+pub(super) fn values(channel: &QuantizedChannel) -> Result<Vec<f64>, CompensationError> {
     let signs = unbiased_signs(channel)?;
     let format = channel.format();
     Ok(format.bits().words().map(|read| with_signs(format, &signs, read)).collect())
@@ -15,7 +15,7 @@ pub(super) fn values(channel: &CodeChannel) -> Result<Vec<f64>, CompensationErro
 ///
 /// The mean of the sign read is `(1 - p01 - p10) s + p10 - p01`. Solved for `s`, and the bits being
 /// independent, every product of such signs has the product of the stored signs as its mean.
-fn unbiased_signs(channel: &CodeChannel) -> Result<Vec<[f64; 2]>, CompensationError> {
+fn unbiased_signs(channel: &QuantizedChannel) -> Result<Vec<[f64; 2]>, CompensationError> {
     let sign = |bit| {
         let (p01, p10) = (channel.flip(bit, false), channel.flip(bit, true));
         let gain = 1.0 - p01 - p10;

@@ -1,6 +1,6 @@
 //! The mean of what may have been stored.
 
-use qtaml_fault::CodeChannel;
+use qtaml_fault::QuantizedChannel;
 
 use super::raw;
 use crate::CodeHistogram;
@@ -8,13 +8,13 @@ use crate::CodeHistogram;
 /// Below it the gain is what rounding left of nothing.
 const LEAST_GAIN: f64 = 1e-12;
 
-pub(super) fn values(channel: &CodeChannel, prior: &CodeHistogram) -> Vec<f64> {
+pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
     posterior(channel, prior).0
 }
 
 /// Divided by `α = E[q g] / E[q²]`. Given what is read, the mean of `q` is `g`: so
 /// `E[q g] = E[g²]`.
-pub(super) fn values_of_unit_gain(channel: &CodeChannel, prior: &CodeHistogram) -> Vec<f64> {
+pub(super) fn values_of_unit_gain(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
     let (values, evidence) = posterior(channel, prior);
     let power: f64 = values.iter().zip(&evidence).map(|(g, share)| share * g * g).sum();
     let gain = power / prior.mean_square();
@@ -26,7 +26,7 @@ pub(super) fn values_of_unit_gain(channel: &CodeChannel, prior: &CodeHistogram) 
 }
 
 /// `E[q | y]` and how often `y` is read; the raw value where it never is.
-fn posterior(channel: &CodeChannel, prior: &CodeHistogram) -> (Vec<f64>, Vec<f64>) {
+fn posterior(channel: &QuantizedChannel, prior: &CodeHistogram) -> (Vec<f64>, Vec<f64>) {
     let codes = raw::values(channel.format());
     let moments: Vec<f64> = prior.shares().iter().zip(&codes).map(|(share, q)| share * q).collect();
     let (evidence, moments) = (channel.pass(prior.shares()), channel.pass(&moments));
@@ -39,7 +39,7 @@ fn posterior(channel: &CodeChannel, prior: &CodeHistogram) -> (Vec<f64>, Vec<f64
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
-    use qtaml_fault::{ChannelMatrix, Protection};
+    use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, Encoding, Format};
 
@@ -119,8 +119,8 @@ mod tests {
             prop_assume!(counts.iter().any(|&count| count > 0));
             let format = Format::new(BitWidth::INT4, encoding);
             let p = FlipProbability::asymmetric(p01, p10).unwrap();
-            let kept = Protection::of_bits(mask, BitWidth::INT4).unwrap();
-            let channel = CodeChannel::new(p, format, kept).unwrap();
+            let kept = BitMask::of_bits(mask, BitWidth::INT4).unwrap();
+            let channel = QuantizedChannel::new(p, format, kept).unwrap();
             let prior = CodeHistogram::from_counts(format, &counts).unwrap();
             let error = |decoder| {
                 let table = DecodeTable::new(decoder, &channel, &prior).unwrap();

@@ -1,11 +1,11 @@
 //! The best line.
 
-use qtaml_fault::CodeChannel;
+use qtaml_fault::QuantizedChannel;
 
 use super::raw;
 use crate::CodeHistogram;
 
-pub(super) fn values(channel: &CodeChannel, prior: &CodeHistogram) -> Vec<f64> {
+pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
     let codes = raw::values(channel.format());
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
     let read = channel.pass(prior.shares());

@@ -5,7 +5,7 @@ mod bayes;
 mod linear_mmse;
 mod raw;
 
-use qtaml_fault::{CodeChannel, FaultError};
+use qtaml_fault::{FaultError, QuantizedChannel};
 use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ impl std::str::FromStr for Decoder {
 ///
 /// ```
 /// use qtaml_compensation::{CodeHistogram, DecodeTable, Decoder};
-/// use qtaml_fault::{CodeChannel, Protection};
+/// use qtaml_fault::{QuantizedChannel, BitMask};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::Format;
 ///
@@ -111,8 +111,8 @@ impl std::str::FromStr for Decoder {
 /// let mut counts = [0; 256];
 /// (-3..=3).for_each(|code| counts[usize::from(int8.word_of(code))] = 100);
 /// let prior = CodeHistogram::from_counts(int8, &counts)?;
-/// let kept = Protection::of_bits(0b0111_1111, int8.bits())?;
-/// let channel = CodeChannel::new(FlipProbability::symmetric(0.1)?, int8, kept)?;
+/// let kept = BitMask::of_bits(0b0111_1111, int8.bits())?;
+/// let channel = QuantizedChannel::new(FlipProbability::symmetric(0.1)?, int8, kept)?;
 ///
 /// // What is read as -126 can only have been 2.
 /// let bayes = DecodeTable::new(Decoder::Bayes, &channel, &prior)?;
@@ -134,7 +134,7 @@ impl DecodeTable {
     /// `p01 + p10 >= 1`, [`FaultError::Format`] for a prior over words in another format.
     pub fn new(
         decoder: Decoder,
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         prior: &CodeHistogram,
     ) -> Result<Self, CompensationError> {
         let (given, format) = (prior.format(), channel.format());
@@ -157,7 +157,7 @@ impl DecodeTable {
     /// As [`new`](Self::new).
     pub fn of_unit(
         decoder: Decoder,
-        channel: &CodeChannel,
+        channel: &QuantizedChannel,
         prior: Prior,
         stored: &CodeHistogram,
     ) -> Result<Self, CompensationError> {
@@ -209,20 +209,25 @@ impl DecodeTable {
 /// What the tests of the decoders share.
 #[cfg(test)]
 mod fixtures {
-    use qtaml_fault::Protection;
+    use qtaml_fault::BitMask;
     use qtaml_physics::FlipProbability;
 
     use super::*;
 
     pub(super) const LAWS: [(f64, f64); 4] = [(0.1, 0.1), (0.02, 0.3), (0.0, 0.4), (1e-9, 1e-9)];
 
-    pub(super) fn channel(p01: f64, p10: f64, format: impl Into<Format>, k: u32) -> CodeChannel {
+    pub(super) fn channel(
+        p01: f64,
+        p10: f64,
+        format: impl Into<Format>,
+        k: u32,
+    ) -> QuantizedChannel {
         let (p, format) = (FlipProbability::asymmetric(p01, p10).unwrap(), format.into());
-        CodeChannel::new(p, format, Protection::top(k, format.bits()).unwrap()).unwrap()
+        QuantizedChannel::new(p, format, BitMask::top(k, format.bits()).unwrap()).unwrap()
     }
 
     /// Every format under every law, with no, one and half of its bits protected.
-    pub(super) fn channels() -> impl Iterator<Item = CodeChannel> {
+    pub(super) fn channels() -> impl Iterator<Item = QuantizedChannel> {
         Format::all().flat_map(|format| {
             LAWS.into_iter().flat_map(move |(p01, p10)| {
                 let half = format.bits().get() / 2;

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use anyhow::Result;
 use qtaml::compensation::{Decoder, Score};
-use qtaml::fault::{Keeper, Seed};
+use qtaml::fault::{Ecc, Seed};
 use qtaml::train::{Classifier, Cost, Granularity, Range};
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
@@ -57,9 +57,9 @@ impl WithNet for Measure {
 
 /// The same codes everywhere, then where they count, then with what the decoder can know.
 fn schemes(net: Net) -> Result<Vec<Scheme>> {
-    let keepers = CODES.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Keeper>>>()?;
+    let eccs = CODES.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
     let empirical = Allocator::Tac(Score::Empirical);
-    let raw = Scheme { keepers, ..Scheme::tac() };
+    let raw = Scheme { eccs, ..Scheme::tac() };
     let bayes = Scheme { decoder: Decoder::BayesGain, range: Range::Best, ..raw.clone() };
     let mut schemes = vec![
         raw.clone(),

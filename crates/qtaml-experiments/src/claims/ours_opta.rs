@@ -5,11 +5,11 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use anyhow::Result;
-use qtaml::compensation::Storage;
+use qtaml::compensation::WeightStorage;
+use qtaml::compensation::blockcode::{BlockCodedStorage, BlockCodes};
 use qtaml::compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
-use qtaml::compensation::sequence::{SequenceCodes, SequenceStorage};
-use qtaml::fault::code::capacity;
-use qtaml::fault::{Seed, Site};
+use qtaml::fault::ecc::capacity;
+use qtaml::fault::{FaultStream, Seed};
 use qtaml::physics::FlipProbability;
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use rand::RngExt as _;
@@ -78,7 +78,7 @@ impl Surveyed {
         let key = format!("ours.opta/{p:?}/{bits}");
         let words = context.unit(&format!("{key}/words"), || Ok(codebook(p, bits)?.mse()))?;
         let sequences = context.unit(&format!("{key}/sequences"), || {
-            let codes = Arc::new(SequenceCodes::new(FlipProbability::symmetric(p)?)?);
+            let codes = Arc::new(BlockCodes::new(FlipProbability::symmetric(p)?)?);
             Ok(Sequences::read(context, &codes, bits, 0, context.size(WEIGHTS, 1 << 10))?.error)
         })?;
         Ok(Self { p, bits, bound: bound(p, bits)?, words, sequences })
@@ -123,14 +123,14 @@ struct Sequences {
 impl Sequences {
     fn read(
         context: &Context,
-        codes: &Arc<SequenceCodes>,
+        codes: &Arc<BlockCodes>,
         bits: u32,
         draw: usize,
         count: usize,
     ) -> Result<Self> {
         let weights = normal(context.seed, draw, count);
-        let unit = SequenceStorage::new(&weights, codes, bits)?;
-        let read = unit.read(&Site::new(context.seed, draw as u32, "ours.opta"), 0)?;
+        let unit = BlockCodedStorage::new(&weights, codes, bits)?;
+        let read = unit.read(&FaultStream::new(context.seed, draw as u32, "ours.opta"), 0)?;
         let square = |(w, r): (&f32, &f32)| (f64::from(*w) - f64::from(*r)).powi(2);
         let error: f64 = weights.iter().zip(&read).map(square).sum();
         let power: f64 = weights.iter().map(|w| f64::from(*w).powi(2)).sum();
@@ -147,7 +147,7 @@ struct Distance {
 
 impl Distance {
     fn new(context: &Context) -> Result<Self> {
-        let codes = Arc::new(SequenceCodes::new(FlipProbability::symmetric(P)?)?);
+        let codes = Arc::new(BlockCodes::new(FlipProbability::symmetric(P)?)?);
         let (draws, count) = (context.size(DRAWS, 2), context.size(WEIGHTS, 1 << 10));
         let task = context.progress.task("sequences at the claim's rate", draws as u64);
         let (mut above, mut lost) = (Vec::new(), 0);
@@ -189,7 +189,7 @@ impl Distance {
 
 /// Mean errors of sequences for [`P`] in other memories.
 fn cliff(context: &Context) -> Result<Vec<(f64, f64)>> {
-    let made_for = SequenceCodes::new(FlipProbability::symmetric(P)?)?;
+    let made_for = BlockCodes::new(FlipProbability::symmetric(P)?)?;
     let task = context.progress.task("sequences in other memories", CLIFF.len() as u64);
     let mut points = Vec::new();
     for p in CLIFF {
@@ -343,13 +343,13 @@ fn load_table(context: &Context) -> Result<Table> {
             let flips = FlipProbability::symmetric(p)?;
             let code = codebook(p, BITS)?;
             let words = code.encode(&weights)?;
-            let unit = SequenceStorage::new(&weights, &Arc::new(SequenceCodes::new(flips)?), BITS)?;
-            let site = Site::new(context.seed, 1, "ours.opta");
+            let unit = BlockCodedStorage::new(&weights, &Arc::new(BlockCodes::new(flips)?), BITS)?;
+            let stream = FaultStream::new(context.seed, 1, "ours.opta");
             // The first read makes the codes as well.
-            unit.read(&site, 0)?;
+            unit.read(&stream, 0)?;
             Ok([
                 per_million(count, 100, || drop(black_box(code.decode(black_box(&words))))),
-                per_million(count, 1, || drop(black_box(unit.read(&site, 0)))),
+                per_million(count, 1, || drop(black_box(unit.read(&stream, 0)))),
             ])
         })?;
         rows.push(vec![p.into(), words.into(), sequences.into()]);

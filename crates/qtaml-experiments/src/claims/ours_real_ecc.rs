@@ -1,8 +1,8 @@
 //! `ours.real_ecc`: what real codes ask for a kept bit, beside what ideal protection counts.
 
 use anyhow::{Context as _, Result};
-use qtaml::fault::code::{
-    Bch, Code, CodeSpec, ErrorWeights, Repetition, Tally, capacity, least_overhead, simulate,
+use qtaml::fault::ecc::{
+    Bch, Code, EccCode, ErrorWeights, Repetition, Tally, capacity, least_overhead, simulate,
 };
 use qtaml::physics::FlipProbability;
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
@@ -59,14 +59,14 @@ pub fn run(context: &Context) -> Result<Outcome> {
 
 /// A code, its law and what was simulated, along the sweep.
 struct Measured {
-    spec: CodeSpec,
+    spec: EccCode,
     code: Box<dyn Code>,
     law: Law,
     tallies: Vec<(f64, Tally)>,
 }
 
 impl Measured {
-    fn new(context: &Context, spec: CodeSpec) -> Result<Self> {
+    fn new(context: &Context, spec: EccCode) -> Result<Self> {
         let task = context.progress.task(&format!("simulating {spec}"), SWEEP.len() as u64);
         let tally = |p: f64| {
             let tally = simulated(context, spec, p, context.size(BITS, BITS >> 7))?;
@@ -83,7 +83,7 @@ impl Measured {
 }
 
 /// Simulates as many words as `bits` stored bits make: long words take longer.
-fn simulated(context: &Context, spec: CodeSpec, p: f64, bits: usize) -> Result<Tally> {
+fn simulated(context: &Context, spec: EccCode, p: f64, bits: usize) -> Result<Tally> {
     let code = spec.build()?;
     let words = bits.div_ceil(code.stored_bits()) as u64;
     let name = format!("ours.real_ecc/{spec}/{p:?}");
@@ -101,13 +101,13 @@ enum Law {
 }
 
 impl Law {
-    fn new(spec: CodeSpec) -> Result<Self> {
-        if let CodeSpec::Repetition { copies } = spec {
+    fn new(spec: EccCode) -> Result<Self> {
+        if let EccCode::Repetition { copies } = spec {
             return Ok(Self::Majority(Repetition::new(copies)?));
         }
         match (ErrorWeights::of(&*spec.build()?), spec) {
             (Ok(weights), _) => Ok(Self::Counted(weights)),
-            (Err(_), CodeSpec::Bch { m, t, data: None }) => Ok(Self::Detecting(Bch::new(m, t)?)),
+            (Err(_), EccCode::Bch { m, t, data: None }) => Ok(Self::Detecting(Bch::new(m, t)?)),
             (Err(error), _) => Err(error.into()),
         }
     }
@@ -124,7 +124,7 @@ impl Law {
 /// A code that keeps its bits, and at what price.
 #[derive(Clone, Copy)]
 struct Offer {
-    spec: CodeSpec,
+    spec: EccCode,
     overhead: f64,
     residual: f64,
 }
@@ -132,7 +132,7 @@ struct Offer {
 /// Every kind of code to choose from.
 struct AllCodes {
     repetitions: Vec<Repetition>,
-    counted: Vec<(CodeSpec, f64, ErrorWeights)>,
+    counted: Vec<(EccCode, f64, ErrorWeights)>,
     /// With its m.
     bch: Vec<(u32, Bch)>,
 }
@@ -140,7 +140,7 @@ struct AllCodes {
 fn all_codes() -> Result<AllCodes> {
     let repetitions = (1..=31).step_by(2).map(Repetition::new).collect::<Result<_, _>>()?;
     let counted = [4, 8, 16, 32, 64].map(|data| {
-        let spec = CodeSpec::SecDed { data };
+        let spec = EccCode::SecDed { data };
         let code = spec.build()?;
         Ok((spec, code.overhead(), ErrorWeights::of(&*code)?))
     });
@@ -159,7 +159,7 @@ fn all_codes() -> Result<AllCodes> {
 fn cheapest(all: &AllCodes, flips: FlipProbability) -> Result<Offer> {
     let mut offers = Vec::new();
     for code in &all.repetitions {
-        let spec = CodeSpec::Repetition { copies: code.stored_bits() };
+        let spec = EccCode::Repetition { copies: code.stored_bits() };
         let residual = code.after_majority(flips).p01();
         offers.push(Offer { spec, overhead: code.overhead(), residual });
     }
@@ -184,7 +184,7 @@ fn longest(m: u32, code: &Bch, flips: FlipProbability) -> Result<Option<Offer>> 
         let residual = short.flips_left(flips)?;
         if residual <= KEPT {
             kept = data;
-            let spec = CodeSpec::Bch { m, t: code.errors(), data: Some(data) };
+            let spec = EccCode::Bch { m, t: code.errors(), data: Some(data) };
             best = Some(Offer { spec, overhead: short.overhead(), residual });
         } else {
             lost = data;
@@ -269,7 +269,7 @@ fn method() -> Vec<String> {
 
 fn sweep_figure(codes: &[Measured]) -> Result<Figure> {
     let shown: Vec<&Measured> =
-        codes.iter().filter(|c| !matches!(c.spec, CodeSpec::Parity { .. })).collect();
+        codes.iter().filter(|c| !matches!(c.spec, EccCode::Parity { .. })).collect();
     let mut series = Vec::new();
     for code in &shown {
         let points: Result<Vec<_>> = grid(1e-4, 0.2).map(|p| Ok((p, code.residual(p)?))).collect();
@@ -309,7 +309,7 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
         let residual = SOURCE_P * 10_f64.powf(-f64::from(i) / 25.0);
         (least_overhead(flips, residual), residual)
     });
-    let kind = |name: &str, of: fn(&CodeSpec) -> bool| -> Result<Series> {
+    let kind = |name: &str, of: fn(&EccCode) -> bool| -> Result<Series> {
         let codes = codes.iter().filter(|c| of(&c.spec));
         let points = codes.map(|c| Ok((c.code.overhead(), c.residual(SOURCE_P)?)));
         Ok(Series::new(name, Mark::Points, points.collect::<Result<Vec<_>>>()?))
@@ -333,8 +333,8 @@ fn price_figure(codes: &[Measured], best: &Offer, flips: FlipProbability) -> Res
             series: vec![
                 Series::new("Shannon limit", Mark::Line, limit),
                 Series::new("repetition", Mark::LinePoints, repetitions),
-                kind("SEC-DED", |spec| matches!(spec, CodeSpec::SecDed { .. }))?,
-                kind("BCH", |spec| matches!(spec, CodeSpec::Bch { .. }))?,
+                kind("SEC-DED", |spec| matches!(spec, EccCode::SecDed { .. }))?,
+                kind("BCH", |spec| matches!(spec, EccCode::Bch { .. }))?,
                 Series::new(
                     &format!("cheapest that keeps: {}", best.spec),
                     Mark::Points,
@@ -457,7 +457,7 @@ mod tests {
         let flips = FlipProbability::symmetric(SOURCE_P).unwrap();
         let best = cheapest(&all_codes().unwrap(), flips).unwrap();
         assert!(best.residual <= KEPT && best.overhead > least_overhead(flips, KEPT));
-        let CodeSpec::Bch { m, t, data: Some(data) } = best.spec else { panic!("{}", best.spec) };
+        let EccCode::Bch { m, t, data: Some(data) } = best.spec else { panic!("{}", best.spec) };
         let longer = Bch::new(m, t).unwrap().shortened(data + 1).unwrap();
         assert!(longer.flips_left(flips).unwrap() > KEPT);
     }
@@ -466,6 +466,6 @@ mod tests {
     fn where_flips_are_rare_enough_nothing_has_to_be_bought() {
         let rare = FlipProbability::symmetric(KEPT / 2.0).unwrap();
         let best = cheapest(&all_codes().unwrap(), rare).unwrap();
-        assert_eq!((best.spec, best.overhead), (CodeSpec::Repetition { copies: 1 }, 0.0));
+        assert_eq!((best.spec, best.overhead), (EccCode::Repetition { copies: 1 }, 0.0));
     }
 }

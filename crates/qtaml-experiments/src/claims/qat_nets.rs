@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::allocation::Path;
+use qtaml::compensation::allocation::GreedyPath;
 use qtaml::compensation::{
-    ChannelKit, Clip, CompensationError, Decoder, ProtectedStorage, Score, Storage, StorageConfig,
+    ChannelKit, Clip, CompensationError, Decoder, QuantizedStorage, Score, StorageConfig,
+    WeightStorage,
 };
-use qtaml::fault::{CodeChannel, Keeper, Protection, Seed};
+use qtaml::fault::{BitMask, Ecc, QuantizedChannel, Seed};
 use qtaml::physics::{FlipProbability, XI};
 use qtaml::quant::{BitWidth, Format};
 use qtaml::train::qat::{QatMethod, T0};
@@ -94,7 +95,7 @@ pub const fn published_t0() -> QatMethod {
 /// None for these constants.
 pub fn matched_t0() -> Result<T0> {
     let (bits, flips) = (BitWidth::INT4, FlipProbability::symmetric(TRAINING_FLIPS)?);
-    let law = CodeChannel::new(flips, bits, Protection::NONE)?;
+    let law = QuantizedChannel::new(flips, bits, BitMask::NONE)?;
     let sigma = law.variance(0).sqrt() / f64::from(bits.max_code());
     Ok(T0 { scaling: sigma / XI, relative: true })
 }
@@ -331,7 +332,8 @@ impl<M: Classifier> Lab<'_, M> {
             let statistics = network.statistics(norms)?;
             let units = network.choices(Score::Wkb, &statistics, Cost::Protected)?;
             let bits = (network.weights() * u64::from(setting.bits.get())) as f64;
-            chosen = Path::optimal(&units).within((PROTECTED * bits) as u64)?.chosen().to_vec();
+            chosen =
+                GreedyPath::optimal(&units).within((PROTECTED * bits) as u64)?.chosen().to_vec();
         }
         let patterns = self.context.size(PATTERNS, 2) as u32;
         let read = |pattern| Ok(self.test.accuracy(&network.read(seed, pattern, &chosen)?));
@@ -348,11 +350,8 @@ fn store<M: Classifier>(fitted: &Fitted<M>, setting: Setting) -> Result<StoredNe
     let limits: BTreeMap<&str, f32> = own
         .map(|layer| (layer.name.as_str(), layer.tensor.scale() * bits.max_code() as f32))
         .collect();
-    let kit = Arc::new(ChannelKit::new(
-        Format::from(bits),
-        FlipProbability::symmetric(p)?,
-        Keeper::Ideal,
-    )?);
+    let kit =
+        Arc::new(ChannelKit::new(Format::from(bits), FlipProbability::symmetric(p)?, Ecc::Ideal)?);
     let (decoder, choices) = match reading {
         Reading::Raw => (Decoder::Raw, 0),
         Reading::Bayes => (Decoder::BayesGain, 0),
@@ -360,10 +359,10 @@ fn store<M: Classifier>(fitted: &Fitted<M>, setting: Setting) -> Result<StoredNe
     };
     Ok(StoredNetwork::store_with(&fitted.model, Granularity::Tensor, |unit| {
         let clip = limits.get(unit.unit.tensor.as_str()).map_or(Clip::None, |&l| Clip::At(l));
-        let choice = |kept: u32| -> Result<Arc<dyn Storage>, CompensationError> {
-            let protection = Protection::top(kept, bits)?;
+        let choice = |kept: u32| -> Result<Arc<dyn WeightStorage>, CompensationError> {
+            let protection = BitMask::top(kept, bits)?;
             let config = StorageConfig { protection, decoder, clip, ..StorageConfig::default() };
-            Ok(Arc::new(ProtectedStorage::new(unit.weights, &kit, config)?))
+            Ok(Arc::new(QuantizedStorage::new(unit.weights, &kit, config)?))
         };
         (0..=choices).map(choice).collect()
     })?)

@@ -2,7 +2,7 @@
 
 use anyhow::{Context as _, Result};
 use qtaml::compensation::CodeHistogram;
-use qtaml::fault::{CodeChannel, Protection};
+use qtaml::fault::{BitMask, QuantizedChannel};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::{BitWidth, QuantizedTensor};
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
@@ -208,7 +208,7 @@ impl LayerVariance {
         let histogram = CodeHistogram::of(&stored);
         let of = |k| {
             let p = FlipProbability::symmetric(p)?;
-            let channel = CodeChannel::new(p, BITS, Protection::top(k, BITS)?)?;
+            let channel = QuantizedChannel::new(p, BITS, BitMask::top(k, BITS)?)?;
             let variance = histogram.iter().map(|(word, share)| share * channel.variance(word));
             Ok(norm.squared * f64::from(stored.scale()).powi(2) * variance.sum::<f64>())
         };

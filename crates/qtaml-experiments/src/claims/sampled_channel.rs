@@ -2,7 +2,7 @@
 //! `qtaml.variance`.
 
 use anyhow::{Result, ensure};
-use qtaml::fault::{CodeChannel, CodeSample, Protection, Score};
+use qtaml::fault::{BitMask, CodeSample, QuantizedChannel, Score};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::Format;
 
@@ -40,8 +40,8 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
     cases
         .into_iter()
         .map(|(label, probability, k)| {
-            let protection = Protection::top(k, FORMAT.bits())?;
-            let channel = CodeChannel::new(probability, FORMAT, protection)?;
+            let protection = BitMask::top(k, FORMAT.bits())?;
+            let channel = QuantizedChannel::new(probability, FORMAT, protection)?;
             let moments = context.unit(&format!("sampled-channel/{label}/{n}"), || {
                 let name = format!("sampled-channel/{label}");
                 let sample = CodeSample::of_every_word(&channel, context.seed, &name, n)?;

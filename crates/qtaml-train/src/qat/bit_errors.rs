@@ -1,7 +1,7 @@
 //! Real bit faults in the forward pass.
 
 use burn::tensor::{Tensor, TensorData};
-use qtaml_fault::{BitFlips, FaultModel, Protected};
+use qtaml_fault::{BitFlips, FaultModel, ProtectionMap};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
@@ -62,7 +62,7 @@ impl BitErrors {
         };
         let word = |code: f32| self.format.word_of(code as i32);
         let mut words: Vec<u8> = to_host(codes).into_iter().map(word).collect();
-        faults.inject_all(&mut words, &draw.site(), Protected::NOTHING);
+        faults.inject_tensor(&mut words, &draw.stream(), ProtectionMap::NOTHING);
         let code_of: Vec<f32> =
             self.format.bits().words().map(|word| self.format.code_of(word) as f32).collect();
         let read: Vec<f32> = words.into_iter().map(|word| code_of[usize::from(word)]).collect();
@@ -104,7 +104,7 @@ mod tests {
             let format = Format::new(BitWidth::INT8, encoding);
             let stored = QuantizedTensor::quantize(&host, &[60, 50], format).unwrap();
             let faults = BitFlips::new(method(format).flips, BitWidth::INT8).unwrap();
-            let read = faults.read(stored.words(), &DRAW.site(), Protected::NOTHING);
+            let read = faults.corrupted(stored.words(), &DRAW.stream(), ProtectionMap::NOTHING);
             assert_ne!(read, stored.words());
             let read = QuantizedTensor::from_words(read, &[60, 50], format, stored.scale());
             let found = method(format).apply(weights.clone(), Some(&DRAW));
@@ -125,10 +125,10 @@ mod tests {
 
     #[test]
     fn training_never_meets_the_faults_of_a_trial() {
-        let read = |site| {
+        let read = |stream| {
             let faults = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), BitWidth::INT8);
-            faults.unwrap().read(&[0; 64], &site, Protected::NOTHING)
+            faults.unwrap().corrupted(&[0; 64], &stream, ProtectionMap::NOTHING)
         };
-        assert_ne!(read(DRAW.site()), read(qtaml_fault::Site::new(DRAW.seed, 3, "w")));
+        assert_ne!(read(DRAW.stream()), read(qtaml_fault::FaultStream::new(DRAW.seed, 3, "w")));
     }
 }

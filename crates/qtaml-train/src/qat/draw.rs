@@ -1,7 +1,7 @@
 //! Where the noise of a training step comes from.
 
 use burn::tensor::{Tensor, TensorData};
-use qtaml_fault::{Seed, Site};
+use qtaml_fault::{FaultStream, Seed};
 use rand_distr::{Distribution, StandardNormal};
 
 /// The address of one parameter's noise in one step.
@@ -29,10 +29,10 @@ impl Draw<'_> {
         Tensor::from_data(TensorData::new(values, like.dims()), &like.device())
     }
 
-    /// The site of its bit faults: never that of a trial with which a network is evaluated.
-    pub(super) fn site(&self) -> Site {
+    /// The stream of its bit faults: never that of a trial with which a network is evaluated.
+    pub(super) fn stream(&self) -> FaultStream {
         // Training runs have fewer than 2^32 steps; beyond, the faults of the first come again.
-        Site::new(self.seed, self.step as u32, &format!("qat.{}", self.name))
+        FaultStream::new(self.seed, self.step as u32, &format!("qat.{}", self.name))
     }
 }
 

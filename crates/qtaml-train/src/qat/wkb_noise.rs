@@ -1,7 +1,7 @@
 //! The law of bit faults as normal noise.
 
 use burn::tensor::{Tensor, TensorData};
-use qtaml_fault::{CodeChannel, FaultError, Protection};
+use qtaml_fault::{BitMask, FaultError, QuantizedChannel};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
@@ -14,7 +14,7 @@ use crate::parameters::to_host;
 /// bit faults: the smooth twin of [`BitErrors`](super::BitErrors) (ours).
 ///
 /// # Formula
-/// `Δ (q + E[q' - q] + sqrt(Var[q']) N(0, 1))` with the moments of [`CodeChannel`] for the code `q` of
+/// `Δ (q + E[q' - q] + sqrt(Var[q']) N(0, 1))` with the moments of [`QuantizedChannel`] for the code `q` of
 /// each weight. For two's complement and symmetric `p` the drift is `-2pq - p` and the variance
 /// `p (1 - p) (4^b - 1) / 3` for every weight: on a layer, in proportion to `||W||_inf²`. The gradient
 /// passes straight through.
@@ -35,7 +35,7 @@ impl WkbNoise {
 
     /// Tabulates the law.
     pub(super) fn moments(&self) -> Result<Moments, FaultError> {
-        let channel = CodeChannel::new(self.flips, self.format, Protection::NONE)?;
+        let channel = QuantizedChannel::new(self.flips, self.format, BitMask::NONE)?;
         let codes = self.format.min_code()..=self.format.bits().max_code();
         let words: Vec<u8> = codes.map(|code| self.format.word_of(code)).collect();
         let drift = words.iter().map(|&word| channel.drift(word) as f32).collect();

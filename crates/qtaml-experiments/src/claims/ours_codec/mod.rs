@@ -8,7 +8,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context as _, Result};
 use qtaml::compensation::{Decoder, Score};
-use qtaml::fault::{Keeper, Seed};
+use qtaml::fault::{Ecc, Seed};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::qat::{BitErrors, QatMethod};
@@ -111,8 +111,8 @@ impl<M: Classifier> Hardened<M> {
 /// and all of these beside sequences. The last is the claim.
 fn schemes<M: Classifier>(bench: &Bench<'_, M>) -> Result<[Scheme; 4]> {
     let codes = &CODES[CODES.len() - bench.context.size(CODES.len(), 1)..];
-    let keepers = codes.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Keeper>>>()?;
-    let raw = Scheme { keepers, code: Code::ShortNumbers, ..Scheme::tac() };
+    let eccs = codes.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
+    let raw = Scheme { eccs, code: Code::ShortNumbers, ..Scheme::tac() };
     let bayes = Scheme {
         allocator: Allocator::Tac(Score::Empirical),
         decoder: Decoder::BayesGain,

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::allocation::{Path, Units};
+use qtaml::compensation::allocation::{AllocationProblem, GreedyPath};
 use qtaml::compensation::{LayerStatistics, Score};
 use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
@@ -68,17 +68,17 @@ pub struct Stored<M> {
     /// What scores are made of.
     pub statistics: Vec<LayerStatistics>,
     /// What each choice costs and is predicted to leave.
-    pub units: Units,
+    pub units: AllocationProblem,
     /// The flip probability of the memory.
     pub p: f64,
 }
 
 impl<M: Classifier> Stored<M> {
     /// The way through the budgets.
-    pub fn path(&self) -> Path<'_> {
+    pub fn path(&self) -> GreedyPath<'_> {
         match self.scheme.allocator {
-            Allocator::Uniform => Path::uniform(&self.units),
-            Allocator::Tac(_) => Path::optimal(&self.units),
+            Allocator::Uniform => GreedyPath::uniform(&self.units),
+            Allocator::Tac(_) => GreedyPath::optimal(&self.units),
         }
     }
 

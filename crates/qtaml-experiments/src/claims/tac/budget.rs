@@ -5,7 +5,7 @@ use std::collections::btree_map::Entry;
 use std::ops::Range;
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::allocation::Path;
+use qtaml::compensation::allocation::GreedyPath;
 use qtaml::train::Classifier;
 
 use super::bench::{Bench, Stored};
@@ -40,7 +40,7 @@ trait Budgets {
 struct OfNetwork<'a, M> {
     bench: &'a Bench<'a, M>,
     stored: &'a Stored<M>,
-    path: Path<'a>,
+    path: GreedyPath<'a>,
 }
 
 impl<'a, M: Classifier> OfNetwork<'a, M> {

@@ -5,10 +5,10 @@ use std::ops::RangeInclusive;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
 use anyhow::Result;
+use qtaml::compensation::blockcode::{BlockCodedStorage, BlockCodes};
 use qtaml::compensation::codebook::{CodebookStorage, Codebooks};
-use qtaml::compensation::sequence::{SequenceCodes, SequenceStorage};
-use qtaml::compensation::{CompensationError, Storage};
-use qtaml::fault::{Keeper, Site};
+use qtaml::compensation::{CompensationError, WeightStorage};
+use qtaml::fault::{Ecc, FaultStream};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::{Classifier, StoredNetwork, UnitWeights};
@@ -110,7 +110,7 @@ impl Scheme {
         model: &M,
         flips: FlipProbability,
     ) -> Result<StoredNetwork<M>> {
-        let numbers = Self { code: Code::Numbers, keepers: vec![Keeper::Ideal], ..self.clone() };
+        let numbers = Self { code: Code::Numbers, eccs: vec![Ecc::Ideal], ..self.clone() };
         let kept = numbers.store(model, flips)?;
         if self.code.is_number() {
             return Ok(kept);
@@ -125,10 +125,10 @@ impl Scheme {
 #[derive(Clone)]
 struct Codes {
     words: Arc<Codebooks>,
-    sequences: Arc<SequenceCodes>,
+    sequences: Arc<BlockCodes>,
 }
 
-type Stored = Result<Arc<dyn Storage>, CompensationError>;
+type Stored = Result<Arc<dyn WeightStorage>, CompensationError>;
 
 impl Codes {
     /// They follow from the memory alone and take seconds to design, so all networks share them.
@@ -140,7 +140,7 @@ impl Codes {
         if let Some(codes) = known.get(&key) {
             return Ok(codes.clone());
         }
-        let (words, sequences) = (Codebooks::new(flips)?, SequenceCodes::new(flips)?);
+        let (words, sequences) = (Codebooks::new(flips)?, BlockCodes::new(flips)?);
         let codes = Self { words: Arc::new(words), sequences: Arc::new(sequences) };
         known.insert(key, codes.clone());
         Ok(codes)
@@ -150,16 +150,19 @@ impl Codes {
         Ok(Arc::new(CodebookStorage::new(unit.weights, &self.words, width, 0)?))
     }
 
-    fn words(&self, unit: &UnitWeights<'_>) -> Result<Vec<Arc<dyn Storage>>, CompensationError> {
+    fn words(
+        &self,
+        unit: &UnitWeights<'_>,
+    ) -> Result<Vec<Arc<dyn WeightStorage>>, CompensationError> {
         WIDTHS.map(|width| self.word(unit, width)).collect()
     }
 
     fn sequences(
         &self,
         unit: &UnitWeights<'_>,
-    ) -> Result<Vec<Arc<dyn Storage>>, CompensationError> {
+    ) -> Result<Vec<Arc<dyn WeightStorage>>, CompensationError> {
         let sequence = |bits| -> Stored {
-            let storage = SequenceStorage::new(unit.weights, &self.sequences, bits)?;
+            let storage = BlockCodedStorage::new(unit.weights, &self.sequences, bits)?;
             Ok(Arc::new(Sequence { storage, known: Mutex::default() }))
         };
         RATES.map(sequence).collect()
@@ -170,9 +173,9 @@ impl Codes {
 /// decoded as many at a time as the decoder takes.
 #[derive(Debug)]
 struct Sequence {
-    storage: SequenceStorage,
+    storage: BlockCodedStorage,
     /// By the first trial of a batch and the position of the unit.
-    known: Mutex<HashMap<(Site, u64), Slot>>,
+    known: Mutex<HashMap<(FaultStream, u64), Slot>>,
 }
 
 /// What is read in each trial of a batch, unless it is what was stored.
@@ -182,16 +185,16 @@ type Slot = Arc<OnceLock<Batch>>;
 
 impl Sequence {
     /// On this thread alone: another one may wait for it.
-    fn decode(&self, first: &Site, start: u64) -> Batch {
-        let trials = (0..SequenceStorage::TRIALS as u32).map(|i| first.trial() + i);
-        let sites: Vec<Site> = trials.map(|trial| first.in_trial(trial)).collect();
+    fn decode(&self, first: &FaultStream, start: u64) -> Batch {
+        let trials = (0..BlockCodedStorage::TRIALS as u32).map(|i| first.trial() + i);
+        let streams: Vec<FaultStream> = trials.map(|trial| first.in_trial(trial)).collect();
         let stored = self.golden();
-        let read = self.storage.read_each(&sites, start).into_iter();
+        let read = self.storage.read_each(&streams, start).into_iter();
         read.map(|read| (read != stored).then_some(read)).collect()
     }
 }
 
-impl Storage for Sequence {
+impl WeightStorage for Sequence {
     fn weights(&self) -> usize {
         self.storage.weights()
     }
@@ -218,9 +221,9 @@ impl Storage for Sequence {
         self.storage.golden()
     }
 
-    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
-        let place = site.trial() % SequenceStorage::TRIALS as u32;
-        let first = site.in_trial(site.trial() - place);
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+        let place = stream.trial() % BlockCodedStorage::TRIALS as u32;
+        let first = stream.in_trial(stream.trial() - place);
         let slot = {
             // Nothing panics while it is held, and what is in it is whole at any time.
             let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
@@ -241,17 +244,17 @@ mod tests {
     /// them.
     #[test]
     fn what_is_remembered_is_what_is_read() -> Result<()> {
-        let made_for = SequenceCodes::new(FlipProbability::symmetric(0.05)?)?;
+        let made_for = BlockCodes::new(FlipProbability::symmetric(0.05)?)?;
         let codes = Arc::new(made_for.in_memory(FlipProbability::symmetric(0.11)?)?);
         let weights: Vec<f32> = (0..48).map(|i| ((i * 37 % 48) as f32 - 23.5) / 9.0).collect();
-        let storage = SequenceStorage::new(&weights, &codes, 8)?;
+        let storage = BlockCodedStorage::new(&weights, &codes, 8)?;
         let sequence = Sequence { storage: storage.clone(), known: Mutex::default() };
         let mut lost = 0;
         for trial in [1, 0, 17, 1, u32::MAX, 20, 21, 22, 23, 24, 25] {
             for (tensor, start) in [("a", 0), ("b", 0), ("a", 5)] {
-                let site = Site::new(Seed(1), trial, tensor);
-                let read = sequence.read(&site, start)?;
-                assert_eq!(read, storage.read(&site, start)?, "{tensor} {trial} {start}");
+                let stream = FaultStream::new(Seed(1), trial, tensor);
+                let read = sequence.read(&stream, start)?;
+                assert_eq!(read, storage.read(&stream, start)?, "{tensor} {trial} {start}");
                 lost += usize::from(read != storage.golden());
             }
         }

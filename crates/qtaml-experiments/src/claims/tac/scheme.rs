@@ -3,7 +3,7 @@
 use std::fmt;
 
 use qtaml::compensation::{Decoder, Prior, Score};
-use qtaml::fault::Keeper;
+use qtaml::fault::Ecc;
 use qtaml::physics::FlipProfile;
 use qtaml::quant::{BitWidth, Encoding, Format};
 use qtaml::train::{Granularity, Memory, Range};
@@ -41,7 +41,7 @@ pub struct Scheme {
     /// Whether the scores of each class are measured again, and brought back to what they were.
     pub scores_again: bool,
     /// What may keep protected bits.
-    pub keepers: Vec<Keeper>,
+    pub eccs: Vec<Ecc>,
 }
 
 impl Scheme {
@@ -57,7 +57,7 @@ impl Scheme {
             bits: BitWidth::INT8,
             norms_again: false,
             scores_again: false,
-            keepers: vec![Keeper::Ideal],
+            eccs: vec![Ecc::Ideal],
         }
     }
 
@@ -74,7 +74,7 @@ impl Scheme {
             range: self.range,
             decoder: self.decoder,
             prior: Prior::default(),
-            keepers: self.keepers.clone(),
+            eccs: self.eccs.clone(),
             ..Memory::new(flips)
         }
     }
@@ -118,7 +118,7 @@ impl fmt::Display for Scheme {
         if self.scores_again {
             f.write_str(", scores again")?;
         }
-        if self.code.is_number() && self.keepers != [Keeper::Ideal] {
+        if self.code.is_number() && self.eccs != [Ecc::Ideal] {
             f.write_str(", real codes")?;
         }
         Ok(())

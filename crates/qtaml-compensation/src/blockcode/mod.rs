@@ -5,7 +5,7 @@
 //! quantize finely as the rate allows, write the result down in as few bits as its entropy, and
 //! spend all other stored bits on one long code that corrects what flips.
 //!
-//! [`SequenceStorage`] does so with known parts: a uniform quantizer, an entropy coder, and an
+//! [`BlockCodedStorage`] does so with known parts: a uniform quantizer, an entropy coder, and an
 //! irregular repeat-accumulate code with belief propagation. It is decoded once, when the weights
 //! are loaded. See docs/codec.md for an introduction and docs/theory.md, section 8.5.
 
@@ -15,5 +15,5 @@ mod entropy;
 mod quantizer;
 mod storage;
 
-pub use codes::SequenceCodes;
-pub use storage::SequenceStorage;
+pub use codes::BlockCodes;
+pub use storage::BlockCodedStorage;

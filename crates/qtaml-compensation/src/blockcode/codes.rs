@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use qtaml_fault::{BitFlips, FaultModel, Protected, Seed, Site};
+use qtaml_fault::{BitFlips, FaultModel, FaultStream, ProtectionMap, Seed};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::BitWidth;
 use rand::Rng;
@@ -29,14 +29,14 @@ const TRIALS: std::ops::RangeInclusive<usize> = 16..=1000;
 /// Transactions on Information Theory 56, 2307, 2010). The two numbers are ours: round values at
 /// which the decoder hardly ever fails.
 #[derive(Debug)]
-pub struct SequenceCodes {
+pub struct BlockCodes {
     flips: FlipProbability,
     /// The faults that happen.
     model: BitFlips,
     codes: Mutex<BTreeMap<usize, Arc<BlockCode>>>,
 }
 
-impl SequenceCodes {
+impl BlockCodes {
     /// The codes of a memory whose bits flip as `flips` says.
     ///
     /// # Errors
@@ -70,9 +70,9 @@ impl SequenceCodes {
     }
 
     /// What is read of stored bytes that begin at position `first`.
-    pub(super) fn read(&self, stored: &[u8], site: &Site, first: u64) -> Vec<u8> {
+    pub(super) fn read(&self, stored: &[u8], stream: &FaultStream, first: u64) -> Vec<u8> {
         let mut read = stored.to_vec();
-        self.model.inject(&mut read, first, site, Protected::NOTHING);
+        self.model.inject_slice(&mut read, first, stream, ProtectionMap::NOTHING);
         read
     }
 
@@ -87,8 +87,8 @@ impl SequenceCodes {
                 data
             };
             let read = |trial: usize| {
-                let site = Site::new(Seed(0), trial as u32, "block of a trial");
-                self.read(&code.encode(&data(trial)), &site, 0)
+                let stream = FaultStream::new(Seed(0), trial as u32, "block of a trial");
+                self.read(&code.encode(&data(trial)), &stream, 0)
             };
             let lost = |first: usize| {
                 let trials = first..trials.min(first + LANES);
@@ -200,7 +200,7 @@ fn information(flips: FlipProbability) -> (f64, f64) {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_fault::code::capacity;
+    use qtaml_fault::ecc::capacity;
 
     use super::*;
 
@@ -236,13 +236,13 @@ mod tests {
         for (p01, p10) in
             [(0.0, 0.0), (1e-9, 1e-9), (0.5, 0.5), (0.0, 0.3), (0.05, 0.1), (1.0, 1.0)]
         {
-            let codes = SequenceCodes::new(flips(p01, p10)).unwrap();
+            let codes = BlockCodes::new(flips(p01, p10)).unwrap();
             for bytes in [0, 1, 50, 1000] {
                 let code = codes.code(bytes);
                 let data: Vec<u8> = (0..code.data_bytes()).map(|i| (i * 97 % 256) as u8).collect();
                 let stored = code.encode(&data);
                 assert_eq!(stored.len(), bytes);
-                let read = codes.read(&stored, &Site::new(Seed(1), 0, "w"), 3);
+                let read = codes.read(&stored, &FaultStream::new(Seed(1), 0, "w"), 3);
                 let read = code.decode(&[read]);
                 assert_eq!(read.len(), 1);
                 if bytes == 1000 {
@@ -250,7 +250,7 @@ mod tests {
                 }
             }
         }
-        let codes = SequenceCodes::new(flips(0.0, 0.0)).unwrap();
+        let codes = BlockCodes::new(flips(0.0, 0.0)).unwrap();
         assert_eq!(codes.code(1000).data_bytes(), 1000);
         assert!(Arc::ptr_eq(&codes.code(10), &codes.code(10)));
     }
@@ -258,7 +258,7 @@ mod tests {
     /// Few checks for many bits: no place is worth a long search.
     #[test]
     fn long_blocks_of_a_good_memory_are_made_in_time_and_kept() {
-        let codes = SequenceCodes::new(flips(1e-4, 1e-4)).unwrap();
+        let codes = BlockCodes::new(flips(1e-4, 1e-4)).unwrap();
         let code = codes.code(1 << 13);
         assert!(code.data_bytes() > 8000);
         assert_eq!(codes.failures(&code), 0.0);
@@ -268,7 +268,7 @@ mod tests {
     #[test]
     fn hardly_a_block_is_lost() {
         for (p, bytes, most) in [(0.1, 128, 0.01), (0.01, 128, 0.01), (0.1, 1024, 0.0)] {
-            let codes = SequenceCodes::new(flips(p, p)).unwrap();
+            let codes = BlockCodes::new(flips(p, p)).unwrap();
             let lost = codes.failures(&codes.code(bytes));
             assert!(lost <= most, "{p} {bytes}: {lost}");
         }

@@ -10,7 +10,7 @@ use crate::FaultError;
 /// independently it changes nothing.
 ///
 /// ```
-/// use qtaml_fault::code::{Code, Decoded, Interleaved, SecDed};
+/// use qtaml_fault::ecc::{Code, Decoded, Interleaved, SecDed};
 ///
 /// let code = Interleaved::new(Box::new(SecDed::new(8)?), 4)?;
 /// let (mut stored, mut data) = ([false; 52], [false; 32]);

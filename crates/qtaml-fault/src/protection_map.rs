@@ -4,39 +4,39 @@ use std::ops::Range;
 
 use qtaml_quant::BitWidth;
 
-use crate::{FaultError, Protection};
+use crate::{BitMask, FaultError};
 
 /// Which bits of which words are protected: per layer, or per word, and so per channel or group.
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, FaultModel, Protected, Protection, Seed, Site};
+/// use qtaml_fault::{BitFlips, FaultModel, ProtectionMap, BitMask, Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
 /// // Two channels of three words: the first keeps its top bit, the second everything.
-/// let channels = [1, 8].map(|k| Protection::top(k, BitWidth::INT8).unwrap());
-/// let each = Protected::channels(&channels, 3);
+/// let channels = [1, 8].map(|k| BitMask::top(k, BitWidth::INT8).unwrap());
+/// let each = ProtectionMap::channels(&channels, 3);
 ///
 /// let always = BitFlips::new(FlipProbability::asymmetric(1.0, 1.0)?, BitWidth::INT8)?;
-/// let site = Site::new(Seed(42), 0, "conv1.weight");
-/// let read = always.read(&[0; 6], &site, (&each).into());
+/// let stream = FaultStream::new(Seed(42), 0, "conv1.weight");
+/// let read = always.corrupted(&[0; 6], &stream, (&each).into());
 /// assert_eq!(read, [0x7f, 0x7f, 0x7f, 0, 0, 0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
-pub enum Protected<'a> {
+pub enum ProtectionMap<'a> {
     /// The same bits of every word.
-    Alike(Protection),
+    Alike(BitMask),
     /// Bits of their own for every word, in the order of the words.
-    Each(&'a [Protection]),
+    Each(&'a [BitMask]),
 }
 
-impl Protected<'_> {
+impl ProtectionMap<'_> {
     /// No bit of any word.
-    pub const NOTHING: Self = Self::Alike(Protection::NONE);
+    pub const NOTHING: Self = Self::Alike(BitMask::NONE);
 
     /// The protection of every word, where each of `channels` covers `words` in a row.
-    pub fn channels(channels: &[Protection], words: usize) -> Vec<Protection> {
+    pub fn channels(channels: &[BitMask], words: usize) -> Vec<BitMask> {
         channels.iter().flat_map(|&channel| std::iter::repeat_n(channel, words)).collect()
     }
 
@@ -58,7 +58,7 @@ impl Protected<'_> {
             }
         };
         let all = each.iter().fold(0, |all, protection| all | protection.mask());
-        Protection::of_bits(all, width).map(|_| ())
+        BitMask::of_bits(all, width).map(|_| ())
     }
 
     /// Panics with the reason if it does not fit: for those who cannot return it.
@@ -79,20 +79,20 @@ impl Protected<'_> {
     }
 }
 
-impl From<Protection> for Protected<'_> {
-    fn from(protection: Protection) -> Self {
+impl From<BitMask> for ProtectionMap<'_> {
+    fn from(protection: BitMask) -> Self {
         Self::Alike(protection)
     }
 }
 
-impl<'a> From<&'a Vec<Protection>> for Protected<'a> {
-    fn from(each: &'a Vec<Protection>) -> Self {
+impl<'a> From<&'a Vec<BitMask>> for ProtectionMap<'a> {
+    fn from(each: &'a Vec<BitMask>) -> Self {
         Self::Each(each)
     }
 }
 
-impl<'a> From<&'a [Protection]> for Protected<'a> {
-    fn from(each: &'a [Protection]) -> Self {
+impl<'a> From<&'a [BitMask]> for ProtectionMap<'a> {
+    fn from(each: &'a [BitMask]) -> Self {
         Self::Each(each)
     }
 }

@@ -8,11 +8,11 @@ use qtaml_physics::FlipProbability;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
-use crate::code::{
-    Bch, Code, CodeSpec, Decoded, ErrorWeights, Interleaved, Parity, Repetition, SecDed,
+use crate::ecc::{
+    Bch, Code, Decoded, EccCode, ErrorWeights, Interleaved, Parity, Repetition, SecDed,
 };
 use crate::model::check_size;
-use crate::{FaultError, FaultModel, Protected, Protection, Site};
+use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// How a memory keeps its protected bits.
 ///
@@ -20,37 +20,37 @@ use crate::{FaultError, FaultModel, Protected, Protection, Site};
 /// makes one code word, and its check bits are stored beside. So the bits of one weight lie in
 /// different code words, and are wrong independently of each other.
 ///
-/// | Name | Keeper |
+/// | Name | Ecc |
 /// | --- | --- |
-/// | `ideal` | [`Keeper::Ideal`] |
-/// | any of a [`CodeSpec`], such as `secded:64` | [`Keeper::Code`] |
-/// | `interleaved:WORDS:CODE`, such as `interleaved:4:secded:64` | [`Keeper::Interleaved`] |
+/// | `ideal` | [`Ecc::Ideal`] |
+/// | any of a [`EccCode`], such as `secded:64` | [`Ecc::Code`] |
+/// | `interleaved:WORDS:CODE`, such as `interleaved:4:secded:64` | [`Ecc::Interleaved`] |
 ///
 /// ```
-/// use qtaml_fault::{BitFlips, Keeper, Protection, Seed, Site};
+/// use qtaml_fault::{BitFlips, Ecc, BitMask, Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
-/// let keeper: Keeper = "secded:64".parse()?;
+/// let ecc: Ecc = "secded:64".parse()?;
 /// let p = FlipProbability::symmetric(1e-3)?;
-/// assert!(keeper.residual(p)?.p01() < 1e-4);
+/// assert!(ecc.residual(p)?.p01() < 1e-4);
 ///
 /// let model = BitFlips::new(p, BitWidth::INT8)?;
-/// let top = Protection::top(2, BitWidth::INT8)?;
-/// let site = Site::new(Seed(42), 0, "fc.weight");
-/// let kept = keeper.read(&[0; 64_000], &model, &site, top)?;
+/// let top = BitMask::top(2, BitWidth::INT8)?;
+/// let stream = FaultStream::new(Seed(42), 0, "fc.weight");
+/// let kept = ecc.read(&[0; 64_000], &model, &stream, top)?;
 /// assert_eq!(kept.tally.check_bits, 2 * 1000 * 8);
 /// assert!(kept.tally.corrected > 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum Keeper {
+pub enum Ecc {
     /// Protected bits never flip, and cost nothing but their number: what the sources assume.
     #[default]
     Ideal,
     /// A real code keeps them as well as it can.
-    Code(CodeSpec),
+    Code(EccCode),
     /// The same with `words` code words dealt out bit by bit ([`Interleaved`]): neighbouring words of
     /// the memory that are hit by one burst belong to different code words. Where cells fail
     /// independently it changes nothing.
@@ -58,22 +58,22 @@ pub enum Keeper {
         /// Code words that are dealt out together.
         words: usize,
         /// Their code.
-        code: CodeSpec,
+        code: EccCode,
     },
 }
 
 /// What is read of words whose protected bits a code keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Kept {
+pub struct EccRead {
     /// The words after decoding.
     pub words: Vec<u8>,
     /// What the code cost, and how its code words fared: zeros for an ideal.
-    pub tally: CodeTally,
+    pub tally: EccTally,
 }
 
 /// What a code costs and how its code words fare, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
-pub struct CodeTally {
+pub struct EccTally {
     /// Bits that were stored beside the words.
     pub check_bits: u64,
     /// Code words in which errors were corrected, rightly or not.
@@ -85,7 +85,7 @@ pub struct CodeTally {
     pub miscorrected: u64,
 }
 
-impl Add for CodeTally {
+impl Add for EccTally {
     type Output = Self;
 
     fn add(self, other: Self) -> Self {
@@ -98,7 +98,7 @@ impl Add for CodeTally {
     }
 }
 
-impl Keeper {
+impl Ecc {
     /// How often a protected bit is still read wrong where every stored bit, check bits included,
     /// flips as `flips` says: the mean over the data bits of a full code word.
     ///
@@ -116,12 +116,12 @@ impl Keeper {
             Self::Ideal => return Ok(FlipProbability::NEVER),
             Self::Code(code) | Self::Interleaved { code, .. } => match code {
                 // Data are handed on as they are read.
-                CodeSpec::Parity { data } => return Parity::new(data).map(|_| flips),
-                CodeSpec::Repetition { copies } => {
+                EccCode::Parity { data } => return Parity::new(data).map(|_| flips),
+                EccCode::Repetition { copies } => {
                     return Ok(Repetition::new(copies)?.after_majority(flips));
                 }
-                CodeSpec::SecDed { data } => SecDed::new(data)?.flips_left(flips)?,
-                CodeSpec::Bch { m, t, data } => {
+                EccCode::SecDed { data } => SecDed::new(data)?.flips_left(flips)?,
+                EccCode::Bch { m, t, data } => {
                     let code = Bch::new(m, t)?;
                     let code = data.map_or(Ok(code.clone()), |data| code.shortened(data))?;
                     match ErrorWeights::of(&code) {
@@ -182,11 +182,11 @@ impl Keeper {
         self,
         words: &[u8],
         model: &dyn FaultModel,
-        site: &Site,
-        protection: Protection,
-    ) -> Result<Kept, FaultError> {
+        stream: &FaultStream,
+        protection: BitMask,
+    ) -> Result<EccRead, FaultError> {
         check_size(model.words(), words.len())?;
-        self.read_slice(words, 0, model, site, protection)
+        self.read_slice(words, 0, model, stream, protection)
     }
 
     /// What is read of `words`, a slice of a tensor that starts at word `first`: all its bits and the
@@ -204,26 +204,26 @@ impl Keeper {
         words: &[u8],
         first: u64,
         model: &dyn FaultModel,
-        site: &Site,
-        protection: Protection,
-    ) -> Result<Kept, FaultError> {
+        stream: &FaultStream,
+        protection: BitMask,
+    ) -> Result<EccRead, FaultError> {
         protection.check_width(model.bits())?;
-        let mut kept = Kept { words: words.to_vec(), tally: CodeTally::default() };
+        let mut kept = EccRead { words: words.to_vec(), tally: EccTally::default() };
         let Some(code) = self.code()? else {
-            model.inject_from(&mut kept.words, first, site, protection.into());
+            model.par_inject_slice(&mut kept.words, first, stream, protection.into());
             return Ok(kept);
         };
         let alignment = code.data_bits() as u64;
         if !first.is_multiple_of(alignment) {
             return Err(FaultError::Misaligned { first, alignment });
         }
-        model.inject_from(&mut kept.words, first, site, Protected::NOTHING);
+        model.par_inject_slice(&mut kept.words, first, stream, ProtectionMap::NOTHING);
         for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
             let plane = BitPlane { code: &*code, bit };
             let mut check = plane.encode(words)?;
             let stored = check.clone();
             let from = first / alignment * plane.extra() as u64;
-            model.inject_check_bits(&mut check, from, bit, site)?;
+            model.inject_check_bits(&mut check, from, bit, stream)?;
             check.iter_mut().zip(stored).for_each(|(read, stored)| *read ^= stored);
             kept.tally = kept.tally + plane.decode(words, &mut kept.words, &check)?;
         }
@@ -297,15 +297,15 @@ impl BitPlane<'_> {
         stored: &[u8],
         read: &mut [u8],
         check_errors: &[u8],
-    ) -> Result<CodeTally, FaultError> {
+    ) -> Result<EccTally, FaultError> {
         let (words, extra) = (self.batch() * self.code.data_bits(), self.extra());
         let batches = read.par_chunks_mut(words).zip(stored.par_chunks(words)).enumerate();
         let tally = batches.map(|(i, (read, stored))| {
             let check = &check_errors[i * self.batch() * extra..];
             self.decode_batch(stored, read, check)
         });
-        let tally = tally.try_reduce(CodeTally::default, |one, other| Ok(one + other))?;
-        Ok(CodeTally { check_bits: check_errors.len() as u64, ..tally })
+        let tally = tally.try_reduce(EccTally::default, |one, other| Ok(one + other))?;
+        Ok(EccTally { check_bits: check_errors.len() as u64, ..tally })
     }
 
     /// What a decoder of a linear code corrects follows from the errors alone. So they are decoded in
@@ -315,10 +315,10 @@ impl BitPlane<'_> {
         stored: &[u8],
         read: &mut [u8],
         check_errors: &[u8],
-    ) -> Result<CodeTally, FaultError> {
+    ) -> Result<EccTally, FaultError> {
         let (data, extra) = (self.code.data_bits(), self.extra());
         let (mut errors, mut left) = (vec![false; data + extra], vec![false; data]);
-        let mut tally = CodeTally::default();
+        let mut tally = EccTally::default();
         for (i, (read, stored)) in read.chunks_mut(data).zip(stored.chunks(data)).enumerate() {
             let check = &check_errors[i * extra..(i + 1) * extra];
             let flips =
@@ -348,7 +348,7 @@ impl BitPlane<'_> {
     }
 }
 
-impl fmt::Display for Keeper {
+impl fmt::Display for Ecc {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Ideal => f.write_str("ideal"),
@@ -358,7 +358,7 @@ impl fmt::Display for Keeper {
     }
 }
 
-impl FromStr for Keeper {
+impl FromStr for Ecc {
     type Err = FaultError;
 
     fn from_str(name: &str) -> Result<Self, FaultError> {
@@ -371,12 +371,12 @@ impl FromStr for Keeper {
         let read =
             dealt.split_once(':').and_then(|(words, code)| Some((words.parse().ok()?, code)));
         let (words, code) = read.ok_or_else(|| FaultError::Interleaving { text: name.into() })?;
-        let keeper = Self::Interleaved { words, code: code.parse()? };
-        keeper.code().map(|_| keeper)
+        let ecc = Self::Interleaved { words, code: code.parse()? };
+        ecc.code().map(|_| ecc)
     }
 }
 
-impl TryFrom<String> for Keeper {
+impl TryFrom<String> for Ecc {
     type Error = FaultError;
 
     fn try_from(name: String) -> Result<Self, FaultError> {
@@ -384,9 +384,9 @@ impl TryFrom<String> for Keeper {
     }
 }
 
-impl From<Keeper> for String {
-    fn from(keeper: Keeper) -> Self {
-        keeper.to_string()
+impl From<Ecc> for String {
+    fn from(ecc: Ecc) -> Self {
+        ecc.to_string()
     }
 }
 
@@ -399,7 +399,7 @@ mod tests {
     use crate::crc32::crc32;
     use crate::{BitFlips, Bursts, FlipCount, Seed};
 
-    fn keeper(name: &str) -> Keeper {
+    fn ecc(name: &str) -> Ecc {
         name.parse().unwrap()
     }
 
@@ -407,8 +407,8 @@ mod tests {
         BitFlips::new(FlipProbability::symmetric(p).unwrap(), BitWidth::INT8).unwrap()
     }
 
-    fn site(trial: u32) -> Site {
-        Site::new(Seed(6), trial, "weight")
+    fn stream(trial: u32) -> FaultStream {
+        FaultStream::new(Seed(6), trial, "weight")
     }
 
     /// Words with every bit pattern, so that data bits are about half ones.
@@ -420,7 +420,7 @@ mod tests {
     /// taken when code words were still encoded and decoded one by one, as they are read.
     #[test]
     fn pinned_words() {
-        let top = Protection::top(3, BitWidth::INT8).unwrap();
+        let top = BitMask::top(3, BitWidth::INT8).unwrap();
         let uneven = FlipProbability::asymmetric(0.02, 0.05).unwrap();
         let models: [&dyn FaultModel; 2] = [
             &BitFlips::new(uneven, BitWidth::INT8).unwrap(),
@@ -437,10 +437,10 @@ mod tests {
             ("interleaved:4:secded:16", [(384_533_669, 101, 126), (1_822_083_172, 74, 161)]),
             ("interleaved:3:repetition:3", [(62_778_850, 1326, 0), (1_080_538_969, 1834, 0)]),
         ] {
-            let keeper = keeper(name);
-            let first = 5 * keeper.alignment().unwrap() as u64;
+            let ecc = ecc(name);
+            let first = 5 * ecc.alignment().unwrap() as u64;
             let read = models.map(|model| {
-                let kept = keeper.read_slice(&words(5000), first, model, &site(3), top).unwrap();
+                let kept = ecc.read_slice(&words(5000), first, model, &stream(3), top).unwrap();
                 (crc32(&kept.words), kept.tally.corrected, kept.tally.detected)
             });
             assert_eq!(read, expected, "{name}");
@@ -452,7 +452,7 @@ mod tests {
     #[test]
     fn a_wrong_word_without_a_sign_is_miscorrected() {
         let tally = |name, words: &[u8], check: &[u8]| {
-            let code = keeper(name).code().unwrap().unwrap();
+            let code = ecc(name).code().unwrap().unwrap();
             let plane = BitPlane { code: &*code, bit: 0 };
             let mut read = words.to_vec();
             let tally = plane.decode(&vec![0; words.len()], &mut read, check).unwrap();
@@ -470,14 +470,14 @@ mod tests {
     fn a_code_takes_no_count_of_the_words_alone() {
         let (model, all) = (
             FlipCount::new(9, 100, BitWidth::INT8).unwrap(),
-            Protection::top(8, BitWidth::INT8).unwrap(),
+            BitMask::top(8, BitWidth::INT8).unwrap(),
         );
-        let read = |name| keeper(name).read(&words(100), &model, &site(0), all);
+        let read = |name| ecc(name).read(&words(100), &model, &stream(0), all);
         let error = read("repetition:3").unwrap_err();
         assert_eq!(error, FaultError::OneTensorOnly { words: 100 });
         assert_eq!(read("ideal").unwrap().words, words(100));
         for name in ["repetition:3", "ideal"] {
-            let error = keeper(name).read(&words(99), &model, &site(0), all).unwrap_err();
+            let error = ecc(name).read(&words(99), &model, &stream(0), all).unwrap_err();
             assert_eq!(error, FaultError::Words { given: 99, expected: 100 });
         }
     }
@@ -486,28 +486,28 @@ mod tests {
     /// the same.
     #[test]
     fn a_count_may_include_check_bits() {
-        let (stored, top) = (words(200), Protection::top(3, BitWidth::INT8).unwrap());
+        let (stored, top) = (words(200), BitMask::top(3, BitWidth::INT8).unwrap());
         for name in ["repetition:3", "secded:16", "bch:5:2", "interleaved:4:secded:16"] {
-            let keeper = keeper(name);
-            let each = keeper.check_bits(200).unwrap();
+            let ecc = ecc(name);
+            let each = ecc.check_bits(200).unwrap();
             let bits = 1600 + 3 * each;
-            let count = |flips| FlipCount::beside(flips, 200, BitWidth::INT8, top, each);
+            let count = |flips| FlipCount::with_check_bits(flips, 200, BitWidth::INT8, top, each);
             assert!(count(bits + 1).is_err());
 
             let model = count(bits / 3).unwrap();
-            let whole = keeper.read(&stored, &model, &site(1), top).unwrap();
-            let cut = 3 * keeper.alignment().unwrap();
+            let whole = ecc.read(&stored, &model, &stream(1), top).unwrap();
+            let cut = 3 * ecc.alignment().unwrap();
             let read =
-                |words, first| keeper.read_slice(words, first, &model, &site(1), top).unwrap();
+                |words, first| ecc.read_slice(words, first, &model, &stream(1), top).unwrap();
             let (mut front, back) = (read(&stored[..cut], 0), read(&stored[cut..], cut as u64));
             front.words.extend(back.words);
             assert_eq!((front.words, front.tally + back.tally), (whole.words, whole.tally));
 
             let mut memory = vec![vec![0; 200]];
-            model.inject_from(&mut memory[0], 0, &site(1), Protected::NOTHING);
+            model.par_inject_slice(&mut memory[0], 0, &stream(1), ProtectionMap::NOTHING);
             for bit in 5..8 {
                 let mut plane = vec![0; each as usize];
-                model.inject_check_bits(&mut plane, 0, bit, &site(1)).unwrap();
+                model.inject_check_bits(&mut plane, 0, bit, &stream(1)).unwrap();
                 assert!(plane.iter().all(|word| word & !(1 << bit) == 0), "{name}");
                 memory.push(plane);
             }
@@ -515,9 +515,9 @@ mod tests {
                 memory.iter().flatten().map(|word| u64::from(word.count_ones())).sum::<u64>();
             assert_eq!(flips, bits / 3, "{name}");
             assert!(memory.iter().all(|plane| plane.iter().any(|&word| word != 0)), "{name}");
-            assert!(model.inject_check_bits(&mut [0], each, 5, &site(1)).is_err());
+            assert!(model.inject_check_bits(&mut [0], each, 5, &stream(1)).is_err());
             for (first, bit) in [(u64::MAX, 5), (0, 4), (0, 8), (0, 255)] {
-                assert!(model.inject_check_bits(&mut [0], first, bit, &site(1)).is_err());
+                assert!(model.inject_check_bits(&mut [0], first, bit, &stream(1)).is_err());
             }
         }
     }
@@ -525,7 +525,7 @@ mod tests {
     #[test]
     fn names_lead_back() {
         for name in ["ideal", "secded:64", "bch:7:5", "interleaved:4:secded:64"] {
-            assert_eq!(keeper(name).to_string(), name);
+            assert_eq!(ecc(name).to_string(), name);
         }
         for (name, why) in [
             ("secded:0", "no SEC-DED code with data bits = 0"),
@@ -537,10 +537,10 @@ mod tests {
             ("interleaved:secded:8", "such as interleaved:4:secded:64"),
             ("interleaved:2:interleaved:2:secded:8", "unknown code \"interleaved:2:secded:8\""),
         ] {
-            let error = name.parse::<Keeper>().unwrap_err().to_string();
+            let error = name.parse::<Ecc>().unwrap_err().to_string();
             assert!(error.contains(why), "{error}");
         }
-        assert_eq!(Keeper::default(), Keeper::Ideal);
+        assert_eq!(Ecc::default(), Ecc::Ideal);
     }
 
     /// The rate of wrong protected bits against the residual: its standard error counts code words
@@ -554,17 +554,17 @@ mod tests {
             ("bch:4:2", 0.05),
             ("interleaved:4:secded:16", 0.01),
         ] {
-            let (stored, top) = (words(1 << 17), Protection::top(2, BitWidth::INT8).unwrap());
-            let kept = keeper(name).read(&stored, &flips(p), &site(0), top).unwrap();
+            let (stored, top) = (words(1 << 17), BitMask::top(2, BitWidth::INT8).unwrap());
+            let kept = ecc(name).read(&stored, &flips(p), &stream(0), top).unwrap();
             let wrong = |(a, b): (&u8, &u8)| f64::from(((a ^ b) & top.mask()).count_ones());
             let wrong: f64 = stored.iter().zip(&kept.words).map(wrong).sum();
             let bits = 2.0 * stored.len() as f64;
-            let law = keeper(name).residual(FlipProbability::symmetric(p).unwrap()).unwrap();
+            let law = ecc(name).residual(FlipProbability::symmetric(p).unwrap()).unwrap();
             // A code word that fails has two or three wrong bits, seldom more.
             let error = (law.p01() * 4.0 / bits).sqrt();
             assert!((wrong / bits - law.p01()).abs() < 5.0 * error, "{name}: {}", wrong / bits);
             assert!(law.p01() < p && kept.tally.corrected > 0, "{name}");
-            let check = keeper(name).overhead().unwrap() * bits;
+            let check = ecc(name).overhead().unwrap() * bits;
             assert!((kept.tally.check_bits as f64 / check - 1.0).abs() < 5e-3, "{name}");
         }
     }
@@ -572,7 +572,7 @@ mod tests {
     #[test]
     fn what_corrects_nothing_leaves_everything_and_interleaving_changes_no_residual() {
         let residual = |name: &str, p01, p10| {
-            keeper(name).residual(FlipProbability::asymmetric(p01, p10).unwrap())
+            ecc(name).residual(FlipProbability::asymmetric(p01, p10).unwrap())
         };
         let uneven = FlipProbability::asymmetric(0.01, 0.2).unwrap();
         assert_eq!(residual("parity:4096", 0.01, 0.2), Ok(uneven));
@@ -588,9 +588,9 @@ mod tests {
     #[test]
     fn interleaving_keeps_bits_through_bursts() {
         let bursts = Bursts::new(1e-4, 20, BitWidth::INT8).unwrap();
-        let (stored, all) = (words(1 << 17), Protection::top(8, BitWidth::INT8).unwrap());
+        let (stored, all) = (words(1 << 17), BitMask::top(8, BitWidth::INT8).unwrap());
         let wrong = |name| {
-            let kept = keeper(name).read(&stored, &bursts, &site(5), all).unwrap();
+            let kept = ecc(name).read(&stored, &bursts, &stream(5), all).unwrap();
             stored.iter().zip(&kept.words).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>()
         };
         let (plain, dealt) = (wrong("secded:16"), wrong("interleaved:4:secded:16"));
@@ -600,12 +600,12 @@ mod tests {
     #[test]
     fn an_ideal_keeps_everything_and_costs_nothing() {
         let stored = words(1000);
-        let top = Protection::top(3, BitWidth::INT8).unwrap();
-        let kept = Keeper::Ideal.read(&stored, &flips(0.3), &site(1), top).unwrap();
-        assert_eq!(kept.words, flips(0.3).read(&stored, &site(1), top.into()));
-        assert_eq!((kept.tally, Keeper::Ideal.overhead()), (CodeTally::default(), Ok(0.0)));
+        let top = BitMask::top(3, BitWidth::INT8).unwrap();
+        let kept = Ecc::Ideal.read(&stored, &flips(0.3), &stream(1), top).unwrap();
+        assert_eq!(kept.words, flips(0.3).corrupted(&stored, &stream(1), top.into()));
+        assert_eq!((kept.tally, Ecc::Ideal.overhead()), (EccTally::default(), Ok(0.0)));
         let p = FlipProbability::symmetric(0.3).unwrap();
-        assert_eq!(Keeper::Ideal.residual(p), Ok(FlipProbability::NEVER));
+        assert_eq!(Ecc::Ideal.residual(p), Ok(FlipProbability::NEVER));
     }
 
     proptest! {
@@ -613,9 +613,9 @@ mod tests {
         fn unprotected_bits_are_those_of_the_memory(
             stored in prop::collection::vec(any::<u8>(), 1..500), mask: u8,
         ) {
-            let protection = Protection::of_bits(mask, BitWidth::INT8).unwrap();
-            let raw = flips(0.1).read(&stored, &site(2), Protected::NOTHING);
-            let kept = keeper("secded:8").read(&stored, &flips(0.1), &site(2), protection).unwrap();
+            let protection = BitMask::of_bits(mask, BitWidth::INT8).unwrap();
+            let raw = flips(0.1).corrupted(&stored, &stream(2), ProtectionMap::NOTHING);
+            let kept = ecc("secded:8").read(&stored, &flips(0.1), &stream(2), protection).unwrap();
             prop_assert!(raw.iter().zip(&kept.words).all(|(raw, kept)| (raw ^ kept) & !mask == 0));
         }
 
@@ -625,29 +625,29 @@ mod tests {
         ) {
             let bits = BitWidth::INT4;
             let model = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), bits).unwrap();
-            let (keeper, top) = (keeper("secded:8"), Protection::top(k, bits).unwrap());
-            let whole = keeper.read(&stored, &model, &site(4), top).unwrap();
-            let cut = (cut * keeper.alignment().unwrap()).min(stored.len());
-            let mut front = keeper.read(&stored[..cut], &model, &site(4), top).unwrap();
-            let slice = keeper.read_slice(&stored[cut..], cut as u64, &model, &site(4), top);
+            let (ecc, top) = (ecc("secded:8"), BitMask::top(k, bits).unwrap());
+            let whole = ecc.read(&stored, &model, &stream(4), top).unwrap();
+            let cut = (cut * ecc.alignment().unwrap()).min(stored.len());
+            let mut front = ecc.read(&stored[..cut], &model, &stream(4), top).unwrap();
+            let slice = ecc.read_slice(&stored[cut..], cut as u64, &model, &stream(4), top);
             if cut < stored.len() {
                 let back = slice.unwrap();
                 front.words.extend(back.words);
                 front.tally = front.tally + back.tally;
             }
             prop_assert_eq!(front, whole);
-            prop_assert!(keeper.read_slice(&stored, 7, &model, &site(4), top).is_err());
+            prop_assert!(ecc.read_slice(&stored, 7, &model, &stream(4), top).is_err());
         }
 
         #[test]
         fn few_errors_are_all_corrected(
             stored in prop::collection::vec(any::<u8>(), 1..500), trial in 0_u32..100,
         ) {
-            let all = Protection::top(8, BitWidth::INT8).unwrap();
+            let all = BitMask::top(8, BitWidth::INT8).unwrap();
             // More than five errors in 31 bits: one code word in 10^14.
             let rare = flips(1e-3);
-            let keeper = keeper("bch:5:5");
-            prop_assert_eq!(keeper.read(&stored, &rare, &site(trial), all).unwrap().words, stored);
+            let ecc = ecc("bch:5:5");
+            prop_assert_eq!(ecc.read(&stored, &rare, &stream(trial), all).unwrap().words, stored);
         }
     }
 }

@@ -21,17 +21,17 @@ use crate::FaultError;
 /// A name is parsed only if there is such a code.
 ///
 /// ```
-/// use qtaml_fault::code::CodeSpec;
+/// use qtaml_fault::ecc::EccCode;
 ///
-/// let spec: CodeSpec = "bch:4:2".parse()?;
-/// assert_eq!(spec, CodeSpec::Bch { m: 4, t: 2, data: None });
+/// let spec: EccCode = "bch:4:2".parse()?;
+/// assert_eq!(spec, EccCode::Bch { m: 4, t: 2, data: None });
 /// assert_eq!(spec.build()?.data_bits(), 7);
-/// assert!("repetition:4".parse::<CodeSpec>().is_err());
+/// assert!("repetition:4".parse::<EccCode>().is_err());
 /// # Ok::<(), qtaml_fault::FaultError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
-pub enum CodeSpec {
+pub enum EccCode {
     /// A parity bit.
     Parity {
         /// Data bits.
@@ -58,7 +58,7 @@ pub enum CodeSpec {
     },
 }
 
-impl CodeSpec {
+impl EccCode {
     /// The code.
     ///
     /// # Errors
@@ -89,7 +89,7 @@ impl CodeSpec {
     }
 }
 
-impl FromStr for CodeSpec {
+impl FromStr for EccCode {
     type Err = FaultError;
 
     fn from_str(name: &str) -> Result<Self, FaultError> {
@@ -99,7 +99,7 @@ impl FromStr for CodeSpec {
     }
 }
 
-impl fmt::Display for CodeSpec {
+impl fmt::Display for EccCode {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Parity { data } => write!(f, "parity:{data}"),
@@ -111,7 +111,7 @@ impl fmt::Display for CodeSpec {
     }
 }
 
-impl TryFrom<String> for CodeSpec {
+impl TryFrom<String> for EccCode {
     type Error = FaultError;
 
     fn try_from(name: String) -> Result<Self, FaultError> {
@@ -119,8 +119,8 @@ impl TryFrom<String> for CodeSpec {
     }
 }
 
-impl From<CodeSpec> for String {
-    fn from(spec: CodeSpec) -> Self {
+impl From<EccCode> for String {
+    fn from(spec: EccCode) -> Self {
         spec.to_string()
     }
 }
@@ -133,9 +133,9 @@ mod tests {
 
     use super::*;
 
-    fn from_file(name: &str) -> Result<CodeSpec, Error> {
+    fn from_file(name: &str) -> Result<EccCode, Error> {
         let file: StrDeserializer<'_, Error> = name.into_deserializer();
-        CodeSpec::deserialize(file)
+        EccCode::deserialize(file)
     }
 
     #[test]
@@ -147,7 +147,7 @@ mod tests {
             ("bch:7:5", 92, 127),
             ("bch:7:5:64", 64, 99),
         ] {
-            let spec: CodeSpec = name.parse().unwrap();
+            let spec: EccCode = name.parse().unwrap();
             assert_eq!((spec.to_string(), from_file(name)), (name.into(), Ok(spec)));
             let code = spec.build().unwrap();
             assert_eq!((code.data_bits(), code.stored_bits()), (data, stored), "{name}");
@@ -158,7 +158,7 @@ mod tests {
     fn what_is_no_code_is_told_why() {
         for name in ["", ":", "parity", "parity:", "bch:7", "bch:1:2:3:4", "parity:-1", "Parity:8"]
         {
-            let error = name.parse::<CodeSpec>().unwrap_err();
+            let error = name.parse::<EccCode>().unwrap_err();
             assert_eq!(error, FaultError::UnknownCode { text: name.into() });
         }
         for (name, why) in [
@@ -168,7 +168,7 @@ mod tests {
             ("bch:8:128", "no BCH code with t = 128: 1..=127 are allowed"),
             ("bch:8:2:240", "no BCH code with data bits = 240: 1..=239 are allowed"),
         ] {
-            let error = name.parse::<CodeSpec>().unwrap_err().to_string();
+            let error = name.parse::<EccCode>().unwrap_err().to_string();
             assert!(error.starts_with(why), "{name}: {error}");
             assert!(from_file(name).is_err());
         }
@@ -183,7 +183,7 @@ mod tests {
                 "(parity|secded|repetition|bch)(:[0-9]{1,2}){1,3}",
             ],
         ) {
-            if let Ok(spec) = text.parse::<CodeSpec>() {
+            if let Ok(spec) = text.parse::<EccCode>() {
                 prop_assert!(spec.build().is_ok());
                 prop_assert_eq!(spec.to_string().parse(), Ok(spec));
             }

@@ -10,7 +10,7 @@ use crate::FaultError;
 /// redundancy (Lyons and Vanderkulk, IBM Journal of Research and Development 6, 200, 1962).
 ///
 /// ```
-/// use qtaml_fault::code::{Code, Decoded, Repetition};
+/// use qtaml_fault::ecc::{Code, Decoded, Repetition};
 ///
 /// let mut data = [false];
 /// let says = Repetition::new(3)?.decode(&[true, false, true], &mut data)?;
@@ -42,7 +42,7 @@ impl Repetition {
     /// stored 1. For n = 3 and a symmetric law it is `3 p² - 2 p³`.
     ///
     /// ```
-    /// use qtaml_fault::code::Repetition;
+    /// use qtaml_fault::ecc::Repetition;
     /// use qtaml_physics::FlipProbability;
     ///
     /// let left = Repetition::new(5)?.after_majority(FlipProbability::symmetric(0.1)?);

@@ -12,20 +12,20 @@ use crate::FaultError;
 /// exposed (docs/theory.md, section 2).
 ///
 /// ```
-/// use qtaml_fault::Protection;
+/// use qtaml_fault::BitMask;
 /// use qtaml_quant::BitWidth;
 ///
-/// let two = Protection::top(2, BitWidth::INT8)?;
+/// let two = BitMask::top(2, BitWidth::INT8)?;
 /// assert_eq!(two.mask(), 0b1100_0000);
 /// assert_eq!(two.count(), 2);
 /// # Ok::<(), qtaml_fault::FaultError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
-pub struct Protection {
+pub struct BitMask {
     mask: u8,
 }
 
-impl Protection {
+impl BitMask {
     /// No bit is protected.
     pub const NONE: Self = Self { mask: 0 };
 
@@ -78,7 +78,7 @@ mod tests {
     fn the_top_bits_of_every_width() {
         for width in BitWidth::all() {
             for k in 0..=width.get() {
-                let mask = Protection::top(k, width).unwrap().mask();
+                let mask = BitMask::top(k, width).unwrap().mask();
                 let by_hand = (0..width.get()).rev().take(k as usize).fold(0, |m, i| m | 1 << i);
                 assert_eq!(mask, by_hand, "{width} k = {k}");
             }
@@ -87,15 +87,15 @@ mod tests {
 
     #[test]
     fn any_bits_of_the_code_and_no_others() {
-        let protection = Protection::of_bits(0b1010, BitWidth::INT4).unwrap();
+        let protection = BitMask::of_bits(0b1010, BitWidth::INT4).unwrap();
         assert_eq!((protection.mask(), protection.count()), (0b1010, 2));
-        let error = Protection::of_bits(0b1_0000, BitWidth::INT4).unwrap_err().to_string();
+        let error = BitMask::of_bits(0b1_0000, BitWidth::INT4).unwrap_err().to_string();
         assert!(error.starts_with("protected bits 0b00010000 do not fit an INT4 code"), "{error}");
     }
 
     #[test]
     fn more_bits_than_there_are() {
-        let error = Protection::top(5, BitWidth::INT4).unwrap_err();
+        let error = BitMask::top(5, BitWidth::INT4).unwrap_err();
         assert_eq!(error.to_string(), "cannot protect 5 bits of an INT4 code: 0..=4 are allowed");
     }
 }

@@ -27,7 +27,7 @@ pub fn binary_entropy(p: f64) -> f64 {
 /// form is all rounding, and that sum has no negative term.
 ///
 /// ```
-/// use qtaml_fault::code::capacity;
+/// use qtaml_fault::ecc::capacity;
 /// use qtaml_physics::FlipProbability;
 ///
 /// assert!((capacity(FlipProbability::symmetric(0.1)?) - 0.531).abs() < 1e-3);
@@ -82,7 +82,7 @@ fn divergence(p: f64, excess: f64) -> f64 {
 /// 1959). Codes come near it only with ever longer words.
 ///
 /// ```
-/// use qtaml_fault::code::least_overhead;
+/// use qtaml_fault::ecc::least_overhead;
 /// use qtaml_physics::FlipProbability;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;

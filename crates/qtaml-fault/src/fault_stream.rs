@@ -28,13 +28,13 @@ impl Seed {
 /// Every fault is a function of (seed, trial, tensor, position) and of the fault model, and of
 /// nothing else: not of the machine, the number of threads, or the order of the work.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Site {
+pub struct FaultStream {
     philox: Philox4x32,
     trial: u32,
 }
 
-impl Site {
-    /// The site of `tensor` in trial number `trial` of `seed`.
+impl FaultStream {
+    /// The stream of `tensor` in trial number `trial` of `seed`.
     pub fn new(seed: Seed, trial: u32, tensor: &str) -> Self {
         Self { philox: seed.keyed("fault/", tensor), trial }
     }
@@ -50,24 +50,24 @@ impl Site {
         Self { trial, ..self.clone() }
     }
 
-    /// The site of what is stored beside the words of this tensor and is called `what`, such as its
+    /// The stream of what is stored beside the words of this tensor and is called `what`, such as its
     /// scale. It has a key of its own, made of that of the tensor: no name of a tensor leads to it.
     ///
     /// ```
-    /// use qtaml_fault::{Seed, Site};
+    /// use qtaml_fault::{Seed, FaultStream};
     ///
-    /// let words = Site::new(Seed(42), 0, "fc.weight");
-    /// assert_ne!(words.beside("scale"), words);
-    /// assert_ne!(words.beside("scale"), Site::new(Seed(42), 0, "fc.weight scale"));
+    /// let words = FaultStream::new(Seed(42), 0, "fc.weight");
+    /// assert_ne!(words.substream("scale"), words);
+    /// assert_ne!(words.substream("scale"), FaultStream::new(Seed(42), 0, "fc.weight scale"));
     /// ```
     #[must_use]
-    pub fn beside(&self, what: &str) -> Self {
+    pub fn substream(&self, what: &str) -> Self {
         Self { philox: self.philox.rekeyed(what), trial: self.trial }
     }
 
-    /// The site of the check bits that are stored for one bit of this tensor's words.
+    /// The stream of the check bits that are stored for one bit of this tensor's words.
     pub(crate) fn check_bits(&self, bit: u8) -> Self {
-        self.beside(&format!("check bits {bit}"))
+        self.substream(&format!("check bits {bit}"))
     }
 
     /// 128 random bits; the lane keeps apart what they are for.
@@ -146,8 +146,8 @@ mod tests {
 
     #[test]
     fn a_tensor_never_shares_the_stream_of_a_purpose() {
-        let site = Site::new(Seed(1), 0, "shuffle").philox;
-        assert_ne!(site, Seed(1).keyed("stream/", "shuffle"));
+        let stream = FaultStream::new(Seed(1), 0, "shuffle").philox;
+        assert_ne!(stream, Seed(1).keyed("stream/", "shuffle"));
     }
 
     #[test]
@@ -156,10 +156,10 @@ mod tests {
         for seed in [0, 1] {
             for trial in [0, 1] {
                 for tensor in ["conv1.weight", "conv2.weight"] {
-                    let site = Site::new(Seed(seed), trial, tensor);
+                    let stream = FaultStream::new(Seed(seed), trial, tensor);
                     for index in [0, 1, 1 << 32] {
                         for lane in [0, 1] {
-                            blocks.insert(site.block(index, lane));
+                            blocks.insert(stream.block(index, lane));
                         }
                     }
                 }

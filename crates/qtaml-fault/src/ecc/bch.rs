@@ -17,7 +17,7 @@ use crate::FaultError;
 /// Beyond t errors it mostly detects them.
 ///
 /// ```
-/// use qtaml_fault::code::{Bch, Code, Decoded};
+/// use qtaml_fault::ecc::{Bch, Code, Decoded};
 ///
 /// let code = Bch::new(4, 2)?;
 /// assert_eq!((code.stored_bits(), code.data_bits(), code.errors()), (15, 7, 2));

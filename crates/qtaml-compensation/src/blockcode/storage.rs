@@ -2,15 +2,15 @@
 
 use std::sync::{Arc, OnceLock};
 
-use qtaml_fault::Site;
+use qtaml_fault::FaultStream;
 use rayon::prelude::*;
 
 use super::accumulate::LANES;
-use super::codes::{BlockCode, SequenceCodes};
+use super::codes::{BlockCode, BlockCodes};
 use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
 use crate::codebook::{Sample, StandardShape};
-use crate::{CompensationError, Storage};
+use crate::{CompensationError, WeightStorage};
 
 /// Stored bytes of a block at most. Longer ones would gain little.
 const BLOCK: usize = 1 << 13;
@@ -34,10 +34,10 @@ const HALVINGS: usize = 16;
 /// ```
 /// use std::sync::Arc;
 ///
-/// use qtaml_compensation::Storage;
+/// use qtaml_compensation::WeightStorage;
 /// use qtaml_compensation::codebook::{CodebookStorage, Codebooks};
-/// use qtaml_compensation::sequence::{SequenceCodes, SequenceStorage};
-/// use qtaml_fault::{Seed, Site};
+/// use qtaml_compensation::blockcode::{BlockCodes, BlockCodedStorage};
+/// use qtaml_fault::{Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
@@ -45,16 +45,16 @@ const HALVINGS: usize = 16;
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..3000).map(|i| quantile((i as f32 + 0.5) / 3000.0)).collect();
 /// let one_by_one = CodebookStorage::new(&weights, &Arc::new(Codebooks::new(p)?), 6, 0)?;
-/// let together = SequenceStorage::new(&weights, &Arc::new(SequenceCodes::new(p)?), 6)?;
+/// let together = BlockCodedStorage::new(&weights, &Arc::new(BlockCodes::new(p)?), 6)?;
 ///
 /// assert_eq!(together.stored_bits(), one_by_one.stored_bits());
 /// assert!(together.mean_square_error() < one_by_one.mean_square_error() / 3.0);
-/// assert_eq!(together.read(&Site::new(Seed(42), 0, "fc"), 0)?, together.golden());
+/// assert_eq!(together.read(&FaultStream::new(Seed(42), 0, "fc"), 0)?, together.golden());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone)]
-pub struct SequenceStorage {
-    codes: Arc<SequenceCodes>,
+pub struct BlockCodedStorage {
+    codes: Arc<BlockCodes>,
     quantizer: Quantizer,
     blocks: Vec<Block>,
 }
@@ -79,7 +79,7 @@ struct Block {
     errors: [f64; 2],
 }
 
-impl SequenceStorage {
+impl BlockCodedStorage {
     /// As many trials as this are read in the time of one.
     pub const TRIALS: usize = LANES;
 
@@ -90,7 +90,7 @@ impl SequenceStorage {
     /// [`CompensationError::Weight`] for one that is NaN or infinite.
     pub fn new(
         weights: &[f32],
-        codes: &Arc<SequenceCodes>,
+        codes: &Arc<BlockCodes>,
         bits: u32,
     ) -> Result<Self, CompensationError> {
         if !(1..=8).contains(&bits) {
@@ -107,13 +107,13 @@ impl SequenceStorage {
         Ok(if better { laplacian } else { gaussian })
     }
 
-    /// The unit as it is read at each of some sites, as by [`read`](Storage::read) at one after the
+    /// The unit as it is read at each of some streams, as by [`read`](WeightStorage::read) at one after the
     /// other, but on this thread alone and [`TRIALS`](Self::TRIALS) at a time.
-    pub fn read_each(&self, sites: &[Site], start: u64) -> Vec<Vec<f32>> {
-        let mut read: Vec<Vec<f32>> = vec![vec![0.0; self.weights()]; sites.len()];
+    pub fn read_each(&self, streams: &[FaultStream], start: u64) -> Vec<Vec<f32>> {
+        let mut read: Vec<Vec<f32>> = vec![vec![0.0; self.weights()]; streams.len()];
         for block in &self.blocks {
-            for (sites, read) in sites.chunks(LANES).zip(read.chunks_mut(LANES)) {
-                let jobs: Vec<_> = sites.iter().map(|site| (block, site)).collect();
+            for (streams, read) in streams.chunks(LANES).zip(read.chunks_mut(LANES)) {
+                let jobs: Vec<_> = streams.iter().map(|stream| (block, stream)).collect();
                 for (values, read) in self.read_blocks(&jobs, start).into_iter().zip(read) {
                     read[block.first as usize..][..values.len()].copy_from_slice(&values);
                 }
@@ -122,13 +122,15 @@ impl SequenceStorage {
         read
     }
 
-    /// The weights of at most [`LANES`] blocks of one code, each at its site; zeros where it is lost.
-    fn read_blocks(&self, jobs: &[(&Block, &Site)], start: u64) -> Vec<Vec<f32>> {
+    /// The weights of at most [`LANES`] blocks of one code, each at its stream; zeros where it is lost.
+    fn read_blocks(&self, jobs: &[(&Block, &FaultStream)], start: u64) -> Vec<Vec<f32>> {
         let Some((Block { code, .. }, _)) = jobs.first() else { return Vec::new() };
         let entropy = &self.quantizer.entropy;
         let read: Vec<Vec<u8>> = jobs
             .iter()
-            .map(|(block, site)| self.codes.read(block.stored(entropy), site, start + block.first))
+            .map(|(block, stream)| {
+                self.codes.read(block.stored(entropy), stream, start + block.first)
+            })
             .collect();
         let values = |(data, (block, _)): (Option<Vec<u8>>, &(&Block, _))| {
             let count = block.symbols.len();
@@ -145,7 +147,7 @@ impl SequenceStorage {
         self.quantizer.step()
     }
 
-    /// What [`mean_square_error`](Storage::mean_square_error) would count, in a moment: with a share
+    /// What [`mean_square_error`](WeightStorage::mean_square_error) would count, in a moment: with a share
     /// of lost blocks that was counted once for all memories, 2e-4 below 2 KiB and none above. Not for
     /// codes in another memory than theirs.
     pub fn forecast(&self) -> f64 {
@@ -168,7 +170,7 @@ impl SequenceStorage {
 }
 
 /// The weights of each block, and its code: as few blocks as possible, as equal as possible.
-fn split<'a>(weights: &'a [f32], codes: &SequenceCodes, bits: usize) -> Vec<Part<'a>> {
+fn split<'a>(weights: &'a [f32], codes: &BlockCodes, bits: usize) -> Vec<Part<'a>> {
     let count = (weights.len() * bits).div_ceil(8 * BLOCK);
     let edge = |block: usize| block * weights.len() / count;
     let part = |block: usize| {
@@ -224,7 +226,7 @@ impl Block {
     }
 }
 
-impl Storage for SequenceStorage {
+impl WeightStorage for BlockCodedStorage {
     fn weights(&self) -> usize {
         self.blocks.iter().map(|block| block.symbols.len()).sum()
     }
@@ -256,8 +258,9 @@ impl Storage for SequenceStorage {
     }
 
     /// On all threads, blocks of one length in each.
-    fn read(&self, site: &Site, start: u64) -> Result<Vec<f32>, CompensationError> {
-        let mut blocks: Vec<(&Block, &Site)> = self.blocks.iter().map(|b| (b, site)).collect();
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+        let mut blocks: Vec<(&Block, &FaultStream)> =
+            self.blocks.iter().map(|b| (b, stream)).collect();
         blocks.sort_by_key(|(block, _)| block.code.bytes());
         let alike = |(a, _): &(&Block, _), (b, _): &(&Block, _)| Arc::ptr_eq(&a.code, &b.code);
         let chunks: Vec<&[_]> =
@@ -276,18 +279,18 @@ impl Storage for SequenceStorage {
 mod tests {
     use proptest::prelude::*;
     use qtaml_fault::Seed;
-    use qtaml_fault::code::capacity;
+    use qtaml_fault::ecc::capacity;
     use qtaml_physics::FlipProbability;
     use rand::RngExt;
 
     use super::*;
 
-    fn codes(p: f64) -> Arc<SequenceCodes> {
-        Arc::new(SequenceCodes::new(FlipProbability::symmetric(p).unwrap()).unwrap())
+    fn codes(p: f64) -> Arc<BlockCodes> {
+        Arc::new(BlockCodes::new(FlipProbability::symmetric(p).unwrap()).unwrap())
     }
 
-    fn site(trial: u32) -> Site {
-        Site::new(Seed(3), trial, "w")
+    fn stream(trial: u32) -> FaultStream {
+        FaultStream::new(Seed(3), trial, "w")
     }
 
     /// Normal weights, by Box and Muller.
@@ -311,11 +314,11 @@ mod tests {
     fn the_shannon_bound_is_neared_and_never_beaten() {
         let weights = normal(4096);
         for (p, bits) in [(0.01, 4), (0.05, 4), (0.1, 4), (0.1, 8)] {
-            let unit = SequenceStorage::new(&weights, &codes(p), bits).unwrap();
+            let unit = BlockCodedStorage::new(&weights, &codes(p), bits).unwrap();
             let rate = f64::from(bits) * capacity(FlipProbability::symmetric(p).unwrap());
             let above = 10.0 * (unit.rounding_error() * (2.0 * rate).exp2()).log10();
             assert!((0.0..6.0).contains(&above), "p = {p}, {bits} bits: {above} dB");
-            assert_eq!(unit.read(&site(0), 0).unwrap(), unit.golden());
+            assert_eq!(unit.read(&stream(0), 0).unwrap(), unit.golden());
             let found = error(&weights, &unit.golden());
             assert!((found / unit.rounding_error() - 1.0).abs() < 1e-12);
         }
@@ -327,13 +330,13 @@ mod tests {
     fn drawn_faults_cost_what_is_stated() {
         let weights = normal(48);
         let memory = |p| FlipProbability::symmetric(p).unwrap();
-        let codes = SequenceCodes::new(memory(0.05)).unwrap().in_memory(memory(0.11));
+        let codes = BlockCodes::new(memory(0.05)).unwrap().in_memory(memory(0.11));
         let codes = Arc::new(codes.unwrap());
-        let unit = SequenceStorage::new(&weights, &codes, 8).unwrap();
+        let unit = BlockCodedStorage::new(&weights, &codes, 8).unwrap();
         let lost = codes.failures(&unit.blocks[0].code);
         assert!((0.1..0.9).contains(&lost), "{lost}");
         let golden = unit.golden();
-        let fails = |trial: &u32| unit.read(&site(*trial), 0).unwrap() != golden;
+        let fails = |trial: &u32| unit.read(&stream(*trial), 0).unwrap() != golden;
         let found = (0..1000).filter(fails).count() as f64 / 1000.0;
         let spread = (2.0 * lost * (1.0 - lost) / 1000.0).sqrt();
         assert!((found - lost).abs() < 5.0 * spread, "{found} {lost}");
@@ -354,7 +357,7 @@ mod tests {
                 lost += 1000.0 * codes.failures(&codes.code(bytes));
             }
             let (small, large) = (normal(100), normal(1 << 12));
-            let of = |weights| SequenceStorage::new(weights, &codes, 8).unwrap();
+            let of = |weights| BlockCodedStorage::new(weights, &codes, 8).unwrap();
             let error = of(&small).rounding_error();
             let all = error_of_zeros(&small);
             let forecast = error + LOST * (all - error);
@@ -371,8 +374,8 @@ mod tests {
     #[test]
     fn a_perfect_memory_leaves_the_quantizer() {
         let weights = normal(1000);
-        let unit = SequenceStorage::new(&weights, &codes(0.0), 5).unwrap();
-        assert_eq!(unit.read(&site(0), 9).unwrap(), unit.golden());
+        let unit = BlockCodedStorage::new(&weights, &codes(0.0), 5).unwrap();
+        assert_eq!(unit.read(&stream(0), 9).unwrap(), unit.golden());
         assert_eq!(unit.mean_square_error(), unit.rounding_error());
         // Both lie in one cell.
         let near = |(w, g): (&f32, &f32)| (w - g).abs() <= unit.step();
@@ -385,7 +388,7 @@ mod tests {
     #[test]
     fn blocks_are_balanced_and_counted() {
         let weights = normal(20_000);
-        let unit = SequenceStorage::new(&weights, &codes(0.3), 7).unwrap();
+        let unit = BlockCodedStorage::new(&weights, &codes(0.3), 7).unwrap();
         // 17,500 bytes in three blocks of 6666 or 6667 weights.
         assert_eq!(unit.blocks.len(), 3);
         assert_eq!((unit.weights(), unit.golden().len()), (20_000, 20_000));
@@ -401,18 +404,18 @@ mod tests {
         fn slices_agree_with_the_whole(start in 0..1_u64 << 40) {
             let memory = |p| FlipProbability::symmetric(p).unwrap();
             // Some blocks are lost.
-            let codes = SequenceCodes::new(memory(0.05)).unwrap().in_memory(memory(0.13));
+            let codes = BlockCodes::new(memory(0.05)).unwrap().in_memory(memory(0.13));
             let codes = Arc::new(codes.unwrap());
-            let mut whole = SequenceStorage::new(&normal(9000), &codes, 8).unwrap();
-            let read = whole.read(&site(2), start).unwrap();
+            let mut whole = BlockCodedStorage::new(&normal(9000), &codes, 8).unwrap();
+            let read = whole.read(&stream(2), start).unwrap();
             let mut back = whole.clone();
             back.blocks.drain(..1);
-            prop_assert_eq!(&whole.read_each(&[site(1), site(2)], start)[1], &read);
+            prop_assert_eq!(&whole.read_each(&[stream(1), stream(2)], start)[1], &read);
             let cut = whole.blocks[0].symbols.len();
             back.blocks[0].first = 0;
             whole.blocks.truncate(1);
-            prop_assert_eq!(whole.read(&site(2), start).unwrap(), &read[..cut]);
-            prop_assert_eq!(back.read(&site(2), start + cut as u64).unwrap(), &read[cut..]);
+            prop_assert_eq!(whole.read(&stream(2), start).unwrap(), &read[..cut]);
+            prop_assert_eq!(back.read(&stream(2), start + cut as u64).unwrap(), &read[cut..]);
         }
     }
 
@@ -420,17 +423,17 @@ mod tests {
     #[test]
     fn blocks_and_trials_do_not_meet() {
         let memory = |p| FlipProbability::symmetric(p).unwrap();
-        let codes = SequenceCodes::new(memory(0.05)).unwrap().in_memory(memory(0.058)).unwrap();
-        let unit = SequenceStorage::new(&normal(1 << 14), &Arc::new(codes), 8).unwrap();
+        let codes = BlockCodes::new(memory(0.05)).unwrap().in_memory(memory(0.058)).unwrap();
+        let unit = BlockCodedStorage::new(&normal(1 << 14), &Arc::new(codes), 8).unwrap();
         assert!(unit.blocks.iter().map(|block| block.code.bytes()).eq([1 << 13; 2]));
-        let sites: Vec<Site> = (0..3).map(site).collect();
-        let together = unit.read_each(&sites, 7);
-        for (site, read) in sites.iter().zip(&together) {
-            assert_eq!(&unit.read(site, 7).unwrap(), read);
+        let streams: Vec<FaultStream> = (0..3).map(stream).collect();
+        let together = unit.read_each(&streams, 7);
+        for (stream, read) in streams.iter().zip(&together) {
+            assert_eq!(&unit.read(stream, 7).unwrap(), read);
             let one_by_one: Vec<f32> = unit
                 .blocks
                 .iter()
-                .flat_map(|b| unit.read_blocks(&[(b, site)], 7).concat())
+                .flat_map(|b| unit.read_blocks(&[(b, stream)], 7).concat())
                 .collect();
             assert_eq!(&one_by_one, read);
         }
@@ -441,14 +444,14 @@ mod tests {
     fn odd_weights_are_stored_or_refused() {
         for p in [0.0, 0.1, 0.5] {
             let codes = codes(p);
-            let store = |weights: &[f32]| SequenceStorage::new(weights, &codes, 4);
+            let store = |weights: &[f32]| BlockCodedStorage::new(weights, &codes, 4);
             for weights in
                 [&[0.0_f32; 9][..], &[0.7], &[-0.7; 54], &[f32::from_bits(1)], &[f32::MAX; 99]]
             {
                 let unit = store(weights).unwrap();
                 let all = error_of_zeros(weights);
                 assert!(unit.rounding_error() <= 1.01 * all, "{weights:?} {p}");
-                let read = unit.read(&site(0), 0).unwrap();
+                let read = unit.read(&stream(0), 0).unwrap();
                 assert!(read.iter().all(|weight| weight.is_finite()), "{weights:?} {p}");
             }
             assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
@@ -458,7 +461,7 @@ mod tests {
             }
         }
         for bits in [0, 9] {
-            let error = SequenceStorage::new(&[1.0], &codes(0.1), bits).unwrap_err();
+            let error = BlockCodedStorage::new(&[1.0], &codes(0.1), bits).unwrap_err();
             assert_eq!(error, CompensationError::StoredBits(bits));
         }
     }

@@ -15,7 +15,7 @@ use crate::FaultError;
 /// over all tells one error from two. Three or more are taken for one, or detected, as it happens.
 ///
 /// ```
-/// use qtaml_fault::code::{Code, Decoded, SecDed};
+/// use qtaml_fault::ecc::{Code, Decoded, SecDed};
 ///
 /// let code = SecDed::new(64)?;
 /// assert_eq!((code.stored_bits(), code.overhead()), (72, 0.125));
@@ -62,7 +62,7 @@ impl SecDed {
     /// code word without bit i in `C_i`, and lack nothing but bit i to be one in `D_i`
     ///
     /// ```
-    /// use qtaml_fault::code::SecDed;
+    /// use qtaml_fault::ecc::SecDed;
     /// use qtaml_physics::FlipProbability;
     ///
     /// // Two errors among 266 stored bits are detected, and stay.

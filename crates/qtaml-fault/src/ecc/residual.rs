@@ -37,7 +37,7 @@ pub struct Residual {
 /// there are two to the check bits syndromes, each with a count for every weight.
 ///
 /// ```
-/// use qtaml_fault::code::{ErrorWeights, SecDed};
+/// use qtaml_fault::ecc::{ErrorWeights, SecDed};
 /// use qtaml_physics::FlipProbability;
 ///
 /// let weights = ErrorWeights::of(&SecDed::new(64)?)?;

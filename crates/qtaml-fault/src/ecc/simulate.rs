@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use super::{Code, Decoded, Residual};
-use crate::{BitFlips, FaultError, FaultModel, Protected, Seed, Site};
+use crate::{BitFlips, FaultError, FaultModel, FaultStream, ProtectionMap, Seed};
 
 /// Words that one task handles.
 const CHUNK: u64 = 256;
@@ -91,7 +91,7 @@ impl Tally {
 ///
 /// ```
 /// use qtaml_fault::Seed;
-/// use qtaml_fault::code::{Repetition, simulate};
+/// use qtaml_fault::ecc::{Repetition, simulate};
 /// use qtaml_physics::FlipProbability;
 ///
 /// let flips = FlipProbability::asymmetric(0.05, 0.2)?;
@@ -117,7 +117,7 @@ pub fn simulate(
         model: BitFlips::new(flips, BitWidth::INT8)?,
         seed,
         name,
-        site: Site::new(seed, 0, name),
+        stream: FaultStream::new(seed, 0, name),
     };
     let none = Tally { data_bits: code.data_bits() as u64, ..Tally::default() };
     let chunk = |chunk: u64| trial.run(chunk * CHUNK..words.min((chunk + 1) * CHUNK), none);
@@ -131,7 +131,7 @@ struct Trial<'a> {
     model: BitFlips,
     seed: Seed,
     name: &'a str,
-    site: Site,
+    stream: FaultStream,
 }
 
 impl Trial<'_> {
@@ -143,7 +143,7 @@ impl Trial<'_> {
         for word in words {
             self.draw(word, &mut data);
             self.code.encode(&data, &mut stored)?;
-            self.inject(word, &mut stored, &mut bytes);
+            self.damage(word, &mut stored, &mut bytes);
             let says = self.code.decode(&stored, &mut read)?;
             let wrong = data.iter().zip(&read).filter(|(data, read)| data != read).count();
             tally.add(says, wrong as u64);
@@ -161,12 +161,12 @@ impl Trial<'_> {
     }
 
     /// Flips bits of a stored word: eight of them are one word of the fault model.
-    fn inject(&self, word: u64, stored: &mut [bool], bytes: &mut [u8]) {
+    fn damage(&self, word: u64, stored: &mut [bool], bytes: &mut [u8]) {
         for (byte, bits) in bytes.iter_mut().zip(stored.chunks(8)) {
             *byte = bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
         }
         let first = word * bytes.len() as u64;
-        self.model.inject(bytes, first, &self.site, Protected::NOTHING);
+        self.model.inject_slice(bytes, first, &self.stream, ProtectionMap::NOTHING);
         for (at, bit) in stored.iter_mut().enumerate() {
             *bit = bytes[at / 8] >> (at % 8) & 1 == 1;
         }

@@ -1,6 +1,6 @@
 //! Real error-correcting codes: what it takes to keep a bit, and what still gets through.
 //!
-//! [`Protection`](crate::Protection) is ideal: its bits never flip and cost nothing but their
+//! [`BitMask`](crate::BitMask) is ideal: its bits never flip and cost nothing but their
 //! number. A memory has to buy that with check bits, and never gets all of it. In this module a
 //! *code* is an error-correcting code, not the integer that a weight is rounded to.
 //!
@@ -18,7 +18,7 @@
 //! [`least_overhead`] is what no code can beat.
 //!
 //! ```
-//! use qtaml_fault::code::{ErrorWeights, SecDed, Repetition, least_overhead};
+//! use qtaml_fault::ecc::{ErrorWeights, SecDed, Repetition, least_overhead};
 //! use qtaml_physics::FlipProbability;
 //!
 //! // The code of server memories is made for rare errors ...
@@ -41,6 +41,7 @@ mod field;
 mod hamming;
 mod interleaved;
 mod parity;
+mod protect;
 mod repetition;
 mod residual;
 mod simulate;
@@ -51,10 +52,11 @@ pub use capacity::{binary_entropy, capacity, least_overhead};
 pub use hamming::SecDed;
 pub use interleaved::Interleaved;
 pub use parity::Parity;
+pub use protect::{Ecc, EccRead, EccTally};
 pub use repetition::Repetition;
 pub use residual::{ErrorWeights, Residual};
 pub use simulate::{Tally, simulate};
-pub use spec::CodeSpec;
+pub use spec::EccCode;
 
 use std::fmt::Debug;
 

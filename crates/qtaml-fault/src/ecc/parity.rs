@@ -8,7 +8,7 @@ use crate::FaultError;
 /// It corrects nothing. Every odd number of errors is detected, every even number is not.
 ///
 /// ```
-/// use qtaml_fault::code::{Code, Decoded, Parity};
+/// use qtaml_fault::ecc::{Code, Decoded, Parity};
 ///
 /// let code = Parity::new(3)?;
 /// let (mut stored, mut data) = ([false; 4], [false; 3]);
