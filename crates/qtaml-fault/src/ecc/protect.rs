@@ -208,26 +208,64 @@ impl Ecc {
         protection: BitMask,
     ) -> Result<EccRead, FaultError> {
         protection.check_width(model.bits())?;
-        let mut kept = EccRead { words: words.to_vec(), tally: EccTally::default() };
-        let Some(code) = self.code()? else {
-            model.par_inject_slice(&mut kept.words, first, stream, protection.into());
-            return Ok(kept);
-        };
-        let alignment = code.data_bits() as u64;
-        if !first.is_multiple_of(alignment) {
-            return Err(FaultError::Misaligned { first, alignment });
+        let mut read = words.to_vec();
+        if self == Self::Ideal {
+            model.par_inject_slice(&mut read, first, stream, protection.into());
+            return Ok(EccRead { words: read, tally: EccTally::default() });
         }
-        model.par_inject_slice(&mut kept.words, first, stream, ProtectionMap::NOTHING);
+        self.check_start(first)?;
+        model.par_inject_slice(&mut read, first, stream, ProtectionMap::NOTHING);
+        let tally = self.correct(words, &mut read, first, model, stream, protection)?;
+        Ok(EccRead { words: read, tally })
+    }
+
+    /// Corrects the protected bits of `read`, which is what became of the words `stored` without any
+    /// protection: the check bits are damaged by the model, and the code decodes both. Ideal
+    /// protection brings the stored bits back. `first` is the number of the first word among those
+    /// whose check bits lie at `stream`.
+    ///
+    /// # Errors
+    /// [`FaultError::Words`] if there are not as many words read as stored, and as
+    /// [`read_slice`](Self::read_slice).
+    pub fn correct(
+        self,
+        stored: &[u8],
+        read: &mut [u8],
+        first: u64,
+        model: &dyn FaultModel,
+        stream: &FaultStream,
+        protection: BitMask,
+    ) -> Result<EccTally, FaultError> {
+        protection.check_width(model.bits())?;
+        check_size(Some(stored.len() as u64), read.len())?;
+        let mut tally = EccTally::default();
+        let Some(code) = self.code()? else {
+            let mask = protection.mask();
+            let kept = read.iter_mut().zip(stored);
+            kept.for_each(|(read, stored)| *read = *read & !mask | stored & mask);
+            return Ok(tally);
+        };
+        self.check_start(first)?;
         for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
             let plane = BitPlane { code: &*code, bit };
-            let mut check = plane.encode(words)?;
-            let stored = check.clone();
-            let from = first / alignment * plane.extra() as u64;
+            let mut check = plane.encode(stored)?;
+            let clean = check.clone();
+            let from = first / code.data_bits() as u64 * plane.extra() as u64;
             model.inject_check_bits(&mut check, from, bit, stream)?;
-            check.iter_mut().zip(stored).for_each(|(read, stored)| *read ^= stored);
-            kept.tally = kept.tally + plane.decode(words, &mut kept.words, &check)?;
+            check.iter_mut().zip(clean).for_each(|(read, clean)| *read ^= clean);
+            tally = tally + plane.decode(stored, read, &check)?;
         }
-        Ok(kept)
+        Ok(tally)
+    }
+
+    /// Refuses a first word at which no code word begins.
+    fn check_start(self, first: u64) -> Result<(), FaultError> {
+        let alignment = self.alignment()? as u64;
+        if first.is_multiple_of(alignment) {
+            Ok(())
+        } else {
+            Err(FaultError::Misaligned { first, alignment })
+        }
     }
 }
 
