@@ -7,6 +7,8 @@ use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use qtaml::compensation::codebook::Codec;
+use qtaml::fault::{FaultStream, Seed};
+use qtaml::quant::{pack_words, unpack_words};
 use safetensors::{Dtype, SafeTensors};
 use serde_json::Value;
 
@@ -149,7 +151,7 @@ fn all_other_tensors_stay_and_the_library_reads_the_rest() {
         let expected = code.code().decode_packed(within.data(), code.weights() as usize).unwrap();
         assert_eq!(values(&read, &name), expected);
     }
-    for (file, keys) in [(&files[0], 1), (&files[1], 2), (&restored, 1)] {
+    for (file, keys) in [(&files[0], 1), (&files[1], 3), (&restored, 1)] {
         let (_, header) = SafeTensors::read_metadata(file).unwrap();
         let metadata = header.metadata().as_ref().unwrap();
         assert_eq!((metadata.len(), metadata["format"].as_str()), (keys, "pt"));
@@ -159,6 +161,67 @@ fn all_other_tensors_stay_and_the_library_reads_the_rest() {
     for (name, info) in header.tensors() {
         let begin = 8 + size + info.data_offsets.0;
         assert_eq!(begin % (info.dtype.bitsize() / 8), 0, "{name}");
+    }
+}
+
+/// Words of a packed file meet the faults that the library draws for them, whatever their width; bits
+/// behind the last word meet none.
+#[test]
+fn packed_words_meet_the_faults_of_the_library() {
+    let folder = Folder::new();
+    for bits in [1, 3, 5, 8, 9] {
+        folder.encode(&format!("--p 0.02 --bits {bits}"));
+        let line = "inject s.safetensors --p 0.02 --seed 7 --trial 3 --out f.safetensors";
+        let report = folder.json(line);
+        let codec = Codec::from_bytes(&folder.read("model.codec")).unwrap();
+        let files = ["s.safetensors", "f.safetensors"].map(|name| folder.read(name));
+        let [stored, faulty] = files.each_ref().map(|file| SafeTensors::deserialize(file).unwrap());
+        for (name, tensor) in codec.tensors() {
+            let (code, count) = (tensor.code(), tensor.weights() as usize);
+            let [stored, faulty] = [&stored, &faulty].map(|file| file.tensor(name).unwrap());
+            let words = unpack_words(stored.data(), code.width(), count);
+            let stream = FaultStream::new(Seed(7), 3, name);
+            let model = code.channel().fault_model().unwrap();
+            let read = model.corrupted(&words, &stream).unwrap();
+            assert_eq!(pack_words(&read, code.width()), faulty.data(), "{name}, {bits} bits");
+            let row = row(&report, name);
+            assert_eq!(
+                (&row["words"], &row["stored_bits"]),
+                (&count.into(), &(count as u64 * bits).into())
+            );
+            let flips =
+                words.iter().zip(&read).map(|(a, b)| u64::from((a ^ b).count_ones())).sum::<u64>();
+            assert_eq!(row["flipped_bits"], flips);
+            let values = code.read(&words, code.channel(), &stream).unwrap();
+            assert_eq!(code.decode_packed(faulty.data(), count).unwrap(), values);
+        }
+    }
+    // Kept bits are the top bits of words, a record holds the bytes, and replays them.
+    folder.encode("--p 0.1 --bits 5");
+    let line = "inject s.safetensors --p 0.5 --protect 5 --out f.safetensors";
+    assert_eq!(folder.json(line)["total"]["flipped_bits"], 0);
+    let line = "inject s.safetensors --bursts 1e-3:9 --record r.bin --out f.safetensors";
+    assert_ne!(folder.json(line)["total"]["flipped_bits"], 0);
+    folder.run("inject s.safetensors --replay r.bin --out g.safetensors").success();
+    assert_eq!(folder.read("f.safetensors"), folder.read("g.safetensors"));
+    folder.encode("--p 0.1 --bits 9");
+    let line = "inject s.safetensors --bursts 1e-3:9 --out h.safetensors";
+    folder.refused(line, 1, "words of 9 bits meet independent flips");
+}
+
+/// A file says what words it holds, and that is checked.
+#[test]
+fn words_that_do_not_fit_their_tensor_are_refused() {
+    let folder = Folder::new();
+    for (words, named) in [
+        (r#"{"w": {"bits": 5, "weights": 17}}"#, "is 10 bytes of U8"),
+        (r#"{"w": {"bits": 13, "weights": 1}}"#, "words of 13 bits"),
+        (r#"{"v": {"bits": 5, "weights": 16}}"#, "there is no tensor"),
+        ("{", "are damaged"),
+    ] {
+        let metadata = [("qtaml.words".to_owned(), words.to_owned())].into();
+        folder.write(&[("w", Dtype::U8, vec![1, 10], vec![0; 10])], Some(metadata));
+        folder.refused("inject model.safetensors --p 0.1 --out f.safetensors", 1, named);
     }
 }
 

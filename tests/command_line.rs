@@ -741,23 +741,48 @@ mod inject {
         let mut damaged = folder.read("faults.bin");
         *damaged.last_mut().unwrap() ^= 1;
         std::fs::write(folder.path("damaged.bin"), damaged).unwrap();
-        folder.refused("--replay damaged.bin", 1, "its check sum does not fit");
+        folder.refused("--replay damaged.bin", 1, "its checksum is");
         folder.model(&[("fc.weight", Dtype::F32, vec![2, 2], vec![0; 16])]);
         folder.refused("--replay faults.bin", 1, "recorded for other tensors");
+    }
+
+    /// Faults belong to the words that they were drawn on; where they are wanted on others, flips flip and
+    /// stuck cells are stuck.
+    #[test]
+    fn faults_are_replayed_on_other_words_only_on_demand() {
+        let folder = Folder::new();
+        let words =
+            |word: u8| folder.model(&[("codes", Dtype::U8, vec![20, 50], vec![word; 1000])]);
+        let read = |name: &str| {
+            let file = folder.read(name);
+            let model = SafeTensors::deserialize(&file).unwrap();
+            model.tensor("codes").unwrap().data().to_vec()
+        };
+        for (line, stuck) in [("--stuck-at-0 0.1", true), ("--p 0.1", false)] {
+            words(0xff);
+            folder.json(&format!("{line} --record f.bin"), "drawn.safetensors");
+            let drawn = read("drawn.safetensors");
+            words(0);
+            folder.refused("--replay f.bin", 1, "were drawn on other words");
+            folder.json("--replay f.bin --force-replay", "replayed.safetensors");
+            let replayed = read("replayed.safetensors");
+            let expected: Vec<u8> =
+                drawn.iter().map(|word| if stuck { 0 } else { !word }).collect();
+            assert!(drawn.iter().any(|word| *word != 0xff) && replayed == expected, "{line}");
+        }
+        folder.inject_slice("--p 0.1 --force-replay", "f.safetensors").assert().code(2);
     }
 
     /// Its description could clear the screen of who looks at it.
     #[test]
     fn a_fault_file_writes_nothing_but_text() {
-        use qtaml::fault::{FaultRecord, Seed, TensorFaults};
+        use qtaml::fault::{FaultRecord, Seed};
         use qtaml::quant::Format;
 
         let folder = Folder::new();
         folder.model(&[("codes", Dtype::U8, vec![1, 2], vec![1, 2])]);
-        let mut faults = TensorFaults::new(Format::INT8);
-        faults.append(&[1, 2], &[1, 3]).unwrap();
         let mut record = FaultRecord::new(Seed(1), 0, "\u{1b}[2Jp = 0.5");
-        record.insert("codes", faults).unwrap();
+        record.add("codes", Format::INT8, &[1, 2], &[1, 3]).unwrap();
         std::fs::write(folder.path("faults.bin"), record.to_bytes()).unwrap();
         let run = folder.inject_slice("--replay faults.bin", "f.safetensors").assert().success();
         run.stdout(contains("\\u{1b}[2Jp = 0.5")).stdout(contains("\u{1b}").not());

@@ -39,10 +39,10 @@ fn chunks_injected_by_many_threads_are_the_whole() {
     let model = BitFlips::new(FlipProbability::symmetric(P).unwrap(), BitWidth::INT8).unwrap();
     let stream = FaultStream::new(Seed(3), 0, "weight");
     let stored: Vec<u8> = (0..100_000_u32).map(|i| (i * 31) as u8).collect();
-    let whole = model.corrupted(&stored, &stream, ProtectionMap::NOTHING);
+    let whole = model.corrupted(&stored, &stream, ProtectionMap::NOTHING).unwrap();
     let mut chunked = stored;
     chunked.par_chunks_mut(977).enumerate().for_each(|(chunk, words)| {
-        model.inject_slice(words, chunk as u64 * 977, &stream, ProtectionMap::NOTHING);
+        model.inject_slice(words, chunk as u64 * 977, &stream, ProtectionMap::NOTHING).unwrap();
     });
     assert_eq!(chunked, whole);
 }

@@ -1,6 +1,7 @@
 //! What can be wrong with a compensation from outside.
 
 use qtaml_fault::FaultError;
+use qtaml_fault::frame::FrameError;
 use qtaml_quant::{Format, QuantError};
 
 /// Why a compensation could not be made.
@@ -274,43 +275,20 @@ pub enum CompensationError {
     /// A scale that is negative or NaN, or makes some value infinite.
     #[error("sigma {0} is not allowed: it must be at least 0, and every value times it finite")]
     Sigma(f32),
-    /// Bytes that do not begin as a code's file does.
-    #[error("this is not a codebook: it does not begin with QTAMLCBK")]
-    NotACodebook,
-    /// A file of a format that is not known.
-    #[error("codebook format {0} is not known: 1 is")]
-    CodebookVersion(u32),
-    /// A file that ends too early.
-    #[error("the codebook is cut off: {found} bytes of at least {expected}")]
-    CodebookTruncated {
-        /// The least number of bytes that it should have.
-        expected: u64,
-        /// The number of bytes that it has.
-        found: u64,
+    /// A file of codes that cannot be read.
+    #[error(transparent)]
+    File(#[from] FrameError),
+    /// The code of a tensor that cannot be read, within a file of codes.
+    #[error("the code of tensor {name:?} cannot be read")]
+    CodecTensor {
+        /// The name of the tensor.
+        name: String,
+        /// Why.
+        source: Box<CompensationError>,
     },
-    /// A file whose content cannot be.
-    #[error("the codebook is corrupt: {0}")]
-    CodebookCorrupt(String),
     /// A tensor that cannot be stored, or not addressed.
     #[error("a tensor of shape {0:?} cannot be coded: it takes 1 to 2^48 weights")]
     TensorShape(Vec<usize>),
-    /// Bytes that do not begin as the file of a model's codes does.
-    #[error("this is not a codec: it does not begin with QTAMLCDC")]
-    NotACodec,
-    /// A file of a format that is not known.
-    #[error("codec format {0} is not known: 1 is")]
-    CodecVersion(u32),
-    /// A file that ends too early.
-    #[error("the codec is cut off: {found} bytes of at least {expected}")]
-    CodecTruncated {
-        /// The least number of bytes that it should have.
-        expected: u64,
-        /// The number of bytes that it has.
-        found: u64,
-    },
-    /// A file whose content cannot be.
-    #[error("the codec is corrupt: {0}")]
-    CodecCorrupt(String),
     /// More protected bits than a word has.
     #[error("{protected} protected bits do not fit words of {width} bits")]
     ProtectedBits {

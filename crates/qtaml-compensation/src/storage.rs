@@ -153,7 +153,7 @@ impl ChannelKit {
         // Handing a small unit to other threads takes longer than its faults.
         if self.ecc == Ecc::Ideal && words.len() <= self.model.grain() {
             let mut read = words.to_vec();
-            self.model.inject_slice(&mut read, first, stream, protection.into());
+            self.model.inject_slice(&mut read, first, stream, protection.into())?;
             return Ok(read);
         }
         Ok(self.ecc.read_slice(words, first, &self.model, stream, protection)?.words)

@@ -152,11 +152,9 @@ impl Speeds {
             let copied = pool.install(|| rate(WEIGHTS, || memcpy(copy, words)));
             let inject = || {
                 *trial += 1;
-                case.model.inject_tensor(
-                    words,
-                    &FaultStream::new(Seed(42), *trial, "bench"),
-                    protected,
-                );
+                case.model
+                    .inject_tensor(words, &FaultStream::new(Seed(42), *trial, "bench"), protected)
+                    .unwrap();
             };
             [copied, pool.install(|| rate(WEIGHTS, inject))]
         };

@@ -3,6 +3,9 @@
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format};
 
+use crate::WordDigest;
+use crate::frame::FrameError;
+
 /// Why a fault model was refused.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -158,23 +161,9 @@ pub enum FaultError {
         /// The width of the word.
         width: BitWidth,
     },
-    /// Bytes that are something else than a fault file.
-    #[error("this is no fault file: it does not begin with QTAMLFLT")]
-    NotARecord,
-    /// A fault file of a later format.
-    #[error("the fault file is of version {0}, and only version 1 is known")]
-    Version(u32),
-    /// A fault file without its end.
-    #[error("the fault file ends after {found} bytes of {expected}")]
-    Truncated {
-        /// The length it should have; at least this much where not even that can be read.
-        expected: u64,
-        /// The length it has.
-        found: u64,
-    },
-    /// A fault file with something in it that cannot be.
-    #[error("the fault file is damaged: {0}")]
-    Corrupt(String),
+    /// A file of faults that cannot be read.
+    #[error(transparent)]
+    File(#[from] FrameError),
     /// A second tensor of the same name.
     #[error("tensor {0:?} is recorded twice")]
     DuplicateTensor(String),
@@ -196,13 +185,18 @@ pub enum FaultError {
         /// The number of words given.
         given: u64,
     },
-    /// A fault that does not follow the one before it, or lies beyond the tensor.
-    #[error("a fault in word {index} is out of order: they rise, and there are {words} words")]
-    FaultOrder {
-        /// The word of the first such fault.
-        index: u64,
-        /// The number of words.
-        words: u64,
+    /// A tensor with other words than those that the recorded faults were drawn on.
+    #[error(
+        "the faults of tensor {name:?} were drawn on other words: those have the SHA-256 {recorded}, and \
+         these {given}"
+    )]
+    OtherWords {
+        /// The name of the tensor.
+        name: String,
+        /// The digest of the words when it was recorded.
+        recorded: WordDigest,
+        /// The digest of the words given.
+        given: WordDigest,
     },
     /// A slice that begins in the middle of a code word.
     #[error("a slice from word {first} on cuts code words: multiples of {alignment} do not")]
@@ -228,6 +222,39 @@ pub enum FaultError {
     OneTensorOnly {
         /// The words of its tensor.
         words: u64,
+    },
+    /// A slice whose bits are too many to be counted.
+    #[error("the bits of {words} words from word {first} on cannot be counted in 64 bits")]
+    Uncountable {
+        /// The number of words of the slice.
+        words: usize,
+        /// The first word of the slice.
+        first: u64,
+    },
+    /// Words of a width that there is no memory for.
+    #[error("words of {0} bits are not supported: 1..=12 bits are")]
+    WordWidth(u32),
+    /// Words that only independent flips without a real code know.
+    #[error(
+        "words of {0} bits meet independent flips without a real code alone: bursts, stuck cells, counts \
+         of flips and codes need words of 2..=8 bits"
+    )]
+    FlipsOnly(u32),
+    /// Flip probabilities for words of another width.
+    #[error("{bits} flip probabilities do not fit words of {width} bits: one per bit is needed")]
+    WordProfile {
+        /// The number of probabilities.
+        bits: usize,
+        /// The bits of a word.
+        width: u32,
+    },
+    /// More protected bits than a word has.
+    #[error("cannot protect {protected} bits of a word of {width} bits: 0..={width} are allowed")]
+    WordBits {
+        /// The number of bits asked for.
+        protected: u32,
+        /// The bits of a word.
+        width: u32,
     },
     /// Words of another width than the fault model's.
     #[error("{given} words cannot be damaged by a model of {expected} words")]

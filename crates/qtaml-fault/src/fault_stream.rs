@@ -70,6 +70,11 @@ impl FaultStream {
         self.substream(&format!("check bits {bit}"))
     }
 
+    /// The stream of bits 8 and up of this tensor's words, where these are wider than a byte.
+    pub(crate) fn high_bits(&self) -> Self {
+        self.substream("bits 8 and up")
+    }
+
     /// 128 random bits; the lane keeps apart what they are for.
     #[inline]
     pub(crate) fn block(&self, index: u64, lane: u32) -> [u32; 4] {

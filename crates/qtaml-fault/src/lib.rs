@@ -13,7 +13,8 @@
 //! - holds the one against the other by sampling ([`CodeSample`]);
 //! - knows which bits an error-correcting memory would keep ([`BitMask`]), and what real codes
 //!   ask and leave of that ([`Ecc`], [`ecc`]);
-//! - keeps what was injected as a file that can be replayed ([`FaultRecord`]).
+//! - keeps what was injected as a file that can be replayed ([`FaultRecord`]), in the frame of all
+//!   binary files of this project ([`frame`]).
 //!
 //! # A walk
 //!
@@ -27,11 +28,11 @@
 //!
 //! // Trial 0 of seed 42 in this tensor: the same faults on every machine.
 //! let stream = FaultStream::new(Seed(42), 0, "conv1.weight");
-//! let read = model.corrupted(stored.words(), &stream, BitMask::NONE.into());
-//! assert_eq!(read, model.corrupted(stored.words(), &stream, BitMask::NONE.into()));
+//! let read = model.corrupted(stored.words(), &stream, BitMask::NONE.into())?;
+//! assert_eq!(read, model.corrupted(stored.words(), &stream, BitMask::NONE.into())?);
 //!
 //! // The same faults again, but the two top bits of each weight are kept.
-//! let kept = model.corrupted(stored.words(), &stream, BitMask::top(2, BitWidth::INT8)?.into());
+//! let kept = model.corrupted(stored.words(), &stream, BitMask::top(2, BitWidth::INT8)?.into())?;
 //! for ((&clean, &all), &some) in stored.words().iter().zip(&read).zip(&kept) {
 //!     assert_eq!(some, clean ^ ((clean ^ all) & 0b0011_1111));
 //! }
@@ -53,40 +54,32 @@
 //! ```
 #![deny(missing_docs)]
 
-mod bit_flips;
 mod bit_mask;
-mod bursts;
 mod channel;
-mod crc32;
-mod dense;
 pub mod ecc;
 mod error;
 mod fault_stream;
-mod flip_count;
-mod float_bits;
-mod hypergeometric;
-mod leb128;
+pub mod frame;
 mod memory;
 mod model;
 mod philox;
-mod probability;
 mod protection_map;
 mod record;
-mod sampling;
-mod sparse;
+mod verify;
 
-pub use bit_flips::BitFlips;
 pub use bit_mask::BitMask;
-pub use bursts::Bursts;
 pub use channel::{ChannelMatrix, QuantizedChannel};
 pub use ecc::{Ecc, EccRead, EccTally};
 pub use error::FaultError;
 pub use fault_stream::{FaultStream, Seed};
-pub use flip_count::FlipCount;
-pub use float_bits::flip_floats;
 pub use memory::MemoryModel;
-pub use model::{FaultModel, Faulty, inject, read_packed};
+pub use model::{
+    BitFlips, Bursts, FaultModel, Faulty, FlipCount, WordFlips, flip_floats, inject, read_packed,
+};
 pub use philox::{Philox4x32, PhiloxRng};
 pub use protection_map::ProtectionMap;
-pub use record::{FaultRecord, TensorFaults, WordFault};
-pub use sampling::{BitScore, CodeSample, Moments, Score, largest_z};
+pub use record::{
+    DigestError, FaultEffect, FaultRecord, TensorFaults, TensorRecorder, WordDigest, WordDigester,
+    WordFault,
+};
+pub use verify::{BitScore, CodeSample, Moments, Score, largest_z};

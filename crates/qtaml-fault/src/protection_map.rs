@@ -19,7 +19,7 @@ use crate::{BitMask, FaultError};
 ///
 /// let always = BitFlips::new(FlipProbability::asymmetric(1.0, 1.0)?, BitWidth::INT8)?;
 /// let stream = FaultStream::new(Seed(42), 0, "conv1.weight");
-/// let read = always.corrupted(&[0; 6], &stream, (&each).into());
+/// let read = always.corrupted(&[0; 6], &stream, (&each).into())?;
 /// assert_eq!(read, [0x7f, 0x7f, 0x7f, 0, 0, 0]);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -59,14 +59,6 @@ impl ProtectionMap<'_> {
         };
         let all = each.iter().fold(0, |all, protection| all | protection.mask());
         BitMask::of_bits(all, width).map(|_| ())
-    }
-
-    /// Panics with the reason if it does not fit: for those who cannot return it.
-    #[inline]
-    pub(crate) fn expect_for(self, words: usize, width: BitWidth) {
-        if let Err(error) = self.check(words, width) {
-            panic!("{error}");
-        }
     }
 
     /// The protected bits of word `index`.

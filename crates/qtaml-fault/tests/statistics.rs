@@ -9,7 +9,7 @@
 
 use proptest::prelude::*;
 use qtaml_fault::{
-    BitFlips, BitMask, Bursts, CodeSample, FaultModel, FaultStream, FlipCount, Moments,
+    BitFlips, BitMask, Bursts, CodeSample, FaultError, FaultModel, FaultStream, FlipCount, Moments,
     ProtectionMap, QuantizedChannel, Score, Seed,
 };
 use qtaml_physics::{FlipProbability, FlipProfile};
@@ -178,7 +178,7 @@ fn draw(model: &dyn FaultModel, stored: u8, words: u64, name: &str) -> [Pairs; 4
     let mut pairs = LAGS.map(Pairs::new);
     let mut slice = vec![stored; SLICE];
     for first in (0..words).step_by(SLICE) {
-        model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING);
+        model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING).unwrap();
         for block in slice.as_chunks_mut::<BLOCK>().0 {
             if *block == [stored; BLOCK] {
                 pairs.iter_mut().for_each(Pairs::add_none);
@@ -432,7 +432,7 @@ fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
         let (stream, mut slice) = (FaultStream::new(Seed(42), 0, &name), vec![0; SLICE]);
         for first in (0..1 << 24).step_by(SLICE) {
             slice.fill(0);
-            model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING);
+            model.inject_slice(&mut slice, FAR + first, &stream, ProtectionMap::NOTHING).unwrap();
             for (i, window) in slice.chunks_exact(WINDOW).enumerate() {
                 let wrong = window[..WINDOW - 1].iter().map(|word| word.count_ones() as usize);
                 counts[i / 8 % 16][wrong.sum::<usize>()] += 1;
@@ -445,7 +445,9 @@ fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
         let mut flips = vec![0; width];
         for trial in 0..trials {
             let mut word = [0];
-            model.inject_slice(&mut word, 0, &stream.in_trial(trial), ProtectionMap::NOTHING);
+            model
+                .inject_slice(&mut word, 0, &stream.in_trial(trial), ProtectionMap::NOTHING)
+                .unwrap();
             flips.iter_mut().enumerate().for_each(|(bit, n)| *n += u64::from(word[0] >> bit & 1));
         }
         checks.extend(flips.into_iter().enumerate().map(|(bit, count)| {
@@ -546,7 +548,7 @@ fn pairs_of_so_many_bits_are_alike() {
         let mut pairs = Pairs::new(1);
         for trial in 0..trials {
             let (mut read, stream) = ([0; 2], FaultStream::new(Seed(42), trial, &name));
-            model.inject_slice(&mut read, words - 2, &stream, ProtectionMap::NOTHING);
+            model.inject_slice(&mut read, words - 2, &stream, ProtectionMap::NOTHING).unwrap();
             pairs.counts[usize::from(u16::from_le_bytes(read))] += 1;
         }
         let (k, stored) = (flips as f64, 8.0 * words as f64);
@@ -594,13 +596,14 @@ impl FaultModel for Echo {
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) {
+    ) -> Result<(), FaultError> {
         let stored = words.to_vec();
-        self.0.inject_slice(words, first, stream, protected);
+        self.0.inject_slice(words, first, stream, protected)?;
         for (read, stored) in words.as_chunks_mut::<2>().0.iter_mut().zip(stored.as_chunks::<2>().0)
         {
             read[1] = read[0] ^ stored[0] ^ stored[1];
         }
+        Ok(())
     }
 }
 
@@ -664,7 +667,7 @@ fn any_number_of_threads_draws_the_same_faults() {
     for (i, model) in models(stored.len() as u64, BitWidth::INT8).iter().enumerate() {
         let [one, more @ ..] = [1, 2, 3, 8].map(|threads| {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
-            pool.install(|| model.corrupted(&stored, &stream, ProtectionMap::NOTHING))
+            pool.install(|| model.corrupted(&stored, &stream, ProtectionMap::NOTHING).unwrap())
         });
         assert_ne!(one, stored, "model {i}");
         assert!(more.iter().all(|read| *read == one), "model {i}");
@@ -696,10 +699,10 @@ proptest! {
                 let protected = |from: usize, to: usize| {
                     if each { ProtectionMap::Each(&kept[from..to]) } else { kept[0].into() }
                 };
-                let whole = model.corrupted(&words, &stream, protected(0, words.len()));
+                let whole = model.corrupted(&words, &stream, protected(0, words.len())).unwrap();
                 let mut read = words.clone();
                 for &(from, to) in &slices {
-                    model.inject_slice(&mut read[from..to], from as u64, &stream, protected(from, to));
+                    model.inject_slice(&mut read[from..to], from as u64, &stream, protected(from, to)).unwrap();
                 }
                 prop_assert_eq!(&read, &whole);
             }

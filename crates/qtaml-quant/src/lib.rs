@@ -48,6 +48,6 @@ pub use bit_width::BitWidth;
 pub use encoding::Encoding;
 pub use error::QuantError;
 pub use format::{Format, Term};
-pub use packed::PackedWords;
+pub use packed::{PackedWords, pack_words, unpack_words};
 pub use rounding::Rounding;
 pub use tensor::QuantizedTensor;

@@ -105,6 +105,44 @@ impl PackedWords {
     }
 }
 
+/// Words of 1 to 16 bits back to back, bit by bit as in [`PackedWords`]. Bits above the width do not
+/// count; bits that fill up the last byte are zero.
+///
+/// A store may be cut behind every eighth word: eight words of `width` bits fill `width` bytes.
+///
+/// ```
+/// use qtaml_quant::{pack_words, unpack_words};
+///
+/// let bytes = pack_words(&[0x123, 0x456], 12);
+/// assert_eq!(bytes, [0x23, 0x61, 0x45]);
+/// assert_eq!(unpack_words(&bytes, 12, 2), [0x123, 0x456]);
+/// ```
+pub fn pack_words(words: &[u16], width: u32) -> Vec<u8> {
+    let width = width.min(u16::BITS);
+    let mask = ((1_u32 << width) - 1) as u16;
+    let group = |words: &[u16]| {
+        let packed =
+            words.iter().rev().fold(0, |all: u128, &w| all << width | u128::from(w & mask));
+        packed.to_le_bytes().into_iter().take((words.len() * width as usize).div_ceil(8))
+    };
+    words.chunks(GROUP).flat_map(group).collect()
+}
+
+/// The first `len` words of `width` bits that lie back to back in `bytes`; fewer if these end before.
+pub fn unpack_words(bytes: &[u8], width: u32, len: usize) -> Vec<u16> {
+    let width = width.min(u16::BITS) as usize;
+    if width == 0 {
+        return vec![0; len];
+    }
+    let mask = ((1_u32 << width) - 1) as u16;
+    let words_of = |bytes: &[u8]| {
+        let packed = bytes.iter().rev().fold(0, |all: u128, &byte| all << 8 | u128::from(byte));
+        let words = 8 * bytes.len() / width;
+        (0..words.min(GROUP)).map(move |word| (packed >> (word * width)) as u16 & mask)
+    };
+    bytes.chunks(width).flat_map(words_of).take(len).collect()
+}
+
 /// Bytes of `len` words; no more than `len`, so nothing overflows.
 const fn byte_len(len: usize, bits: BitWidth) -> usize {
     let bits = bits.get() as usize;
@@ -151,6 +189,14 @@ mod tests {
     }
 
     #[test]
+    fn words_of_no_bits_or_too_many_are_harmless() {
+        assert_eq!(unpack_words(&[], 0, 2), [0, 0]);
+        assert!(pack_words(&[3], 0).is_empty());
+        assert_eq!(unpack_words(&pack_words(&[3], 99), 99, 9), [3]);
+        assert!(unpack_words(&[0xff], 12, 1).is_empty());
+    }
+
+    #[test]
     fn no_words_are_no_bytes() {
         let none = PackedWords::pack(&[], BitWidth::INT4).unwrap();
         assert!(none.is_empty() && none.bytes().is_empty() && none.get(0).is_none());
@@ -167,6 +213,28 @@ mod tests {
                 prop_assert_eq!(packed.bytes()[k / 8] >> (k % 8) & 1, expected);
             }
             prop_assert_eq!(packed.bytes().len(), (words.len() * b).div_ceil(8));
+        }
+
+        /// Any width against the definition, and those of a byte against the other packing.
+        #[test]
+        fn words_of_any_width_lie_back_to_back(
+            width in 1_u32..=16, words in prop::collection::vec(any::<u16>(), 0..50),
+        ) {
+            let mask = ((1_u32 << width) - 1) as u16;
+            let words: Vec<u16> = words.into_iter().map(|word| word & mask).collect();
+            let bytes = pack_words(&words, width);
+            prop_assert_eq!(bytes.len(), (words.len() * width as usize).div_ceil(8));
+            for k in 0..8 * bytes.len() {
+                let (word, bit) = (k / width as usize, k % width as usize);
+                let expected = words.get(word).map_or(0, |word| word >> bit & 1);
+                prop_assert_eq!(u16::from(bytes[k / 8] >> (k % 8) & 1), expected);
+            }
+            prop_assert_eq!(unpack_words(&bytes, width, words.len()), words.clone());
+            if let Ok(bits) = BitWidth::new(width) {
+                let narrow: Vec<u8> = words.iter().map(|&word| word as u8).collect();
+                let packed = PackedWords::pack(&narrow, bits).unwrap();
+                prop_assert_eq!(packed.bytes(), bytes);
+            }
         }
 
         #[test]

@@ -416,10 +416,13 @@ impl<M: Module> StoredNetwork<M> {
                 choice,
                 choices: stored.storages.len(),
             })?;
-            let read = if self.own_streams {
-                storage.read(&FaultStream::new(seed, trial, &unit.name), 0)
-            } else {
-                storage.read(&FaultStream::new(seed, trial, &unit.tensor), unit.range.start as u64)
+            let stream = FaultStream::new(seed, trial, &unit.tensor);
+            let read = match unit.name.strip_prefix(&unit.tensor) {
+                // A part of a tensor: no name of another tensor leads to its faults.
+                Some(part) if self.own_streams && !part.is_empty() => {
+                    storage.read(&stream.substream(part), 0)
+                }
+                _ => storage.read(&stream, unit.range.start as u64),
             };
             read.map_err(|source| TrainError::Stored { name: unit.name.clone(), source })
         })

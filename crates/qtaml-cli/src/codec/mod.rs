@@ -10,7 +10,6 @@ use std::io::{Read, Write};
 use std::path::Path;
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use qtaml::compensation::CompensationError;
 use qtaml::compensation::codebook::Codec;
 use sha2::{Digest, Sha256};
 
@@ -97,7 +96,7 @@ fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
         let (mut file, mut bytes) = (open_regular(path).into_diagnostic()?, Vec::new());
         // What is no codec may be a model of many gigabytes: its first bytes tell.
         (&file).take(8).read_to_end(&mut bytes).into_diagnostic()?;
-        if Codec::from_bytes(&bytes) != Err(CompensationError::NotACodec) {
+        if Codec::is_file(&bytes) {
             file.read_to_end(&mut bytes).into_diagnostic()?;
         }
         Ok((Codec::from_bytes(&bytes).into_diagnostic()?, bytes))

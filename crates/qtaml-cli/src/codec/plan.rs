@@ -9,10 +9,13 @@ use safetensors::Dtype;
 
 use crate::model::float::Float;
 use crate::model::layout::{self, Placed};
+use crate::model::packed::{self, Packed};
 use crate::model::{Model, Tensor};
 
 /// In the metadata of a stored file: which codec it was written with.
 const CODEC: &str = "qtaml.codec";
+/// Those that tell the words of a stored file.
+const METADATA: [&str; 2] = [CODEC, packed::METADATA];
 
 /// The new file.
 pub(super) struct Plan<'a> {
@@ -41,8 +44,18 @@ impl<'a> Plan<'a> {
     /// From weights to the words of a codec, whose file has the given check sum.
     pub(super) fn encode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
         let mut metadata = model.metadata().clone();
-        let before = metadata.insert(CODEC.into(), sum.into());
-        ensure!(before.is_none(), "the model is encoded already: its metadata have {CODEC:?}");
+        let before = METADATA.into_iter().find(|key| metadata.contains_key(*key));
+        if let Some(key) = before {
+            return Err(miette!("the model is encoded already: its metadata have {key:?}"));
+        }
+        metadata.insert(CODEC.into(), sum.into());
+        let words = |(name, code): (&str, &TensorCode)| {
+            (name.to_owned(), Packed { bits: code.code().width(), weights: code.weights() })
+        };
+        metadata.insert(
+            packed::METADATA.into(),
+            packed::to_json(&codec.tensors().map(words).collect())?,
+        );
         Self::new(model, codec, metadata, Part::encode)
     }
 
@@ -50,6 +63,7 @@ impl<'a> Plan<'a> {
     pub(super) fn decode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let written = metadata.remove(CODEC);
+        metadata.remove(packed::METADATA);
         let written = written.ok_or_else(|| {
             miette!("it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}")
         })?;

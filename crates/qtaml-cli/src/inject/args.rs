@@ -165,14 +165,22 @@ pub(crate) struct InjectArgs {
 
     /// Inject the faults of this file and draw none
     ///
-    /// The same faults in the same model give the same faulty model. In a faulty model they take
-    /// themselves back, bit by bit, only where words are stored as they are, in I8, U8 and the
-    /// tensors of --biases: matrices of floats are quantized anew, with another scale.
+    /// The same faults in the same model give the same faulty model. The record knows the words that
+    /// the faults were drawn on, by their SHA-256, and is refused where others are stored.
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
     #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
     #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "bits", "encoding"])]
     #[arg(conflicts_with_all = ["protect", "code", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
+
+    /// With --replay: inject the faults into other words than they were drawn on, too
+    ///
+    /// Flips are flipped, and so undone in the faulty model, as long as words are stored as they are:
+    /// in I8, U8 and the tensors of --biases. Matrices of floats are quantized anew, with another scale.
+    /// Cells that were seen to be stuck are read as what they are stuck at; those that stored that value
+    /// already when they were recorded are not known.
+    #[arg(long, requires = "replay", help_heading = FAULTS)]
+    pub(super) force_replay: bool,
 
     /// Print JSON instead of a table
     #[arg(long)]

@@ -5,19 +5,28 @@ use std::fmt;
 use std::iter::Peekable;
 
 use qtaml::fault::{
-    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultError, FaultModel, FaultRecord,
-    FaultStream, FlipCount, ProtectionMap, Seed, WordFault,
+    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultEffect, FaultError, FaultModel,
+    FaultRecord, FaultStream, FlipCount, ProtectionMap, Seed, WordDigester, WordFault, WordFlips,
 };
 use qtaml::physics::FlipProfile;
+use qtaml::quant::{BitWidth, pack_words, unpack_words};
 use safetensors::Dtype;
 
 use super::storage::Storage;
+use crate::model::packed::Packed;
 
 /// The source of all faults of a run.
 #[derive(Debug)]
 pub(super) enum Source {
     Drawn(Law, Draw),
-    Replayed(FaultRecord),
+    Replayed(FaultRecord, WhenOther),
+}
+
+/// What to do with recorded faults where other words are stored than they were drawn on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum WhenOther {
+    Refuse,
+    ReplayAnyway,
 }
 
 /// How faults come.
@@ -60,10 +69,20 @@ pub(super) enum Faults<'a> {
 
 /// Those that follow from a law: of any words, in any order.
 pub(super) struct Drawn {
-    model: Box<dyn FaultModel>,
+    model: Words,
     stream: FaultStream,
-    protection: BitMask,
+    /// So many of the top bits of a word are protected.
+    protect: u32,
     ecc: Ecc,
+    /// How the words lie in the bytes of their tensor, if not one in each.
+    packed: Option<Packed>,
+}
+
+/// The model that draws the faults of words.
+enum Words {
+    Bytes(Box<dyn FaultModel>),
+    /// Words that are wider than a byte, or of one bit.
+    Wide(WordFlips),
 }
 
 /// The faults of some words in a row.
@@ -77,14 +96,14 @@ impl Source {
     pub(super) fn seed(&self) -> Seed {
         match self {
             Self::Drawn(_, draw) => draw.seed,
-            Self::Replayed(record) => record.seed(),
+            Self::Replayed(record, _) => record.seed(),
         }
     }
 
     pub(super) fn trial(&self) -> u32 {
         match self {
             Self::Drawn(_, draw) => draw.trial,
-            Self::Replayed(record) => record.trial(),
+            Self::Replayed(record, _) => record.trial(),
         }
     }
 
@@ -92,7 +111,30 @@ impl Source {
     pub(super) fn model(&self) -> String {
         match self {
             Self::Drawn(law, draw) => draw.describe(law),
-            Self::Replayed(record) => record.model().into(),
+            Self::Replayed(record, _) => record.model().into(),
+        }
+    }
+
+    /// What its faults do to a bit.
+    pub(super) fn effect(&self) -> FaultEffect {
+        match self {
+            Self::Drawn(Law::Stuck { .. }, _) => FaultEffect::Stuck,
+            Self::Drawn(..) | Self::Replayed(..) => FaultEffect::Flip,
+        }
+    }
+
+    /// Whether the words of each tensor must be those that the faults were drawn on.
+    pub(super) fn is_checked(&self) -> bool {
+        matches!(self, Self::Replayed(_, WhenOther::Refuse))
+    }
+
+    /// Refuses faults that were drawn on other words than those of the tensor `name`.
+    pub(super) fn check_words(&self, name: &str, words: WordDigester) -> Result<(), FaultError> {
+        match self {
+            Self::Replayed(record, WhenOther::Refuse) => {
+                record.tensor(name)?.check_digest(name, words.finish())
+            }
+            Self::Replayed(..) | Self::Drawn(..) => Ok(()),
         }
     }
 
@@ -105,7 +147,7 @@ impl Source {
     pub(super) fn alignment(&self) -> Result<usize, FaultError> {
         match self {
             Self::Drawn(_, draw) => draw.ecc.alignment(),
-            Self::Replayed(_) => Ok(1),
+            Self::Replayed(..) => Ok(1),
         }
     }
 
@@ -121,7 +163,7 @@ impl Source {
                 let mut bytes = scale.to_le_bytes();
                 let model = law.model(name, Storage::Bytes(Dtype::F32))?;
                 let stream = draw.stream(name).substream("scale");
-                model.inject_slice(&mut bytes, 0, &stream, ProtectionMap::NOTHING);
+                model.inject_slice(&mut bytes, 0, &stream, ProtectionMap::NOTHING)?;
                 Ok(f32::from_le_bytes(bytes))
             }
             _ => Ok(scale),
@@ -132,11 +174,15 @@ impl Source {
     pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
         match self {
             Self::Drawn(law, draw) => {
-                let model = law.model(name, storage)?;
-                let (stream, protection) = (draw.stream(name), draw.protection(storage)?);
-                Ok(Faults::Drawn(Drawn { model, stream, protection, ecc: draw.ecc }))
+                let packed = match storage {
+                    Storage::Packed(packed) => Some(packed),
+                    Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => None,
+                };
+                let model = law.words(name, storage, *draw)?;
+                let (stream, protect) = (draw.stream(name), draw.protected(storage));
+                Ok(Faults::Drawn(Drawn { model, stream, protect, ecc: draw.ecc, packed }))
             }
-            Self::Replayed(record) => {
+            Self::Replayed(record, _) => {
                 let faults: Box<dyn Iterator<Item = _>> = Box::new(record.tensor(name)?.faults());
                 Ok(Faults::Replayed(faults.peekable()))
             }
@@ -160,7 +206,7 @@ impl Law {
         let Self::Count { flips, shares } = self else { return Ok(()) };
         let memory = |&(_, storage, words): &(&str, Storage, u64)| {
             let (kept, each) = (draw.protection(storage)?, draw.ecc.check_bits(words)?);
-            FlipCount::with_check_bits(0, words, storage.format().bits(), kept, each)
+            FlipCount::with_check_bits(0, words, width(storage)?, kept, each)
         };
         let memories = tensors.iter().map(memory).collect::<Result<Vec<_>, _>>()?;
         let stored: Vec<u64> = memories.iter().map(FlipCount::stored_bits).collect();
@@ -171,9 +217,19 @@ impl Law {
         Ok(())
     }
 
-    /// What is injected into the tensor `name`.
+    /// What is injected into the words of the tensor `name`.
+    fn words(&self, name: &str, storage: Storage, draw: Draw) -> Result<Words, FaultError> {
+        match self {
+            Self::Flips(flips) if width(storage).is_err() && draw.ecc == Ecc::Ideal => {
+                WordFlips::new(flips.clone(), storage.word_bits()).map(Words::Wide)
+            }
+            _ => self.model(name, storage).map(Words::Bytes),
+        }
+    }
+
+    /// What is injected into the tensor `name`, whose words are no wider than a byte.
     fn model(&self, name: &str, storage: Storage) -> Result<Box<dyn FaultModel>, FaultError> {
-        let bits = storage.format().bits();
+        let bits = width(storage)?;
         Ok(match self {
             Self::Flips(flips) => Box::new(BitFlips::new(flips.clone(), bits)?),
             Self::Bursts { p, length } => Box::new(Bursts::new(*p, *length, bits)?),
@@ -209,13 +265,15 @@ impl Draw {
     }
 
     /// The top bits of a byte are not those of the number that it is a part of, and not protected.
-    fn protection(self, storage: Storage) -> Result<BitMask, FaultError> {
+    fn protected(self, storage: Storage) -> u32 {
         match storage {
-            Storage::Codes(..) | Storage::Integers(_) => {
-                BitMask::top(self.protect, storage.format().bits())
-            }
-            Storage::Bytes(_) => Ok(BitMask::NONE),
+            Storage::Codes(..) | Storage::Integers(_) | Storage::Packed(_) => self.protect,
+            Storage::Bytes(_) => 0,
         }
+    }
+
+    fn protection(self, storage: Storage) -> Result<BitMask, FaultError> {
+        BitMask::top(self.protected(storage), width(storage)?)
     }
 
     /// The law, what is protected from it, and what is exposed to it beside words.
@@ -234,6 +292,12 @@ impl Draw {
     }
 }
 
+/// The width of words that are no wider than a byte, and have more than one bit.
+fn width(storage: Storage) -> Result<BitWidth, FaultError> {
+    let bits = storage.word_bits();
+    BitWidth::new(bits).map_err(|_| FaultError::FlipsOnly(bits))
+}
+
 impl Faults<'_> {
     /// The faults of the next words of the tensor, those before word `end`.
     pub(super) fn until(&mut self, end: u64) -> Piece<'_> {
@@ -247,19 +311,70 @@ impl Faults<'_> {
     }
 }
 
+impl Drawn {
+    /// What is read of words that lie in a byte each.
+    fn read(&self, words: &[u8], first: u64) -> Result<EccRead, FaultError> {
+        let (stream, protect) = (&self.stream, self.protect);
+        match &self.model {
+            Words::Bytes(model) => {
+                let protection = BitMask::top(protect, model.bits())?;
+                self.ecc.read_slice(words, first, &**model, stream, protection)
+            }
+            Words::Wide(model) => {
+                let mut wide: Vec<u16> = words.iter().map(|&word| word.into()).collect();
+                model.inject_slice(&mut wide, first, stream, protect)?;
+                let words = wide.into_iter().map(|word| word as u8).collect();
+                Ok(EccRead { words, tally: EccTally::default() })
+            }
+        }
+    }
+
+    /// What is read of the bytes of packed words, of which byte `first` begins a word: the faults of
+    /// the same words one by one. The bits behind the last word are not stored.
+    fn read_packed(&self, bytes: &[u8], first: u64, packed: Packed) -> Result<EccRead, FaultError> {
+        let Packed { bits, weights } = packed;
+        let first = first / u64::from(bits) * 8;
+        let most = (8 * bytes.len() / bits as usize) as u64;
+        let words = unpack_words(bytes, bits, weights.saturating_sub(first).min(most) as usize);
+        let (words, tally) = match &self.model {
+            Words::Bytes(_) => {
+                let narrow: Vec<u8> = words.iter().map(|&word| word as u8).collect();
+                let read = self.read(&narrow, first)?;
+                (read.words.into_iter().map(u16::from).collect(), read.tally)
+            }
+            Words::Wide(model) => {
+                let mut words = words;
+                model.inject_slice(&mut words, first, &self.stream, self.protect)?;
+                (words, EccTally::default())
+            }
+        };
+        let mut read = pack_words(&words, bits);
+        // Bits that fill up the last byte stay as they are.
+        if let (Some(last), Some(stored)) = (read.last_mut(), bytes.last()) {
+            let used = words.len() * bits as usize % 8;
+            if used > 0 {
+                *last |= stored >> used << used;
+            }
+        }
+        Ok(EccRead { words: read, tally })
+    }
+}
+
 impl Piece<'_> {
     /// What is read of some of its words, the first of which is word `first` of the tensor.
     pub(super) fn read(&self, words: &[u8], first: u64) -> Result<EccRead, FaultError> {
         match self {
-            Self::Drawn(Drawn { model, stream, protection, ecc }) => {
-                ecc.read_slice(words, first, &**model, stream, *protection)
+            Self::Drawn(drawn @ Drawn { packed: None, .. }) => drawn.read(words, first),
+            Self::Drawn(drawn @ Drawn { packed: Some(packed), .. }) => {
+                drawn.read_packed(words, first, *packed)
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;
                 let before = |index| faults.partition_point(|fault| fault.index < index);
                 let mut read = words.to_vec();
                 for fault in &faults[before(first)..before(end)] {
-                    read[(fault.index - first) as usize] ^= fault.mask;
+                    let word = &mut read[(fault.index - first) as usize];
+                    *word = fault.applied_to(*word);
                 }
                 Ok(EccRead { words: read, tally: EccTally::default() })
             }

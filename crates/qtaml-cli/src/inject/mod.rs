@@ -15,7 +15,7 @@ use miette::{IntoDiagnostic, Result, WrapErr};
 use qtaml::fault::FaultRecord;
 
 pub(crate) use self::args::InjectArgs;
-use self::faults::Source;
+use self::faults::{Source, WhenOther};
 use self::plan::Plan;
 use self::report::{Report, Row, Tally};
 use self::storage::Storage;
@@ -73,7 +73,9 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
             read_record(path).wrap_err_with(|| format!("cannot replay {}", path.display()))?;
         let plan = plan::of_record(model, &record)
             .wrap_err_with(|| format!("cannot replay {}", path.display()))?;
-        return Ok((Source::Replayed(record), plan));
+        let when_other =
+            if args.force_replay { WhenOther::ReplayAnyway } else { WhenOther::Refuse };
+        return Ok((Source::Replayed(record, when_other), plan));
     }
     let (mut law, draw) = args.draw().map_err(|error| WrongUsage {
         message: error.to_string(),
@@ -83,7 +85,7 @@ fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
     let planned = model.tensors().iter().zip(&plan);
     let tensors: Vec<_> = planned
         .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
-        .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.words_of(tensor)))
+        .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.faulty_words_of(tensor)))
         .collect();
     law.share_out(draw, &tensors).into_diagnostic()?;
     let source = Source::Drawn(law, draw);

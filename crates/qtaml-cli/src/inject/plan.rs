@@ -7,7 +7,7 @@ use qtaml::fault::{FaultRecord, TensorFaults};
 use qtaml::quant::Format;
 
 use super::storage::Storage;
-use crate::model::{Model, Tensor};
+use crate::model::{Model, Tensor, packed};
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
 pub(super) type Plan = Vec<Option<Storage>>;
@@ -19,9 +19,11 @@ pub(super) fn of_weights(
     only: &[String],
     biases: bool,
 ) -> Result<Plan> {
-    let storage = |tensor: &Tensor| match Storage::of(tensor, format) {
-        Some(Storage::Bytes(_)) if !biases => None,
-        storage => storage,
+    let packed = packed::of_model(model)?;
+    let storage = |tensor: &Tensor| match (packed.get(&tensor.name), Storage::of(tensor, format)) {
+        (Some(&packed), Some(_)) => Some(Storage::Packed(packed)),
+        (None, Some(Storage::Bytes(_))) if !biases => None,
+        (_, storage) => storage,
     };
     for name in only {
         let tensor = find(model, name)?;

@@ -103,8 +103,8 @@ impl Row {
         flipped_bits: u64,
         code_words: Option<EccTally>,
     ) -> Self {
-        let words = storage.words_of(tensor);
-        let bits = words * u64::from(storage.format().bits().get());
+        let words = storage.faulty_words_of(tensor);
+        let bits = words * u64::from(storage.word_bits());
         Self {
             tensor: tensor.name.clone(),
             stored_as: storage.to_string(),

@@ -7,6 +7,7 @@ use safetensors::Dtype;
 
 use crate::model::Tensor;
 use crate::model::float::Float;
+use crate::model::packed::Packed;
 
 /// Words that one thread treats at a time, few enough to stay in its cache.
 pub(super) const SLICE: usize = 1 << 16;
@@ -20,6 +21,9 @@ pub(super) enum Storage {
     Integers(Dtype),
     /// Numbers as they are, each of their bytes a word.
     Bytes(Dtype),
+    /// Words of another width than a byte's, back to back: they are read and recorded as bytes, and
+    /// meet faults as words.
+    Packed(Packed),
 }
 
 impl Storage {
@@ -41,7 +45,23 @@ impl Storage {
     pub(super) const fn format(self) -> Format {
         match self {
             Self::Codes(_, format) => format,
-            Self::Integers(_) | Self::Bytes(_) => Format::INT8,
+            Self::Integers(_) | Self::Bytes(_) | Self::Packed(_) => Format::INT8,
+        }
+    }
+
+    /// The bits of a word that meets faults.
+    pub(super) const fn word_bits(self) -> u32 {
+        match self {
+            Self::Packed(Packed { bits, .. }) => bits,
+            Self::Codes(..) | Self::Integers(_) | Self::Bytes(_) => self.format().bits().get(),
+        }
+    }
+
+    /// The number of words of a tensor that meet faults.
+    pub(super) const fn faulty_words_of(self, tensor: &Tensor) -> u64 {
+        match self {
+            Self::Packed(Packed { weights, .. }) => weights,
+            Self::Codes(..) | Self::Integers(_) | Self::Bytes(_) => self.words_of(tensor),
         }
     }
 
@@ -49,11 +69,11 @@ impl Storage {
     pub(super) const fn bytes_per_word(self) -> usize {
         match self {
             Self::Codes(float, _) => float.bytes(),
-            Self::Integers(_) | Self::Bytes(_) => 1,
+            Self::Integers(_) | Self::Bytes(_) | Self::Packed(_) => 1,
         }
     }
 
-    /// The number of words of a tensor.
+    /// The number of words of a tensor; of packed ones the number of their bytes.
     pub(super) const fn words_of(self, tensor: &Tensor) -> u64 {
         tensor.bytes / self.bytes_per_word() as u64
     }
@@ -117,6 +137,7 @@ impl fmt::Display for Storage {
             Self::Codes(_, format) => format.fmt(f),
             Self::Integers(dtype) => write!(f, "{dtype} as it is"),
             Self::Bytes(dtype) => write!(f, "bytes of {dtype}"),
+            Self::Packed(Packed { bits, .. }) => write!(f, "packed words of {bits} bits"),
         }
     }
 }

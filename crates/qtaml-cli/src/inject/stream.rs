@@ -1,7 +1,7 @@
 //! The pass through a model: words out, faults in, piece by piece.
 
 use miette::{IntoDiagnostic, Result, WrapErr};
-use qtaml::fault::{EccRead, EccTally, FaultError, FaultRecord, TensorFaults};
+use qtaml::fault::{EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester};
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
@@ -43,13 +43,15 @@ impl Pass<'_> {
                     self.copy(tensor, out)?;
                     continue;
                 };
-                let mut recorded = record.is_some().then(|| TensorFaults::new(storage.format()));
+                let mut recorded = record
+                    .is_some()
+                    .then(|| TensorRecorder::new(storage.format(), self.source.effect()));
                 let row = next_scale()
                     .and_then(|scale| self.inject(tensor, storage, scale, out, recorded.as_mut()))
                     .wrap_err_with(|| format!("cannot inject into tensor {:?}", tensor.name))?;
                 rows.push(row);
                 if let (Some(record), Some(faults)) = (&mut record, recorded) {
-                    record.insert(&tensor.name, faults).into_diagnostic()?;
+                    record.insert(&tensor.name, faults.finish()).into_diagnostic()?;
                 }
             }
             Ok(rows)
@@ -69,13 +71,14 @@ impl Pass<'_> {
         storage: Storage,
         scale: f32,
         out: &Behind,
-        mut record: Option<&mut TensorFaults>,
+        mut record: Option<&mut TensorRecorder>,
     ) -> Result<Row> {
         let read = self.source.read_scale(&tensor.name, storage, scale).into_diagnostic()?;
         let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
         let (mut first, mut flipped_bits, mut code_words) = (0, 0, EccTally::default());
-        let slice = self.slice().into_diagnostic()?;
+        let slice = self.slice(storage).into_diagnostic()?;
+        let mut digester = self.source.is_checked().then(WordDigester::default);
         let at_once = (self.at_once / slice).max(1) * slice;
         self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |mut bytes| {
             self.progress.inc(bytes.len());
@@ -85,6 +88,9 @@ impl Pass<'_> {
             let slices = slices
                 .map(|(i, bytes)| Slice::read(&stored, &faults, bytes, first + (i * slice) as u64));
             for slice in slices.collect::<Result<Vec<_>, _>>().into_diagnostic()? {
+                if let Some(digester) = &mut digester {
+                    digester.update(&slice.stored);
+                }
                 if let Some(record) = &mut record {
                     record.append(&slice.stored, &slice.read.words).into_diagnostic()?;
                 }
@@ -94,13 +100,21 @@ impl Pass<'_> {
             first += words;
             out.write(bytes)
         })?;
+        if let Some(digester) = digester {
+            self.source.check_words(&tensor.name, digester).into_diagnostic()?;
+        }
         let code_words = self.source.has_code().then_some(code_words);
         Ok(Row::new(tensor, storage, [scale, read], flipped_bits, code_words))
     }
 
-    /// Words that one thread treats at a time: no code word is cut.
-    fn slice(&self) -> Result<usize, FaultError> {
-        let alignment = self.source.alignment()?;
+    /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many
+    /// bytes as they have bits.
+    fn slice(&self, storage: Storage) -> Result<usize, FaultError> {
+        let step = match storage {
+            Storage::Packed(packed) => packed.bits as usize,
+            Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => 1,
+        };
+        let alignment = step * self.source.alignment()?;
         Ok((self.at_once.min(SLICE) / alignment).max(1) * alignment)
     }
 }
@@ -146,7 +160,7 @@ mod tests {
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
-    use crate::inject::faults::{Draw, Law};
+    use crate::inject::faults::{Draw, Law, WhenOther};
     use crate::inject::plan;
     use crate::model::behind::write_behind;
 
@@ -209,7 +223,7 @@ mod tests {
             let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap();
             let model = BitFlips::new(flips, format.bits()).unwrap();
             let protection: BitMask = protection;
-            model.corrupted(words, &FaultStream::new(Seed(1), 2, name), protection.into())
+            model.corrupted(words, &FaultStream::new(Seed(1), 2, name), protection.into()).unwrap()
         };
         let top = |width| BitMask::top(1, width).unwrap();
 
@@ -262,7 +276,7 @@ mod tests {
         let mut drawn = Vec::new();
         let rows = write_behind(&mut drawn, |out| pass.write(out, Some(&mut record))).unwrap();
         assert_eq!(plan::of_record(&model, &record).unwrap(), plan);
-        let replayed = inject(&model, &plan, &Source::Replayed(record), 12_345);
+        let replayed = inject(&model, &plan, &Source::Replayed(record, WhenOther::Refuse), 12_345);
         assert!(replayed == (drawn, rows));
     }
 

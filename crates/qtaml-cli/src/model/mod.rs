@@ -3,6 +3,7 @@
 pub(crate) mod behind;
 pub(crate) mod float;
 pub(crate) mod layout;
+pub(crate) mod packed;
 pub(crate) mod progress;
 
 use std::collections::BTreeMap;

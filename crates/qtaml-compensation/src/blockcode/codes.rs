@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use qtaml_fault::{BitFlips, FaultModel, FaultStream, ProtectionMap, Seed};
+use qtaml_fault::{BitFlips, FaultError, FaultModel, FaultStream, ProtectionMap, Seed};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::BitWidth;
 use rand::Rng;
@@ -70,10 +70,15 @@ impl BlockCodes {
     }
 
     /// What is read of stored bytes that begin at position `first`.
-    pub(super) fn read(&self, stored: &[u8], stream: &FaultStream, first: u64) -> Vec<u8> {
+    pub(super) fn read(
+        &self,
+        stored: &[u8],
+        stream: &FaultStream,
+        first: u64,
+    ) -> Result<Vec<u8>, FaultError> {
         let mut read = stored.to_vec();
-        self.model.inject_slice(&mut read, first, stream, ProtectionMap::NOTHING);
-        read
+        self.model.inject_slice(&mut read, first, stream, ProtectionMap::NOTHING)?;
+        Ok(read)
     }
 
     /// The share of blocks that are lost: counted once in blocks of random data, always the same.
@@ -88,7 +93,8 @@ impl BlockCodes {
             };
             let read = |trial: usize| {
                 let stream = FaultStream::new(Seed(0), trial as u32, "block of a trial");
-                self.read(&code.encode(&data(trial)), &stream, 0)
+                let read = self.read(&code.encode(&data(trial)), &stream, 0);
+                read.expect("the bits of a block at position 0 can be counted")
             };
             let lost = |first: usize| {
                 let trials = first..trials.min(first + LANES);
@@ -242,7 +248,7 @@ mod tests {
                 let data: Vec<u8> = (0..code.data_bytes()).map(|i| (i * 97 % 256) as u8).collect();
                 let stored = code.encode(&data);
                 assert_eq!(stored.len(), bytes);
-                let read = codes.read(&stored, &FaultStream::new(Seed(1), 0, "w"), 3);
+                let read = codes.read(&stored, &FaultStream::new(Seed(1), 0, "w"), 3).unwrap();
                 let read = code.decode(&[read]);
                 assert_eq!(read.len(), 1);
                 if bytes == 1000 {

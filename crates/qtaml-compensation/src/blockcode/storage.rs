@@ -109,29 +109,39 @@ impl BlockCodedStorage {
 
     /// The unit as it is read at each of some streams, as by [`read`](WeightStorage::read) at one after the
     /// other, but on this thread alone and [`TRIALS`](Self::TRIALS) at a time.
-    pub fn read_each(&self, streams: &[FaultStream], start: u64) -> Vec<Vec<f32>> {
+    ///
+    /// # Errors
+    /// As [`read`](WeightStorage::read).
+    pub fn read_each(
+        &self,
+        streams: &[FaultStream],
+        start: u64,
+    ) -> Result<Vec<Vec<f32>>, CompensationError> {
         let mut read: Vec<Vec<f32>> = vec![vec![0.0; self.weights()]; streams.len()];
         for block in &self.blocks {
             for (streams, read) in streams.chunks(LANES).zip(read.chunks_mut(LANES)) {
                 let jobs: Vec<_> = streams.iter().map(|stream| (block, stream)).collect();
-                for (values, read) in self.read_blocks(&jobs, start).into_iter().zip(read) {
+                for (values, read) in self.read_blocks(&jobs, start)?.into_iter().zip(read) {
                     read[block.first as usize..][..values.len()].copy_from_slice(&values);
                 }
             }
         }
-        read
+        Ok(read)
     }
 
     /// The weights of at most [`LANES`] blocks of one code, each at its stream; zeros where it is lost.
-    fn read_blocks(&self, jobs: &[(&Block, &FaultStream)], start: u64) -> Vec<Vec<f32>> {
-        let Some((Block { code, .. }, _)) = jobs.first() else { return Vec::new() };
+    fn read_blocks(
+        &self,
+        jobs: &[(&Block, &FaultStream)],
+        start: u64,
+    ) -> Result<Vec<Vec<f32>>, CompensationError> {
+        let Some((Block { code, .. }, _)) = jobs.first() else { return Ok(Vec::new()) };
         let entropy = &self.quantizer.entropy;
-        let read: Vec<Vec<u8>> = jobs
-            .iter()
-            .map(|(block, stream)| {
-                self.codes.read(block.stored(entropy), stream, start + block.first)
-            })
-            .collect();
+        let read = |(block, stream): &(&Block, &FaultStream)| {
+            let first = start.saturating_add(block.first);
+            self.codes.read(block.stored(entropy), stream, first)
+        };
+        let read = jobs.iter().map(read).collect::<Result<Vec<Vec<u8>>, _>>()?;
         let values = |(data, (block, _)): (Option<Vec<u8>>, &(&Block, _))| {
             let count = block.symbols.len();
             data.map_or_else(
@@ -139,7 +149,7 @@ impl BlockCodedStorage {
                 |data| self.quantizer.values(&entropy.decode(&data, count)),
             )
         };
-        code.decode(&read).into_iter().zip(jobs).map(values).collect()
+        Ok(code.decode(&read).into_iter().zip(jobs).map(values).collect())
     }
 
     /// The step of the quantizer; infinite where the blocks hold nothing.
@@ -265,10 +275,10 @@ impl WeightStorage for BlockCodedStorage {
         let alike = |(a, _): &(&Block, _), (b, _): &(&Block, _)| Arc::ptr_eq(&a.code, &b.code);
         let chunks: Vec<&[_]> =
             blocks.chunk_by(alike).flat_map(|alike| alike.chunks(LANES)).collect();
-        let values: Vec<_> =
-            chunks.into_par_iter().flat_map_iter(|chunk| self.read_blocks(chunk, start)).collect();
+        let values = chunks.into_par_iter().map(|chunk| self.read_blocks(chunk, start));
+        let values = values.collect::<Result<Vec<_>, _>>()?;
         let mut read = vec![0.0; self.weights()];
-        for ((block, _), values) in blocks.iter().zip(values) {
+        for ((block, _), values) in blocks.iter().zip(values.into_iter().flatten()) {
             read[block.first as usize..][..values.len()].copy_from_slice(&values);
         }
         Ok(read)
@@ -410,7 +420,7 @@ mod tests {
             let read = whole.read(&stream(2), start).unwrap();
             let mut back = whole.clone();
             back.blocks.drain(..1);
-            prop_assert_eq!(&whole.read_each(&[stream(1), stream(2)], start)[1], &read);
+            prop_assert_eq!(&whole.read_each(&[stream(1), stream(2)], start).unwrap()[1], &read);
             let cut = whole.blocks[0].symbols.len();
             back.blocks[0].first = 0;
             whole.blocks.truncate(1);
@@ -427,13 +437,13 @@ mod tests {
         let unit = BlockCodedStorage::new(&normal(1 << 14), &Arc::new(codes), 8).unwrap();
         assert!(unit.blocks.iter().map(|block| block.code.bytes()).eq([1 << 13; 2]));
         let streams: Vec<FaultStream> = (0..3).map(stream).collect();
-        let together = unit.read_each(&streams, 7);
+        let together = unit.read_each(&streams, 7).unwrap();
         for (stream, read) in streams.iter().zip(&together) {
             assert_eq!(&unit.read(stream, 7).unwrap(), read);
             let one_by_one: Vec<f32> = unit
                 .blocks
                 .iter()
-                .flat_map(|b| unit.read_blocks(&[(b, stream)], 7).concat())
+                .flat_map(|b| unit.read_blocks(&[(b, stream)], 7).unwrap().concat())
                 .collect();
             assert_eq!(&one_by_one, read);
         }

@@ -2,15 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use qtaml_fault::frame::FileKind;
 use serde::{Deserialize, Serialize};
 
 use super::{Codebook, DesignConfig, Sample, WordChannel};
 use crate::CompensationError;
 
-const MAGIC: &[u8; 8] = b"QTAMLCDC";
-const VERSION: u32 = 1;
-/// Magic, version and length of the header.
-const FRAME: u64 = 8 + 4 + 8;
+const FILE: FileKind = FileKind { name: "codec", magic: *b"QTAMLCDC", version: 2 };
 /// More weights than any tensor has, and few enough for their bits to be counted.
 const MOST_WEIGHTS: u64 = 1 << 48;
 
@@ -114,15 +112,8 @@ struct Entry {
 
 /// # Format
 ///
-/// All integers are little-endian and unsigned.
-///
-/// | offset | bytes | content |
-/// | --- | --- | --- |
-/// | 0 | 8 | `QTAMLCDC` in ASCII |
-/// | 8 | 4 | version of the format, 1 |
-/// | 12 | 8 | length `h` of the header |
-/// | 20 | `h` | header, one JSON object in UTF-8 |
-/// | 20 + `h` | | the files of the codes ([`Codebook::to_bytes`]), one after the other |
+/// The file is in the frame of [`frame`](qtaml_fault::frame), with the magic `QTAMLCDC` and the version 2.
+/// The body holds the files of the codes ([`Codebook::to_bytes`]), one after the other.
 ///
 /// The header has one member, `tensors`: a list in rising order of names, each entry with these
 /// members and no others. `bytes` is the length of the file of the code.
@@ -164,54 +155,40 @@ impl Codec {
             bytes: code.len() as u64,
         };
         let header = Header { tensors: self.tensors.iter().zip(&codes).map(entry).collect() };
-        let header = serde_json::to_vec(&header).expect("finite numbers are always JSON");
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
-        bytes.extend(codes.concat());
-        bytes
+        FILE.write(&header, &codes.concat()).expect("finite numbers are always JSON")
+    }
+
+    /// Whether a file that begins with these bytes is a codec, of any version.
+    pub fn is_file(bytes: &[u8]) -> bool {
+        FILE.is_kind_of(bytes)
     }
 
     /// Reads a file. Every length is checked before anything is taken for granted.
     ///
     /// # Errors
-    /// [`CompensationError::NotACodec`], [`CompensationError::CodecVersion`] for a format that is
-    /// not known yet, [`CompensationError::CodecTruncated`], [`CompensationError::CodecCorrupt`].
+    /// [`CompensationError::File`] for what is no such file, of another version, damaged or corrupt;
+    /// [`CompensationError::CodecTensor`] for the code of a tensor that is.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CompensationError> {
-        let found = bytes.len() as u64;
-        let truncated = |expected| CompensationError::CodecTruncated { expected, found };
-        let corrupt = CompensationError::CodecCorrupt;
-        let rest = bytes.strip_prefix(MAGIC).ok_or(CompensationError::NotACodec)?;
-        let (&version, rest) = rest.split_first_chunk().ok_or_else(|| truncated(FRAME))?;
-        match u32::from_le_bytes(version) {
-            VERSION => {}
-            other => return Err(CompensationError::CodecVersion(other)),
-        }
-        let (&length, rest) = rest.split_first_chunk().ok_or_else(|| truncated(FRAME))?;
-        let length = u64::from_le_bytes(length);
-        let begin = FRAME.saturating_add(length);
-        let (header, codes) = split(rest, length).ok_or_else(|| truncated(begin))?;
-        let Header { tensors } =
-            serde_json::from_slice(header).map_err(|e| corrupt(format!("its header: {e}")))?;
+        let (Header { tensors }, mut rest) = FILE.read(bytes)?;
         if !tensors.is_sorted_by(|a, b| a.name < b.name) {
-            return Err(corrupt("its tensors are not in rising order of names".into()));
+            return Err(FILE.corrupt("its tensors are not in rising order of names").into());
         }
-        let codes_end = tensors.iter().fold(begin, |end, entry| end.saturating_add(entry.bytes));
-        if found < codes_end {
-            return Err(truncated(codes_end));
-        }
-        if found > codes_end {
-            return Err(corrupt(format!("{} bytes follow its end", found - codes_end)));
+        let expected = tensors.iter().fold(0, |sum: u64, entry| sum.saturating_add(entry.bytes));
+        let found = rest.len() as u64;
+        if expected != found {
+            let what = format!("its tensors have {expected} bytes of codes, and {found} are there");
+            return Err(FILE.corrupt(what).into());
         }
         let mut codec = Self::new();
-        let mut rest = codes;
         for entry in tensors {
-            let (code, behind) = split(rest, entry.bytes).ok_or_else(|| truncated(codes_end))?;
+            // The sum of them fits the file, which is in memory.
+            let (code, behind) = rest.split_at(entry.bytes as usize);
             rest = behind;
             let name = entry.name.clone();
-            let tensor = entry.read(code);
-            let tensor = tensor.map_err(|e| corrupt(format!("its tensor {name:?}: {e}")))?;
+            let tensor = entry.read(code).map_err(|source| CompensationError::CodecTensor {
+                name: name.clone(),
+                source: Box::new(source),
+            })?;
             codec.tensors.insert(name, tensor);
         }
         Ok(codec)
@@ -221,15 +198,10 @@ impl Codec {
 impl Entry {
     fn read(self, code: &[u8]) -> Result<TensorCode, CompensationError> {
         if self.mean_square < 0.0 {
-            let what = format!("its mean square is {}", self.mean_square);
-            return Err(CompensationError::CodecCorrupt(what));
+            return Err(FILE.corrupt(format!("its mean square is {}", self.mean_square)).into());
         }
         TensorCode::new(self.shape, self.mean_square, Codebook::from_bytes(code)?)
     }
-}
-
-fn split(bytes: &[u8], at: u64) -> Option<(&[u8], &[u8])> {
-    bytes.split_at_checked(usize::try_from(at).ok()?)
 }
 
 #[cfg(test)]
@@ -274,38 +246,50 @@ mod tests {
             r#"{{"tensors":[{{"name":"w","shape":[2,3],"mean_square":{mean_square},"bytes":{}}}]}}"#,
             code.len()
         );
-        let length = (header.len() as u64).to_le_bytes();
-        let expected =
-            [b"QTAMLCDC\x01\0\0\0", length.as_slice(), header.as_bytes(), &code].concat();
-        assert_eq!(codec.to_bytes(), expected);
+        let [length, body] = [header.len(), code.len()].map(|n| (n as u64).to_le_bytes());
+        let magic = b"QTAMLCDC\x02\0\0\0".as_slice();
+        let expected = [magic, &length, &body, header.as_bytes(), &code].concat();
+        let file = codec.to_bytes();
+        // The checksum is tested with the frame.
+        assert_eq!(file[..file.len() - 4], expected);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let file = codec().to_bytes();
         let error = |bytes: &[u8]| Codec::from_bytes(bytes).unwrap_err();
-        assert_eq!(error(b"PK"), CompensationError::NotACodec);
+        let text = error(b"PK").to_string();
+        assert_eq!(text, "this is no codec: it does not begin with QTAMLCDC");
+        assert!(Codec::is_file(&file) && !Codec::is_file(b"PK"));
         let mut other = file.clone();
-        other[8] = 2;
-        assert_eq!(error(&other), CompensationError::CodecVersion(2));
-        let long = [file.as_slice(), &[0]].concat();
-        assert!(error(&long).to_string().contains("1 bytes follow its end"));
+        other[8] = 1;
+        let text = error(&other).to_string();
+        assert_eq!(text, "the codec is of version 1, and this program reads version 2");
         for at in 0..file.len() {
             assert!(Codec::from_bytes(&file[..at]).is_err(), "cut at {at}");
         }
+        // The same with a checksum that fits.
         let edited = |from: &str, to: &str| {
-            let text = file.windows(from.len()).position(|part| part == from.as_bytes()).unwrap();
-            let mut edited = file.clone();
-            edited[text..text + from.len()].copy_from_slice(to.as_bytes());
-            error(&edited).to_string()
+            let (header, body) = FILE.read::<serde_json::Value>(&file).unwrap();
+            let header = header.to_string().replacen(from, to, 1);
+            let header: serde_json::Value = serde_json::from_str(&header).unwrap();
+            error(&FILE.write(&header, body).unwrap())
         };
         for (from, to, named) in [
-            (r#""name":"a""#, r#""name":"b""#, "rising order"),
-            ("[2,3]", "[0,3]", r#""b": a tensor of shape [0, 3]"#),
-            ("mean_square\":0", "mean_square\":-", "corrupt"),
-            ("QTAMLCBK", "QTAMLXXX", "its tensor \"a\": this is not a codebook"),
+            (r#""name":"a""#, r#""name":"c""#, "rising order"),
+            (r#""bytes":"#, r#""bytes":1"#, "bytes of codes, and"),
         ] {
-            assert!(edited(from, to).contains(named), "{}", edited(from, to));
+            let error = edited(from, to).to_string();
+            assert!(error.contains(named), "{error}");
+        }
+        for (from, to, cause) in [
+            ("[2,3]", "[0,3]", "a tensor of shape [0, 3]"),
+            (r#""mean_square":0"#, r#""mean_square":-0"#, "its mean square is -0"),
+        ] {
+            let error = edited(from, to);
+            assert!(error.to_string().contains("cannot be read"), "{error}");
+            let source = std::error::Error::source(&error).unwrap().to_string();
+            assert!(source.contains(cause), "{source}");
         }
         for shape in [&[1 << 30, 1 << 30][..], &[usize::MAX, 2], &[0]] {
             let error = tensor(shape, 1).unwrap_err();
@@ -314,29 +298,9 @@ mod tests {
     }
 
     proptest! {
-        /// Hostile bytes give an error or a codec that works.
-        #[test]
-        fn no_bytes_break_the_reader(
-            noise in prop::collection::vec((0_usize..800, any::<u8>()), 1..6),
-        ) {
-            let mut file = codec().to_bytes();
-            for (at, byte) in noise {
-                let at = at % file.len();
-                file[at] = byte;
-            }
-            if let Ok(codec) = Codec::from_bytes(&file) {
-                for (_, tensor) in codec.tensors() {
-                    let stored = tensor.code().encode_packed(&[-1.0, f32::MAX]).unwrap();
-                    prop_assert_eq!(tensor.code().decode_packed(&stored, 2).unwrap().len(), 2);
-                    prop_assert!(tensor.stored_bytes() > 0);
-                }
-                prop_assert_eq!(Codec::from_bytes(&codec.to_bytes()), Ok(codec));
-            }
-        }
-
         #[test]
         fn arbitrary_bytes_are_refused(tail in prop::collection::vec(any::<u8>(), 0..300)) {
-            let file = [MAGIC.as_slice(), &VERSION.to_le_bytes(), &tail].concat();
+            let file = [FILE.magic.as_slice(), &FILE.version.to_le_bytes(), &tail].concat();
             prop_assert!(Codec::from_bytes(&file).is_err());
         }
     }

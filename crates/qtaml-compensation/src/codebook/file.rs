@@ -1,15 +1,13 @@
 //! A code as a file.
 
+use qtaml_fault::frame::FileKind;
 use qtaml_physics::{FlipProbability, FlipProfile};
 use serde::{Deserialize, Serialize};
 
 use super::{Codebook, WordChannel};
 use crate::CompensationError;
 
-const MAGIC: &[u8; 8] = b"QTAMLCBK";
-const VERSION: u32 = 1;
-/// Magic, version and length of the header.
-const FRAME: u64 = 8 + 4 + 8;
+const FILE: FileKind = FileKind { name: "codebook", magic: *b"QTAMLCBK", version: 2 };
 
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -20,15 +18,9 @@ struct Header {
 
 /// # Format
 ///
-/// All integers are little-endian and unsigned.
-///
-/// | offset | bytes | content |
-/// | --- | --- | --- |
-/// | 0 | 8 | `QTAMLCBK` in ASCII |
-/// | 8 | 4 | version of the format, 1 |
-/// | 12 | 8 | length `h` of the header |
-/// | 20 | `h` | header, one JSON object in UTF-8 |
-/// | 20 + `h` | 4 `2^R` | the value of each word read, as little-endian IEEE 754 binary32 |
+/// The file is in the frame of [`frame`](qtaml_fault::frame), with the magic `QTAMLCBK` and the version 2.
+/// The body holds the value of each of the `2^R` words that may be read, as little-endian IEEE 754
+/// binary32.
 ///
 /// The header has these members and no others: `flips`, a list of `R` flip probabilities, that of
 /// the least significant bit first, and `mse`.
@@ -46,47 +38,23 @@ impl Codebook {
     /// Never: a header of finite numbers is always JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
         let header = Header { flips: self.channel().laws().to_vec(), mse: self.mse() };
-        let header = serde_json::to_vec(&header).expect("finite numbers are always JSON");
-        let mut bytes = MAGIC.to_vec();
-        bytes.extend(VERSION.to_le_bytes());
-        bytes.extend((header.len() as u64).to_le_bytes());
-        bytes.extend(header);
-        bytes.extend(self.table().iter().flat_map(|value| value.to_le_bytes()));
-        bytes
+        let table: Vec<u8> = self.table().iter().flat_map(|value| value.to_le_bytes()).collect();
+        FILE.write(&header, &table).expect("finite numbers are always JSON")
     }
 
     /// Reads a file. Every length is checked before anything is taken for granted.
     ///
     /// # Errors
-    /// [`CompensationError::NotACodebook`], [`CompensationError::CodebookVersion`] for a format that
-    /// is not known yet, [`CompensationError::CodebookTruncated`],
-    /// [`CompensationError::CodebookCorrupt`].
+    /// [`CompensationError::File`] for what is no such file, of another version, damaged or corrupt.
     pub fn from_bytes(bytes: &[u8]) -> Result<Self, CompensationError> {
-        let found = bytes.len() as u64;
-        let truncated = |expected| CompensationError::CodebookTruncated { expected, found };
-        let corrupt = CompensationError::CodebookCorrupt;
-        let rest = bytes.strip_prefix(MAGIC).ok_or(CompensationError::NotACodebook)?;
-        let (&version, rest) = rest.split_first_chunk().ok_or_else(|| truncated(FRAME))?;
-        match u32::from_le_bytes(version) {
-            VERSION => {}
-            other => return Err(CompensationError::CodebookVersion(other)),
-        }
-        let (&length, rest) = rest.split_first_chunk().ok_or_else(|| truncated(FRAME))?;
-        let length = u64::from_le_bytes(length);
-        let split = usize::try_from(length).ok().and_then(|length| rest.split_at_checked(length));
-        let (header, table) = split.ok_or_else(|| truncated(FRAME.saturating_add(length)))?;
-        let Header { flips, mse } =
-            serde_json::from_slice(header).map_err(|e| corrupt(format!("its header: {e}")))?;
-
+        let corrupt = |what: String| CompensationError::from(FILE.corrupt(what));
+        let (Header { flips, mse }, table) = FILE.read(bytes)?;
         let width = flips.len() as u32;
         let flips = FlipProfile::per_bit(flips).map_err(|e| corrupt(e.to_string()))?;
         let channel = WordChannel::new(flips, width)?;
-        let expected = FRAME + length + 4 * channel.words() as u64;
-        if found < expected {
-            return Err(truncated(expected));
-        }
-        if found > expected {
-            return Err(corrupt(format!("{} bytes follow its end", found - expected)));
+        let (expected, found) = (4 * channel.words(), table.len());
+        if found != expected {
+            return Err(corrupt(format!("its table has {found} bytes, and {expected} are needed")));
         }
         let (values, _) = table.as_chunks();
         let table: Vec<f32> = values.iter().map(|&value| f32::from_le_bytes(value)).collect();
@@ -124,47 +92,53 @@ mod tests {
     #[test]
     fn the_format_is_the_documented_one() {
         let channel = WordChannel::new(FlipProbability::symmetric(0.5).unwrap(), 1).unwrap();
-        let mut expected = b"QTAMLCBK\x01\0\0\0\x29\0\0\0\0\0\0\0".to_vec();
-        expected.extend(br#"{"flips":[{"p01":0.5,"p10":0.5}],"mse":1.25}"#);
-        expected[12] = (expected.len() - 20) as u8;
+        let header = br#"{"flips":[{"p01":0.5,"p10":0.5}],"mse":1.25}"#;
+        let mut expected = b"QTAMLCBK\x02\0\0\0".to_vec();
+        expected.extend((header.len() as u64).to_le_bytes());
+        expected.extend(8_u64.to_le_bytes());
+        expected.extend(header);
         expected.extend([0, 0, 0, 0xbf, 0, 0, 0x80, 0x3f]);
-        assert_eq!(Codebook::of_table(channel, vec![-0.5, 1.0], 1.25).to_bytes(), expected);
+        let file = Codebook::of_table(channel, vec![-0.5, 1.0], 1.25).to_bytes();
+        // The checksum is tested with the frame.
+        assert_eq!(file[..file.len() - 4], expected);
     }
 
     #[test]
     fn what_is_wrong_is_said() {
         let file = code(2).to_bytes();
-        let error = |bytes: &[u8]| Codebook::from_bytes(bytes).unwrap_err();
-        assert_eq!(error(b"PK"), CompensationError::NotACodebook);
+        let error = |bytes: &[u8]| Codebook::from_bytes(bytes).unwrap_err().to_string();
+        assert_eq!(error(b"PK"), "this is no codebook: it does not begin with QTAMLCBK");
         let mut other = file.clone();
-        other[8] = 2;
-        assert_eq!(error(&other), CompensationError::CodebookVersion(2));
-        let (expected, found) = (file.len() as u64, file.len() as u64 - 1);
-        let short = error(&file[..file.len() - 1]);
-        assert_eq!(short, CompensationError::CodebookTruncated { expected, found });
-        let mut long = file.clone();
-        long.push(0);
-        assert!(error(&long).to_string().contains("1 bytes follow its end"));
-        let mut infinite = file.clone();
-        infinite[expected as usize - 4..].copy_from_slice(&f32::INFINITY.to_le_bytes());
-        assert!(error(&infinite).to_string().contains("word 3 stands for inf"));
+        other[8] = 1;
+        let expected = "the codebook is of version 1, and this program reads version 2";
+        assert_eq!(error(&other), expected);
+        let (Header { flips, mse }, table) = FILE.read(&file).unwrap();
+        let made = |flips: &[FlipProbability], mse: f64, table: &[u8]| {
+            error(&FILE.write(&Header { flips: flips.to_vec(), mse }, table).unwrap())
+        };
+        assert!(
+            made(&flips, mse, &table[1..]).contains("its table has 15 bytes, and 16 are needed")
+        );
+        assert!(made(&flips, -1.0, table).contains("its mean square error is -1"));
+        let infinite = [&table[..12], &f32::INFINITY.to_le_bytes()].concat();
+        assert!(made(&flips, mse, &infinite).contains("word 3 stands for inf"));
+        assert!(made(&[], mse, table).contains("corrupt"));
         for at in 0..file.len() {
             assert!(Codebook::from_bytes(&file[..at]).is_err(), "cut at {at}");
         }
     }
 
     proptest! {
-        /// Hostile bytes give an error or a code that works.
+        /// A table that was changed on purpose, checksum and all, gives an error or a code that works.
         #[test]
-        fn no_bytes_break_the_reader(
-            noise in prop::collection::vec((0_usize..200, any::<u8>()), 1..6),
-        ) {
-            let mut file = code(2).to_bytes();
+        fn no_table_breaks_the_reader(noise in prop::collection::vec((0_usize..16, any::<u8>()), 1..6)) {
+            let file = code(2).to_bytes();
+            let (header, table) = FILE.read::<Header>(&file).unwrap();
+            let mut table = table.to_vec();
             for (at, byte) in noise {
-                let at = at % file.len();
-                file[at] = byte;
+                table[at] = byte;
             }
-            if let Ok(code) = Codebook::from_bytes(&file) {
+            if let Ok(code) = Codebook::from_bytes(&FILE.write(&header, &table).unwrap()) {
                 let words = code.encode(&[-1.0, 0.0, 1.0, f32::MAX, f32::MIN]).unwrap();
                 prop_assert_eq!(code.decode(&words).len(), 5);
                 prop_assert_eq!(Codebook::from_bytes(&code.to_bytes()), Ok(code));
@@ -173,7 +147,7 @@ mod tests {
 
         #[test]
         fn arbitrary_bytes_are_refused(tail in prop::collection::vec(any::<u8>(), 0..300)) {
-            let file = [MAGIC.as_slice(), &VERSION.to_le_bytes(), &tail].concat();
+            let file = [FILE.magic.as_slice(), &FILE.version.to_le_bytes(), &tail].concat();
             prop_assert!(Codebook::from_bytes(&file).is_err());
         }
     }

@@ -12,7 +12,7 @@
 //!
 //! ```
 //! use qtaml_compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
-//! use qtaml_fault::Seed;
+//! use qtaml_fault::{FaultStream, Seed};
 //! use qtaml_physics::FlipProbability;
 //!
 //! let weights: Vec<f32> = (0..10_000).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
@@ -21,7 +21,7 @@
 //! let code = Codebook::design(&sample, &memory, &DesignConfig::default());
 //!
 //! let words = code.encode(&weights)?;
-//! let read = code.read(&words, &memory, Seed(42), 0, "fc.weight")?;
+//! let read = code.read(&words, &memory, &FaultStream::new(Seed(42), 0, "fc.weight"))?;
 //! let error = |(w, r): (&f32, &f32)| f64::from(w - r).powi(2);
 //! let mse = weights.iter().zip(&read).map(error).sum::<f64>() / 10_000.0;
 //! assert!((mse / code.mse() - 1.0).abs() < 0.1);
@@ -34,7 +34,6 @@ mod encoder;
 mod envelope;
 mod file;
 mod lookup;
-mod memory;
 mod packed;
 mod sample;
 mod start;
@@ -43,7 +42,7 @@ mod streamed;
 mod switch;
 mod word_channel;
 
-use qtaml_fault::Seed;
+use qtaml_fault::FaultStream;
 
 pub use codec::{Codec, TensorCode};
 pub use design::DesignConfig;
@@ -195,11 +194,8 @@ impl Codebook {
         Ok(words.iter().map(|&word| table[usize::from(word)]).collect())
     }
 
-    /// What the memory `channel` gives back of stored words, the whole of a tensor, in one trial.
-    ///
-    /// Words of at most eight bits meet the faults of [`BitFlips`](qtaml_fault::BitFlips) at the
-    /// [`FaultStream`](qtaml_fault::FaultStream) of the tensor. Of wider ones that is so for the low eight bits;
-    /// the others lie in a tensor of their own, named `tensor/high`.
+    /// What the memory `channel` gives back of stored words, the whole of a tensor, with the faults of
+    /// [`WordFlips`](qtaml_fault::WordFlips) at this stream.
     ///
     /// # Errors
     /// [`CompensationError::OtherWidth`] for a channel of other words.
@@ -207,12 +203,10 @@ impl Codebook {
         &self,
         words: &[u16],
         channel: &WordChannel,
-        seed: Seed,
-        trial: u32,
-        tensor: &str,
+        stream: &FaultStream,
     ) -> Result<Vec<f32>, CompensationError> {
         self.check_width(channel)?;
-        Ok(self.decode(&memory::read(words, channel, seed, trial, tensor)))
+        Ok(self.decode(&channel.fault_model()?.corrupted(words, stream)?))
     }
 
     fn mse_in(&self, sample: &Sample, channel: &WordChannel) -> f64 {
@@ -253,6 +247,7 @@ fn not_below(x: f64) -> f32 {
 mod tests {
     use approx::assert_relative_eq;
     use proptest::prelude::*;
+    use qtaml_fault::Seed;
     use qtaml_fault::ecc::capacity;
     use qtaml_physics::{FlipProbability, FlipProfile};
 
@@ -394,7 +389,8 @@ mod tests {
             let words = code.encode(&weights).unwrap();
             for p in [p, 0.5 * p, 2.0 * p] {
                 let memory = channel(p, width);
-                let read = code.read(&words, &memory, Seed(42), 0, "weight").unwrap();
+                let stream = FaultStream::new(Seed(42), 0, "weight");
+                let read = code.read(&words, &memory, &stream).unwrap();
                 let squares: Vec<f64> =
                     weights.iter().zip(&read).map(|(w, r)| f64::from(w - r).powi(2)).collect();
                 let n = squares.len() as f64;
@@ -470,7 +466,8 @@ mod tests {
         let other = channel(0.1, 3);
         let error = CompensationError::OtherWidth { given: 3, expected: 2 };
         assert_eq!(code.mse_on(&Sample::gaussian(), &other), Err(error.clone()));
-        assert_eq!(code.read(&[0], &other, Seed(1), 0, "w"), Err(error));
+        let stream = FaultStream::new(Seed(1), 0, "w");
+        assert_eq!(code.read(&[0], &other, &stream), Err(error));
         let error = code.encode(&[0.0, f32::INFINITY]);
         assert_eq!(error, Err(CompensationError::Weight { index: 1, value: f32::INFINITY }));
         assert_eq!(code.side_bits(), 128);

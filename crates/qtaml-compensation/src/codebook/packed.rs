@@ -1,6 +1,6 @@
 //! Words of a code as bytes, without a bit to spare.
 
-use qtaml_quant::QuantError;
+use qtaml_quant::{QuantError, pack_words, unpack_words};
 
 use super::Codebook;
 use super::encoder::moments;
@@ -35,12 +35,7 @@ impl Codebook {
         if self.width() == 8 {
             return self.encode_bytes(weights);
         }
-        let words = self.encode(weights)?;
-        let group = |words: &[u16]| {
-            let packed = words.iter().rev().fold(0, |all, &w| all << self.width() | u128::from(w));
-            packed.to_le_bytes().into_iter().take(self.packed_len(words.len()))
-        };
-        Ok(words.chunks(GROUP).flat_map(group).collect())
+        Ok(pack_words(&self.encode(weights)?, self.width()))
     }
 
     /// The values of so many words that are read from `bytes`.
@@ -56,12 +51,7 @@ impl Codebook {
         if self.width() == 8 {
             return self.decode_bytes(bytes);
         }
-        let words_of = |bytes: &[u8]| {
-            let packed = bytes.iter().rev().fold(0, |all: u128, &byte| all << 8 | u128::from(byte));
-            (0..GROUP).map(move |word| (packed >> (word * self.width() as usize)) as u16)
-        };
-        let all = bytes.chunks(self.width() as usize).flat_map(words_of);
-        Ok(self.decode(&all.take(words).collect::<Vec<_>>()))
+        Ok(self.decode(&unpack_words(bytes, self.width(), words)))
     }
 
     /// Bytes that so many words fill.

@@ -4,9 +4,8 @@ use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use qtaml_fault::{BitFlips, BitMask, FaultModel, FaultStream};
+use qtaml_fault::{FaultStream, WordFlips};
 use qtaml_physics::FlipProbability;
-use qtaml_quant::BitWidth;
 
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
@@ -14,8 +13,6 @@ use crate::{CompensationError, WeightStorage};
 
 /// Golden sections from a factor of four down to 0.4 %.
 const SECTIONS: usize = 12;
-/// The high bits of wide words lie behind all low bytes: no tensor has so many weights.
-const HIGH_PLANE: u64 = 1 << 40;
 
 /// A distribution of weights of mean 0 and variance 1 that codes are designed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -49,8 +46,8 @@ impl StandardShape {
 #[derive(Debug)]
 pub struct Codebooks {
     flips: FlipProbability,
-    /// Of every plane of words, whatever its width.
-    model: BitFlips,
+    /// The fault model of each width from 1 bit on, made when a word of it is first read.
+    models: [OnceLock<WordFlips>; WordChannel::MAX_WIDTH as usize],
     codes: Mutex<BTreeMap<Key, Slot>>,
 }
 
@@ -71,10 +68,9 @@ impl Codebooks {
     /// The codes of a memory whose bits flip as `flips` says.
     ///
     /// # Errors
-    /// As [`BitFlips::new`].
+    /// None: every flip probability has a fault model.
     pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
-        let model = BitFlips::new(flips, BitWidth::INT8)?;
-        Ok(Self { flips, model, codes: Mutex::default() })
+        Ok(Self { flips, models: Default::default(), codes: Mutex::default() })
     }
 
     /// The flip probability of unprotected bits.
@@ -98,15 +94,15 @@ impl Codebooks {
         Ok(slot.get_or_init(|| Arc::new(StandardCode::design(shape, &channel))).clone())
     }
 
-    /// What is read of a plane of words that starts at word `first`.
-    fn read(&self, mut plane: Vec<u8>, first: u64, stream: &FaultStream, kept: BitMask) -> Vec<u8> {
-        // Handing a small unit to other threads takes longer than its faults.
-        if plane.len() <= self.model.grain() {
-            self.model.inject_slice(&mut plane, first, stream, kept.into());
-        } else {
-            self.model.par_inject_slice(&mut plane, first, stream, kept.into());
+    /// The faults of words of so many bits, the same as those of [`Codebook::read`].
+    fn model(&self, width: u32) -> Result<&WordFlips, CompensationError> {
+        let slot = self.models.get((width as usize).wrapping_sub(1));
+        let slot = slot.ok_or(CompensationError::WordWidth(width))?;
+        if let Some(model) = slot.get() {
+            return Ok(model);
         }
-        plane
+        let model = WordFlips::new(self.flips, width)?;
+        Ok(slot.get_or_init(|| model))
     }
 }
 
@@ -152,10 +148,10 @@ impl StandardCode {
 
 /// Weights stored as words of a standard code, scaled to them.
 ///
-/// Words of at most eight bits meet the faults of [`BitFlips`] for bytes at the stream of their
-/// tensor: those of a weight depend on its position in the tensor, not on the width of its word, on
-/// what is protected or on how the tensor is cut into units. Of wider words that is so for the low
-/// byte; the other bits lie 2^40 positions behind it, where other faults are drawn.
+/// Words meet the faults of [`WordFlips`] at the stream of their tensor, as those of
+/// [`Codebook::read`] and of packed files do: the faults of a weight depend on its position in the
+/// tensor and on the width of its word, not on what is protected or on how the tensor is cut into
+/// units.
 ///
 /// ```
 /// use std::sync::Arc;
@@ -296,19 +292,9 @@ impl WeightStorage for CodebookStorage {
     }
 
     fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
-        let width = self.code().width();
-        let kept = u32::MAX << (width - self.protected);
-        let plane = |shift: u32, first| -> Result<_, CompensationError> {
-            let stored = self.words.iter().map(|&word| (word >> shift) as u8).collect();
-            let kept = BitMask::of_bits((kept >> shift) as u8, BitWidth::INT8)?;
-            Ok(self.codes.read(stored, first, stream, kept).into_iter().map(u16::from))
-        };
-        let mut words: Vec<u16> = plane(0, start)?.collect();
-        if width > 8 {
-            for (word, high) in words.iter_mut().zip(plane(8, start + HIGH_PLANE)?) {
-                *word |= high << 8;
-            }
-        }
+        let mut words = self.words.clone();
+        let model = self.codes.model(self.code().width())?;
+        model.inject_slice(&mut words, start, stream, self.protected)?;
         Ok(self.decode(&words))
     }
 }
@@ -431,12 +417,28 @@ mod tests {
         }
     }
 
+    /// What is stored once is read alike by every reader: narrow words, bytes and wide words.
+    #[test]
+    fn a_code_and_its_storage_meet_the_same_faults() {
+        let weights = weights(2000);
+        for (p01, p10) in [(0.1, 0.1), (1e-3, 2e-3)] {
+            let codes = codes(p01, p10);
+            for width in [1, 5, 8, 9, 12] {
+                let unit = unit(&weights, &codes, width, 0);
+                let channel = WordChannel::new(codes.flips(), width).unwrap();
+                let code = unit.code().scaled(unit.sigma()).unwrap();
+                let read = code.read(&unit.words, &channel, &stream(4)).unwrap();
+                assert_eq!(unit.read(&stream(4), 0).unwrap(), read, "{width} bits");
+                assert_ne!(unit.golden(), read, "{width} bits");
+            }
+        }
+    }
+
     /// A large unit is read on all threads: the same faults.
     #[test]
     fn large_units_are_read_like_small_ones() {
         let (weights, codes) = (weights(300_000), codes(0.1, 0.1));
         let mut unit = unit(&weights, &codes, 2, 0);
-        assert!(weights.len() > codes.model.grain());
         let whole = unit.read(&stream(0), 0).unwrap();
         unit.words.drain(..290_000);
         assert_eq!(unit.read(&stream(0), 290_000).unwrap(), whole[290_000..]);

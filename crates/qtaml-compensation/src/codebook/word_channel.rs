@@ -1,5 +1,6 @@
 //! What becomes of a stored word on its way through the memory.
 
+use qtaml_fault::WordFlips;
 use qtaml_physics::{FlipProbability, FlipProfile};
 
 use crate::CompensationError;
@@ -30,7 +31,7 @@ pub struct WordChannel {
 
 impl WordChannel {
     /// The most bits of a word.
-    pub const MAX_WIDTH: u32 = 12;
+    pub const MAX_WIDTH: u32 = WordFlips::MAX_WIDTH;
 
     /// Words of `width` bits; one probability stands for that of every bit.
     ///
@@ -63,6 +64,16 @@ impl WordChannel {
     /// The law of each bit, least significant first.
     pub fn laws(&self) -> &[FlipProbability] {
         &self.laws
+    }
+
+    /// The model that draws the faults of this channel.
+    ///
+    /// # Errors
+    /// None: every channel has one.
+    pub fn fault_model(&self) -> Result<WordFlips, CompensationError> {
+        let flips = FlipProfile::per_bit(self.laws.clone());
+        let flips = flips.map_err(|_| CompensationError::WordWidth(self.width()))?;
+        Ok(WordFlips::new(flips, self.width())?)
     }
 
     /// Replaces `values[y]`, a value for every word read, by its mean for every word stored:

@@ -210,11 +210,11 @@ impl Ecc {
         protection.check_width(model.bits())?;
         let mut read = words.to_vec();
         if self == Self::Ideal {
-            model.par_inject_slice(&mut read, first, stream, protection.into());
+            model.par_inject_slice(&mut read, first, stream, protection.into())?;
             return Ok(EccRead { words: read, tally: EccTally::default() });
         }
         self.check_start(first)?;
-        model.par_inject_slice(&mut read, first, stream, ProtectionMap::NOTHING);
+        model.par_inject_slice(&mut read, first, stream, ProtectionMap::NOTHING)?;
         let tally = self.correct(words, &mut read, first, model, stream, protection)?;
         Ok(EccRead { words: read, tally })
     }
@@ -434,7 +434,6 @@ mod tests {
     use qtaml_quant::BitWidth;
 
     use super::*;
-    use crate::crc32::crc32;
     use crate::{BitFlips, Bursts, FlipCount, Seed};
 
     fn ecc(name: &str) -> Ecc {
@@ -479,7 +478,7 @@ mod tests {
             let first = 5 * ecc.alignment().unwrap() as u64;
             let read = models.map(|model| {
                 let kept = ecc.read_slice(&words(5000), first, model, &stream(3), top).unwrap();
-                (crc32(&kept.words), kept.tally.corrected, kept.tally.detected)
+                (crc32fast::hash(&kept.words), kept.tally.corrected, kept.tally.detected)
             });
             assert_eq!(read, expected, "{name}");
         }
@@ -542,7 +541,7 @@ mod tests {
             assert_eq!((front.words, front.tally + back.tally), (whole.words, whole.tally));
 
             let mut memory = vec![vec![0; 200]];
-            model.par_inject_slice(&mut memory[0], 0, &stream(1), ProtectionMap::NOTHING);
+            model.par_inject_slice(&mut memory[0], 0, &stream(1), ProtectionMap::NOTHING).unwrap();
             for bit in 5..8 {
                 let mut plane = vec![0; each as usize];
                 model.inject_check_bits(&mut plane, 0, bit, &stream(1)).unwrap();
@@ -640,7 +639,7 @@ mod tests {
         let stored = words(1000);
         let top = BitMask::top(3, BitWidth::INT8).unwrap();
         let kept = Ecc::Ideal.read(&stored, &flips(0.3), &stream(1), top).unwrap();
-        assert_eq!(kept.words, flips(0.3).corrupted(&stored, &stream(1), top.into()));
+        assert_eq!(kept.words, flips(0.3).corrupted(&stored, &stream(1), top.into()).unwrap());
         assert_eq!((kept.tally, Ecc::Ideal.overhead()), (EccTally::default(), Ok(0.0)));
         let p = FlipProbability::symmetric(0.3).unwrap();
         assert_eq!(Ecc::Ideal.residual(p), Ok(FlipProbability::NEVER));
@@ -652,7 +651,7 @@ mod tests {
             stored in prop::collection::vec(any::<u8>(), 1..500), mask: u8,
         ) {
             let protection = BitMask::of_bits(mask, BitWidth::INT8).unwrap();
-            let raw = flips(0.1).corrupted(&stored, &stream(2), ProtectionMap::NOTHING);
+            let raw = flips(0.1).corrupted(&stored, &stream(2), ProtectionMap::NOTHING).unwrap();
             let kept = ecc("secded:8").read(&stored, &flips(0.1), &stream(2), protection).unwrap();
             prop_assert!(raw.iter().zip(&kept.words).all(|(raw, kept)| (raw ^ kept) & !mask == 0));
         }

@@ -143,7 +143,7 @@ impl Trial<'_> {
         for word in words {
             self.draw(word, &mut data);
             self.code.encode(&data, &mut stored)?;
-            self.damage(word, &mut stored, &mut bytes);
+            self.damage(word, &mut stored, &mut bytes)?;
             let says = self.code.decode(&stored, &mut read)?;
             let wrong = data.iter().zip(&read).filter(|(data, read)| data != read).count();
             tally.add(says, wrong as u64);
@@ -161,15 +161,16 @@ impl Trial<'_> {
     }
 
     /// Flips bits of a stored word: eight of them are one word of the fault model.
-    fn damage(&self, word: u64, stored: &mut [bool], bytes: &mut [u8]) {
+    fn damage(&self, word: u64, stored: &mut [bool], bytes: &mut [u8]) -> Result<(), FaultError> {
         for (byte, bits) in bytes.iter_mut().zip(stored.chunks(8)) {
             *byte = bits.iter().rev().fold(0, |byte, &bit| byte << 1 | u8::from(bit));
         }
         let first = word * bytes.len() as u64;
-        self.model.inject_slice(bytes, first, &self.stream, ProtectionMap::NOTHING);
+        self.model.inject_slice(bytes, first, &self.stream, ProtectionMap::NOTHING)?;
         for (at, bit) in stored.iter_mut().enumerate() {
             *bit = bytes[at / 8] >> (at % 8) & 1 == 1;
         }
+        Ok(())
     }
 }
 

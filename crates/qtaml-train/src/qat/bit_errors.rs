@@ -62,7 +62,9 @@ impl BitErrors {
         };
         let word = |code: f32| self.format.word_of(code as i32);
         let mut words: Vec<u8> = to_host(codes).into_iter().map(word).collect();
-        faults.inject_tensor(&mut words, &draw.stream(), ProtectionMap::NOTHING);
+        let injected = faults.inject_tensor(&mut words, &draw.stream(), ProtectionMap::NOTHING);
+        // The bits of a tensor in this machine's memory can be counted.
+        debug_assert_eq!(injected, Ok(()));
         let code_of: Vec<f32> =
             self.format.bits().words().map(|word| self.format.code_of(word) as f32).collect();
         let read: Vec<f32> = words.into_iter().map(|word| code_of[usize::from(word)]).collect();
@@ -104,7 +106,8 @@ mod tests {
             let format = Format::new(BitWidth::INT8, encoding);
             let stored = QuantizedTensor::quantize(&host, &[60, 50], format).unwrap();
             let faults = BitFlips::new(method(format).flips, BitWidth::INT8).unwrap();
-            let read = faults.corrupted(stored.words(), &DRAW.stream(), ProtectionMap::NOTHING);
+            let read =
+                faults.corrupted(stored.words(), &DRAW.stream(), ProtectionMap::NOTHING).unwrap();
             assert_ne!(read, stored.words());
             let read = QuantizedTensor::from_words(read, &[60, 50], format, stored.scale());
             let found = method(format).apply(weights.clone(), Some(&DRAW));
@@ -127,7 +130,7 @@ mod tests {
     fn training_never_meets_the_faults_of_a_trial() {
         let read = |stream| {
             let faults = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), BitWidth::INT8);
-            faults.unwrap().corrupted(&[0; 64], &stream, ProtectionMap::NOTHING)
+            faults.unwrap().corrupted(&[0; 64], &stream, ProtectionMap::NOTHING).unwrap()
         };
         assert_ne!(read(DRAW.stream()), read(qtaml_fault::FaultStream::new(DRAW.seed, 3, "w")));
     }

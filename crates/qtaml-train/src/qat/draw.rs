@@ -32,7 +32,7 @@ impl Draw<'_> {
     /// The stream of its bit faults: never that of a trial with which a network is evaluated.
     pub(super) fn stream(&self) -> FaultStream {
         // Training runs have fewer than 2^32 steps; beyond, the faults of the first come again.
-        FaultStream::new(self.seed, self.step as u32, &format!("qat.{}", self.name))
+        FaultStream::new(self.seed, self.step as u32, self.name).substream("training")
     }
 }
 

@@ -181,16 +181,16 @@ struct Sequence {
 /// What is read in each trial of a batch, unless it is what was stored.
 type Batch = Vec<Option<Vec<f32>>>;
 /// Filled without holding up those who want another batch.
-type Slot = Arc<OnceLock<Batch>>;
+type Slot = Arc<OnceLock<Result<Batch, CompensationError>>>;
 
 impl Sequence {
     /// On this thread alone: another one may wait for it.
-    fn decode(&self, first: &FaultStream, start: u64) -> Batch {
+    fn decode(&self, first: &FaultStream, start: u64) -> Result<Batch, CompensationError> {
         let trials = (0..BlockCodedStorage::TRIALS as u32).map(|i| first.trial() + i);
         let streams: Vec<FaultStream> = trials.map(|trial| first.in_trial(trial)).collect();
         let stored = self.golden();
-        let read = self.storage.read_each(&streams, start).into_iter();
-        read.map(|read| (read != stored).then_some(read)).collect()
+        let read = self.storage.read_each(&streams, start)?.into_iter();
+        Ok(read.map(|read| (read != stored).then_some(read)).collect())
     }
 }
 
@@ -230,6 +230,7 @@ impl WeightStorage for Sequence {
             known.entry((first.clone(), start)).or_default().clone()
         };
         let batch = slot.get_or_init(|| self.decode(&first, start));
+        let batch = batch.as_ref().map_err(Clone::clone)?;
         Ok(batch[place as usize].clone().unwrap_or_else(|| self.golden()))
     }
 }

@@ -5,10 +5,10 @@ use std::ops::Range;
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::BitWidth;
 
+use super::dense::Dense;
+use super::sparse::{Places, Purpose};
+use super::{CHUNK, places};
 use crate::channel::check_width;
-use crate::dense::Dense;
-use crate::model::{CHUNK, places};
-use crate::sparse::{Places, Purpose};
 use crate::{FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// Below this probability of a bit, drawing the flips alone is cheaper than drawing a mask for
@@ -123,9 +123,9 @@ impl FaultModel for BitFlips {
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) {
-        protected.expect_for(words.len(), self.bits);
-        let Range { start: from, end: to } = places(first, words.len(), self.bits);
+    ) -> Result<(), FaultError> {
+        protected.check(words.len(), self.bits)?;
+        let Range { start: from, end: to } = places(first, words.len(), self.bits)?;
         match (&self.sampler, protected) {
             (Sampler::Dense(dense), ProtectionMap::Alike(protection)) => {
                 let exposed = !protection.mask();
@@ -144,6 +144,7 @@ impl FaultModel for BitFlips {
                 });
             }
         }
+        Ok(())
     }
 }
 
@@ -164,7 +165,7 @@ mod tests {
     }
 
     fn read(model: &BitFlips, words: &[u8], trial: u32) -> Vec<u8> {
-        model.corrupted(words, &stream(trial), ProtectionMap::NOTHING)
+        model.corrupted(words, &stream(trial), ProtectionMap::NOTHING).unwrap()
     }
 
     /// Position and value of every word count.
@@ -273,7 +274,9 @@ mod tests {
         ] {
             let found = [1 << 33, (1 << 33) + 77].map(|first| {
                 let mut words = [0x5a; 1000];
-                model(p01, p10).inject_slice(&mut words, first, &stream(0), ProtectionMap::NOTHING);
+                model(p01, p10)
+                    .inject_slice(&mut words, first, &stream(0), ProtectionMap::NOTHING)
+                    .unwrap();
                 checksum(&words)
             });
             assert_eq!(found, expected, "{p01} {p10}");
@@ -460,8 +463,8 @@ mod tests {
             let whole = read(&model, &words, 1);
             let cut = cut.index(words.len());
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
-            model.inject_slice(&mut back, cut as u64, &stream(1), ProtectionMap::NOTHING);
-            model.inject_slice(&mut front, 0, &stream(1), ProtectionMap::NOTHING);
+            model.inject_slice(&mut back, cut as u64, &stream(1), ProtectionMap::NOTHING).unwrap();
+            model.inject_slice(&mut front, 0, &stream(1), ProtectionMap::NOTHING).unwrap();
             front.extend(back);
             prop_assert_eq!(front, whole);
         }
@@ -476,8 +479,8 @@ mod tests {
             let of = |mask| BitMask::of_bits(mask, model.bits()).unwrap();
             let protections: Vec<BitMask> = kept.iter().map(|&mask| of(mask)).collect();
             let all = read(&model, &words, 2);
-            let each = model.corrupted(&words, &stream(2), (&protections).into());
-            let alike = model.corrupted(&words, &stream(2), protections[0].into());
+            let each = model.corrupted(&words, &stream(2), (&protections).into()).unwrap();
+            let alike = model.corrupted(&words, &stream(2), protections[0].into()).unwrap();
             for i in 0..words.len() {
                 for (read, kept) in [(each[i], kept[i]), (alike[i], kept[0])] {
                     prop_assert_eq!(read & kept, words[i] & kept);

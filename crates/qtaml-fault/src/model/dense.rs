@@ -4,9 +4,9 @@ use multiversion::multiversion;
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
+use super::probability::Fraction;
 use crate::FaultStream;
 use crate::philox::{Blocks, LANES};
-use crate::probability::Fraction;
 
 /// Words whose first digits come from the same sixteen blocks.
 pub(crate) const GROUP: usize = 8 * LANES;

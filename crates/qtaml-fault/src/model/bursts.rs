@@ -4,8 +4,8 @@ use std::ops::Range;
 
 use qtaml_quant::BitWidth;
 
-use crate::model::places;
-use crate::sparse::{Places, Purpose};
+use super::places;
+use super::sparse::{Places, Purpose};
 use crate::{FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// Bursts of a fixed length that begin at each stored bit independently with the same probability.
@@ -51,10 +51,10 @@ impl FaultModel for Bursts {
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) {
-        protected.expect_for(words.len(), self.bits);
+    ) -> Result<(), FaultError> {
+        protected.check(words.len(), self.bits)?;
         let width = u64::from(self.bits.get());
-        let Range { start: from, end: to } = places(first, words.len(), self.bits);
+        let Range { start: from, end: to } = places(first, words.len(), self.bits)?;
         let reach = u64::from(self.length);
         // Up to here a burst has already flipped: bursts may overlap.
         let mut done = from;
@@ -66,6 +66,7 @@ impl FaultModel for Bursts {
             }
             done = done.max(end);
         });
+        Ok(())
     }
 }
 
@@ -77,7 +78,9 @@ mod tests {
     use crate::{BitMask, Seed};
 
     fn read(model: &Bursts, words: &[u8], trial: u32) -> Vec<u8> {
-        model.corrupted(words, &FaultStream::new(Seed(1), trial, "weight"), ProtectionMap::NOTHING)
+        model
+            .corrupted(words, &FaultStream::new(Seed(1), trial, "weight"), ProtectionMap::NOTHING)
+            .unwrap()
     }
 
     /// Position and value of every word count.
@@ -112,7 +115,7 @@ mod tests {
             let found = [1 << 33, (1 << 33) + 77].map(|first| {
                 let (mut words, stream) = ([0; 1000], FaultStream::new(Seed(1), 0, "weight"));
                 let model = Bursts::new(p, length, bits).unwrap();
-                model.inject_slice(&mut words, first, &stream, ProtectionMap::NOTHING);
+                model.inject_slice(&mut words, first, &stream, ProtectionMap::NOTHING).unwrap();
                 checksum(&words)
             });
             assert_eq!(found, expected, "{p} {length}");
@@ -158,11 +161,11 @@ mod tests {
             let model = Bursts::new(10.0_f64.powf(exponent), length, bits).unwrap();
             let protection = BitMask::of_bits(kept & bits.mask(), bits).unwrap();
             let stream = FaultStream::new(Seed(2), 0, "weight");
-            let whole = model.corrupted(&words, &stream, protection.into());
+            let whole = model.corrupted(&words, &stream, protection.into()).unwrap();
             let cut = cut.index(words.len());
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());
-            model.inject_slice(&mut back, cut as u64, &stream, protection.into());
-            model.inject_slice(&mut front, 0, &stream, protection.into());
+            model.inject_slice(&mut back, cut as u64, &stream, protection.into()).unwrap();
+            model.inject_slice(&mut front, 0, &stream, protection.into()).unwrap();
             front.extend(back);
             prop_assert_eq!(&front, &whole);
             let exposed = bits.mask() & !protection.mask();

@@ -3,7 +3,8 @@
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
 
-use crate::{BitFlips, FaultError, FaultModel, FaultStream, ProtectionMap};
+use super::{BitFlips, FaultModel, places};
+use crate::{FaultError, FaultStream, ProtectionMap};
 
 /// Values whose bytes are laid out at a time.
 const AT_ONCE: usize = 1024;
@@ -30,7 +31,9 @@ const AT_ONCE: usize = 1024;
 /// ```
 ///
 /// # Errors
-/// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits than eight.
+/// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits than eight,
+/// [`FaultError::Uncountable`] for a position whose bits 64 bits cannot count. No value is changed
+/// then.
 pub fn flip_floats(
     flips: impl Into<FlipProfile>,
     values: &mut [f32],
@@ -38,10 +41,14 @@ pub fn flip_floats(
     stream: &FaultStream,
 ) -> Result<(), FaultError> {
     let model = BitFlips::new(flips, BitWidth::INT8)?;
+    // Checked before any value is changed.
+    let words = values.len().saturating_mul(4);
+    let uncountable = FaultError::Uncountable { words, first: first.saturating_mul(4) };
+    places(first.checked_mul(4).ok_or(uncountable)?, words, BitWidth::INT8)?;
     for (slice, values) in values.chunks_mut(AT_ONCE).enumerate() {
         let mut bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let first = 4 * (first + (slice * AT_ONCE) as u64);
-        model.inject_slice(&mut bytes, first, stream, ProtectionMap::NOTHING);
+        model.inject_slice(&mut bytes, first, stream, ProtectionMap::NOTHING)?;
         for (value, bytes) in values.iter_mut().zip(bytes.as_chunks().0) {
             *value = f32::from_le_bytes(*bytes);
         }
@@ -69,8 +76,9 @@ mod tests {
         let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
         let p = FlipProbability::symmetric(0.1).unwrap();
         let model = BitFlips::new(p, BitWidth::INT8).unwrap();
-        let read =
-            model.corrupted(&bytes, &FaultStream::new(Seed(1), 2, "bias"), ProtectionMap::NOTHING);
+        let read = model
+            .corrupted(&bytes, &FaultStream::new(Seed(1), 2, "bias"), ProtectionMap::NOTHING)
+            .unwrap();
         let read: Vec<u32> = read.as_chunks().0.iter().map(|b| u32::from_le_bytes(*b)).collect();
         assert_eq!(flipped(0.1, &values, 0), read);
     }
@@ -88,6 +96,16 @@ mod tests {
     fn exponents_make_values_that_are_no_numbers() {
         let read = flipped(0.5, &[0.1; 4096], 0);
         assert!(read.into_iter().any(|bits| !f32::from_bits(bits).is_finite()));
+    }
+
+    #[test]
+    fn positions_that_cannot_be_counted_are_refused() {
+        let (p, stream) = (FlipProbability::NEVER, FaultStream::new(Seed(0), 0, "bias"));
+        for first in [u64::MAX, 1 << 62, (1 << 59) - 1] {
+            let error = flip_floats(p, &mut [1.0], first, &stream).unwrap_err();
+            assert!(matches!(error, FaultError::Uncountable { words: 4, .. }), "{error}");
+        }
+        flip_floats(p, &mut [1.0], (1 << 59) - 2, &stream).unwrap();
     }
 
     #[test]

@@ -4,9 +4,9 @@ use std::ops::Range;
 
 use qtaml_quant::BitWidth;
 
+use super::hypergeometric::hypergeometric;
+use super::places;
 use crate::fault_stream::below;
-use crate::hypergeometric::hypergeometric;
-use crate::model::places;
 use crate::philox::LANES;
 use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap, WordFault};
 
@@ -141,7 +141,7 @@ impl FlipCount {
             let (index, mask) = (place / width, 1 << (place % width));
             match faults.last_mut() {
                 Some(last) if last.index == index => last.mask |= mask,
-                _ => faults.push(WordFault { index, mask }),
+                _ => faults.push(WordFault::flip(index, mask)),
             }
         });
         faults
@@ -209,14 +209,15 @@ impl FaultModel for FlipCount {
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) {
-        protected.expect_for(words.len(), self.bits);
-        let (width, slice) = (u64::from(self.bits.get()), places(first, words.len(), self.bits));
+    ) -> Result<(), FaultError> {
+        protected.check(words.len(), self.bits)?;
+        let (width, slice) = (u64::from(self.bits.get()), places(first, words.len(), self.bits)?);
         let all = self.words * width;
         self.visit(slice.start.min(all)..slice.end.min(all), stream, |place| {
             let (i, bit) = ((place / width - first) as usize, place % width);
             words[i] ^= 1 << bit & !protected.mask(i);
         });
+        Ok(())
     }
 
     /// They lie behind the words, at the same stream, and cost their flips: one thread is enough.
@@ -263,7 +264,7 @@ mod tests {
     #[test]
     fn pinned_flips() {
         let model = FlipCount::new(4, 16, BitWidth::INT8).unwrap();
-        let read = model.corrupted(&[0; 16], &stream(0), ProtectionMap::NOTHING);
+        let read = model.corrupted(&[0; 16], &stream(0), ProtectionMap::NOTHING).unwrap();
         assert_eq!(read, [0, 0, 128, 0, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 1, 1]);
     }
 
@@ -276,7 +277,8 @@ mod tests {
             (100, 16, BitWidth::INT8, 29_004),
         ] {
             let model = FlipCount::new(flips, words as u64, bits).unwrap();
-            let read = model.corrupted(&vec![0; words], &stream(0), ProtectionMap::NOTHING);
+            let read =
+                model.corrupted(&vec![0; words], &stream(0), ProtectionMap::NOTHING).unwrap();
             assert_eq!(checksum(&read), expected, "{flips} of {words}");
         }
         let far = |flips| -> Vec<u64> {
@@ -313,11 +315,9 @@ mod tests {
             let top = BitMask::of_bits(kept, bits).unwrap();
             let model =
                 FlipCount::with_check_bits(flips, words as u64, bits, top, each as u64).unwrap();
-            let mut found = vec![checksum(&model.corrupted(
-                &vec![0; words],
-                &stream(0),
-                ProtectionMap::NOTHING,
-            ))];
+            let mut found = vec![checksum(
+                &model.corrupted(&vec![0; words], &stream(0), ProtectionMap::NOTHING).unwrap(),
+            )];
             for bit in (0..8).filter(|bit| kept >> bit & 1 == 1) {
                 let mut check = vec![0; each];
                 model.inject_check_bits(&mut check, 0, bit, &stream(0)).unwrap();
@@ -335,8 +335,8 @@ mod tests {
         let model = FlipCount::new(flips, words, BitWidth::INT4).unwrap();
         let mut counts = [0_u32; 80];
         for trial in 0..trials {
-            for (i, word) in
-                (0..).zip(model.corrupted(&[0; 20], &stream(trial), ProtectionMap::NOTHING))
+            for (i, word) in (0..)
+                .zip(model.corrupted(&[0; 20], &stream(trial), ProtectionMap::NOTHING).unwrap())
             {
                 (0..4).for_each(|bit| counts[4 * i + bit] += u32::from(word >> bit & 1));
             }
@@ -387,17 +387,17 @@ mod tests {
             let words: Vec<u8> = words.iter().map(|word| word & bits.mask()).collect();
             let flips = (share * f64::from(bits.get()) * words.len() as f64) as u64;
             let model = FlipCount::new(flips, words.len() as u64, bits).unwrap();
-            let whole = model.corrupted(&words, &stream(9), ProtectionMap::NOTHING);
+            let whole = model.corrupted(&words, &stream(9), ProtectionMap::NOTHING).unwrap();
             let flipped = words.iter().zip(&whole).map(|(a, b)| (a ^ b).count_ones()).sum::<u32>();
             prop_assert_eq!(u64::from(flipped), flips);
 
             let cut = cut.index(words.len());
             let mut back = words[cut..].to_vec();
-            model.inject_slice(&mut back, cut as u64, &stream(9), ProtectionMap::NOTHING);
+            model.inject_slice(&mut back, cut as u64, &stream(9), ProtectionMap::NOTHING).unwrap();
             prop_assert_eq!(&back, &whole[cut..]);
 
             let top = BitMask::top(1, bits).unwrap();
-            let kept = model.corrupted(&words, &stream(9), top.into());
+            let kept = model.corrupted(&words, &stream(9), top.into()).unwrap();
             prop_assert!(words.iter().zip(&kept).all(|(a, b)| (a ^ b) & top.mask() == 0));
         }
     }

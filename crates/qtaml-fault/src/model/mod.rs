@@ -1,10 +1,25 @@
 //! What a fault model is.
 
+mod bit_flips;
+mod bursts;
+mod dense;
+mod flip_count;
+mod float_bits;
+mod hypergeometric;
+mod probability;
+mod sparse;
+mod word_flips;
+
 use std::ops::Range;
 
 use qtaml_quant::{BitWidth, PackedWords, QuantizedTensor};
 use rayon::prelude::*;
 
+pub use self::bit_flips::BitFlips;
+pub use self::bursts::Bursts;
+pub use self::flip_count::FlipCount;
+pub use self::float_bits::flip_floats;
+pub use self::word_flips::WordFlips;
 use crate::{FaultError, FaultStream, ProtectionMap};
 
 /// Words that one thread reads at a time: enough to be worth a thread, few enough for its cache.
@@ -29,7 +44,7 @@ pub(crate) const CHUNK: usize = 1 << 18;
 /// ];
 /// let stream = FaultStream::new(Seed(42), 0, "conv1.weight");
 /// for model in models {
-///     let read = model.corrupted(&[0; 1000], &stream, BitMask::NONE.into());
+///     let read = model.corrupted(&[0; 1000], &stream, BitMask::NONE.into())?;
 ///     assert!(read.iter().any(|&word| word != 0));
 /// }
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -45,17 +60,18 @@ pub trait FaultModel: Sync {
 
     /// Replaces `words`, a slice of a tensor that starts at word `first`, by what is read.
     ///
-    /// # Panics
-    /// If `protected` has bits that words of this width lack; if it says something of every word,
-    /// but not of as many words as there are; if the bits of the tensor up to the end of the slice
-    /// are 2^64 or more, as those of 2^61 INT8 words are.
+    /// # Errors
+    /// [`FaultError::ProtectedBits`] for protected bits that words of this width lack,
+    /// [`FaultError::ProtectedWords`] for the protection of another number of words,
+    /// [`FaultError::Uncountable`] if the bits of the tensor up to the end of the slice are 2^64 or
+    /// more, as those of 2^61 INT8 words are. No word is changed then.
     fn inject_slice(
         &self,
         words: &mut [u8],
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    );
+    ) -> Result<(), FaultError>;
 
     /// Words that one thread should be given at a time. It changes the time that it takes, and
     /// nothing else.
@@ -65,7 +81,7 @@ pub trait FaultModel: Sync {
 
     /// The same as [`inject_slice`](Self::inject_slice), on all threads.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`inject_slice`](Self::inject_slice).
     fn par_inject_slice(
         &self,
@@ -73,27 +89,26 @@ pub trait FaultModel: Sync {
         first: u64,
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) {
-        protected.expect_for(words.len(), self.bits());
-        let grain = self.grain();
-        words.par_chunks_mut(grain).enumerate().for_each(|(chunk, words)| {
+    ) -> Result<(), FaultError> {
+        // Checked before any thread has changed a word.
+        protected.check(words.len(), self.bits())?;
+        places(first, words.len(), self.bits())?;
+        let grain = self.grain().max(1);
+        words.par_chunks_mut(grain).enumerate().try_for_each(|(chunk, words)| {
             let from = chunk * grain;
             let protected = protected.slice(from..from + words.len());
-            self.inject_slice(words, first + from as u64, stream, protected);
-        });
+            self.inject_slice(words, first + from as u64, stream, protected)
+        })
     }
 
     /// Replaces `check`, a slice that starts at number `first` of the check bits that a code stores
     /// for one bit of the words, by what is read. Each lies in the same bit of a word of its own;
-    /// `stream` is that of the words. Unless a model says otherwise, they have a stream of their own
-    /// beside it, and all threads take part.
+    /// `stream` is that of the words. Unless a model says otherwise, they have a substream of their
+    /// own, and all threads take part.
     ///
     /// # Errors
     /// [`FaultError::OneTensorOnly`] if the model is one of so many words and leaves these bits
-    /// out.
-    ///
-    /// # Panics
-    /// As [`inject_slice`](Self::inject_slice).
+    /// out, and as [`inject_slice`](Self::inject_slice).
     fn inject_check_bits(
         &self,
         check: &mut [u8],
@@ -104,50 +119,47 @@ pub trait FaultModel: Sync {
         if let Some(words) = self.words() {
             return Err(FaultError::OneTensorOnly { words });
         }
-        self.par_inject_slice(check, first, &stream.check_bits(bit), ProtectionMap::NOTHING);
-        Ok(())
+        self.par_inject_slice(check, first, &stream.check_bits(bit), ProtectionMap::NOTHING)
     }
 
     /// Replaces `words`, a whole tensor, by what is read; on all threads.
     ///
-    /// # Panics
-    /// As [`inject_slice`](Self::inject_slice), and if the model is made for another number of
-    /// [`words`](Self::words).
-    fn inject_tensor(&self, words: &mut [u8], stream: &FaultStream, protected: ProtectionMap<'_>) {
-        if let Err(error) = check_size(self.words(), words.len()) {
-            panic!("{error}");
-        }
-        self.par_inject_slice(words, 0, stream, protected);
+    /// # Errors
+    /// [`FaultError::Words`] if the model is made for another number of [`words`](Self::words), and as
+    /// [`inject_slice`](Self::inject_slice).
+    fn inject_tensor(
+        &self,
+        words: &mut [u8],
+        stream: &FaultStream,
+        protected: ProtectionMap<'_>,
+    ) -> Result<(), FaultError> {
+        check_size(self.words(), words.len())?;
+        self.par_inject_slice(words, 0, stream, protected)
     }
 
     /// What is read where `words`, a whole tensor, are stored; on all threads.
     ///
-    /// # Panics
+    /// # Errors
     /// As [`inject_tensor`](Self::inject_tensor).
     fn corrupted(
         &self,
         words: &[u8],
         stream: &FaultStream,
         protected: ProtectionMap<'_>,
-    ) -> Vec<u8> {
+    ) -> Result<Vec<u8>, FaultError> {
         let mut read = words.to_vec();
-        self.inject_tensor(&mut read, stream, protected);
-        read
+        self.inject_tensor(&mut read, stream, protected)?;
+        Ok(read)
     }
 }
 
 /// Where a slice of so many words from word `first` on lies among the bits of its tensor.
-///
-/// # Panics
-/// If that cannot be counted.
 #[inline]
-pub(crate) fn places(first: u64, words: usize, bits: BitWidth) -> Range<u64> {
+pub(crate) fn places(first: u64, words: usize, bits: BitWidth) -> Result<Range<u64>, FaultError> {
     let width = u64::from(bits.get());
     let end = first.checked_add(words as u64).and_then(|end| end.checked_mul(width));
-    let Some(end) = end else {
-        panic!("the bits of {words} words from word {first} on cannot be counted");
-    };
-    first * width..end
+    let end = end.ok_or(FaultError::Uncountable { words, first })?;
+    Ok(first * width..end)
 }
 
 /// Refuses to read a whole tensor through a model that is made for another one.
@@ -180,7 +192,7 @@ fn check_width(given: BitWidth, model: &dyn FaultModel) -> Result<(), FaultError
 /// let model = BitFlips::new(FlipProbability::symmetric(0.2)?, BitWidth::INT4)?;
 /// let stream = FaultStream::new(Seed(42), 0, "fc.weight");
 /// let read = read_packed(&stored, &model, &stream, ProtectionMap::NOTHING)?;
-/// assert_eq!(read.unpack(), model.corrupted(&words, &stream, ProtectionMap::NOTHING));
+/// assert_eq!(read.unpack(), model.corrupted(&words, &stream, ProtectionMap::NOTHING)?);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 ///
@@ -197,9 +209,7 @@ pub fn read_packed(
     let bits = stored.bits();
     check_width(bits, model)?;
     let mut words = stored.unpack();
-    check_size(model.words(), words.len())?;
-    protected.check(words.len(), bits)?;
-    model.inject_tensor(&mut words, stream, protected);
+    model.inject_tensor(&mut words, stream, protected)?;
     // No model sets bits above its width.
     PackedWords::pack(&words, bits)
         .map_err(|_| FaultError::Width { given: bits, expected: model.bits() })
@@ -246,8 +256,7 @@ pub fn inject(
     stream: &FaultStream,
 ) -> Result<Faulty, FaultError> {
     check_width(stored.bits(), model)?;
-    check_size(model.words(), stored.words().len())?;
-    let words = model.corrupted(stored.words(), stream, ProtectionMap::NOTHING);
+    let words = model.corrupted(stored.words(), stream, ProtectionMap::NOTHING)?;
     let flipped = stored.words().iter().zip(&words).map(|(a, b)| u64::from((a ^ b).count_ones()));
     let flips = flipped.sum();
     let stored_bits = stored.len() as u64 * u64::from(stored.bits().get());
@@ -256,8 +265,6 @@ pub fn inject(
 
 #[cfg(test)]
 mod tests {
-    use std::panic::{AssertUnwindSafe, catch_unwind};
-
     use qtaml_physics::FlipProbability;
 
     use super::*;
@@ -280,10 +287,6 @@ mod tests {
         ]
     }
 
-    fn panic_of(call: impl FnOnce()) -> String {
-        *catch_unwind(AssertUnwindSafe(call)).unwrap_err().downcast().unwrap()
-    }
-
     /// Bits of wider words, even of the last word alone, and words without protection or too many.
     #[test]
     fn protection_that_does_not_fit_is_refused() {
@@ -300,14 +303,16 @@ mod tests {
             {
                 let found = read_packed(&stored, &*model, &stream(), protected);
                 assert_eq!(found.as_ref(), Err(error));
-                let found = panic_of(|| model.inject_slice(&mut [0; 16], 0, &stream(), protected));
-                assert_eq!(found, error.to_string());
-                let found = panic_of(|| model.inject_tensor(&mut [0; 16], &stream(), protected));
-                assert_eq!(found, error.to_string());
+                let found = model.inject_slice(&mut [0; 16], 0, &stream(), protected);
+                assert_eq!(found.as_ref(), Err(error));
+                let found = model.inject_tensor(&mut [0; 16], &stream(), protected);
+                assert_eq!(found.as_ref(), Err(error));
+                let found = model.par_inject_slice(&mut [0; 16], 0, &stream(), protected);
+                assert_eq!(found.as_ref(), Err(error));
             }
             let all = BitMask::top(4, INT4).unwrap();
-            assert_eq!(model.corrupted(&[0; 16], &stream(), all.into()), [0; 16]);
-            model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING);
+            assert_eq!(model.corrupted(&[0; 16], &stream(), all.into()).unwrap(), [0; 16]);
+            model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING).unwrap();
         }
     }
 
@@ -324,13 +329,13 @@ mod tests {
         let packed = PackedWords::pack(&[0; 8], INT4).unwrap();
         let found = read_packed(&packed, &*model, &stream(), ProtectionMap::NOTHING);
         assert_eq!(found, Err(error.clone()));
-        let found = panic_of(|| drop(model.corrupted(&[0; 8], &stream(), ProtectionMap::NOTHING)));
-        assert_eq!(found, error.to_string());
+        let found = model.corrupted(&[0; 8], &stream(), ProtectionMap::NOTHING);
+        assert_eq!(found, Err(error));
 
         // A slice of it is something else.
-        let whole = model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING);
+        let whole = model.corrupted(&[0; 16], &stream(), ProtectionMap::NOTHING).unwrap();
         let mut slice = [0; 8];
-        model.inject_slice(&mut slice, 8, &stream(), ProtectionMap::NOTHING);
+        model.inject_slice(&mut slice, 8, &stream(), ProtectionMap::NOTHING).unwrap();
         assert_eq!(slice, whole[8..]);
     }
 
@@ -340,11 +345,12 @@ mod tests {
         for model in models() {
             let inject =
                 |first| model.inject_slice(&mut [0; 16], first, &stream(), ProtectionMap::NOTHING);
-            inject((1 << 62) - 17);
+            inject((1 << 62) - 17).unwrap();
             for first in [(1 << 62) - 16, 1 << 63, u64::MAX] {
-                let expected =
-                    format!("the bits of 16 words from word {first} on cannot be counted");
-                assert_eq!(panic_of(|| inject(first)), expected);
+                assert_eq!(inject(first), Err(FaultError::Uncountable { words: 16, first }));
+                let error =
+                    model.par_inject_slice(&mut [0; 16], first, &stream(), ProtectionMap::NOTHING);
+                assert_eq!(error, Err(FaultError::Uncountable { words: 16, first }));
             }
         }
     }
@@ -360,7 +366,15 @@ mod tests {
             fn words(&self) -> Option<u64> {
                 Some(16)
             }
-            fn inject_slice(&self, _: &mut [u8], _: u64, _: &FaultStream, _: ProtectionMap<'_>) {}
+            fn inject_slice(
+                &self,
+                _: &mut [u8],
+                _: u64,
+                _: &FaultStream,
+                _: ProtectionMap<'_>,
+            ) -> Result<(), FaultError> {
+                Ok(())
+            }
         }
         let found = Counted.inject_check_bits(&mut [0], 0, 0, &stream());
         assert_eq!(found, Err(FaultError::OneTensorOnly { words: 16 }));

@@ -38,9 +38,7 @@ pub(crate) struct Places {
 impl Places {
     /// Places chosen with probability `p`, which is taken to be in `0..1`.
     pub(crate) fn new(p: f64, purpose: Purpose) -> Self {
-        // A power of two, and at most 2^62: no cut of a tensor is that long.
-        let span = (PER_SPAN / p).log2().ceil().clamp(7.0, 62.0);
-        Self { rate: -(-p).ln_1p(), span: 1 << span as u32, purpose }
+        Self { rate: -libm::log1p(-p), span: span(PER_SPAN / p), purpose }
     }
 
     /// Bits that are drawn in one go.
@@ -102,6 +100,12 @@ impl Places {
     }
 }
 
+/// The least power of two that is not below `bits`, but at least 2^7, and at most 2^62: no cut of a
+/// tensor is that long.
+fn span(bits: f64) -> u64 {
+    (7..62).map(|exponent| 1 << exponent).find(|&span| span as f64 >= bits).unwrap_or(1 << 62)
+}
+
 /// One of the places, as the address of more randomness.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Draw {
@@ -119,13 +123,14 @@ impl Draw {
 /// An exponential variate of mean 1 from 128 uniform digits.
 ///
 /// `-ln(1 - v)` of a uniform `v`, written so that nothing cancels: from the digits themselves
-/// where they are small, else from their complement, whose logarithm is the faster one.
+/// where they are small, else from their complement, whose logarithm is the faster one. Both are those
+/// of FreeBSD's msun, in the arithmetic of IEEE 754 alone: the same bits on every machine.
 fn exponential(digits: u128) -> f64 {
     if digits < 1 << 125 {
-        -(-fraction(digits)).ln_1p()
+        -libm::log1p(-fraction(digits))
     } else {
         // The complement is at least one unit, so the logarithm is finite.
-        -fraction(u128::MAX - digits + 1).ln()
+        -libm::log(fraction(u128::MAX - digits + 1))
     }
 }
 
@@ -160,6 +165,33 @@ mod tests {
         assert_eq!(exponential(3 << 60), 3.0 * two(-68));
         assert!((exponential(u128::MAX) - 128.0 * std::f64::consts::LN_2).abs() < 1e-13);
         assert!((exponential(1 << 127) - std::f64::consts::LN_2).abs() < 1e-16);
+    }
+
+    #[test]
+    fn spans_are_powers_of_two() {
+        for (bits, expected) in [
+            (0.0, 1 << 7),
+            (128.0, 1 << 7),
+            (128.0_f64.next_up(), 1 << 8),
+            (2_f64.powi(40).next_up(), 1 << 41),
+            (2_f64.powi(61), 1 << 61),
+            (1e300, 1 << 62),
+            (f64::INFINITY, 1 << 62),
+        ] {
+            assert_eq!(span(bits), expected, "{bits}");
+        }
+    }
+
+    /// The bits of two logarithms and of a rate, computed with 60 digits and rounded.
+    #[test]
+    fn logarithms_are_the_same_on_every_machine() {
+        for (digits, bits) in [
+            (1_u128 << 124, 0x3fb0_8598_b59e_3a07),
+            (0xdead_beef_dead_beef_dead_beef_dead_beef, 0x4000_4fd4_fbf1_ed67),
+        ] {
+            assert_eq!(exponential(digits).to_bits(), bits);
+        }
+        assert_eq!(Places::new(0.003, Purpose::Flips).rate.to_bits(), 0x3f68_9ce9_7f72_713c);
     }
 
     /// Counts in 2^24 bits, and the gaps between them, against the geometric law. The six

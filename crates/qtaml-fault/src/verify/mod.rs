@@ -598,7 +598,7 @@ mod tests {
         let (mut sum, mut squares) = (0_i64, 0_i64);
         for trial in 0..5 {
             let stream = FaultStream::new(Seed(3), trial, "layer");
-            let read = model.corrupted(tensor.words(), &stream, ProtectionMap::NOTHING);
+            let read = model.corrupted(tensor.words(), &stream, ProtectionMap::NOTHING).unwrap();
             for (&stored, read) in tensor.words().iter().zip(read) {
                 let error = i64::from(format.code_of(read) - format.code_of(stored));
                 (sum, squares) = (sum + error, squares + error * error);
