@@ -773,6 +773,34 @@ mod inject {
         folder.inject_slice("--p 0.1 --force-replay", "f.safetensors").assert().code(2);
     }
 
+    /// The lowest code of F16 weights can stand for a number that F16 does not have.
+    #[test]
+    fn narrow_floats_do_not_overflow() {
+        let folder = Folder::new();
+        let weights = [0x7bff_u16, 0, 0, 0x3c00].map(u16::to_le_bytes).concat();
+        folder.model(&[("w", Dtype::F16, vec![2, 2], weights)]);
+        // Every 0 is read as 1 in the top bit alone: codes 127, 0, 0, 0 become -1, -128, -128, -128.
+        let law = "--p-per-bit 0,0,0,0,0,0,0,1:0";
+        let report = folder.json(law, "f.safetensors");
+        assert_eq!(report["tensors"][0]["clamped"], 3);
+        let file = folder.read("f.safetensors");
+        let model = SafeTensors::deserialize(&file).unwrap();
+        let read: Vec<u16> = model
+            .tensor("w")
+            .unwrap()
+            .data()
+            .as_chunks()
+            .0
+            .iter()
+            .map(|b| u16::from_le_bytes(*b))
+            .collect();
+        assert_eq!(read[1..], [0xfbff; 3]);
+        let clean = folder.json("--p 0", "f.safetensors");
+        assert_eq!(clean["tensors"][0].get("clamped"), None);
+        let run = folder.inject_slice(law, "f.safetensors").assert().success();
+        run.stdout(contains("beyond their type, read as its largest number: 3"));
+    }
+
     /// Its description could clear the screen of who looks at it.
     #[test]
     fn a_fault_file_writes_nothing_but_text() {

@@ -34,7 +34,7 @@
 //! no clipping, by the exact error of the tensors that would be stored.
 
 use qtaml_fault::QuantizedChannel;
-use qtaml_quant::{Format, QuantizedTensor};
+use qtaml_quant::{Code, Format, QuantizedTensor};
 
 use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, weight_error};
 
@@ -229,7 +229,7 @@ impl SortedSums {
             let edge = (f64::from(code) + 0.5) * scale;
             let here = |w: &f32| code == max || f64::from(*w) < edge;
             let to = from + self.weights[from..].partition_point(here);
-            cells[usize::from(format.word_of(code))] = self.before[to] - self.before[from];
+            cells[usize::from(format.word_of(Code(code)))] = self.before[to] - self.before[from];
             from = to;
         }
         cells

@@ -66,7 +66,7 @@ mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::{BitWidth, Format};
+    use qtaml_quant::{BitWidth, Format, Word};
 
     use super::*;
     use crate::Decoder;
@@ -119,7 +119,7 @@ mod tests {
                 let weight = |q| (step * (f64::from(q) + beside)) as f32;
                 let weights: Vec<f32> = tensor.codes().map(weight).collect();
                 let of = |(&w, &x): (&f32, &u8)| {
-                    matrix.expect(x, |read| (f64::from(w) - step * table.value(read)).powi(2))
+                    matrix.expect(Word(x), |read| (f64::from(w) - step * table.value(read)).powi(2))
                 };
                 let mean = weights.iter().zip(tensor.words()).map(of).sum::<f64>() / 1000.0;
                 let error = weight_error(&weights, tensor, channel, table);
@@ -143,13 +143,14 @@ mod tests {
             let expected: f64 = tensor
                 .words()
                 .iter()
-                .map(|&word| channel.drift(word).powi(2) + channel.variance(word))
+                .map(|&word| channel.drift(Word(word)).powi(2) + channel.variance(Word(word)))
                 .sum();
             let error = mean_square_error(&histogram, &channel, &raw);
             assert_relative_eq!(error, expected / n, epsilon = 1e-9, max_relative = 1e-9);
 
             let affine = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
-            let variance: f64 = tensor.words().iter().map(|&word| channel.variance(word)).sum();
+            let variance = tensor.words().iter().map(|&word| channel.variance(Word(word)));
+            let variance: f64 = variance.sum();
             let expected = variance / (1.0_f64 - 0.1 - 0.2).powi(2) / n;
             let error = mean_square_error(&histogram, &channel, &affine);
             assert_relative_eq!(error, expected, epsilon = 1e-9, max_relative = 1e-9);

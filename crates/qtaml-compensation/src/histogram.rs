@@ -1,6 +1,6 @@
 //! How often each word is stored.
 
-use qtaml_quant::{Format, QuantizedTensor};
+use qtaml_quant::{Format, QuantizedTensor, Word};
 
 use crate::CompensationError;
 
@@ -87,7 +87,7 @@ impl CodeHistogram {
     }
 
     /// The words that occur, with their shares.
-    pub fn iter(&self) -> impl Iterator<Item = (u8, f64)> {
+    pub fn iter(&self) -> impl Iterator<Item = (Word, f64)> {
         let words = self.format.bits().words();
         words.zip(self.shares.iter().copied()).filter(|&(_, share)| share > 0.0)
     }
@@ -135,7 +135,10 @@ mod tests {
         let format = Format::new(BitWidth::new(2).unwrap(), Encoding::SignMagnitude);
         let histogram = CodeHistogram::from_counts(format, &[2, 1, 0, 5]).unwrap();
         assert_eq!((histogram.format(), histogram.weights()), (format, 8.0));
-        assert_eq!(histogram.iter().collect::<Vec<_>>(), [(0, 0.25), (1, 0.125), (3, 0.625)]);
+        assert_eq!(
+            histogram.iter().collect::<Vec<_>>(),
+            [(0, 0.25), (1, 0.125), (3, 0.625)].map(|(word, share)| (Word(word), share))
+        );
         assert_eq!(histogram.mean(), 0.125 - 0.625);
     }
 

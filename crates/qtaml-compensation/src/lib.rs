@@ -16,7 +16,7 @@
 //! use qtaml_compensation::{CodeHistogram, DecodeTable, Decoder, Prior, mean_square_error};
 //! use qtaml_fault::{ChannelMatrix, QuantizedChannel, BitMask};
 //! use qtaml_physics::FlipProbability;
-//! use qtaml_quant::{Format, QuantizedTensor};
+//! use qtaml_quant::{Code, Format, QuantizedTensor};
 //!
 //! let int8 = Format::INT8;
 //! // Weights in a bell: the quantiles of a logistic law.
@@ -26,7 +26,7 @@
 //! let channel = QuantizedChannel::new(FlipProbability::symmetric(0.1)?, int8, BitMask::NONE)?;
 //! let affine = DecodeTable::new(Decoder::Affine, &channel, &stored)?;
 //! let matrix = ChannelMatrix::new(&channel);
-//! let mean = matrix.expect(int8.word_of(100), |read| affine.value(read));
+//! let mean = matrix.expect(int8.word_of(Code(100)), |read| affine.value(read));
 //! assert!((mean - 100.0).abs() < 1e-9);
 //! # let raw = DecodeTable::new(Decoder::Raw, &channel, &stored)?;
 //!

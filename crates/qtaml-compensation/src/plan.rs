@@ -45,7 +45,8 @@ use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior}
 /// let layer = &plan.layers[0];
 /// assert_eq!(layer.protection(plan.format)?.mask(), 0b1100_0000);
 /// // What the code 100 is believed to be where bit 5 of it is lost.
-/// let believed = plan.table(layer)?.value(100 & !(1 << 5));
+/// use qtaml_quant::Word;
+/// let believed = plan.table(layer)?.value(Word(100).with_flipped(5));
 /// assert!(believed > 68.0 && believed < 100.0);
 /// assert_eq!(Plan::from_json(&plan.to_json())?, plan);
 /// # Ok::<(), Box<dyn std::error::Error>>(())

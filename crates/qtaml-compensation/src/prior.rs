@@ -1,6 +1,6 @@
 //! What a decoder believes of a unit of weights before it reads them.
 
-use qtaml_quant::Format;
+use qtaml_quant::{Code, Format};
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::{gamma_lr, ln_gamma};
 
@@ -218,7 +218,8 @@ impl GeneralisedNormal {
             inner = outer;
             let signs = if magnitude == 0 { 1.0 } else { 2.0 };
             for code in [magnitude, -magnitude] {
-                shares[usize::from(format.word_of(code))] = even + (1.0 - floor) * mass / signs;
+                shares[usize::from(format.word_of(Code(code)))] =
+                    even + (1.0 - floor) * mass / signs;
             }
         }
         shares

@@ -2,7 +2,7 @@
 
 use qtaml_fault::{BitMask, Ecc, FaultError, QuantizedChannel};
 use qtaml_physics::{FlipProbability, FlipProfile};
-use qtaml_quant::{Encoding, Format};
+use qtaml_quant::{Encoding, Format, Word};
 
 use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, mean_square_error};
 
@@ -115,12 +115,11 @@ struct WordError {
 }
 
 impl WordError {
-    fn new(channels: [&QuantizedChannel; 2], word: u8) -> Self {
+    fn new(channels: [&QuantizedChannel; 2], word: Word) -> Self {
         let mut error = Self::default();
         for bit in 0..channels[0].bits().get() as usize {
             for (s, channel) in channels.into_iter().enumerate() {
-                let (p, change) =
-                    (channel.flip(bit, word >> bit & 1 == 1), channel.change(bit, word));
+                let (p, change) = (channel.flip(bit, word.bit(bit)), channel.change(bit, word));
                 error.variance[bit][s] = p * (1.0 - p) * change * change;
                 error.drift[bit][s] = p * change;
             }
@@ -207,7 +206,7 @@ mod tests {
                 let histogram = histogram(format);
                 let additive = Additive::new(reading.words.as_ref().unwrap(), &histogram);
                 for mask in width.words() {
-                    let bits = BitMask::of_bits(mask, width).unwrap();
+                    let bits = BitMask::of_bits(mask.0, width).unwrap();
                     let exact = reading.any(&histogram, &histogram, bits).unwrap();
                     assert_relative_eq!(
                         additive.with(bits),

@@ -1,7 +1,7 @@
 //! What can be wrong with a fault model from outside.
 
 use qtaml_physics::FlipProbability;
-use qtaml_quant::{BitWidth, Format};
+use qtaml_quant::{BitWidth, Format, Word};
 
 use crate::WordDigest;
 use crate::frame::FrameError;
@@ -66,12 +66,12 @@ pub enum FaultError {
     },
     /// Counts that no sample of words of this width gives.
     #[error("{}", match word {
-        Some(word) => format!("the counts of word {word:#04x} cannot come from reading {width} words"),
+        Some(word) => format!("the counts of word {word} cannot come from reading {width} words"),
         None => "nothing was read: there is nothing to compare".into(),
     })]
     Sample {
         /// The first word whose counts are wrong, if there is any word.
-        word: Option<u8>,
+        word: Option<Word>,
         /// The width of the words.
         width: BitWidth,
     },

@@ -2,8 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::philox::{Blocks, LANES};
-use crate::{Philox4x32, PhiloxRng};
+use crate::PhiloxRng;
+use crate::philox::{Blocks, LANES, Philox4x32};
 
 /// The one number from which everything random in an experiment follows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]

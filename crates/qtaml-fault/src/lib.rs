@@ -10,7 +10,7 @@
 //! - states what they do to a code in closed form, for every width, encoding and law of the bits:
 //!   an affine drift of the mean and a variance that the top bits own ([`QuantizedChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
-//! - holds the one against the other by sampling ([`CodeSample`]);
+//! - holds the one against the other by sampling ([`ChannelSample`]);
 //! - knows which bits an error-correcting memory would keep ([`BitMask`]), and what real codes
 //!   ask and leave of that ([`Ecc`], [`ecc`]);
 //! - keeps what was injected as a file that can be replayed ([`FaultRecord`]), in the frame of all
@@ -44,12 +44,13 @@
 //! ```
 //! use qtaml_fault::{QuantizedChannel, BitMask};
 //! use qtaml_physics::FlipProbability;
-//! use qtaml_quant::BitWidth;
+//! use qtaml_quant::{BitWidth, Code, Format};
 //!
 //! let channel =
 //!     QuantizedChannel::new(FlipProbability::symmetric(0.1)?, BitWidth::INT8, BitMask::NONE)?;
-//! assert!((channel.mean(100) - (0.8 * 100.0 - 0.1)).abs() < 1e-12);
-//! assert!((channel.variance(100) - 0.09 * 21845.0).abs() < 1e-9);
+//! let stored = Format::INT8.word_of(Code(100));
+//! assert!((channel.mean(stored) - (0.8 * 100.0 - 0.1)).abs() < 1e-12);
+//! assert!((channel.variance(stored) - 0.09 * 21845.0).abs() < 1e-9);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 #![deny(missing_docs)]
@@ -76,10 +77,10 @@ pub use memory::MemoryModel;
 pub use model::{
     BitFlips, Bursts, FaultModel, Faulty, FlipCount, WordFlips, flip_floats, inject, read_packed,
 };
-pub use philox::{Philox4x32, PhiloxRng};
+pub use philox::PhiloxRng;
 pub use protection_map::ProtectionMap;
 pub use record::{
     DigestError, FaultEffect, FaultRecord, TensorFaults, TensorRecorder, WordDigest, WordDigester,
     WordFault,
 };
-pub use verify::{BitScore, CodeSample, Moments, Score, largest_z};
+pub use verify::{BitZScore, ChannelSample, WordMoments, ZScore, largest_z};

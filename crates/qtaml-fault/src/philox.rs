@@ -12,28 +12,20 @@ const WEYL: [u32; 2] = [0x9E37_79B9, 0xBB67_AE85];
 const ROUNDS: usize = 10;
 
 /// The keyed bijection.
-///
-/// ```
-/// use qtaml_fault::Philox4x32;
-///
-/// // Known answer published with the reference implementation (Random123 `kat_vectors`).
-/// let block = Philox4x32::new([0, 0]).block([0, 0, 0, 0]);
-/// assert_eq!(block, [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]);
-/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Philox4x32 {
+pub(crate) struct Philox4x32 {
     key: [u32; 2],
 }
 
 impl Philox4x32 {
     /// The bijection of a 64-bit key.
-    pub const fn new(key: [u32; 2]) -> Self {
+    pub(crate) const fn new(key: [u32; 2]) -> Self {
         Self { key }
     }
 
     /// The 128 random bits of one counter.
     #[inline]
-    pub fn block(&self, counter: [u32; 4]) -> [u32; 4] {
+    pub(crate) fn block(&self, counter: [u32; 4]) -> [u32; 4] {
         let (mut c, mut key) = (counter, self.key);
         for _ in 0..ROUNDS {
             let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c[0]);
@@ -101,7 +93,8 @@ impl Philox4x32 {
     }
 }
 
-/// The blocks of one key in order, as a generator for `rand` and its distributions.
+/// The blocks of one key in order, as a generator for `rand` and its distributions:
+/// [`Seed::rng`](crate::Seed::rng) makes it.
 ///
 /// For initial weights, shuffles and noise: whatever wants a sequence. Faults do not: they ask
 /// for the block of their own position.
@@ -116,7 +109,7 @@ pub struct PhiloxRng {
 
 impl PhiloxRng {
     /// Stream `stream` of a key: 2^64 blocks that overlap with no other stream's.
-    pub const fn new(philox: Philox4x32, stream: u64) -> Self {
+    pub(crate) const fn new(philox: Philox4x32, stream: u64) -> Self {
         let stream = [stream as u32, (stream >> 32) as u32];
         Self { philox, stream, next_block: 0, block: [0; 4], used: 4 }
     }

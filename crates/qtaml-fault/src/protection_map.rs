@@ -24,6 +24,7 @@ use crate::{BitMask, FaultError};
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub enum ProtectionMap<'a> {
     /// The same bits of every word.
     Alike(BitMask),

@@ -9,11 +9,11 @@
 
 use proptest::prelude::*;
 use qtaml_fault::{
-    BitFlips, BitMask, Bursts, CodeSample, FaultError, FaultModel, FaultStream, FlipCount, Moments,
-    ProtectionMap, QuantizedChannel, Score, Seed,
+    BitFlips, BitMask, Bursts, ChannelSample, FaultError, FaultModel, FaultStream, FlipCount,
+    ProtectionMap, QuantizedChannel, Seed, WordMoments, ZScore,
 };
 use qtaml_physics::{FlipProbability, FlipProfile};
-use qtaml_quant::{BitWidth, Encoding, Format};
+use qtaml_quant::{BitWidth, Encoding, Format, Word};
 use rayon::prelude::*;
 use statrs::distribution::{ChiSquared, ContinuousCDF, Normal};
 use statrs::function::gamma::ln_gamma;
@@ -109,7 +109,7 @@ fn dispersed(counts: &[u32], times: f64, probability: impl Fn(usize) -> f64) -> 
     [ChiSquared::new(f64::from(cells)).unwrap().sf(statistic), binomial(n, rare, rare_count)]
 }
 
-fn normal(score: &Score) -> f64 {
+fn normal(score: &ZScore) -> f64 {
     SKEWNESS * 2.0 * Normal::standard().sf(score.z().abs())
 }
 
@@ -285,8 +285,8 @@ impl Law {
         let of = |encoding| {
             let format = Format::new(self.bits, encoding);
             let channel = QuantizedChannel::new(self.flips.clone(), format, BitMask::NONE).unwrap();
-            let moments = moments(format, self.stored(), pairs);
-            let sample = CodeSample::from_moments(&channel, vec![moments]).unwrap();
+            let moments = moments(format, Word(self.stored()), pairs);
+            let sample = ChannelSample::from_moments(&channel, vec![moments]).unwrap();
             assert!(sample.is_large_enough(), "{}", self.name);
             let scores = sample.drifts().into_iter().chain(sample.variances());
             let of = format!("{}, code in {encoding}", self.name);
@@ -296,12 +296,14 @@ impl Law {
     }
 }
 
-fn moments(format: Format, stored: u8, pairs: &Pairs) -> Moments {
-    let mut moments = Moments { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![] };
+fn moments(format: Format, stored: Word, pairs: &Pairs) -> WordMoments {
+    let mut moments = WordMoments { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![] };
     moments.flips = vec![0; format.bits().get() as usize];
     for (flips, &count) in (0..=u16::MAX).zip(&pairs.counts) {
         for flips in flips.to_le_bytes() {
-            let error = i64::from(format.code_of(stored ^ flips) - format.code_of(stored));
+            let [from, to] =
+                [stored.0, stored.0 ^ flips].map(|word| i64::from(format.code_of(Word(word)).0));
+            let error = to - from;
             moments.n += u64::from(count);
             moments.sum += i64::from(count) * error;
             moments.sum_of_squares += i64::from(count) * error * error;
@@ -346,8 +348,8 @@ fn every_format_obeys_the_law_of_its_channel() {
         for p in [0.05, 0.1, 0.5] {
             let flips = FlipProbability::asymmetric(p / 2.0, p).unwrap();
             let channel = QuantizedChannel::new(flips, format, BitMask::NONE).unwrap();
-            let n = CodeSample::reads_needed(&channel) as usize;
-            let sample = CodeSample::of_every_word(&channel, Seed(42), "formats", n).unwrap();
+            let n = ChannelSample::reads_needed(&channel) as usize;
+            let sample = ChannelSample::of_every_word(&channel, Seed(42), "formats", n).unwrap();
             let bits = sample.bits().into_iter().map(|bit| bit.score);
             let scores = sample.drifts().into_iter().chain(sample.variances()).chain(bits);
             checks.extend(scores.map(|score| Check {

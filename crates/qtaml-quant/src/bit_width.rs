@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::QuantError;
+use crate::{QuantError, Word};
 
 /// Number of bits `b` of a stored word, 2 to 8.
 ///
@@ -60,8 +60,8 @@ impl BitWidth {
     }
 
     /// All words, in the order of their bit patterns.
-    pub fn words(self) -> impl Iterator<Item = u8> {
-        0..=self.mask()
+    pub fn words(self) -> impl Iterator<Item = Word> + Clone {
+        (0..=self.mask()).map(Word)
     }
 }
 

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 /// flipped bit does to them, and so in what protecting it is worth.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum Encoding {
     /// `q = -2^(b-1) B_(b-1) + Σ_(i<b-1) 2^i B_i`: what processors use, and the sources.
     #[default]

@@ -1,5 +1,7 @@
 //! What can be wrong with weights from outside.
 
+use crate::Word;
+
 /// Why weights could not be quantized or stored words not be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
@@ -45,12 +47,12 @@ pub enum QuantError {
     )]
     Limit(f32),
     /// A stored word has bits set above its width.
-    #[error("word {word:#04x} at {index} does not fit {bits} bits")]
+    #[error("word {word} at {index} does not fit {bits} bits")]
     Word {
         /// Position of the first such word.
         index: usize,
         /// The offending word.
-        word: u8,
+        word: Word,
         /// The width that it must fit.
         bits: u32,
     },

@@ -2,25 +2,25 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{BitWidth, Encoding};
+use crate::{BitWidth, Code, Encoding, Word};
 
 /// How a weight's code `q` is stored: in how many bits, and in which encoding.
 ///
-/// A *code* is the integer that a weight is rounded to; a *word* is the bit pattern that stores it,
+/// A [`Code`] is the integer that a weight is rounded to; a [`Word`] is the bit pattern that stores it,
 /// in the low `b` bits of a byte.
 ///
 /// ```
-/// use qtaml_quant::{BitWidth, Encoding, Format};
+/// use qtaml_quant::{BitWidth, Code, Encoding, Format, Word};
 ///
 /// let bits = BitWidth::INT4;
-/// let word = |encoding| Format::new(bits, encoding).word_of(-3);
-/// assert_eq!(word(Encoding::TwosComplement), 0b1101);
-/// assert_eq!(word(Encoding::SignMagnitude), 0b1011);
-/// assert_eq!(word(Encoding::OffsetBinary), 0b0101);
-/// assert_eq!(word(Encoding::Gray), 0b0111);
+/// let word = |encoding| Format::new(bits, encoding).word_of(Code(-3));
+/// assert_eq!(word(Encoding::TwosComplement), Word(0b1101));
+/// assert_eq!(word(Encoding::SignMagnitude), Word(0b1011));
+/// assert_eq!(word(Encoding::OffsetBinary), Word(0b0101));
+/// assert_eq!(word(Encoding::Gray), Word(0b0111));
 ///
 /// // Where only the width is said, it is two's complement.
-/// assert_eq!(Format::from(bits).code_of(0b1101), -3);
+/// assert_eq!(Format::from(bits).code_of(Word(0b1101)), Code(-3));
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -71,23 +71,23 @@ impl Format {
     }
 
     /// The word that stores `code`; codes without one are stored as the nearest that has.
-    pub fn word_of(self, code: i32) -> u8 {
-        let code = code.clamp(self.min_code(), self.bits.max_code());
+    pub fn word_of(self, code: Code) -> Word {
+        let code = code.0.clamp(self.min_code(), self.bits.max_code());
         let rank = (code - (-self.bits.max_code() - 1)) as u8;
-        match self.encoding {
+        Word(match self.encoding {
             Encoding::TwosComplement => code as u8 & self.bits.mask(),
             Encoding::SignMagnitude if code < 0 => self.sign() | code.unsigned_abs() as u8,
             Encoding::SignMagnitude => code as u8,
             Encoding::OffsetBinary => rank,
             Encoding::Gray => rank ^ (rank >> 1),
-        }
+        })
     }
 
     /// The code that `word` stands for. Bits above the width are ignored.
-    pub fn code_of(self, word: u8) -> i32 {
-        let word = word & self.bits.mask();
+    pub fn code_of(self, word: Word) -> Code {
+        let word = word.0 & self.bits.mask();
         let lowest = -self.bits.max_code() - 1;
-        match self.encoding {
+        Code(match self.encoding {
             Encoding::TwosComplement => i32::from(word ^ self.sign()) + lowest,
             Encoding::SignMagnitude => {
                 let magnitude = i32::from(word & !self.sign());
@@ -95,7 +95,7 @@ impl Format {
             }
             Encoding::OffsetBinary => i32::from(word) + lowest,
             Encoding::Gray => i32::from(ungray(word)) + lowest,
-        }
+        })
     }
 
     /// The code as a sum of products of signs: `q = Σ_S a_S Π_(i in S) s_i` with
@@ -167,9 +167,9 @@ mod tests {
     fn words_and_codes_are_one_to_one() {
         for format in Format::all() {
             for code in format.min_code()..=format.bits().max_code() {
-                let word = format.word_of(code);
-                assert_eq!(word & !format.bits().mask(), 0, "{format} {code}");
-                assert_eq!(format.code_of(word), code, "{format}");
+                let word = format.word_of(Code(code));
+                assert_eq!(word.0 & !format.bits().mask(), 0, "{format} {code}");
+                assert_eq!(format.code_of(word), Code(code), "{format}");
             }
         }
     }
@@ -179,7 +179,7 @@ mod tests {
         for format in Format::all() {
             let b = format.bits().get();
             for word in format.bits().words() {
-                let bit = |i: u32| i32::from(word >> i & 1);
+                let bit = |i: u32| i32::from(word.bit(i as usize));
                 let low: i32 = (0..b - 1).map(|i| bit(i) << i).sum();
                 let expected = match format.encoding() {
                     Encoding::TwosComplement => low - (bit(b - 1) << (b - 1)),
@@ -187,7 +187,7 @@ mod tests {
                     Encoding::OffsetBinary => low + (bit(b - 1) << (b - 1)) - (1 << (b - 1)),
                     Encoding::Gray => continue,
                 };
-                assert_eq!(format.code_of(word), expected, "{format} {word:#b}");
+                assert_eq!(format.code_of(word), Code(expected), "{format} {word}");
             }
         }
     }
@@ -198,21 +198,22 @@ mod tests {
         for bits in BitWidth::all() {
             let gray = Format::new(bits, Encoding::Gray);
             for code in gray.min_code()..bits.max_code() {
-                assert_eq!((gray.word_of(code) ^ gray.word_of(code + 1)).count_ones(), 1);
+                let [word, next] = [code, code + 1].map(|code| gray.word_of(Code(code)).0);
+                assert_eq!((word ^ next).count_ones(), 1);
             }
         }
         let int4 = Format::new(BitWidth::INT4, Encoding::Gray);
-        let first: Vec<u8> = (-8..0).map(|code| int4.word_of(code)).collect();
+        let first: Vec<u8> = (-8..0).map(|code| int4.word_of(Code(code)).0).collect();
         assert_eq!(first, [0b0000, 0b0001, 0b0011, 0b0010, 0b0110, 0b0111, 0b0101, 0b0100]);
     }
 
     #[test]
     fn codes_without_a_word_are_stored_as_the_nearest() {
         let sign_magnitude = Format::new(BitWidth::INT8, Encoding::SignMagnitude);
-        assert_eq!(sign_magnitude.code_of(sign_magnitude.word_of(-128)), -127);
-        assert_eq!(sign_magnitude.code_of(0b1000_0000), 0, "the other zero");
-        assert_eq!(Format::INT8.code_of(Format::INT8.word_of(1000)), 127);
-        assert_eq!(Format::INT8.code_of(Format::INT8.word_of(i32::MIN)), -128);
+        assert_eq!(sign_magnitude.code_of(sign_magnitude.word_of(Code(-128))), Code(-127));
+        assert_eq!(sign_magnitude.code_of(Word(0b1000_0000)), Code(0), "the other zero");
+        assert_eq!(Format::INT8.code_of(Format::INT8.word_of(Code(1000))), Code(127));
+        assert_eq!(Format::INT8.code_of(Format::INT8.word_of(Code(i32::MIN))), Code(-128));
     }
 
     #[test]
@@ -224,10 +225,14 @@ mod tests {
                     format
                         .terms()
                         .map(|t| {
-                            if (t.bits & word).count_ones() % 2 == 0 { t.weight } else { -t.weight }
+                            if (t.bits & word.0).count_ones() % 2 == 0 {
+                                t.weight
+                            } else {
+                                -t.weight
+                            }
                         })
                         .sum();
-                assert_eq!(sum, f64::from(format.code_of(word)), "{format} {word:#b}");
+                assert_eq!(sum, f64::from(format.code_of(word)), "{format} {word}");
             }
         }
     }

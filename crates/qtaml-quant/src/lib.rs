@@ -25,11 +25,11 @@
 //! is the whole reason why protecting a few bits goes a long way. It depends on the [`Encoding`]:
 //!
 //! ```
-//! use qtaml_quant::{BitWidth, Encoding, Format};
+//! use qtaml_quant::{BitWidth, Code, Encoding, Format};
 //!
 //! let moved_by_top_bit = |encoding| {
 //!     let format = Format::new(BitWidth::INT8, encoding);
-//!     format.code_of(format.word_of(3) ^ 0b1000_0000) - 3
+//!     format.code_of(format.word_of(Code(3)).with_flipped(7)).0 - 3
 //! };
 //! assert_eq!(moved_by_top_bit(Encoding::TwosComplement), -128);
 //! assert_eq!(moved_by_top_bit(Encoding::SignMagnitude), -6);
@@ -43,6 +43,7 @@ mod format;
 mod packed;
 mod rounding;
 mod tensor;
+mod word;
 
 pub use bit_width::BitWidth;
 pub use encoding::Encoding;
@@ -51,3 +52,4 @@ pub use format::{Format, Term};
 pub use packed::{PackedWords, pack_words, unpack_words};
 pub use rounding::Rounding;
 pub use tensor::QuantizedTensor;
+pub use word::{Code, Word};

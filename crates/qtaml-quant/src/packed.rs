@@ -1,6 +1,6 @@
 //! Words side by side, without the spare bits of a byte.
 
-use crate::{BitWidth, QuantError};
+use crate::{BitWidth, QuantError, Word};
 
 /// Words of `b` bits stored back to back, as a memory of `n b` cells holds them.
 ///
@@ -9,11 +9,11 @@ use crate::{BitWidth, QuantError};
 /// its format specification, `RLE`). The bits that fill up the last byte are zero.
 ///
 /// ```
-/// use qtaml_quant::{BitWidth, PackedWords};
+/// use qtaml_quant::{BitWidth, PackedWords, Word};
 ///
 /// let packed = PackedWords::pack(&[1, 2, 3], BitWidth::INT4)?;
 /// assert_eq!(packed.bytes(), [0x21, 0x03]);
-/// assert_eq!((packed.get(1), packed.get(3)), (Some(2), None));
+/// assert_eq!((packed.get(1), packed.get(3)), (Some(Word(2)), None));
 /// assert_eq!(packed.unpack(), [1, 2, 3]);
 /// # Ok::<(), qtaml_quant::QuantError>(())
 /// ```
@@ -34,7 +34,7 @@ impl PackedWords {
     /// [`QuantError::Word`] for a word with bits above the width.
     pub fn pack(words: &[u8], bits: BitWidth) -> Result<Self, QuantError> {
         if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
-            return Err(QuantError::Word { index, word: words[index], bits: bits.get() });
+            return Err(QuantError::Word { index, word: Word(words[index]), bits: bits.get() });
         }
         let group = |words: &[u8]| {
             let packed = words.iter().rev().fold(0, |all, &w| all << bits.get() | u64::from(w));
@@ -70,8 +70,8 @@ impl PackedWords {
     }
 
     /// Word number `index`, `None` behind the last one.
-    pub fn get(&self, index: usize) -> Option<u8> {
-        (index < self.len).then(|| self.word(index))
+    pub fn get(&self, index: usize) -> Option<Word> {
+        (index < self.len).then(|| Word(self.word(index)))
     }
 
     /// The number of words.
@@ -176,7 +176,7 @@ mod tests {
         let int3 = BitWidth::new(3).unwrap();
         assert_eq!(
             PackedWords::pack(&[7, 8], int3),
-            Err(QuantError::Word { index: 1, word: 8, bits: 3 })
+            Err(QuantError::Word { index: 1, word: Word(8), bits: 3 })
         );
         let error = |bytes: &[u8], len| {
             PackedWords::from_bytes(bytes.to_vec(), len, int3).unwrap_err().to_string()
@@ -242,7 +242,7 @@ mod tests {
             let packed = PackedWords::pack(&words, bits).unwrap();
             prop_assert_eq!(packed.unpack(), words.clone());
             for i in 0..=words.len() {
-                prop_assert_eq!(packed.get(i), words.get(i).copied());
+                prop_assert_eq!(packed.get(i), words.get(i).copied().map(Word));
             }
             let again = PackedWords::from_bytes(packed.bytes().to_vec(), words.len(), bits);
             prop_assert_eq!(again, Ok(packed));

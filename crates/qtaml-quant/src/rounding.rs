@@ -3,7 +3,7 @@
 use multiversion::multiversion;
 
 use crate::tensor::largest_scale;
-use crate::{Format, QuantError};
+use crate::{Code, Format, QuantError, Word};
 
 /// Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, in one step where
 /// processors without an instruction for it would call a function, and leaves the code in the lowest
@@ -26,7 +26,7 @@ const GRID: f64 = 1.5 * (1_u64 << 22) as f64;
 /// let weights = [0.5, -1.0, 1.75];
 /// let stored = QuantizedTensor::quantize(&weights, &[3], BitWidth::INT4)?;
 /// let rounding = Rounding::new(BitWidth::INT4, stored.scale())?;
-/// assert_eq!(weights.map(|w| rounding.word(w)), stored.words());
+/// assert_eq!(weights.map(|w| rounding.word(w).0), stored.words());
 /// # Ok::<(), qtaml_quant::QuantError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -49,14 +49,14 @@ impl Rounding {
             return Err(QuantError::Scale(scale));
         }
         let in_one = if scale == 0.0 { 0.0 } else { 1.0 / f64::from(scale) };
-        let words = std::array::from_fn(|byte| format.word_of((byte as u8 as i8).into()));
+        let words = std::array::from_fn(|byte| format.word_of(Code((byte as u8 as i8).into())).0);
         Ok(Self { steps: Steps { in_one, max: bits.max_code().into() }, words })
     }
 
     /// The word of a weight. One beyond the range, infinity too, gets an outermost code; NaN is zero.
     #[inline]
-    pub fn word(&self, weight: f32) -> u8 {
-        self.words[usize::from(self.steps.code(weight))]
+    pub fn word(&self, weight: f32) -> Word {
+        Word(self.words[usize::from(self.steps.code(weight))])
     }
 
     /// The [`word`](Self::word) of each weight, several times as fast as one by one.
@@ -123,7 +123,7 @@ mod tests {
                 for weight in [weight, half, half.next_up(), half.next_down()] {
                     let steps = f64::from(weight) / f64::from(scale);
                     let expected = steps.round_ties_even().clamp(-max, max) as i32;
-                    prop_assert_eq!(format.code_of(rounding.word(weight)), expected);
+                    prop_assert_eq!(format.code_of(rounding.word(weight)), Code(expected));
                 }
             }
         }
@@ -141,7 +141,7 @@ mod tests {
             let steps = f64::from(weight) / f64::from(scale);
             let expected = steps.round_ties_even().clamp(-127.0, 127.0) as i32;
             let rounding = Rounding::new(Format::INT8, scale).unwrap();
-            prop_assert_eq!(Format::INT8.code_of(rounding.word(weight)), expected);
+            prop_assert_eq!(Format::INT8.code_of(rounding.word(weight)), Code(expected));
         }
 
         #[test]
@@ -150,7 +150,7 @@ mod tests {
             scale in 0.0_f32..1e30,
         ) {
             let rounding = Rounding::new(Format::INT8, scale).unwrap();
-            let words: Vec<u8> = weights.iter().map(|&w| rounding.word(w)).collect();
+            let words: Vec<u8> = weights.iter().map(|&w| rounding.word(w).0).collect();
             prop_assert_eq!(rounding.words(&weights), words);
         }
     }
@@ -159,8 +159,9 @@ mod tests {
     fn any_weight_has_a_word() {
         for format in Format::all() {
             let max = format.bits().max_code();
-            let code =
-                |scale, weight| format.code_of(Rounding::new(format, scale).unwrap().word(weight));
+            let code = |scale, weight| {
+                format.code_of(Rounding::new(format, scale).unwrap().word(weight)).0
+            };
             assert_eq!(code(0.0, 1.0), 0);
             assert_eq!(code(0.0, f32::INFINITY), 0);
             assert_eq!(code(1.0, f32::NAN), 0);

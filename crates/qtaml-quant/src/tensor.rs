@@ -1,6 +1,6 @@
 //! A tensor of weights as it lies in memory: words and one scale.
 
-use crate::{BitWidth, Format, QuantError, Rounding};
+use crate::{BitWidth, Format, QuantError, Rounding, Word};
 
 /// Weights of one tensor, quantized symmetrically with one scale.
 ///
@@ -98,7 +98,7 @@ impl QuantizedTensor {
             return Err(QuantError::Scale(scale));
         }
         if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
-            return Err(QuantError::Word { index, word: words[index], bits: bits.get() });
+            return Err(QuantError::Word { index, word: Word(words[index]), bits: bits.get() });
         }
         Ok(Self { shape: shape.to_vec(), format, scale, words })
     }
@@ -136,7 +136,7 @@ impl QuantizedTensor {
 
     /// The stored codes, row-major.
     pub fn codes(&self) -> impl Iterator<Item = i32> {
-        self.words.iter().map(|&word| self.format.code_of(word))
+        self.words.iter().map(|&word| self.format.code_of(Word(word)).0)
     }
 
     /// The weights that the codes stand for, row-major.
@@ -167,6 +167,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::Code;
 
     fn quantize(weights: &[f32], format: impl Into<Format>) -> QuantizedTensor {
         QuantizedTensor::quantize(weights, &[weights.len()], format).unwrap()
@@ -194,7 +195,7 @@ mod tests {
         for bits in BitWidth::all() {
             let stored = quantize(&[f32::MAX, -f32::MAX], bits);
             assert!(stored.dequantize().iter().all(|w| w.is_finite()));
-            let lowest = Format::from(bits).word_of(-bits.max_code() - 1);
+            let lowest = Format::from(bits).word_of(Code(-bits.max_code() - 1)).0;
             let words = |scale| QuantizedTensor::from_words(vec![lowest], &[1], bits, scale);
             assert!(words(stored.scale()).unwrap().dequantize()[0].is_finite());
             assert_eq!(words(f32::MAX), Err(QuantError::Scale(f32::MAX)));
@@ -218,7 +219,7 @@ mod tests {
         );
         assert_eq!(
             QuantizedTensor::from_words(vec![3, 16], &[2], BitWidth::INT4, 1.0),
-            Err(QuantError::Word { index: 1, word: 16, bits: 4 })
+            Err(QuantError::Word { index: 1, word: Word(16), bits: 4 })
         );
         assert_eq!(
             QuantizedTensor::from_words(vec![3], &[1], bits, -1.0),

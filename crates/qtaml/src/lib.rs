@@ -27,11 +27,12 @@
 //!
 //! // Stored as INT8, a weight of code 100 then reads as 79.9 in the mean.
 //! let channel = QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?;
-//! assert!((channel.mean(100) - 79.9).abs() < 1e-6);
+//! let stored = channel.format().word_of(Code(100));
+//! assert!((channel.mean(stored) - 79.9).abs() < 1e-6);
 //!
 //! // Protecting the top two of its eight bits takes away 15/16 of the variance.
 //! let kept = QuantizedChannel::new(p, BitWidth::INT8, BitMask::top(2, BitWidth::INT8)?)?;
-//! assert!((kept.variance(100) / channel.variance(100) - 1.0 / 16.0).abs() < 1e-3);
+//! assert!((kept.variance(stored) / channel.variance(stored) - 1.0 / 16.0).abs() < 1e-3);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
@@ -61,7 +62,7 @@ pub mod prelude {
         QuantizedChannel, Seed,
     };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
-    pub use crate::quant::{BitWidth, Encoding, Format, QuantizedTensor};
+    pub use crate::quant::{BitWidth, Code, Encoding, Format, QuantizedTensor, Word};
     pub use crate::train::{
         Classifier, Cost, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
         StoredNetwork, TrainerConfig, device, sensitivity, train,

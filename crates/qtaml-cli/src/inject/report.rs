@@ -46,6 +46,9 @@ pub(super) struct Row {
     /// What it is read as, if that is something else; null if it is no number that JSON has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scale_read: Option<f32>,
+    /// Weights that are read as the largest number of their type in place of a larger one.
+    #[serde(skip_serializing_if = "is_zero")]
+    pub(super) clamped: u64,
     #[serde(flatten)]
     pub(super) tally: Tally,
 }
@@ -95,6 +98,11 @@ fn check_bits(code_words: Option<EccTally>) -> u64 {
     code_words.map_or(0, |code| code.check_bits)
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_zero(count: &u64) -> bool {
+    *count == 0
+}
+
 impl Row {
     pub(super) fn new(
         tensor: &Tensor,
@@ -110,6 +118,7 @@ impl Row {
             stored_as: storage.to_string(),
             scale: matches!(storage, Storage::Codes(..)).then_some(scale),
             scale_read: (scale_read.to_bits() != scale.to_bits()).then_some(scale_read),
+            clamped: 0,
             tally: Tally::new(words, bits, flipped_bits, code_words),
         }
     }
@@ -145,6 +154,11 @@ impl fmt::Display for Report {
         writeln!(f, "{table}\n")?;
         if code_words.is_some() {
             f.write_str(CODE_WORDS)?;
+        }
+        let clamped: u64 = self.tensors.iter().map(|row| row.clamped).sum();
+        if clamped > 0 {
+            let clamped = grouped(clamped);
+            writeln!(f, "weights beyond their type, read as its largest number: {clamped}")?;
         }
         writeln!(
             f,

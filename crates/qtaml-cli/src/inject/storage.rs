@@ -79,14 +79,25 @@ impl Storage {
     }
 
     /// The way there and back for codes of a scale, which may be read as another one.
+    ///
+    /// The lowest code can stand for a weight just beyond the largest number of a narrow type: of F16 weights
+    /// of 65504 it is -66020. It is read as the number of the type that is nearest to it, and counted. Where
+    /// the scale is read wrong, what becomes of the weights is a fault like others, infinities too.
     pub(super) fn at(self, scale: f32, read: f32) -> Result<Stored, QuantError> {
         let Self::Codes(float, format) = self else { return Ok(Stored::AsItIs) };
-        let value = |word| read * format.code_of(word) as f32;
-        let values: Vec<f32> = format.bits().words().map(value).collect();
+        let value = |word| read * format.code_of(word).0 as f32;
+        let mut values: Vec<f32> = format.bits().words().map(value).collect();
+        let is_beyond = |value: f32| value.abs() > float.largest();
+        let is_right = read.to_bits() == scale.to_bits();
+        let beyond: Vec<bool> = values.iter().map(|&value| is_right && is_beyond(value)).collect();
+        for (value, _) in values.iter_mut().zip(&beyond).filter(|(_, beyond)| **beyond) {
+            *value = value.clamp(-float.largest(), float.largest());
+        }
+        let beyond = if beyond.contains(&true) { beyond } else { Vec::new() };
         let mut elements = vec![0; values.len() * float.bytes()];
         float.encode(&values, &mut elements);
         let rounding = Box::new(Rounding::new(format, scale)?);
-        Ok(Stored::Codes { float, rounding, elements })
+        Ok(Stored::Codes { float, rounding, elements, beyond })
     }
 }
 
@@ -97,11 +108,23 @@ pub(super) enum Stored {
         rounding: Box<Rounding>,
         /// The bytes of what each word is read as.
         elements: Vec<u8>,
+        /// Which words stand for weights beyond the type; empty if none does.
+        beyond: Vec<bool>,
     },
     AsItIs,
 }
 
 impl Stored {
+    /// How many of `words` are read as the largest number of the type in place of a larger one.
+    pub(super) fn clamped(&self, words: &[u8]) -> u64 {
+        match self {
+            Self::Codes { beyond, .. } if !beyond.is_empty() => {
+                words.iter().filter(|word| beyond[usize::from(**word)]).count() as u64
+            }
+            Self::Codes { .. } | Self::AsItIs => 0,
+        }
+    }
+
     /// The words that store the elements in `bytes`.
     pub(super) fn words(&self, bytes: &[u8]) -> Vec<u8> {
         match self {

@@ -76,7 +76,8 @@ impl Pass<'_> {
         let read = self.source.read_scale(&tensor.name, storage, scale).into_diagnostic()?;
         let stored = storage.at(scale, read).into_diagnostic()?;
         let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
-        let (mut first, mut flipped_bits, mut code_words) = (0, 0, EccTally::default());
+        let (mut first, mut flipped_bits, mut clamped, mut code_words) =
+            (0, 0, 0, EccTally::default());
         let slice = self.slice(storage).into_diagnostic()?;
         let mut digester = self.source.is_checked().then(WordDigester::default);
         let at_once = (self.at_once / slice).max(1) * slice;
@@ -95,6 +96,7 @@ impl Pass<'_> {
                     record.append(&slice.stored, &slice.read.words).into_diagnostic()?;
                 }
                 flipped_bits += slice.flipped_bits;
+                clamped += slice.clamped;
                 code_words = code_words + slice.read.tally;
             }
             first += words;
@@ -104,7 +106,8 @@ impl Pass<'_> {
             self.source.check_words(&tensor.name, digester).into_diagnostic()?;
         }
         let code_words = self.source.has_code().then_some(code_words);
-        Ok(Row::new(tensor, storage, [scale, read], flipped_bits, code_words))
+        let row = Row::new(tensor, storage, [scale, read], flipped_bits, code_words);
+        Ok(Row { clamped, ..row })
     }
 
     /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many
@@ -124,6 +127,7 @@ struct Slice {
     stored: Vec<u8>,
     read: EccRead,
     flipped_bits: u64,
+    clamped: u64,
 }
 
 impl Slice {
@@ -138,7 +142,8 @@ impl Slice {
         let read = faults.read(&stored, first)?;
         storage.load(&read.words, bytes);
         let flipped_bits = flips(&stored, &read.words);
-        Ok(Self { stored, read, flipped_bits })
+        let clamped = storage.clamped(&read.words);
+        Ok(Self { stored, read, flipped_bits, clamped })
     }
 }
 

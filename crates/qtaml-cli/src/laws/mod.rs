@@ -9,7 +9,8 @@ mod table;
 
 use indicatif::{ProgressBar, ProgressStyle};
 use miette::{IntoDiagnostic, Result, bail};
-use qtaml::fault::{CodeSample, FaultError, Moments, QuantizedChannel, Seed};
+use qtaml::fault::{ChannelSample, FaultError, QuantizedChannel, Seed, WordMoments};
+use qtaml::quant::Word;
 use rayon::prelude::*;
 
 pub(crate) use self::args::LawsArgs;
@@ -66,19 +67,20 @@ fn measure(
     let of_codes = channel.bits().levels() as u64 * trials;
     let bar = progress(of_codes + plan.iter().map(reads_of).sum::<u64>());
 
-    let words: Vec<u8> = channel.bits().words().collect();
-    let read = |&word: &u8| {
-        let moments = Moments::of_word(channel, seed, "qtaml laws/codes", word, trials as usize);
+    let words: Vec<Word> = channel.bits().words().collect();
+    let read = |&word: &Word| {
+        let moments =
+            WordMoments::of_word(channel, seed, "qtaml laws/codes", word, trials as usize);
         bar.inc(trials);
         moments
     };
     let moments = words.par_iter().map(read).collect::<Result<_, _>>()?;
-    let sample = CodeSample::from_moments(channel, moments)?;
+    let sample = ChannelSample::from_moments(channel, moments)?;
     let (codes, bits) = (code_rows(&sample), bit_rows(&sample));
 
     let mut layers = Vec::new();
     for planned @ (layer, passes) in &plan {
-        let sample = CodeSample::of_tensor(channel, seed, &layer.name, &layer.stored, *passes)?;
+        let sample = ChannelSample::of_tensor(channel, seed, &layer.name, &layer.stored, *passes)?;
         layers.extend(layer_rows(layer, &sample, *passes));
         bar.inc(reads_of(planned));
     }

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use qtaml::fault::{BitScore, CodeSample, Ecc, QuantizedChannel, Score, Seed, largest_z};
+use qtaml::fault::{BitZScore, ChannelSample, Ecc, QuantizedChannel, Seed, ZScore, largest_z};
 use qtaml::physics::FlipProfile;
 use qtaml::quant::Format;
 use serde::Serialize;
@@ -119,18 +119,18 @@ pub(super) enum Verdict {
 }
 
 impl Reading {
-    fn new(quantity: Quantity, score: Score, judged: bool) -> Self {
-        let Score { theory: law, measured: sampled, standard_error } = score;
+    fn new(quantity: Quantity, score: ZScore, judged: bool) -> Self {
+        let ZScore { theory: law, measured: sampled, standard_error, .. } = score;
         Self { quantity, law, sampled, standard_error, z: score.z(), judged }
     }
 }
 
 /// Mean error and variance of every word, in the order of the codes.
-pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<StoredCode>> {
+pub(super) fn code_rows(sample: &ChannelSample) -> Vec<Row<StoredCode>> {
     let (format, judged) = (sample.channel().format(), sample.is_large_enough());
     let scores = sample.drifts().into_iter().zip(sample.variances());
     let rows = sample.moments().iter().zip(scores).flat_map(|(m, (drift, variance))| {
-        let of = StoredCode { code: format.code_of(m.stored), word: m.stored, reads: m.n };
+        let of = StoredCode { code: format.code_of(m.stored).0, word: m.stored.0, reads: m.n };
         [(Quantity::MeanError, drift), (Quantity::Variance, variance)].map(|(quantity, score)| {
             Row { of: of.clone(), reading: Reading::new(quantity, score, judged) }
         })
@@ -141,13 +141,13 @@ pub(super) fn code_rows(sample: &CodeSample) -> Vec<Row<StoredCode>> {
 }
 
 /// The flips of every bit that is not kept ideally, the most significant first.
-pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<StoredBit>> {
+pub(super) fn bit_rows(sample: &ChannelSample) -> Vec<Row<StoredBit>> {
     let (scores, judged) = (sample.bits(), sample.is_large_enough());
-    let of = |wanted: &dyn Fn(&BitScore) -> bool| -> f64 {
-        scores.iter().filter(|score| wanted(score)).map(BitScore::variance).sum()
+    let of = |wanted: &dyn Fn(&BitZScore) -> bool| -> f64 {
+        scores.iter().filter(|score| wanted(score)).map(BitZScore::variance).sum()
     };
     let all = of(&|_| true);
-    let row = |score: &BitScore| Row {
+    let row = |score: &BitZScore| Row {
         of: StoredBit {
             bit: score.bit,
             stored: score.value.into(),
@@ -164,7 +164,11 @@ pub(super) fn bit_rows(sample: &CodeSample) -> Vec<Row<StoredBit>> {
 }
 
 /// Mean error and variance of a layer.
-pub(super) fn layer_rows(layer: &Layer, sample: &CodeSample, passes: u32) -> [Row<LayerMean>; 2] {
+pub(super) fn layer_rows(
+    layer: &Layer,
+    sample: &ChannelSample,
+    passes: u32,
+) -> [Row<LayerMean>; 2] {
     let (weights, scale) = (layer.stored.len(), layer.stored.scale());
     let step = f64::from(scale);
     [
@@ -218,7 +222,7 @@ impl Outcome {
             beyond_bound,
             bound,
             false_alarm,
-            trials_needed: CodeSample::reads_needed(channel),
+            trials_needed: ChannelSample::reads_needed(channel),
         }
     }
 }
@@ -271,8 +275,8 @@ mod tests {
     }
 
     fn outcome(drawn: &QuantizedChannel, claimed: &QuantizedChannel, n: usize) -> Outcome {
-        let sample = CodeSample::of_every_word(drawn, Seed(1), "report", n).unwrap();
-        let sample = CodeSample::from_moments(claimed, sample.moments().to_vec()).unwrap();
+        let sample = ChannelSample::of_every_word(drawn, Seed(1), "report", n).unwrap();
+        let sample = ChannelSample::from_moments(claimed, sample.moments().to_vec()).unwrap();
         Outcome::new(claimed, &code_rows(&sample), &bit_rows(&sample), &[], 1e-6)
     }
 
@@ -289,7 +293,7 @@ mod tests {
 
     #[test]
     fn the_top_bit_owns_three_quarters() {
-        let sample = CodeSample::of_every_word(&channel(0.1), Seed(1), "share", 100).unwrap();
+        let sample = ChannelSample::of_every_word(&channel(0.1), Seed(1), "share", 100).unwrap();
         let rows = bit_rows(&sample);
         assert_eq!((rows[0].of.bit, rows[0].of.stored), (3, 0));
         // 3 * 4^3 / (4^4 - 1)
@@ -300,7 +304,7 @@ mod tests {
     fn a_layer_is_measured_in_codes_and_in_weights() {
         let stored =
             qtaml::quant::QuantizedTensor::quantize(&[1.4, -0.6], &[2], BitWidth::INT4).unwrap();
-        let sample = CodeSample::of_tensor(&channel(0.1), Seed(1), "w", &stored, 7).unwrap();
+        let sample = ChannelSample::of_tensor(&channel(0.1), Seed(1), "w", &stored, 7).unwrap();
         let [mean, variance] = layer_rows(&Layer { name: "w".into(), stored }, &sample, 7);
         assert_eq!((mean.of.passes, mean.of.weights), (7, 2));
         // E[q'] - q = -2pq - p over codes 7 and -3, in steps of 0.2.

@@ -64,6 +64,15 @@ impl Float {
         })
     }
 
+    /// The largest number of the type that an f32 holds as well.
+    pub(crate) fn largest(self) -> f32 {
+        match self {
+            Self::F16 => f16::MAX.to_f32(),
+            Self::Bf16 => bf16::MAX.to_f32(),
+            Self::F32 | Self::F64 => f32::MAX,
+        }
+    }
+
     /// Writes `values` into as many places of `bytes`, rounded to the nearest, ties to even; beyond
     /// the largest number of the type they become infinite.
     pub(crate) fn encode(self, values: &[f32], bytes: &mut [u8]) {

@@ -16,6 +16,7 @@ const SECTIONS: usize = 12;
 
 /// A distribution of weights of mean 0 and variance 1 that codes are designed for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[non_exhaustive]
 pub enum StandardShape {
     /// [`Sample::gaussian`].
     Gaussian,

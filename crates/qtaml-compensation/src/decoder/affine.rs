@@ -1,7 +1,7 @@
 //! Invert the mean drift.
 
 use qtaml_fault::QuantizedChannel;
-use qtaml_quant::Format;
+use qtaml_quant::{Format, Word};
 
 use crate::CompensationError;
 
@@ -28,8 +28,8 @@ fn unbiased_signs(channel: &QuantizedChannel) -> Result<Vec<[f64; 2]>, Compensat
 }
 
 /// The code of the word `read` where its signs are replaced by `signs`.
-fn with_signs(format: Format, signs: &[[f64; 2]], read: u8) -> f64 {
-    let sign = |i: usize| signs[i][usize::from(read >> i & 1)];
+fn with_signs(format: Format, signs: &[[f64; 2]], read: Word) -> f64 {
+    let sign = |i: usize| signs[i][usize::from(read.bit(i))];
     let product =
         |bits: u8| -> f64 { (0..signs.len()).filter(|i| bits >> i & 1 == 1).map(sign).product() };
     format.terms().map(|term| term.weight * product(term.bits)).sum()
@@ -70,11 +70,11 @@ mod tests {
                 let channel = channel(p01, p10, bits, k);
                 let values = values(&channel).unwrap();
                 let kept = channel.protection().mask();
-                let code = |word| f64::from(Format::from(bits).code_of(word));
+                let code = |word| f64::from(Format::from(bits).code_of(Word(word)));
                 for read in bits.words() {
                     let offset = p01 * code(bits.mask() & !kept);
-                    let exposed = (code(read & !kept & bits.mask()) - offset) / (1.0 - p01 - p10);
-                    let expected = code(read & kept) + exposed;
+                    let exposed = (code(read.0 & !kept & bits.mask()) - offset) / (1.0 - p01 - p10);
+                    let expected = code(read.0 & kept) + exposed;
                     assert_relative_eq!(values[usize::from(read)], expected, epsilon = 1e-10);
                 }
             }

@@ -41,7 +41,7 @@ mod tests {
     use proptest::prelude::*;
     use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::{BitWidth, Encoding, Format};
+    use qtaml_quant::{BitWidth, Encoding, Format, Word};
 
     use super::super::fixtures::{bell, channel, channels, zeros};
     use super::*;
@@ -55,7 +55,7 @@ mod tests {
             let (matrix, values) = (ChannelMatrix::new(&channel), values(&channel, &prior));
             for read in format.bits().words() {
                 let i = usize::from(read);
-                let joint = |(stored, share): (u8, f64)| (stored, share * matrix.row(stored)[i]);
+                let joint = |(stored, share): (Word, f64)| (stored, share * matrix.row(stored)[i]);
                 let evidence: f64 = prior.iter().map(joint).map(|(_, share)| share).sum();
                 let moment: f64 =
                     prior.iter().map(joint).map(|(q, p)| f64::from(format.code_of(q)) * p).sum();

@@ -26,6 +26,7 @@ pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f
 mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::ChannelMatrix;
+    use qtaml_quant::Word;
 
     use super::super::fixtures::{bell, channels};
     use super::*;
@@ -38,7 +39,7 @@ mod tests {
             let (format, prior) = (channel.format(), bell(channel.format()));
             let (matrix, values) = (ChannelMatrix::new(&channel), values(&channel, &prior));
             let code = |word| f64::from(format.code_of(word));
-            let inner = |f: &dyn Fn(u8) -> f64| -> f64 {
+            let inner = |f: &dyn Fn(Word) -> f64| -> f64 {
                 let residual = |stored, read| values[usize::from(read)] - code(stored);
                 let of = |x| matrix.expect(x, |read| residual(x, read) * f(read));
                 prior.iter().map(|(stored, share)| share * of(stored)).sum()

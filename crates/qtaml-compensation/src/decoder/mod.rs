@@ -6,7 +6,7 @@ mod linear_mmse;
 mod raw;
 
 use qtaml_fault::{FaultError, QuantizedChannel};
-use qtaml_quant::Format;
+use qtaml_quant::{Format, Word};
 use serde::{Deserialize, Serialize};
 
 use crate::{CodeHistogram, CompensationError, Prior};
@@ -104,19 +104,19 @@ impl std::str::FromStr for Decoder {
 /// use qtaml_compensation::{CodeHistogram, DecodeTable, Decoder};
 /// use qtaml_fault::{QuantizedChannel, BitMask};
 /// use qtaml_physics::FlipProbability;
-/// use qtaml_quant::Format;
+/// use qtaml_quant::{Code, Format};
 ///
 /// // Codes between -3 and 3 are stored, and their top bit flips now and then.
 /// let int8 = Format::INT8;
 /// let mut counts = [0; 256];
-/// (-3..=3).for_each(|code| counts[usize::from(int8.word_of(code))] = 100);
+/// (-3..=3).for_each(|code| counts[usize::from(int8.word_of(Code(code)))] = 100);
 /// let prior = CodeHistogram::from_counts(int8, &counts)?;
 /// let kept = BitMask::of_bits(0b0111_1111, int8.bits())?;
 /// let channel = QuantizedChannel::new(FlipProbability::symmetric(0.1)?, int8, kept)?;
 ///
 /// // What is read as -126 can only have been 2.
 /// let bayes = DecodeTable::new(Decoder::Bayes, &channel, &prior)?;
-/// assert!((bayes.value(int8.word_of(-126)) - 2.0).abs() < 1e-12);
+/// assert!((bayes.value(int8.word_of(Code(-126))) - 2.0).abs() < 1e-12);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
@@ -175,8 +175,8 @@ impl DecodeTable {
     }
 
     /// The value of a read word, in units of the code.
-    pub fn value(&self, read: u8) -> f64 {
-        self.values[usize::from(read & self.format.bits().mask())]
+    pub fn value(&self, read: Word) -> f64 {
+        self.values[usize::from(read.0 & self.format.bits().mask())]
     }
 
     /// The values of all words, in the order of their bit patterns.
@@ -199,7 +199,7 @@ impl DecodeTable {
         assert_eq!(words.len(), weights.len(), "one weight per word");
         // All bytes, so that a look-up checks neither the width nor a bound.
         let scaled: [f32; 256] =
-            std::array::from_fn(|word| (self.value(word as u8) * f64::from(scale)) as f32);
+            std::array::from_fn(|word| (self.value(Word(word as u8)) * f64::from(scale)) as f32);
         for (weight, &word) in weights.iter_mut().zip(words) {
             *weight = scaled[usize::from(word)];
         }
@@ -211,6 +211,7 @@ impl DecodeTable {
 mod fixtures {
     use qtaml_fault::BitMask;
     use qtaml_physics::FlipProbability;
+    use qtaml_quant::Code;
 
     use super::*;
 
@@ -242,7 +243,7 @@ mod fixtures {
         let mut counts = vec![0; format.bits().levels()];
         for code in -max..=max {
             let x = 4.0 * f64::from(code) / f64::from(max) - 0.3;
-            counts[usize::from(format.word_of(code))] = (1e6 * (-0.5 * x * x).exp()) as u64;
+            counts[usize::from(format.word_of(Code(code)))] = (1e6 * (-0.5 * x * x).exp()) as u64;
         }
         CodeHistogram::from_counts(format, &counts).unwrap()
     }
@@ -250,7 +251,7 @@ mod fixtures {
     /// What only zeros are stored in.
     pub(super) fn zeros(format: Format) -> CodeHistogram {
         let mut counts = vec![0; format.bits().levels()];
-        counts[usize::from(format.word_of(0))] = 54;
+        counts[usize::from(format.word_of(Code(0)))] = 54;
         CodeHistogram::from_counts(format, &counts).unwrap()
     }
 }

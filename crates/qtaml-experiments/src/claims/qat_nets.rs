@@ -12,7 +12,7 @@ use qtaml::compensation::{
 };
 use qtaml::fault::{BitMask, Ecc, QuantizedChannel, Seed};
 use qtaml::physics::{FlipProbability, XI};
-use qtaml::quant::{BitWidth, Format};
+use qtaml::quant::{BitWidth, Format, Word};
 use qtaml::train::qat::{QatMethod, T0};
 use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms};
 use qtaml::train::trainer::{Fitted, Trainer, TrainerConfig};
@@ -96,7 +96,7 @@ pub const fn published_t0() -> QatMethod {
 pub fn matched_t0() -> Result<T0> {
     let (bits, flips) = (BitWidth::INT4, FlipProbability::symmetric(TRAINING_FLIPS)?);
     let law = QuantizedChannel::new(flips, bits, BitMask::NONE)?;
-    let sigma = law.variance(0).sqrt() / f64::from(bits.max_code());
+    let sigma = law.variance(Word(0)).sqrt() / f64::from(bits.max_code());
     Ok(T0 { scaling: sigma / XI, relative: true })
 }
 

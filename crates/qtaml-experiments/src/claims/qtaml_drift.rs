@@ -1,7 +1,7 @@
 //! `qtaml.drift`: faults move the mean of a stored code affinely, E[q'] = (1 - 2p) q - p.
 
 use anyhow::Result;
-use qtaml::fault::{CodeSample, Score, largest_z};
+use qtaml::fault::{ChannelSample, ZScore, largest_z};
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde_json::json;
 
@@ -15,7 +15,7 @@ const SHOWN: [&str; 2] = ["p = 0.1", "p = 0.1, two top bits protected"];
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
     let cases = sampled(context)?;
-    let scores: Vec<Vec<Score>> = cases.iter().map(|case| case.sample.drifts()).collect();
+    let scores: Vec<Vec<ZScore>> = cases.iter().map(|case| case.sample.drifts()).collect();
     let tests = scores.iter().map(Vec::len).sum();
     let largest = largest(&scores);
     let bound = largest_z(tests, FALSE_ALARM);
@@ -57,7 +57,7 @@ fn method(tests: usize, bound: f64) -> Vec<String> {
 }
 
 /// The mean errors in the order of the codes.
-fn by_code(sample: &CodeSample) -> Vec<(f64, Score)> {
+fn by_code(sample: &ChannelSample) -> Vec<(f64, ZScore)> {
     let mut scores: Vec<_> = codes(sample).map(f64::from).zip(sample.drifts()).collect();
     scores.sort_by(|a, b| a.0.total_cmp(&b.0));
     scores
@@ -93,7 +93,7 @@ fn drift_figure(cases: &[Sampled]) -> Figure {
     }
 }
 
-fn score_figure(cases: &[Sampled], scores: &[Vec<Score>], bound: f64) -> Figure {
+fn score_figure(cases: &[Sampled], scores: &[Vec<ZScore>], bound: f64) -> Figure {
     let series = cases.iter().zip(scores).map(|(case, scores)| {
         let points = codes(&case.sample).zip(scores).map(|(q, score)| (f64::from(q), score.z()));
         Series::new(&case.label, Mark::Points, points.collect::<Vec<_>>())
@@ -114,7 +114,7 @@ fn score_figure(cases: &[Sampled], scores: &[Vec<Score>], bound: f64) -> Figure 
     }
 }
 
-fn table(cases: &[Sampled], scores: &[Vec<Score>]) -> Table {
+fn table(cases: &[Sampled], scores: &[Vec<ZScore>]) -> Table {
     Table {
         id: "qtaml.drift.codes".into(),
         title: format!("Mean error of every {} code", FORMAT.bits()),

@@ -2,7 +2,7 @@
 //! four times what the one below it does.
 
 use anyhow::Result;
-use qtaml::fault::{Moments, Score, largest_z};
+use qtaml::fault::{WordMoments, ZScore, largest_z};
 use qtaml_chart::{Axis, Chart, Mark, Series};
 use serde_json::json;
 
@@ -13,8 +13,8 @@ use crate::results::{Claim, Figure, Outcome, Source, Table, Verdict};
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
     let cases = sampled(context)?;
-    let words: Vec<Vec<Score>> = cases.iter().map(|case| case.sample.variances()).collect();
-    let bits: Vec<Vec<Score>> = cases.iter().map(bit_scores).collect();
+    let words: Vec<Vec<ZScore>> = cases.iter().map(|case| case.sample.variances()).collect();
+    let bits: Vec<Vec<ZScore>> = cases.iter().map(bit_scores).collect();
     let tests = words.iter().chain(&bits).map(Vec::len).sum();
     let largest = largest(&words).max(largest(&bits));
     let bound = largest_z(tests, FALSE_ALARM);
@@ -58,13 +58,13 @@ fn method(tests: usize, bound: f64) -> Vec<String> {
 }
 
 /// Flips of each bit, over all codes that store the same value in it, against its probability.
-fn bit_scores(case: &Sampled) -> Vec<Score> {
+fn bit_scores(case: &Sampled) -> Vec<ZScore> {
     case.sample.bits().into_iter().map(|bit| bit.score).collect()
 }
 
 /// Variance that each bit was seen to contribute, averaged over the codes.
 fn sampled_bit_variance(case: &Sampled, bit: usize) -> f64 {
-    let of = |m: &Moments| {
+    let of = |m: &WordMoments| {
         let share = m.flips[bit] as f64 / m.n as f64;
         share * (1.0 - share) * 4_f64.powi(bit as i32)
     };
@@ -84,7 +84,7 @@ fn hierarchy_figure(cases: &[Sampled]) -> Figure {
     let series = shown.flat_map(|case| {
         let (channel, moments) = (case.sample.channel(), case.sample.moments());
         let law = |bit| {
-            let of = |m: &Moments| channel.bit_variances(m.stored).nth(bit).unwrap_or(0.0);
+            let of = |m: &WordMoments| channel.bit_variances(m.stored).nth(bit).unwrap_or(0.0);
             moments.iter().map(of).sum::<f64>() / moments.len() as f64
         };
         let bits = 0..FORMAT.bits().get() as usize;
@@ -111,7 +111,7 @@ fn hierarchy_figure(cases: &[Sampled]) -> Figure {
     }
 }
 
-fn table(cases: &[Sampled], scores: &[Vec<Score>]) -> Table {
+fn table(cases: &[Sampled], scores: &[Vec<ZScore>]) -> Table {
     Table {
         id: "qtaml.variance.codes".into(),
         title: format!("Variance of every {} code", FORMAT.bits()),

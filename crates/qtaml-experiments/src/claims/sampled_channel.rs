@@ -2,7 +2,7 @@
 //! `qtaml.variance`.
 
 use anyhow::{Result, ensure};
-use qtaml::fault::{BitMask, CodeSample, QuantizedChannel, Score};
+use qtaml::fault::{BitMask, ChannelSample, QuantizedChannel, ZScore};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::Format;
 
@@ -20,7 +20,7 @@ pub struct Sampled {
     /// How it is called in tables.
     pub label: String,
     /// What was read, word by word.
-    pub sample: CodeSample,
+    pub sample: ChannelSample,
 }
 
 /// Samples every code at the flip probabilities that both claims are tested at: three symmetric
@@ -44,11 +44,11 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
             let channel = QuantizedChannel::new(probability, FORMAT, protection)?;
             let moments = context.unit(&format!("sampled-channel/{label}/{n}"), || {
                 let name = format!("sampled-channel/{label}");
-                let sample = CodeSample::of_every_word(&channel, context.seed, &name, n)?;
+                let sample = ChannelSample::of_every_word(&channel, context.seed, &name, n)?;
                 Ok(sample.moments().to_vec())
             })?;
             task.tick(1);
-            let sample = CodeSample::from_moments(&channel, moments)?;
+            let sample = ChannelSample::from_moments(&channel, moments)?;
             ensure!(sample.is_large_enough(), "{label}: too few flips for scores to be normal");
             Ok(Sampled { label: label.into(), sample })
         })
@@ -56,21 +56,21 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
 }
 
 /// The code that each word of a sample stands for, in the order of its moments.
-pub fn codes(sample: &CodeSample) -> impl Iterator<Item = i32> {
-    sample.moments().iter().map(|m| FORMAT.code_of(m.stored))
+pub fn codes(sample: &ChannelSample) -> impl Iterator<Item = i32> {
+    sample.moments().iter().map(|m| FORMAT.code_of(m.stored).0)
 }
 
 /// The largest `|z|` of all scores.
-pub fn largest(scores: &[Vec<Score>]) -> f64 {
+pub fn largest(scores: &[Vec<ZScore>]) -> f64 {
     scores.iter().flatten().fold(0.0_f64, |largest, score| largest.max(score.z().abs()))
 }
 
 /// One row per case and code: the law and what was sampled, with its score.
-pub fn code_rows(cases: &[Sampled], scores: &[Vec<Score>]) -> Vec<Vec<Value>> {
-    let of_case = |(case, scores): (&Sampled, &Vec<Score>)| -> Vec<Vec<Value>> {
+pub fn code_rows(cases: &[Sampled], scores: &[Vec<ZScore>]) -> Vec<Vec<Value>> {
+    let of_case = |(case, scores): (&Sampled, &Vec<ZScore>)| -> Vec<Vec<Value>> {
         let words = codes(&case.sample).zip(case.sample.moments());
-        let row = |((code, m), score): ((i32, _), &Score)| {
-            let m: &qtaml::fault::Moments = m;
+        let row = |((code, m), score): ((i32, _), &ZScore)| {
+            let m: &qtaml::fault::WordMoments = m;
             vec![
                 case.label.as_str().into(),
                 i64::from(code).into(),

@@ -1,7 +1,7 @@
 //! What faults do to a stored word: the law in closed form, and the exact table beside it.
 
 use qtaml_physics::{FlipProbability, FlipProfile};
-use qtaml_quant::{BitWidth, Format};
+use qtaml_quant::{BitWidth, Format, Word};
 
 use crate::{BitMask, Ecc, FaultError};
 
@@ -116,17 +116,17 @@ impl QuantizedChannel {
     }
 
     /// `E[q']`, the mean code read where the word `stored` is stored.
-    pub fn mean(&self, stored: u8) -> f64 {
+    pub fn mean(&self, stored: Word) -> f64 {
         f64::from(self.format.code_of(stored)) + self.drift(stored)
     }
 
     /// `E[q'] - q`, the mean error: to full precision for the smallest `p`.
-    pub fn drift(&self, stored: u8) -> f64 {
+    pub fn drift(&self, stored: Word) -> f64 {
         self.bits_of_word().map(|k| self.flip_stored(k, stored) * self.change(k, stored)).sum()
     }
 
     /// `Var[q']`, the variance of the code read where the word `stored` is stored.
-    pub fn variance(&self, stored: u8) -> f64 {
+    pub fn variance(&self, stored: Word) -> f64 {
         self.bit_variances(stored).sum()
     }
 
@@ -134,7 +134,7 @@ impl QuantizedChannel {
     ///
     /// # Formula
     /// `p_k (1 - p_k) δ_k²`
-    pub fn bit_variances(&self, stored: u8) -> impl Iterator<Item = f64> {
+    pub fn bit_variances(&self, stored: Word) -> impl Iterator<Item = f64> {
         self.bits_of_word().map(move |k| {
             let p = self.flip_stored(k, stored);
             p * (1.0 - p) * self.change(k, stored).powi(2)
@@ -148,21 +148,21 @@ impl QuantizedChannel {
     /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the
     /// code ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement
     /// and offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
-    pub fn change(&self, bit: usize, stored: u8) -> f64 {
+    pub fn change(&self, bit: usize, stored: Word) -> f64 {
         let kept = |below| -> f64 {
             bits_of(below).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
         };
         let (this, below) = (1_u8 << bit, (1_u8 << bit) - 1);
         let terms = self.format.terms().filter(|term| term.bits & this != 0);
-        terms.map(|t| -2.0 * t.weight * sign(t.bits & stored) * kept(t.bits & below)).sum()
+        terms.map(|t| -2.0 * t.weight * sign(t.bits & stored.0) * kept(t.bits & below)).sum()
     }
 
     /// `P(read | stored)` for every word read, in the order of the words: the product over the
     /// bits.
-    pub fn row(&self, stored: u8) -> Vec<f64> {
+    pub fn row(&self, stored: Word) -> Vec<f64> {
         (0..self.bits().get() as usize).fold(vec![1.0], |row, i| {
             let p = self.flip_stored(i, stored);
-            let [zero, one] = if stored >> i & 1 == 1 { [p, 1.0 - p] } else { [1.0 - p, p] };
+            let [zero, one] = if stored.bit(i) { [p, 1.0 - p] } else { [1.0 - p, p] };
             row.iter().map(|x| x * zero).chain(row.iter().map(|x| x * one)).collect()
         })
     }
@@ -218,8 +218,8 @@ impl QuantizedChannel {
     }
 
     /// The probability that bit `bit` of the word `stored` flips.
-    fn flip_stored(&self, bit: usize, stored: u8) -> f64 {
-        self.flip(bit, stored >> bit & 1 == 1)
+    fn flip_stored(&self, bit: usize, stored: Word) -> f64 {
+        self.flip(bit, stored.bit(bit))
     }
 }
 
@@ -273,9 +273,9 @@ impl ChannelMatrix {
     }
 
     /// `P(read | stored)` for every word read, in the order of the words.
-    pub fn row(&self, stored: u8) -> &[f64] {
+    pub fn row(&self, stored: Word) -> &[f64] {
         let levels = self.bits.levels();
-        let start = usize::from(stored & self.bits.mask()) * levels;
+        let start = usize::from(stored.0 & self.bits.mask()) * levels;
         &self.rows[start..start + levels]
     }
 
@@ -284,15 +284,15 @@ impl ChannelMatrix {
     /// ```
     /// use qtaml_fault::{ChannelMatrix, QuantizedChannel, BitMask};
     /// use qtaml_physics::FlipProbability;
-    /// use qtaml_quant::BitWidth;
+    /// use qtaml_quant::{BitWidth, Word};
     ///
     /// let p = FlipProbability::symmetric(0.01)?;
     /// let matrix = ChannelMatrix::new(&QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?);
-    /// let survives = matrix.expect(0x2a, |read| f64::from(u8::from(read == 0x2a)));
+    /// let survives = matrix.expect(Word(0x2a), |read| f64::from(u8::from(read == Word(0x2a))));
     /// assert!((survives - 0.99_f64.powi(8)).abs() < 1e-15);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
-    pub fn expect(&self, stored: u8, f: impl Fn(u8) -> f64) -> f64 {
+    pub fn expect(&self, stored: Word, f: impl Fn(Word) -> f64) -> f64 {
         self.bits.words().zip(self.row(stored)).map(|(read, p)| p * f(read)).sum()
     }
 }
@@ -368,7 +368,7 @@ mod tests {
     fn what_passes_is_the_sum_over_the_matrix() {
         for channel in every_channel() {
             let matrix = ChannelMatrix::new(&channel);
-            let wave = |word: u8| (f64::from(word) * 0.7).sin();
+            let wave = |word: Word| (f64::from(word.0) * 0.7).sin();
             let values: Vec<f64> = channel.bits().words().map(wave).collect();
             let read = channel.pass(&values);
             let moments = channel.moments_of(&values);
@@ -397,14 +397,14 @@ mod tests {
                 let (drift, size) =
                     (matrix.expect(stored, error), matrix.expect(stored, |read| error(read).abs()));
                 let off = (channel.drift(stored) - drift).abs();
-                assert!(off <= 1e-12 * size, "{channel:?} {stored:#b}: {off}");
+                assert!(off <= 1e-12 * size, "{channel:?} {stored}: {off}");
                 assert_eq!(channel.mean(stored), code + channel.drift(stored));
 
                 let variance = matrix.expect(stored, |read| (error(read) - drift).powi(2));
                 let off = (channel.variance(stored) - variance).abs();
                 // Beside the drift the summation itself has only that many digits.
                 let digits = 1e-12 * variance + (1e-14 * size).powi(2);
-                assert!(off <= digits, "{channel:?} {stored:#b}: {off}");
+                assert!(off <= digits, "{channel:?} {stored}: {off}");
             }
         }
     }
@@ -418,9 +418,13 @@ mod tests {
         let channel = QuantizedChannel::new(flips, BitWidth::INT4, top).unwrap();
         let matrix = ChannelMatrix::new(&channel);
         // 0110 -> 0011: bit 0 flips up, bit 1 stays, bit 2 flips down, bit 3 is protected.
-        assert_relative_eq!(matrix.row(0b0110)[0b0011], 0.0 * 0.9 * 0.1);
-        assert_relative_eq!(matrix.row(0b0101)[0b0111], 0.9 * 0.01 * 0.9, max_relative = 1e-15);
-        assert_eq!(matrix.row(0b0101)[0b1111], 0.0, "the protected bit never differs");
+        assert_relative_eq!(matrix.row(Word(0b0110))[0b0011], 0.0 * 0.9 * 0.1);
+        assert_relative_eq!(
+            matrix.row(Word(0b0101))[0b0111],
+            0.9 * 0.01 * 0.9,
+            max_relative = 1e-15
+        );
+        assert_eq!(matrix.row(Word(0b0101))[0b1111], 0.0, "the protected bit never differs");
     }
 
     /// The forms as the sources state them.
@@ -456,14 +460,15 @@ mod tests {
             for protection in protections(bits) {
                 let channel = QuantizedChannel::new(p, bits, protection).unwrap();
                 let exposed = bits.mask() & !protection.mask();
-                let worth = |word: u8| f64::from(Format::from(bits).code_of(word));
+                let worth = |word: u8| f64::from(Format::from(bits).code_of(Word(word)));
                 for stored in bits.words() {
-                    let kept = worth(stored & protection.mask());
-                    let drift = (1.0 - p01 - p10) * worth(stored & exposed) + p01 * worth(exposed);
+                    let kept = worth(stored.0 & protection.mask());
+                    let drift =
+                        (1.0 - p01 - p10) * worth(stored.0 & exposed) + p01 * worth(exposed);
                     let mean = channel.mean(stored);
                     assert_relative_eq!(mean, kept + drift, epsilon = 1e-12);
                     let bit = |i| {
-                        let p = if stored >> i & 1 == 1 { p10 } else { p01 };
+                        let p = if stored.bit(i) { p10 } else { p01 };
                         4_f64.powi(i as i32) * p * (1.0 - p)
                     };
                     let variance: f64 = bits_of(exposed).map(bit).sum();
@@ -476,7 +481,7 @@ mod tests {
     #[test]
     fn the_top_bit_owns_three_quarters() {
         let channel = QuantizedChannel::new(symmetric(0.1), BitWidth::INT8, BitMask::NONE).unwrap();
-        let share = channel.bit_variances(5).last().unwrap() / channel.variance(5);
+        let share = channel.bit_variances(Word(5)).last().unwrap() / channel.variance(Word(5));
         assert_relative_eq!(
             share,
             3.0 * 4_f64.powi(7) / (4_f64.powi(8) - 1.0),
@@ -491,9 +496,9 @@ mod tests {
             let channel = QuantizedChannel::new(symmetric(0.0), format, BitMask::NONE).unwrap();
             for stored in format.bits().words() {
                 for bit in channel.bits_of_word() {
-                    let flipped = format.code_of(stored ^ 1 << bit);
-                    let expected = f64::from(flipped - format.code_of(stored));
-                    assert_eq!(channel.change(bit, stored), expected, "{format} {stored:#b}");
+                    let flipped = format.code_of(stored.with_flipped(bit));
+                    let expected = f64::from(flipped) - f64::from(format.code_of(stored));
+                    assert_eq!(channel.change(bit, stored), expected, "{format} {stored}");
                 }
             }
         }
@@ -520,7 +525,7 @@ mod tests {
         let magnitude = BitMask::of_bits(0b0111_1111, BitWidth::INT8).unwrap();
         for p in [1e-9, 0.01, 0.1, 0.3] {
             let channel = QuantizedChannel::new(symmetric(p), format, magnitude).unwrap();
-            for zero in [0b0000_0000, 0b1000_0000] {
+            for zero in [0b0000_0000, 0b1000_0000].map(Word) {
                 assert_eq!((channel.drift(zero), channel.variance(zero)), (0.0, 0.0));
             }
         }
@@ -553,7 +558,7 @@ mod tests {
         ) {
             let variance = |encoding, protection| {
                 let format = Format::new(BitWidth::INT8, encoding);
-                QuantizedChannel::new(flips.clone(), format, protection).unwrap().variance(stored)
+                QuantizedChannel::new(flips.clone(), format, protection).unwrap().variance(Word(stored))
             };
             let of = |mask| BitMask::of_bits(mask, BitWidth::INT8).unwrap();
             for encoding in [Encoding::TwosComplement, Encoding::OffsetBinary] {

@@ -99,6 +99,7 @@ pub trait Code: Debug + Send + Sync {
 
 /// What a decoder says of a word. It may be wrong: with enough errors one word looks like another.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
 pub enum Decoded {
     /// No error was seen.
     Clean,

@@ -73,6 +73,7 @@ pub struct EccRead {
 
 /// What a code costs and how its code words fare, in numbers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct EccTally {
     /// Bits that were stored beside the words.
     pub check_bits: u64,

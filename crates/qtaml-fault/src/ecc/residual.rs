@@ -12,6 +12,7 @@ const MAX_CHECK: usize = 14;
 
 /// How words fare, and what is left of the flips in them.
 #[derive(Debug, Clone, Copy, PartialEq)]
+#[non_exhaustive]
 pub struct Residual {
     /// Share of words in which no error was seen, rightly.
     pub clean: f64,

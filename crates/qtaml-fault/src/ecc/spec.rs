@@ -31,6 +31,7 @@ use crate::FaultError;
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum EccCode {
     /// A parity bit.
     Parity {

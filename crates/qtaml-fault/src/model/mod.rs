@@ -6,6 +6,7 @@ mod dense;
 mod flip_count;
 mod float_bits;
 mod hypergeometric;
+mod logarithm;
 mod probability;
 mod sparse;
 mod word_flips;
@@ -217,6 +218,7 @@ pub fn read_packed(
 
 /// A tensor as it is read, and how it differs from what is stored.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Faulty {
     /// What is read, row-major.
     pub words: Vec<u8>,

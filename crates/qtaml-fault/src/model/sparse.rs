@@ -1,5 +1,6 @@
 //! Drawing the flips alone, where they are rare.
 
+use super::logarithm;
 use crate::FaultStream;
 use crate::philox::LANES;
 
@@ -84,8 +85,9 @@ impl Places {
         // So many at once, because their digits are drawn side by side.
         for batch in (0..).step_by(LANES) {
             let first = PLACES | self.purpose as u32 | batch;
-            for (digits, lane) in stream.digits_of_lanes(span, first).into_iter().zip(first..) {
-                let gap = exponential(digits) / self.rate;
+            let exponentials = exponentials(&stream.digits_of_lanes(span, first));
+            for (exponential, lane) in exponentials.into_iter().zip(first..) {
+                let gap = exponential / self.rate;
                 // Beyond 2^64 the cast saturates, which is beyond every span as well.
                 place = place.saturating_add(gap as u64);
                 if place >= end {
@@ -120,18 +122,18 @@ impl Draw {
     }
 }
 
-/// An exponential variate of mean 1 from 128 uniform digits.
+/// Exponential variates of mean 1, each from 128 uniform digits.
 ///
 /// `-ln(1 - v)` of a uniform `v`, written so that nothing cancels: from the digits themselves
 /// where they are small, else from their complement, whose logarithm is the faster one. Both are those
 /// of FreeBSD's msun, in the arithmetic of IEEE 754 alone: the same bits on every machine.
-fn exponential(digits: u128) -> f64 {
-    if digits < 1 << 125 {
-        -libm::log1p(-fraction(digits))
-    } else {
-        // The complement is at least one unit, so the logarithm is finite.
-        -libm::log(fraction(u128::MAX - digits + 1))
-    }
+fn exponentials(digits: &[u128; LANES]) -> [f64; LANES] {
+    let mut logarithms = digits.map(|digits| fraction(digits.wrapping_neg()));
+    logarithm::ln(&mut logarithms);
+    std::array::from_fn(|lane| match digits[lane] {
+        small if small < 1 << 125 => -libm::log1p(-fraction(small)),
+        _ => -logarithms[lane],
+    })
 }
 
 /// So many units of 2^-128; in two halves, because a processor converts 64 bits at a time.
@@ -149,6 +151,10 @@ mod tests {
 
     fn stream() -> FaultStream {
         FaultStream::new(Seed(7), 0, "places")
+    }
+
+    fn exponential(digits: u128) -> f64 {
+        exponentials(&[digits; LANES])[0]
     }
 
     fn places(p: f64, from: u64, to: u64) -> Vec<u64> {

@@ -123,7 +123,7 @@ impl FaultRecord {
     /// [`FaultError::UnknownTensor`], [`FaultError::Length`] for another number of words,
     /// [`FaultError::OtherWords`] for other words than the faults were drawn on; then no word is changed.
     pub fn apply(&self, name: &str, words: &mut [u8]) -> Result<(), FaultError> {
-        self.tensor(name)?.check_digest(name, WordDigest::of(words))?;
+        self.tensor_of(name, words.len())?.check_digest(name, WordDigest::of(words))?;
         self.apply_anyway(name, words)
     }
 
@@ -134,16 +134,22 @@ impl FaultRecord {
     /// [`FaultError::UnknownTensor`], and [`FaultError::Length`] for another number of words; then
     /// no word is changed.
     pub fn apply_anyway(&self, name: &str, words: &mut [u8]) -> Result<(), FaultError> {
-        let tensor = self.tensor(name)?;
-        if words.len() as u64 != tensor.words() {
-            let (name, recorded, given) = (name.into(), tensor.words(), words.len() as u64);
-            return Err(FaultError::Length { name, recorded, given });
-        }
+        let tensor = self.tensor_of(name, words.len())?;
         for fault in tensor.faults() {
             let word = &mut words[fault.index as usize];
             *word = fault.applied_to(*word);
         }
         Ok(())
+    }
+
+    /// The faults of a tensor of so many words.
+    fn tensor_of(&self, name: &str, words: usize) -> Result<&TensorFaults, FaultError> {
+        let tensor = self.tensor(name)?;
+        let (recorded, given) = (tensor.words(), words as u64);
+        if given != recorded {
+            return Err(FaultError::Length { name: name.into(), recorded, given });
+        }
+        Ok(tensor)
     }
 
     /// The faults of a tensor.

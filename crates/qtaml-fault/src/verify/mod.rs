@@ -1,6 +1,6 @@
 //! The law against the injector: what is read is counted, and compared score by score.
 
-use qtaml_quant::QuantizedTensor;
+use qtaml_quant::{QuantizedTensor, Word};
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
@@ -25,9 +25,9 @@ const ROUNDING: f64 = 1e-12;
 /// What was read where one word is stored.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct Moments {
+pub struct WordMoments {
     /// The word that is stored.
-    pub stored: u8,
+    pub stored: Word,
     /// How often it was read.
     pub n: u64,
     /// Sum of the errors of the codes read.
@@ -38,14 +38,14 @@ pub struct Moments {
     pub flips: Vec<u64>,
 }
 
-impl Moments {
-    fn none(stored: u8, bits: u32) -> Self {
+impl WordMoments {
+    fn none(stored: Word, bits: u32) -> Self {
         Self { stored, n: 0, sum: 0, sum_of_squares: 0, flips: vec![0; bits as usize] }
     }
 
     /// Stores one word `n` times and reads it back. The name addresses the random stream, the word
     /// its trial. Where a real code keeps protected bits, `n` code words are filled with it, and one
-    /// word of each is counted ([`CodeSample`]).
+    /// word of each is counted ([`ChannelSample`]).
     ///
     /// # Errors
     /// As [`BitFlips::new`].
@@ -53,15 +53,15 @@ impl Moments {
         channel: &QuantizedChannel,
         seed: Seed,
         name: &str,
-        stored: u8,
+        stored: Word,
         n: usize,
     ) -> Result<Self, FaultError> {
         let model = BitFlips::new(channel.flips().clone(), channel.bits())?;
-        let stored = stored & channel.bits().mask();
-        let stream = FaultStream::new(seed, u32::from(stored), name);
+        let stored = Word(stored.0 & channel.bits().mask());
+        let stream = FaultStream::new(seed, u32::from(stored.0), name);
         let together = channel.ecc().alignment()?;
         let (n, most) = (n.saturating_mul(together), CHUNK.next_multiple_of(together));
-        let chunk = vec![stored; most.min(n)];
+        let chunk = vec![stored.0; most.min(n)];
         let mut moments = Self::none(stored, channel.bits().get());
         for first in (0..n).step_by(most) {
             let words = &chunk[..most.min(n - first)];
@@ -75,7 +75,7 @@ impl Moments {
         self.sum += error;
         self.sum_of_squares += error * error;
         for (bit, flips) in self.flips.iter_mut().enumerate() {
-            *flips += u64::from((read ^ self.stored) >> bit & 1);
+            *flips += u64::from((read ^ self.stored.0) >> bit & 1);
         }
     }
 
@@ -100,7 +100,8 @@ impl Moments {
 
 /// A number that the law states, as it was sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct Score {
+#[non_exhaustive]
+pub struct ZScore {
     /// What the law says.
     pub theory: f64,
     /// What was sampled.
@@ -109,7 +110,7 @@ pub struct Score {
     pub standard_error: f64,
 }
 
-impl Score {
+impl ZScore {
     /// How far the sample is from the law, in standard errors. Where nothing is random it is 0 for
     /// a hit, but for the rounding of the sample, and infinite for everything else.
     pub fn z(&self) -> f64 {
@@ -121,19 +122,20 @@ impl Score {
 
 /// The share of flips of one bit, among the words that store the same value in it.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-pub struct BitScore {
+#[non_exhaustive]
+pub struct BitZScore {
     /// The bit, 0 for the least significant one.
     pub bit: usize,
     /// The value that it stores.
     pub value: bool,
     /// Its flip probability, and how often it flipped.
-    pub score: Score,
+    pub score: ZScore,
     /// Squared [`change`](QuantizedChannel::change) of the code when the bit flips, summed over the words
     /// that store the value and divided by the number of all words.
     pub square_change: f64,
 }
 
-impl BitScore {
+impl BitZScore {
     /// What the bit adds to the mean variance by the law: over all bits and values, the mean of
     /// [`QuantizedChannel::variance`].
     ///
@@ -164,13 +166,13 @@ impl BitScore {
 /// place to place (docs/theory.md, section 6).
 ///
 /// ```
-/// use qtaml_fault::{QuantizedChannel, CodeSample, BitMask, Seed, largest_z};
+/// use qtaml_fault::{QuantizedChannel, ChannelSample, BitMask, Seed, largest_z};
 /// use qtaml_physics::FlipProbability;
 /// use qtaml_quant::BitWidth;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
 /// let channel = QuantizedChannel::new(p, BitWidth::INT4, BitMask::NONE)?;
-/// let sample = CodeSample::of_every_word(&channel, Seed(42), "example", 100_000)?;
+/// let sample = ChannelSample::of_every_word(&channel, Seed(42), "example", 100_000)?;
 /// assert!(sample.is_large_enough());
 ///
 /// let scores = sample.drifts();
@@ -179,12 +181,12 @@ impl BitScore {
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
-pub struct CodeSample {
+pub struct ChannelSample {
     channel: QuantizedChannel,
-    moments: Vec<Moments>,
+    moments: Vec<WordMoments>,
 }
 
-impl CodeSample {
+impl ChannelSample {
     /// Stores every word `n` times and reads it back. The name addresses the random stream.
     ///
     /// # Errors
@@ -195,8 +197,8 @@ impl CodeSample {
         name: &str,
         n: usize,
     ) -> Result<Self, FaultError> {
-        let words: Vec<u8> = channel.bits().words().collect();
-        let read = |&stored: &u8| Moments::of_word(channel, seed, name, stored, n);
+        let words: Vec<Word> = channel.bits().words().collect();
+        let read = |&stored: &Word| WordMoments::of_word(channel, seed, name, stored, n);
         Self::from_moments(channel, words.par_iter().map(read).collect::<Result<_, _>>()?)
     }
 
@@ -225,10 +227,11 @@ impl CodeSample {
         let filled = tensor.len().next_multiple_of(together);
         let words: Vec<u8> = tensor.words().iter().copied().cycle().take(filled).collect();
         let most = CHUNK.next_multiple_of(together);
-        let none = || channel.bits().words().map(|stored| Moments::none(stored, width)).collect();
-        let moments: Vec<Moments> = (0..trials)
+        let none =
+            || channel.bits().words().map(|stored| WordMoments::none(stored, width)).collect();
+        let moments: Vec<WordMoments> = (0..trials)
             .into_par_iter()
-            .try_fold(none, |mut moments: Vec<Moments>, trial| {
+            .try_fold(none, |mut moments: Vec<WordMoments>, trial| {
                 let stream = FaultStream::new(seed, trial, name);
                 for (chunk, words) in words.chunks(most).enumerate() {
                     count(channel, &model, &stream, chunk * most, words, &mut moments)?;
@@ -249,12 +252,12 @@ impl CodeSample {
     /// come from words of this width.
     pub fn from_moments(
         channel: &QuantizedChannel,
-        moments: Vec<Moments>,
+        moments: Vec<WordMoments>,
     ) -> Result<Self, FaultError> {
         let width = channel.bits();
-        let possible = |m: &Moments| {
+        let possible = |m: &WordMoments| {
             m.n > 0
-                && m.stored & !width.mask() == 0
+                && m.stored.0 & !width.mask() == 0
                 && m.flips.len() == width.get() as usize
                 && m.flips.iter().all(|&flips| flips <= m.n)
         };
@@ -273,7 +276,7 @@ impl CodeSample {
     }
 
     /// What was read, word by word.
-    pub fn moments(&self) -> &[Moments] {
+    pub fn moments(&self) -> &[WordMoments] {
         &self.moments
     }
 
@@ -283,8 +286,8 @@ impl CodeSample {
     }
 
     /// The mean error of each word.
-    pub fn drifts(&self) -> Vec<Score> {
-        let score = |m: &Moments| Score {
+    pub fn drifts(&self) -> Vec<ZScore> {
+        let score = |m: &WordMoments| ZScore {
             theory: self.channel.drift(m.stored),
             measured: m.drift(),
             standard_error: (self.channel.variance(m.stored) / m.n as f64).sqrt(),
@@ -294,29 +297,29 @@ impl CodeSample {
 
     /// The variance of each word, about the mean that the law states: its standard error follows
     /// from the fourth moment, by summation over the channel matrix.
-    pub fn variances(&self) -> Vec<Score> {
+    pub fn variances(&self) -> Vec<ZScore> {
         let matrix = ChannelMatrix::new(&self.channel);
         self.moments.iter().map(|m| self.variance_score(m, &matrix)).collect()
     }
 
-    fn variance_score(&self, m: &Moments, matrix: &ChannelMatrix) -> Score {
+    fn variance_score(&self, m: &WordMoments, matrix: &ChannelMatrix) -> ZScore {
         let (drift, variance) = (self.channel.drift(m.stored), self.channel.variance(m.stored));
         let spread = self.fourth_moment(m.stored, matrix) - variance * variance;
-        Score {
+        ZScore {
             theory: variance,
             measured: m.variance_about(drift),
             standard_error: (spread.max(0.0) / m.n as f64).sqrt(),
         }
     }
 
-    fn fourth_moment(&self, stored: u8, matrix: &ChannelMatrix) -> f64 {
+    fn fourth_moment(&self, stored: Word, matrix: &ChannelMatrix) -> f64 {
         let format = self.channel.format();
         let mean = self.channel.mean(stored);
         matrix.expect(stored, |read| (f64::from(format.code_of(read)) - mean).powi(4))
     }
 
     /// The flips of each bit that is not kept ideally, for either value that it may store.
-    pub fn bits(&self) -> Vec<BitScore> {
+    pub fn bits(&self) -> Vec<BitZScore> {
         let is_ideal = self.channel.ecc() == Ecc::Ideal;
         let kept = if is_ideal { self.channel.protection().mask() } else { 0 };
         let exposed = (0..self.channel.bits().get() as usize).filter(|bit| kept >> bit & 1 == 0);
@@ -326,27 +329,27 @@ impl CodeSample {
             .collect()
     }
 
-    fn bit_score(&self, bit: usize, value: bool) -> Option<BitScore> {
+    fn bit_score(&self, bit: usize, value: bool) -> Option<BitZScore> {
         let (mut flips, mut n, mut squares) = (0, 0, 0.0);
-        for m in self.moments.iter().filter(|m| (m.stored >> bit & 1 == 1) == value) {
+        for m in self.moments.iter().filter(|m| m.stored.bit(bit) == value) {
             (flips, n) = (flips + m.flips[bit], n + m.n);
             squares += m.n as f64 * self.channel.change(bit, m.stored).powi(2);
         }
         let p = self.channel.flip(bit, value);
-        let score = Score {
+        let score = ZScore {
             theory: p,
             measured: flips as f64 / n as f64,
             standard_error: (p * (1.0 - p) / n as f64).sqrt(),
         };
         let square_change = squares / self.reads() as f64;
-        (n > 0).then_some(BitScore { bit, value, score, square_change })
+        (n > 0).then_some(BitZScore { bit, value, score, square_change })
     }
 
     /// The mean error over all that was read: that of a layer, for the sample of a tensor.
-    pub fn mean_drift(&self) -> Score {
+    pub fn mean_drift(&self) -> ZScore {
         let n = self.reads() as f64;
-        let sum = |of: &dyn Fn(&Moments) -> f64| self.moments.iter().map(of).sum::<f64>();
-        Score {
+        let sum = |of: &dyn Fn(&WordMoments) -> f64| self.moments.iter().map(of).sum::<f64>();
+        ZScore {
             theory: sum(&|m| m.n as f64 * self.channel.drift(m.stored)) / n,
             measured: sum(&|m| m.sum as f64) / n,
             standard_error: sum(&|m| m.n as f64 * self.channel.variance(m.stored)).sqrt() / n,
@@ -354,13 +357,13 @@ impl CodeSample {
     }
 
     /// The mean variance over all that was read, each word about its own mean.
-    pub fn mean_variance(&self) -> Score {
+    pub fn mean_variance(&self) -> ZScore {
         let n = self.reads() as f64;
         let scores = self.variances();
-        let weighted = |of: &dyn Fn(&Score, f64) -> f64| -> f64 {
+        let weighted = |of: &dyn Fn(&ZScore, f64) -> f64| -> f64 {
             self.moments.iter().zip(&scores).map(|(m, score)| of(score, m.n as f64)).sum()
         };
-        Score {
+        ZScore {
             theory: weighted(&|score, n| n * score.theory) / n,
             measured: weighted(&|score, n| n * score.measured) / n,
             standard_error: weighted(&|score, n| (n * score.standard_error).powi(2)).sqrt() / n,
@@ -370,7 +373,7 @@ impl CodeSample {
     /// The least number of flips that any score of a single word rests on in the mean: bits that
     /// never or always flip do not count.
     pub fn fewest_flips(&self) -> f64 {
-        let flips = |m: &Moments| rarest(&self.channel, m.stored) * m.n as f64;
+        let flips = |m: &WordMoments| rarest(&self.channel, m.stored) * m.n as f64;
         self.moments.iter().map(flips).fold(f64::INFINITY, f64::min)
     }
 
@@ -383,13 +386,13 @@ impl CodeSample {
     /// [large enough](Self::is_large_enough); 0 where nothing is random.
     ///
     /// ```
-    /// use qtaml_fault::{QuantizedChannel, CodeSample, BitMask};
+    /// use qtaml_fault::{QuantizedChannel, ChannelSample, BitMask};
     /// use qtaml_physics::FlipProbability;
     /// use qtaml_quant::BitWidth;
     ///
     /// let p = FlipProbability::symmetric(1e-6)?;
     /// let channel = QuantizedChannel::new(p, BitWidth::INT8, BitMask::NONE)?;
-    /// assert_eq!(CodeSample::reads_needed(&channel), 1e9);
+    /// assert_eq!(ChannelSample::reads_needed(&channel), 1e9);
     /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn reads_needed(channel: &QuantizedChannel) -> f64 {
@@ -400,7 +403,7 @@ impl CodeSample {
     /// it: they rest on a thousand flips of each bit that may flip at all.
     pub fn has_normal_means(&self) -> bool {
         let flips = |bit: usize| -> f64 {
-            let of = |m: &Moments| m.n as f64 * random(&self.channel, bit, m.stored);
+            let of = |m: &WordMoments| m.n as f64 * random(&self.channel, bit, m.stored);
             self.moments.iter().map(of).sum()
         };
         let width = self.channel.bits().get() as usize;
@@ -409,20 +412,20 @@ impl CodeSample {
 }
 
 /// The probability of the rarer of the two things that may happen to a bit: 0 if only one may.
-fn random(channel: &QuantizedChannel, bit: usize, stored: u8) -> f64 {
-    let p = channel.flip(bit, stored >> bit & 1 == 1);
+fn random(channel: &QuantizedChannel, bit: usize, stored: Word) -> f64 {
+    let p = channel.flip(bit, stored.bit(bit));
     p.min(1.0 - p)
 }
 
 /// The rarest thing that may happen to a bit of a word; infinite if nothing is random.
-fn rarest(channel: &QuantizedChannel, stored: u8) -> f64 {
+fn rarest(channel: &QuantizedChannel, stored: Word) -> f64 {
     let bits = 0..channel.bits().get() as usize;
     let each = bits.map(|bit| random(channel, bit, stored));
     each.filter(|&p| p > 0.0).fold(f64::INFINITY, f64::min)
 }
 
 /// How often a word has to be read for its scores to be normal.
-fn enough(channel: &QuantizedChannel, stored: u8) -> f64 {
+fn enough(channel: &QuantizedChannel, stored: Word) -> f64 {
     (NORMAL_FROM / rarest(channel, stored)).ceil()
 }
 
@@ -434,7 +437,7 @@ fn count(
     stream: &FaultStream,
     first: usize,
     words: &[u8],
-    moments: &mut [Moments],
+    moments: &mut [WordMoments],
 ) -> Result<(), FaultError> {
     let ecc = channel.ecc();
     let read = ecc.read_slice(words, first as u64, model, stream, channel.protection())?.words;
@@ -449,8 +452,8 @@ fn count(
         let at = counted(number);
         let (stored, read) = (stored[at], read[at]);
         let slot = if moments.len() == 1 { 0 } else { usize::from(stored) };
-        let error = format.code_of(read) - format.code_of(stored);
-        moments[slot].add(read, i64::from(error));
+        let [from, to] = [stored, read].map(|word| i64::from(format.code_of(Word(word)).0));
+        moments[slot].add(read, to - from);
     }
     Ok(())
 }
@@ -462,10 +465,12 @@ fn count(
 /// assert!((qtaml_fault::largest_z(1, 0.05) - 1.96).abs() < 1e-3);
 /// ```
 ///
-/// # Panics
-/// Unless `false_alarm` lies between 0 and 1, both excluded.
+/// A probability of 0 and less is never exceeded by any number, one of 1 and more by 0; NaN gives NaN.
 pub fn largest_z(tests: usize, false_alarm: f64) -> f64 {
-    assert!(false_alarm > 0.0 && false_alarm < 1.0, "false_alarm = {false_alarm} is no chance");
+    if false_alarm.is_nan() {
+        return f64::NAN;
+    }
+    let false_alarm = false_alarm.clamp(0.0, 1.0);
     -Normal::standard().inverse_cdf(false_alarm / (2.0 * tests.max(1) as f64))
 }
 
@@ -491,9 +496,9 @@ mod tests {
     fn the_injector_obeys_the_law_in_every_format() {
         let formats = Format::all().filter(|f| f.bits().get() % 2 == 0);
         let laws = [(0.05, 0.05, 0), (0.5, 0.5, 0), (0.02, 0.2, 0), (0.1, 0.1, 1)];
-        let samples: Vec<CodeSample> = formats
+        let samples: Vec<ChannelSample> = formats
             .flat_map(|format| laws.map(|(p01, p10, k)| channel(p01, p10, format, k)))
-            .map(|channel| CodeSample::of_every_word(&channel, Seed(1), "law", 1 << 16).unwrap())
+            .map(|channel| ChannelSample::of_every_word(&channel, Seed(1), "law", 1 << 16).unwrap())
             .collect();
         let mut z = Vec::new();
         for sample in &samples {
@@ -510,9 +515,9 @@ mod tests {
     #[test]
     fn another_law_is_found_out() {
         let drawn = channel(0.1, 0.1, Format::INT8, 0);
-        let sample = CodeSample::of_every_word(&drawn, Seed(2), "off", 1 << 16).unwrap();
+        let sample = ChannelSample::of_every_word(&drawn, Seed(2), "off", 1 << 16).unwrap();
         let claimed = channel(0.11, 0.11, Format::INT8, 0);
-        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
+        let wrong = ChannelSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
         for scores in [
             wrong.drifts(),
             wrong.bits().into_iter().map(|b| b.score).collect(),
@@ -541,10 +546,11 @@ mod tests {
         ] {
             for format in Format::all().filter(|format| format.bits() == BitWidth::INT4) {
                 let channel = coded(name, p, format);
-                let reads = CodeSample::reads_needed(&channel) as usize;
-                let codes = CodeSample::of_every_word(&channel, Seed(1), name, reads).unwrap();
+                let reads = ChannelSample::reads_needed(&channel) as usize;
+                let codes = ChannelSample::of_every_word(&channel, Seed(1), name, reads).unwrap();
                 let tensor = QuantizedTensor::quantize(&weights, &[300], format).unwrap();
-                let layer = CodeSample::of_tensor(&channel, Seed(1), name, &tensor, 2000).unwrap();
+                let layer =
+                    ChannelSample::of_tensor(&channel, Seed(1), name, &tensor, 2000).unwrap();
                 assert!(codes.is_large_enough() && layer.has_normal_means(), "{name}");
                 assert_eq!(codes.bits().len(), 8, "kept bits are scored");
                 let words = codes.drifts().into_iter().chain(codes.variances());
@@ -564,8 +570,9 @@ mod tests {
     fn reads_of_code_words_are_independent() {
         let channel = coded("interleaved:2:secded:8", 0.03, BitWidth::INT4.into());
         let z = |i: u8| {
-            let sample = Moments::of_word(&channel, Seed(i.into()), "independent", i, 1 << 13);
-            let sample = CodeSample::from_moments(&channel, vec![sample.unwrap()]).unwrap();
+            let sample =
+                WordMoments::of_word(&channel, Seed(i.into()), "independent", Word(i), 1 << 13);
+            let sample = ChannelSample::from_moments(&channel, vec![sample.unwrap()]).unwrap();
             let bits = sample.bits();
             [bits[2].score.z(), bits[3].score.z()]
         };
@@ -577,8 +584,8 @@ mod tests {
     fn another_code_is_found_out() {
         let [drawn, claimed] =
             ["secded:16", "secded:20"].map(|name| coded(name, 0.05, BitWidth::INT4.into()));
-        let sample = CodeSample::of_every_word(&drawn, Seed(2), "code", 1 << 16).unwrap();
-        let wrong = CodeSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
+        let sample = ChannelSample::of_every_word(&drawn, Seed(2), "code", 1 << 16).unwrap();
+        let wrong = ChannelSample::from_moments(&claimed, sample.moments().to_vec()).unwrap();
         let scores = wrong.bits();
         let bound = largest_z(scores.len(), FALSE_ALARM);
         assert!(scores.iter().any(|bit| bit.score.z().abs() > bound));
@@ -590,7 +597,7 @@ mod tests {
         let weights: Vec<f32> = (0..300).map(|i| (i as f32 * 0.61).sin()).collect();
         let tensor = QuantizedTensor::quantize(&weights, &[300], BitWidth::INT4).unwrap();
         let channel = channel(0.1, 0.2, BitWidth::INT4.into(), 0);
-        let sample = CodeSample::of_tensor(&channel, Seed(3), "layer", &tensor, 5).unwrap();
+        let sample = ChannelSample::of_tensor(&channel, Seed(3), "layer", &tensor, 5).unwrap();
         assert_eq!(sample.reads(), 1500);
 
         let model = BitFlips::new(channel.flips().clone(), BitWidth::INT4).unwrap();
@@ -600,7 +607,8 @@ mod tests {
             let stream = FaultStream::new(Seed(3), trial, "layer");
             let read = model.corrupted(tensor.words(), &stream, ProtectionMap::NOTHING).unwrap();
             for (&stored, read) in tensor.words().iter().zip(read) {
-                let error = i64::from(format.code_of(read) - format.code_of(stored));
+                let [from, to] = [stored, read].map(|word| i64::from(format.code_of(Word(word)).0));
+                let error = to - from;
                 (sum, squares) = (sum + error, squares + error * error);
             }
         }
@@ -614,7 +622,7 @@ mod tests {
     fn another_format_is_refused() {
         let tensor = QuantizedTensor::quantize(&[1.0], &[1], BitWidth::INT4).unwrap();
         let channel = channel(0.1, 0.1, Format::INT8, 0);
-        let error = CodeSample::of_tensor(&channel, Seed(0), "w", &tensor, 1).unwrap_err();
+        let error = ChannelSample::of_tensor(&channel, Seed(0), "w", &tensor, 1).unwrap_err();
         let message = "INT4 twos-complement words cannot be read as INT8 twos-complement";
         assert_eq!(error.to_string(), message);
     }
@@ -622,26 +630,26 @@ mod tests {
     #[test]
     fn what_no_reading_gives_is_refused() {
         let channel = channel(0.1, 0.1, BitWidth::INT4.into(), 0);
-        let refused = |moments| CodeSample::from_moments(&channel, moments).unwrap_err();
+        let refused = |moments| ChannelSample::from_moments(&channel, moments).unwrap_err();
         assert_eq!(refused(vec![]).to_string(), "nothing was read: there is nothing to compare");
-        let good = Moments::of_word(&channel, Seed(0), "w", 3, 10).unwrap();
-        assert!(CodeSample::from_moments(&channel, vec![good.clone()]).is_ok());
+        let good = WordMoments::of_word(&channel, Seed(0), "w", Word(3), 10).unwrap();
+        assert!(ChannelSample::from_moments(&channel, vec![good.clone()]).is_ok());
         for bad in [
-            Moments { n: 0, ..good.clone() },
-            Moments { stored: 16, ..good.clone() },
-            Moments { flips: vec![], ..good.clone() },
-            Moments { flips: vec![11; 4], ..good },
+            WordMoments { n: 0, ..good.clone() },
+            WordMoments { stored: Word(16), ..good.clone() },
+            WordMoments { flips: vec![], ..good.clone() },
+            WordMoments { flips: vec![11; 4], ..good },
         ] {
             let error = refused(vec![bad]).to_string();
             assert!(error.contains("cannot come from reading INT4 words"), "{error}");
         }
-        assert!(CodeSample::of_every_word(&channel, Seed(0), "w", 0).is_err());
+        assert!(ChannelSample::of_every_word(&channel, Seed(0), "w", 0).is_err());
     }
 
     #[test]
     fn too_few_flips_are_not_judged() {
         let rare = channel(1e-6, 1e-6, Format::INT8, 0);
-        let sample = CodeSample::of_every_word(&rare, Seed(0), "rare", 1000).unwrap();
+        let sample = ChannelSample::of_every_word(&rare, Seed(0), "rare", 1000).unwrap();
         assert_relative_eq!(sample.fewest_flips(), 1e-3, max_relative = 1e-12);
         assert!(!sample.is_large_enough());
         let never = QuantizedChannel::new(
@@ -649,9 +657,9 @@ mod tests {
             Format::INT8,
             BitMask::NONE,
         );
-        let sample = CodeSample::of_every_word(&never.unwrap(), Seed(0), "never", 10).unwrap();
+        let sample = ChannelSample::of_every_word(&never.unwrap(), Seed(0), "never", 10).unwrap();
         assert!(sample.is_large_enough() && sample.has_normal_means(), "nothing is random");
-        assert_eq!(CodeSample::reads_needed(sample.channel()), 0.0);
+        assert_eq!(ChannelSample::reads_needed(sample.channel()), 0.0);
         assert!(sample.drifts().iter().all(|score| score.z() == 0.0));
     }
 
@@ -659,8 +667,8 @@ mod tests {
     fn the_reads_that_are_needed_are_enough_and_no_fewer_are() {
         for (p01, p10) in [(0.1, 0.1), (0.07, 0.3), (0.0, 0.03), (1.0, 0.9), (0.01, 1.0 / 3.0)] {
             let channel = channel(p01, p10, BitWidth::INT4.into(), 1);
-            let needed = CodeSample::reads_needed(&channel) as usize;
-            let drawn = |n| CodeSample::of_every_word(&channel, Seed(4), "needed", n).unwrap();
+            let needed = ChannelSample::reads_needed(&channel) as usize;
+            let drawn = |n| ChannelSample::of_every_word(&channel, Seed(4), "needed", n).unwrap();
             assert!(drawn(needed).is_large_enough(), "{p01} {p10}");
             assert!(!drawn(needed - 1).is_large_enough(), "{p01} {p10}");
         }
@@ -672,8 +680,9 @@ mod tests {
         let channel = channel(0.0, 0.1, Format::INT8, 0);
         let weights: Vec<f32> = (0..100).map(|i| f32::from(u8::from(i == 7))).collect();
         let tensor = QuantizedTensor::quantize(&weights, &[100], BitWidth::INT8).unwrap();
-        let drawn =
-            |trials| CodeSample::of_tensor(&channel, Seed(5), "sparse", &tensor, trials).unwrap();
+        let drawn = |trials| {
+            ChannelSample::of_tensor(&channel, Seed(5), "sparse", &tensor, trials).unwrap()
+        };
         assert!(!drawn(100).has_normal_means());
         assert!(drawn(10_001).has_normal_means());
     }
@@ -683,10 +692,10 @@ mod tests {
     #[test]
     fn rounding_is_no_contradiction() {
         let channel = channel(0.5, 0.5, Format::INT8, 7);
-        let sample = CodeSample::of_every_word(&channel, Seed(6), "half", 100_000).unwrap();
+        let sample = ChannelSample::of_every_word(&channel, Seed(6), "half", 100_000).unwrap();
         let scores = sample.variances();
         assert!(scores.iter().all(|score| score.standard_error == 0.0 && score.z() == 0.0));
-        let off = Score { theory: 1.0, measured: 1.0 + 1e-9, standard_error: 0.0 };
+        let off = ZScore { theory: 1.0, measured: 1.0 + 1e-9, standard_error: 0.0 };
         assert_eq!(off.z(), f64::INFINITY);
     }
 
@@ -694,11 +703,11 @@ mod tests {
     #[test]
     fn the_bits_share_the_variance() {
         let channel = channel(0.02, 0.2, Format::INT8, 2);
-        let sample = CodeSample::of_every_word(&channel, Seed(7), "share", 1 << 14).unwrap();
+        let sample = ChannelSample::of_every_word(&channel, Seed(7), "share", 1 << 14).unwrap();
         let bits = sample.bits();
-        let law: f64 = bits.iter().map(BitScore::variance).sum();
+        let law: f64 = bits.iter().map(BitZScore::variance).sum();
         assert_relative_eq!(law, sample.mean_variance().theory, max_relative = 1e-12);
-        let sampled: f64 = bits.iter().map(BitScore::sampled_variance).sum();
+        let sampled: f64 = bits.iter().map(BitZScore::sampled_variance).sum();
         assert_relative_eq!(sampled, law, max_relative = 0.01);
     }
 

@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use qtaml_fault::{BitFlips, FaultModel, ProtectionMap};
 use qtaml_physics::FlipProbability;
-use qtaml_quant::Format;
+use qtaml_quant::{Code, Format};
 use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
@@ -60,13 +60,13 @@ impl BitErrors {
         let Ok(faults) = BitFlips::new(self.flips_at(draw.step), self.format.bits()) else {
             return codes;
         };
-        let word = |code: f32| self.format.word_of(code as i32);
+        let word = |code: f32| self.format.word_of(Code(code as i32)).0;
         let mut words: Vec<u8> = to_host(codes).into_iter().map(word).collect();
         let injected = faults.inject_tensor(&mut words, &draw.stream(), ProtectionMap::NOTHING);
         // The bits of a tensor in this machine's memory can be counted.
         debug_assert_eq!(injected, Ok(()));
         let code_of: Vec<f32> =
-            self.format.bits().words().map(|word| self.format.code_of(word) as f32).collect();
+            self.format.bits().words().map(|word| self.format.code_of(word).0 as f32).collect();
         let read: Vec<f32> = words.into_iter().map(|word| code_of[usize::from(word)]).collect();
         Tensor::from_data(TensorData::new(read, shape), &device)
     }

@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use burn::module::{Flag, Module, ModuleVisitor, Param, Reparameterization, Reparameterizer};
 use burn::tensor::Tensor;
 use qtaml_fault::{FaultError, Seed};
-use qtaml_quant::{Format, QuantizedTensor};
+use qtaml_quant::{Code, Format, QuantizedTensor};
 
 use super::draw::Draw;
 use super::rounding::Rounded;
@@ -267,7 +267,7 @@ fn stored<const D: usize>(
     let parts = codes.chunks(codes.len() / scales.len()).zip(&scales).enumerate();
     let layer = |(part, (codes, scale)): (usize, (&[f32], &f32))| {
         let name = if scales.len() > 1 { format!("{name}[{part}]") } else { name.to_owned() };
-        let words = codes.iter().map(|&code| format.word_of(code as i32)).collect();
+        let words = codes.iter().map(|&code| format.word_of(Code(code as i32)).0).collect();
         match QuantizedTensor::from_words(words, &shape, format, *scale) {
             Ok(tensor) => Ok(QuantizedLayer { name, tensor }),
             Err(source) => Err(TrainError::Quant { name, source }),

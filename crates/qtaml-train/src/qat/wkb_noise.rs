@@ -3,7 +3,7 @@
 use burn::tensor::{Tensor, TensorData};
 use qtaml_fault::{BitMask, FaultError, QuantizedChannel};
 use qtaml_physics::FlipProbability;
-use qtaml_quant::Format;
+use qtaml_quant::{Code, Format, Word};
 use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
@@ -37,7 +37,7 @@ impl WkbNoise {
     pub(super) fn moments(&self) -> Result<Moments, FaultError> {
         let channel = QuantizedChannel::new(self.flips, self.format, BitMask::NONE)?;
         let codes = self.format.min_code()..=self.format.bits().max_code();
-        let words: Vec<u8> = codes.map(|code| self.format.word_of(code)).collect();
+        let words: Vec<Word> = codes.map(|code| self.format.word_of(Code(code))).collect();
         let drift = words.iter().map(|&word| channel.drift(word) as f32).collect();
         let deviation = words.iter().map(|&word| channel.variance(word).sqrt() as f32).collect();
         Ok(Moments { method: *self, drift, deviation })
