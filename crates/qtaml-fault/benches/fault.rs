@@ -154,7 +154,7 @@ impl Speeds {
                 *trial += 1;
                 case.model
                     .inject_tensor(words, &FaultStream::new(Seed(42), *trial, "bench"), protected)
-                    .unwrap();
+                    .expect("the models fit the words");
             };
             [copied, pool.install(|| rate(WEIGHTS, inject))]
         };

@@ -1,4 +1,4 @@
-//! What can be wrong with a fault model from outside.
+//! Errors of fault models, codes and records.
 
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format, Word};
@@ -214,9 +214,9 @@ pub enum FaultError {
         /// The number of words that the model is made for.
         expected: u64,
     },
-    /// A fault model that leaves out check bits that a code stores beside the words.
+    /// A fault model that leaves out check bits that a code stores in addition to the words.
     #[error(
-        "a fault model of one tensor, of {words} words, leaves out check bits beside it: a code \
+        "a fault model of one tensor, of {words} words, leaves out its check bits: a code \
          needs one that counts them, or one of any words"
     )]
     OneTensorOnly {

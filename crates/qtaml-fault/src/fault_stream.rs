@@ -1,4 +1,4 @@
-//! Where and when faults happen: the address of a random stream.
+//! The address of faults: seed, trial and tensor as the key of a random stream.
 
 use serde::{Deserialize, Serialize};
 
@@ -50,8 +50,8 @@ impl FaultStream {
         Self { trial, ..self.clone() }
     }
 
-    /// The stream of what is stored beside the words of this tensor and is called `what`, such as its
-    /// scale. It has a key of its own, made of that of the tensor: no name of a tensor leads to it.
+    /// The stream of what is stored with this tensor, is no low byte of its words, and is called `what`, such
+    /// as its scale. It has a key of its own, made of that of the tensor: no name of a tensor leads to it.
     ///
     /// ```
     /// use qtaml_fault::{Seed, FaultStream};

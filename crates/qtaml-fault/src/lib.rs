@@ -7,7 +7,7 @@
 //!   the order of the work, the number of threads and the device cannot change it
 //!   ([`BitFlips`], [`FaultStream`]); stuck cells, bursts and exact counts come as other models
 //!   ([`FaultModel`]);
-//! - states what they do to a code in closed form, for every width, encoding and law of the bits:
+//! - states what they do to a code in closed form, for every width, encoding and flip probabilities:
 //!   an affine drift of the mean and a variance that the top bits own ([`QuantizedChannel`]), and, as
 //!   its independent check, the exact table P(read | stored) ([`ChannelMatrix`]);
 //! - holds the one against the other by sampling ([`ChannelSample`]);

@@ -25,7 +25,7 @@ impl Philox4x32 {
 
     /// The 128 random bits of one counter.
     #[inline]
-    pub(crate) fn block(&self, counter: [u32; 4]) -> [u32; 4] {
+    pub(crate) fn block(self, counter: [u32; 4]) -> [u32; 4] {
         let (mut c, mut key) = (counter, self.key);
         for _ in 0..ROUNDS {
             let p0 = u64::from(MULTIPLIERS[0]) * u64::from(c[0]);

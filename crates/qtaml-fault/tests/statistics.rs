@@ -1,10 +1,10 @@
-//! The proof of the samplers: what they draw has the law that they promise, and it is the same
+//! The proof of the samplers: what they draw has the distribution that they promise, and it is the same
 //! however the work is cut.
 //!
 //! Every check gives the probability of a result as extreme as the one seen, were the sampler
 //! right. The seeds are fixed; over all seeds, [`FALSE_ALARM`] bounds the chance that any check of
 //! this file fails though nothing is wrong. It is shared by at most [`CHECKS`] checks, whatever
-//! they have in common (Bonferroni). The same bound finds out laws that are 2 % off.
+//! they have in common (Bonferroni). The same bound finds out probabilities that are 2 % off.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use proptest::prelude::*;
@@ -160,7 +160,7 @@ impl Pairs {
     }
 
     /// Each bit by itself and each two of them against the probability that they all flip, if the
-    /// law states one.
+    /// distribution states one.
     fn checks(&self, of: &str, law: impl Fn(usize, usize) -> Option<f64>) -> Vec<Check> {
         let (n, both) = (self.n(), self.both());
         let bits = (0..16).flat_map(|i| (0..=i).map(move |j| (i, j)));
@@ -202,7 +202,7 @@ fn words(p: f64) -> u64 {
 
 // Independent flips
 
-/// A law of the bits, what it is called, and how it comes about.
+/// Flip probabilities, what they are called, and how it comes about.
 struct Law {
     name: String,
     bits: BitWidth,
@@ -211,7 +211,7 @@ struct Law {
 }
 
 impl Law {
-    /// Every kind of law in which the largest probability of a bit is `p`, and none is below half
+    /// Every kind of flip probabilities of which the largest probability of a bit is `p`, and none is below half
     /// of it.
     fn all(p: f64, bits: BitWidth) -> [Self; 4] {
         let pair = |p01, p10| FlipProbability::asymmetric(p01, p10).unwrap();
@@ -280,7 +280,7 @@ impl Law {
         checks
     }
 
-    /// What the flips make of a code in every encoding, against the law of the channel.
+    /// What the flips make of a code in every encoding, against the error distribution of the channel.
     fn moments(&self, pairs: &Pairs) -> Vec<Check> {
         let of = |encoding| {
             let format = Format::new(self.bits, encoding);
@@ -414,7 +414,7 @@ fn wrong_bits(p: f64, length: usize, bits: usize) -> Vec<f64> {
     (0..=bits).map(|wrong| law.iter().map(|counts| counts[wrong]).sum()).collect()
 }
 
-/// The whole law of the number of wrong bits in a stretch of words, mean and variance with it,
+/// The whole distribution of the number of wrong bits in a stretch of words, mean and variance with it,
 /// wherever in a group of 4096 words it lies; and the first bits of a tensor, which fewer bursts hit.
 #[test]
 fn stretches_lose_as_many_bits_to_bursts_as_they_should() {
@@ -508,7 +508,7 @@ fn count_flips(words: u64, flips: u64, trials: u32, name: &str) -> (Vec<u32>, [V
 }
 
 /// The same number of bits flips in every trial, without replacement: where all of them are, and the
-/// whole law of how many fall on a part, mean and variance with it.
+/// whole distribution of how many fall on a part, mean and variance with it.
 #[test]
 fn all_sets_of_so_many_bits_are_alike() {
     let few = [(125_000, 1, 1 << 22), (125, 1, 1 << 20), (5, 2, 1 << 18), (5, 4, 1 << 18)];

@@ -1,4 +1,4 @@
-//! What the bits of a word stand for.
+//! The encodings of a code: what the bits of a word stand for.
 
 use serde::{Deserialize, Serialize};
 

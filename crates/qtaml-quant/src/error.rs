@@ -1,4 +1,4 @@
-//! What can be wrong with weights from outside.
+//! Errors of quantization.
 
 use crate::Word;
 

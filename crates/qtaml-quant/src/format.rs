@@ -1,4 +1,4 @@
-//! A width and an encoding: what a stored word means.
+//! The format of a word: its width and its encoding.
 
 use serde::{Deserialize, Serialize};
 
@@ -102,7 +102,7 @@ impl Format {
     /// `s_i = (-1)^B_i`, its Walsh expansion.
     ///
     /// There are at most `b + 1` terms. Independent bits make the mean of a product the product
-    /// of means, and so every law of the channel follows from this sum (ours; docs/theory.md,
+    /// of means, and so the error distribution of the channel follows from this sum (ours; docs/theory.md,
     /// section 2).
     ///
     /// # Formula

@@ -1,4 +1,4 @@
-//! Words side by side, without the spare bits of a byte.
+//! Packed words: back to back, without the spare bits of a byte.
 
 use crate::{BitWidth, QuantError, Word};
 

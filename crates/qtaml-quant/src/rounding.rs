@@ -1,4 +1,4 @@
-//! From a weight to its word.
+//! The rounding of a weight to its word.
 
 use multiversion::multiversion;
 

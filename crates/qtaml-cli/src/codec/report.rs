@@ -115,7 +115,7 @@ fn short(error: f64) -> String {
 }
 
 fn memory(channel: &WordChannel) -> String {
-    let laws = channel.laws();
+    let laws = channel.flips();
     match laws.split_first() {
         Some((law, others)) if others.iter().all(|other| other == law) => law.to_string(),
         _ => FlipProfile::per_bit(laws.to_vec()).map_or_else(|e| e.to_string(), |p| p.to_string()),

@@ -46,6 +46,7 @@ Exit codes:
 /// trial and the names of the tensors alone. Files of any size are read and written in pieces.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
 pub(crate) struct InjectArgs {
     /// The model
     #[arg(value_name = "FILE.safetensors")]
@@ -180,6 +181,8 @@ pub(crate) struct InjectArgs {
     /// Cells that were seen to be stuck are read as what they are stuck at; those that stored that value
     /// already when they were recorded are not known.
     #[arg(long, requires = "replay", help_heading = FAULTS)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1"])]
     pub(super) force_replay: bool,
 
     /// Print JSON instead of a table

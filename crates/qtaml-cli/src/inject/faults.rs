@@ -82,7 +82,7 @@ pub(super) struct Drawn {
 enum Words {
     Bytes(Box<dyn FaultModel>),
     /// Words that are wider than a byte, or of one bit.
-    Wide(WordFlips),
+    Wide(Box<WordFlips>),
 }
 
 /// The faults of some words in a row.
@@ -221,7 +221,8 @@ impl Law {
     fn words(&self, name: &str, storage: Storage, draw: Draw) -> Result<Words, FaultError> {
         match self {
             Self::Flips(flips) if width(storage).is_err() && draw.ecc == Ecc::Ideal => {
-                WordFlips::new(flips.clone(), storage.word_bits()).map(Words::Wide)
+                let model = WordFlips::new(flips.clone(), storage.word_bits())?;
+                Ok(Words::Wide(Box::new(model)))
             }
             _ => self.model(name, storage).map(Words::Bytes),
         }

@@ -1,4 +1,4 @@
-//! The codes of one memory.
+//! The block codes of one memory.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,7 +19,7 @@ const TRIALS: std::ops::RangeInclusive<usize> = 16..=1000;
 
 /// The codes of one memory for blocks of any length, each made when it is first asked for.
 ///
-/// They follow from the law of the memory and the length alone, so they are constants of the format
+/// They follow from the flip probabilities of the memory and the length alone, so they are constants of the format
 /// and no model needs to store them.
 ///
 /// # Formula
@@ -236,7 +236,7 @@ mod tests {
         assert!(mean < capacity(flips(0.02, 0.3)));
     }
 
-    /// Every law that there is makes a code, and one that keeps what it holds where it should.
+    /// Every memory that there is has a code, and one that keeps what it holds where it should.
     #[test]
     fn any_memory_has_codes() {
         for (p01, p10) in

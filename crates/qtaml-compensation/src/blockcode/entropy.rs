@@ -1,4 +1,4 @@
-//! Symbols in hardly more bits than their entropy.
+//! The entropy coder of quantized weights.
 
 /// Frequencies sum to 2^16.
 const SCALE: u32 = 16;

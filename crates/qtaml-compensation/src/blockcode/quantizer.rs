@@ -1,4 +1,4 @@
-//! Weights as whole multiples of a step, and how often each is expected.
+//! The uniform quantizer of block-coded weights, and how often each cell is expected.
 
 use super::entropy::EntropyCode;
 use crate::codebook::Sample;
@@ -8,7 +8,7 @@ const REACH: f64 = 16.0;
 /// Below this mass a cell has the value of its middle.
 const LEAST_MASS: f64 = 1e-12;
 
-/// A uniform quantizer and the entropy code of its cells, for weights of a known law.
+/// A uniform quantizer and the entropy code of its cells, for weights of a known distribution.
 ///
 /// At the same rate it is at most 1.53 dB, `10 lg(2 π e / 12)`, from the best quantizer of any
 /// dimension once the step is small (H. Gish and J. N. Pierce, IEEE Transactions on Information
@@ -63,13 +63,13 @@ mod tests {
 
     use super::*;
 
-    /// For a small step the error is that of a uniform law in each cell, and the rate is that of the
-    /// density: `h - log2 Δ` with `h = log2(2 π e) / 2` for a normal law (textbook).
+    /// For a small step the error is that of a uniform distribution in each cell, and the rate is that of the
+    /// density: `h - log2 Δ` with `h = log2(2 π e) / 2` for a normal distribution (textbook).
     #[test]
     fn small_steps_cost_what_theory_says() {
         let (sample, step) = (Sample::gaussian(), 0.1_f32);
         let quantizer = Quantizer::new(&sample, 1.0, step);
-        // Quantiles of the normal law, by its own thresholds.
+        // Quantiles of the normal distribution, by its own thresholds.
         let weights = normal(40_000);
         let symbols = quantizer.symbols(&weights);
         let error = |(w, v): (&f32, f32)| f64::from(w - v).powi(2);

@@ -1,4 +1,4 @@
-//! Units of weights in long blocks.
+//! Weight groups stored in long blocks.
 
 use std::sync::{Arc, OnceLock};
 
@@ -41,7 +41,7 @@ const HALVINGS: usize = 16;
 /// use qtaml_physics::FlipProbability;
 ///
 /// let p = FlipProbability::symmetric(0.1)?;
-/// // Weights in a bell: the quantiles of a logistic law.
+/// // Weights in a bell: the quantiles of a logistic distribution.
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..3000).map(|i| quantile((i as f32 + 0.5) / 3000.0)).collect();
 /// let one_by_one = CodebookStorage::new(&weights, &Arc::new(Codebooks::new(p)?), 6, 0)?;

@@ -1,4 +1,4 @@
-//! The codes of a model, and their file.
+//! The codebooks of a model, and their file.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ const FILE: FileKind = FileKind { name: "codec", magic: *b"QTAMLCDC", version: 2
 /// More weights than any tensor has, and few enough for their bits to be counted.
 const MOST_WEIGHTS: u64 = 1 << 48;
 
-/// The codes of a model's tensors by name: what a decoder needs beside the stored words.
+/// The codes of a model's tensors by name: what a decoder needs in addition to the stored words.
 ///
 /// ```
 /// use qtaml_compensation::codebook::{Codec, DesignConfig, Sample, TensorCode, WordChannel};

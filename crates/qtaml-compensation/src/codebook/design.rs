@@ -1,4 +1,4 @@
-//! Finding the code.
+//! The design of a codebook.
 
 use super::encoder::Encoder;
 use super::start::starts;

@@ -1,4 +1,4 @@
-//! Which word a weight is stored as, and the two half steps of the design.
+//! The encoder of a codebook, and the two half steps of the design.
 
 use super::envelope::lower_envelope;
 use super::{Sample, WordChannel};

@@ -1,4 +1,4 @@
-//! Which of many straight lines is lowest where.
+//! The lower envelope of many straight lines.
 
 /// The lower envelope of the lines `w -> b - 2 a w`: the lines that are lowest somewhere, in the
 /// order in which they are so from left to right, and the points between them.

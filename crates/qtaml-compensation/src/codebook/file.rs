@@ -1,4 +1,4 @@
-//! A code as a file.
+//! The file of a codebook.
 
 use qtaml_fault::frame::FileKind;
 use qtaml_physics::{FlipProbability, FlipProfile};
@@ -37,7 +37,7 @@ impl Codebook {
     /// # Panics
     /// Never: a header of finite numbers is always JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let header = Header { flips: self.channel().laws().to_vec(), mse: self.mse() };
+        let header = Header { flips: self.channel().flips().to_vec(), mse: self.mse() };
         let table: Vec<u8> = self.table().iter().flat_map(|value| value.to_le_bytes()).collect();
         FILE.write(&header, &table).expect("finite numbers are always JSON")
     }

@@ -1,4 +1,4 @@
-//! In which cell a weight lies, without a search.
+//! The look-up of the cell of a weight, without a search.
 
 /// As many cells as a first level cache holds.
 const MOST_CELLS: usize = 1 << 13;

@@ -1,4 +1,4 @@
-//! Words of a code as bytes, without a bit to spare.
+//! The words of a codebook as packed bytes.
 
 use qtaml_quant::{QuantError, pack_words, unpack_words};
 

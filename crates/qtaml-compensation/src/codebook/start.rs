@@ -1,4 +1,4 @@
-//! Codes to begin the design with.
+//! The codebooks that a design begins with.
 
 use super::encoder::Encoder;
 use super::{Sample, WordChannel};

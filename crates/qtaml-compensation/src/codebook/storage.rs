@@ -1,4 +1,4 @@
-//! Units of weights stored by codes that are known beforehand.
+//! Weight groups stored by standard codebooks.
 
 use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
@@ -39,7 +39,7 @@ impl StandardShape {
 
 /// The codes of one memory for the standard shapes, each designed when it is first asked for.
 ///
-/// Such a code follows from the law of the memory, the width of the words and the number of
+/// Such a code follows from the flip probabilities of the memory, the width of the words and the number of
 /// protected bits alone. It is a constant of the format, like the tables that a standard prints: no
 /// model needs to store it.
 ///
@@ -163,12 +163,12 @@ impl StandardCode {
 /// use qtaml_physics::FlipProbability;
 ///
 /// let codes = Arc::new(Codebooks::new(FlipProbability::symmetric(0.1)?)?);
-/// // Weights in a bell: the quantiles of a logistic law.
+/// // Weights in a bell: the quantiles of a logistic distribution.
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
 /// let unit = CodebookStorage::new(&weights, &codes, 5, 1)?;
 ///
-/// // Five bits a weight of which one is protected; beside them sigma and the shape.
+/// // Five bits a weight of which one is protected; in addition sigma and the shape.
 /// assert_eq!((unit.stored_bits(), unit.protected_bits(), unit.side_bits()), (5000, 1000, 33));
 /// // Without the protected bit it would be half as much again.
 /// let exposed = CodebookStorage::new(&weights, &codes, 5, 0)?;
@@ -455,7 +455,7 @@ mod tests {
         assert_eq!(unit(&uniform, &codes, 4, 0).shape(), StandardShape::Gaussian);
         let unit = unit(&heavy, &codes, 4, 0);
         assert_eq!(unit.shape(), StandardShape::Laplacian);
-        // A Laplace law of scale 1 has the variance 2, and the code was made for the variance 1.
+        // A Laplace distribution of scale 1 has the variance 2, and the code was made for the variance 1.
         assert_relative_eq!(unit.sigma(), 2_f32.sqrt(), max_relative = 0.02);
         let scaled = 2.0 * unit.code().mse();
         assert_relative_eq!(unit.mean_square_error(), scaled, max_relative = 0.02);

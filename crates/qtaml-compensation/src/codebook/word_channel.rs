@@ -1,11 +1,11 @@
-//! What becomes of a stored word on its way through the memory.
+//! The channel of a stored word: what the memory makes of it.
 
 use qtaml_fault::WordFlips;
 use qtaml_physics::{FlipProbability, FlipProfile};
 
 use crate::CompensationError;
 
-/// The law P(y | x) of the word `y` that is read where `x` is stored, for words of `R` = 1 to 12
+/// The distribution P(y | x) of the word `y` that is read where `x` is stored, for words of `R` = 1 to 12
 /// bits that flip independently, each with its own `p01` and `p10`.
 ///
 /// # Formula
@@ -26,7 +26,7 @@ use crate::CompensationError;
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct WordChannel {
-    laws: Vec<FlipProbability>,
+    flips: Vec<FlipProbability>,
 }
 
 impl WordChannel {
@@ -47,23 +47,23 @@ impl WordChannel {
             Some(bits) if bits != width as usize => {
                 Err(CompensationError::ProfileWidth { bits, width })
             }
-            _ => Ok(Self { laws: (0..width as usize).map(|bit| flips.at(bit)).collect() }),
+            _ => Ok(Self { flips: (0..width as usize).map(|bit| flips.at(bit)).collect() }),
         }
     }
 
     /// The number of bits `R` of a word.
     pub fn width(&self) -> u32 {
-        self.laws.len() as u32
+        self.flips.len() as u32
     }
 
     /// The number of words, `2^R`.
     pub fn words(&self) -> usize {
-        1 << self.laws.len()
+        1 << self.flips.len()
     }
 
-    /// The law of each bit, least significant first.
-    pub fn laws(&self) -> &[FlipProbability] {
-        &self.laws
+    /// The flip probabilities of each bit, least significant first.
+    pub fn flips(&self) -> &[FlipProbability] {
+        &self.flips
     }
 
     /// The model that draws the faults of this channel.
@@ -71,7 +71,7 @@ impl WordChannel {
     /// # Errors
     /// None: every channel has one.
     pub fn fault_model(&self) -> Result<WordFlips, CompensationError> {
-        let flips = FlipProfile::per_bit(self.laws.clone());
+        let flips = FlipProfile::per_bit(self.flips.clone());
         let flips = flips.map_err(|_| CompensationError::WordWidth(self.width()))?;
         Ok(WordFlips::new(flips, self.width())?)
     }
@@ -100,11 +100,11 @@ impl WordChannel {
         });
     }
 
-    /// The law of what is read of one word: `P(y | x)` for every `y`, into `row`.
+    /// The distribution of what is read of one word: `P(y | x)` for every `y`, into `row`.
     pub(super) fn row(&self, stored: u16, row: &mut Vec<f64>) {
         row.clear();
         row.push(1.0);
-        for (bit, law) in self.laws.iter().enumerate() {
+        for (bit, law) in self.flips.iter().enumerate() {
             let one = if stored >> bit & 1 == 1 { 1.0 - law.p10() } else { law.p01() };
             row.extend_from_within(..);
             let (zeros, ones) = row.split_at_mut(1 << bit);
@@ -117,8 +117,8 @@ impl WordChannel {
 
     /// The same memory, where the highest `bits` of each word never flip.
     pub(super) fn keeping(mut self, bits: usize) -> Self {
-        let exposed = self.laws.len().saturating_sub(bits);
-        self.laws[exposed..].fill(FlipProbability::NEVER);
+        let exposed = self.flips.len().saturating_sub(bits);
+        self.flips[exposed..].fill(FlipProbability::NEVER);
         self
     }
 
@@ -129,13 +129,13 @@ impl WordChannel {
             // Between two probabilities, so one itself.
             FlipProbability::asymmetric(towards(law.p01()), towards(law.p10())).unwrap_or(*law)
         };
-        Self { laws: self.laws.iter().map(law).collect() }
+        Self { flips: self.flips.iter().map(law).collect() }
     }
 
     /// Mixes every two values whose words differ in one bit, bit after bit.
     fn butterfly(&self, values: &mut [f64], mix: impl Fn(FlipProbability, f64, f64) -> (f64, f64)) {
         assert_eq!(values.len(), self.words(), "one value per word");
-        for (bit, &law) in self.laws.iter().enumerate() {
+        for (bit, &law) in self.flips.iter().enumerate() {
             for block in values.chunks_exact_mut(2 << bit) {
                 let (zeros, ones) = block.split_at_mut(1 << bit);
                 for (zero, one) in zeros.iter_mut().zip(ones) {
@@ -161,7 +161,7 @@ mod tests {
             (_, 0) => law.p10(),
             _ => 1.0 - law.p10(),
         };
-        channel.laws().iter().enumerate().map(bit).product()
+        channel.flips().iter().enumerate().map(bit).product()
     }
 
     proptest! {
@@ -191,9 +191,9 @@ mod tests {
     fn a_noisier_channel_lies_between_it_and_none() {
         let channel = WordChannel::new(FlipProbability::asymmetric(0.1, 0.7).unwrap(), 3).unwrap();
         assert_eq!(channel.noisier(0.0), channel);
-        assert_relative_eq!(channel.noisier(0.5).laws()[2].p01(), 0.3);
-        assert_relative_eq!(channel.noisier(0.5).laws()[2].p10(), 0.6);
-        assert_relative_eq!(channel.noisier(1.0).laws()[0].p10(), 0.5);
+        assert_relative_eq!(channel.noisier(0.5).flips()[2].p01(), 0.3);
+        assert_relative_eq!(channel.noisier(0.5).flips()[2].p10(), 0.6);
+        assert_relative_eq!(channel.noisier(1.0).flips()[0].p10(), 0.5);
     }
 
     #[test]

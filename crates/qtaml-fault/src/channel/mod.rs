@@ -1,4 +1,4 @@
-//! What faults do to a stored word: the law in closed form, and the exact table beside it.
+//! The error distribution of a stored word: in closed form, and as an exact matrix.
 
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Format, Word};
@@ -17,7 +17,7 @@ use crate::{BitMask, Ecc, FaultError};
 /// - `E[q'] - q = Σ_k p_k δ_k`;
 /// - `Var[q'] = Σ_k p_k (1 - p_k) δ_k²`.
 ///
-/// For two's complement, where `δ_k` is `±2^k`, and one symmetric `p` these are the laws of the
+/// For two's complement, where `δ_k` is `±2^k`, and one symmetric `p` these are the formulas of the
 /// sources:
 ///
 /// - affine mean drift, `E[q'] = (1 - 2p) q - p`;
@@ -66,7 +66,7 @@ impl QuantizedChannel {
     /// # Errors
     /// As [`Ecc::residual`].
     pub fn with_ecc(mut self, ecc: Ecc) -> Result<Self, FaultError> {
-        // Counting the error patterns of a code takes time, and bits mostly share one law.
+        // Counting the error patterns of a code takes time, and bits mostly share their flip probabilities.
         let mut known: Option<(FlipProbability, FlipProbability)> = None;
         for i in bits_of(self.protection.mask()) {
             let flips = self.flips.at(i);
@@ -309,7 +309,7 @@ mod tests {
         FlipProbability::symmetric(p).unwrap().into()
     }
 
-    /// The same for every bit, symmetric and not, from nothing to certainty, and a law in which no
+    /// The same for every bit, symmetric and not, from nothing to certainty, and probabilities of which no
     /// two bits are alike.
     fn profiles(width: BitWidth) -> Vec<FlipProfile> {
         let pairs = [

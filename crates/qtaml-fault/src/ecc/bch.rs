@@ -1,4 +1,4 @@
-//! Codes for as many errors as wanted.
+//! BCH codes, for as many errors as wanted.
 
 use qtaml_physics::FlipProbability;
 
@@ -76,7 +76,7 @@ impl Bch {
         self.errors
     }
 
-    /// The probability of a word with more errors than the code corrects, for a symmetric law.
+    /// The probability of a word with more errors than the code corrects, for equal flip probabilities.
     ///
     /// # Formula
     /// `Σ_(e > t) C(n, e) p^e (1 - p)^(n - e)`
@@ -87,7 +87,7 @@ impl Bch {
         Ok(more_than(self.errors, self.stored_bits(), symmetric(flips)?))
     }
 
-    /// The share of stored bits that are wrong after decoding, for a symmetric law, if every word
+    /// The share of stored bits that are wrong after decoding, for equal flip probabilities, if every word
     /// with more than t errors is detected and handed on as read (ours).
     ///
     /// Long codes with large t nearly always do so. At worst the true share is between 2/3 of this
@@ -241,7 +241,7 @@ fn generator(field: &Field, roots: &[bool]) -> Vec<bool> {
     product[1..].iter().map(|c| *c == 1).collect()
 }
 
-/// The one probability of a symmetric law.
+/// The one probability of a symmetric memory.
 pub(super) fn symmetric(flips: FlipProbability) -> Result<f64, FaultError> {
     flips.symmetric_value().ok_or(FaultError::Asymmetric { flips })
 }

@@ -1,4 +1,4 @@
-//! What no code can beat.
+//! Shannon's limit: the capacity of a stored bit.
 
 use std::f64::consts::LN_2;
 
@@ -60,7 +60,7 @@ fn best_share(p01: f64, p10: f64, s: f64) -> f64 {
 }
 
 /// The part of one outcome in a Kullback-Leibler divergence, in nats: its probability is `p`, and
-/// `p + excess` by the other law. The excesses of all outcomes cancel and are added here, which
+/// `p + excess` by the other probability. The excesses of all outcomes cancel and are added here, which
 /// leaves no part below 0: `p ln(p / (p + excess)) + excess`.
 fn divergence(p: f64, excess: f64) -> f64 {
     let x = excess / p;

@@ -1,4 +1,4 @@
-//! Single-error correction, double-error detection: the code of server memories.
+//! The SEC-DED code of server memories: single-error correction, double-error detection.
 
 use qtaml_physics::FlipProbability;
 
@@ -49,7 +49,7 @@ impl SecDed {
         Ok(Self { columns, check })
     }
 
-    /// The share of data bits that are wrong after decoding, for a symmetric law: exact for any
+    /// The share of data bits that are wrong after decoding, for equal flip probabilities: exact for any
     /// number of data bits.
     ///
     /// A data bit is wrong if it flipped and the other errors are no code word, or if it did not and

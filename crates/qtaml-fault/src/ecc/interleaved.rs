@@ -1,4 +1,4 @@
-//! Words of a code dealt out bit by bit, against errors that come in bursts.
+//! Interleaving: words of a code dealt out bit by bit, against errors that come in bursts.
 
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
 use crate::FaultError;

@@ -1,4 +1,4 @@
-//! One check bit that notices an odd number of errors.
+//! The parity code: one check bit that notices an odd number of errors.
 
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
 use crate::FaultError;

@@ -1,4 +1,4 @@
-//! What keeps protected bits: an ideal, or a real code along the words.
+//! The ECC of protected bits: ideal, or a real code along the words.
 
 use std::fmt;
 use std::ops::Add;
@@ -17,7 +17,7 @@ use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap};
 /// How a memory keeps its protected bits.
 ///
 /// A real code runs along the words: the same bit of as many words in a row as it has data bits
-/// makes one code word, and its check bits are stored beside. So the bits of one weight lie in
+/// makes one code word, and its check bits are stored as well. So the bits of one weight lie in
 /// different code words, and are wrong independently of each other.
 ///
 /// | Name | Ecc |
@@ -75,7 +75,7 @@ pub struct EccRead {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub struct EccTally {
-    /// Bits that were stored beside the words.
+    /// Check bits that were stored in addition to the words.
     pub check_bits: u64,
     /// Code words in which errors were corrected, rightly or not.
     pub corrected: u64,
@@ -193,7 +193,7 @@ impl Ecc {
     /// What is read of `words`, a slice of a tensor that starts at word `first`: all its bits and the
     /// check bits are damaged by the model, and the protected ones are decoded. The last code word
     /// of each bit is filled up with zeros that are not stored. Check bits are stored in the same
-    /// bit of words of their own, and so under the same law.
+    /// bit of words of their own, and so with the same flip probabilities.
     ///
     /// # Errors
     /// [`FaultError::ProtectedBits`] for protected bits that the model's words lack,

@@ -1,4 +1,4 @@
-//! Copies and a majority vote.
+//! The repetition code: copies and a majority vote.
 
 use qtaml_physics::FlipProbability;
 use statrs::distribution::{Binomial, DiscreteCDF};
@@ -39,7 +39,7 @@ impl Repetition {
     ///
     /// # Formula
     /// `Σ_(e > n/2) C(n, e) p^e (1 - p)^(n - e)` with `p = p01` of a stored 0 and `p = p10` of a
-    /// stored 1. For n = 3 and a symmetric law it is `3 p² - 2 p³`.
+    /// stored 1. For n = 3 and equal flip probabilities it is `3 p² - 2 p³`.
     ///
     /// ```
     /// use qtaml_fault::ecc::Repetition;
@@ -53,7 +53,7 @@ impl Repetition {
         let lost = |p| more_than(self.copies / 2, self.copies, p);
         match FlipProbability::asymmetric(lost(flips.p01()), lost(flips.p10())) {
             Ok(law) => law,
-            // NaN would be a defect of ours; a made-up law would hide it.
+            // NaN would be a defect of ours; made-up probabilities would hide it.
             Err(error) => unreachable!("the tail of a valid binomial law is in 0..=1: {error}"),
         }
     }
@@ -140,7 +140,7 @@ mod tests {
     }
 
     proptest! {
-        /// Any law and any number of copies have one, and what flips more often is lost more often.
+        /// Any flip probabilities and any number of copies have one, and what flips more often is lost more often.
         #[test]
         fn every_tail_is_a_probability(
             p01 in prop_oneof![0.0..=1.0_f64, Just(0.0), Just(f64::MIN_POSITIVE), Just(1.0)],

@@ -1,4 +1,4 @@
-//! What a code leaves behind, exactly: all error patterns, counted.
+//! The residual errors of a code, exactly: all error patterns, counted.
 
 use qtaml_physics::FlipProbability;
 

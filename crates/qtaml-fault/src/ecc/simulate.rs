@@ -1,4 +1,4 @@
-//! What a code leaves behind, seen: words are stored, hit by faults, and decoded.
+//! The simulation of a code: words are stored, hit by faults, and decoded.
 
 use qtaml_physics::FlipProbability;
 use qtaml_quant::BitWidth;
@@ -183,7 +183,7 @@ mod tests {
     /// The chance that a test is wrong though all is well.
     const FALSE_ALARM: f64 = 1e-7;
 
-    /// Counts against their law, in standard errors; only where they may be taken as normal.
+    /// Counts against their probabilities, in standard errors; only where they may be taken as normal.
     fn z(code: &dyn Code, p: f64, words: u64) -> Vec<f64> {
         let flips = FlipProbability::symmetric(p).unwrap();
         let law = ErrorWeights::of(code).unwrap().residual(flips).unwrap();

@@ -1,4 +1,4 @@
-//! Codes by name, for command lines and files.
+//! The names of codes, for command lines and files.
 
 use std::fmt;
 use std::str::FromStr;

@@ -30,19 +30,19 @@ pub struct BitFlips {
 #[derive(Debug, Clone, PartialEq)]
 enum Sampler {
     Dense(Dense),
-    Sparse { candidates: Places, law: Law },
+    Sparse { candidates: Places, thinning: Thinning },
 }
 
 /// What becomes of a bit that rare flips pick out.
 #[derive(Debug, Clone, Copy, PartialEq)]
-enum Law {
+enum Thinning {
     /// It flips with such a probability, by stored value and bit.
     Flips([[f64; 8]; 2]),
     /// It is stuck at `usual`, or with probability `rarer` at the other value.
     Stuck { usual: bool, rarer: f64 },
 }
 
-impl Law {
+impl Thinning {
     /// Whether bit number `bit` is read wrong where it stores `one`. `uniform` is drawn if need be.
     #[inline]
     fn is_wrong(&self, one: bool, bit: usize, uniform: impl Fn() -> f64) -> bool {
@@ -64,16 +64,17 @@ impl BitFlips {
     pub fn new(flips: impl Into<FlipProfile>, bits: BitWidth) -> Result<Self, FaultError> {
         let flips = flips.into();
         check_width(&flips, bits)?;
-        let laws = (0..bits.get() as usize).map(|i| flips.at(i));
-        let largest = laws.map(FlipProbability::larger).fold(0.0, f64::max);
+        let bits_flip = (0..bits.get() as usize).map(|i| flips.at(i));
+        let largest = bits_flip.map(FlipProbability::larger).fold(0.0, f64::max);
         let sampler = if largest < RARE {
             let accept = |of: fn(FlipProbability) -> f64| {
                 let share =
                     |i| if i < bits.get() as usize { of(flips.at(i)) / largest } else { 0.0 };
                 std::array::from_fn(share)
             };
-            let law = Law::Flips([accept(FlipProbability::p01), accept(FlipProbability::p10)]);
-            Sampler::Sparse { candidates: Places::new(largest, Purpose::Flips), law }
+            let thinning =
+                Thinning::Flips([accept(FlipProbability::p01), accept(FlipProbability::p10)]);
+            Sampler::Sparse { candidates: Places::new(largest, Purpose::Flips), thinning }
         } else {
             Sampler::Dense(Dense::new(&flips, bits))
         };
@@ -93,8 +94,8 @@ impl BitFlips {
         }
         let sampler = if either < RARE {
             let rarer = if either > 0.0 { at_zero.min(at_one) / either } else { 0.0 };
-            let law = Law::Stuck { usual: at_one > at_zero, rarer };
-            Sampler::Sparse { candidates: Places::new(either, Purpose::Flips), law }
+            let thinning = Thinning::Stuck { usual: at_one > at_zero, rarer };
+            Sampler::Sparse { candidates: Places::new(either, Purpose::Flips), thinning }
         } else {
             Sampler::Dense(Dense::stuck(at_zero, at_one, bits))
         };
@@ -134,11 +135,11 @@ impl FaultModel for BitFlips {
             (Sampler::Dense(dense), ProtectionMap::Each(each)) => {
                 dense.inject(words, first, stream, |i| !each[i].mask());
             }
-            (Sampler::Sparse { candidates, law }, _) => {
+            (Sampler::Sparse { candidates, thinning }, _) => {
                 let width = u64::from(self.bits.get());
                 candidates.visit(from, to, stream, |place, draw| {
                     let (i, bit) = ((place / width - first) as usize, (place % width) as usize);
-                    if law.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(stream)) {
+                    if thinning.is_wrong(words[i] >> bit & 1 == 1, bit, || draw.uniform(stream)) {
                         words[i] ^= 1 << bit & !protected.mask(i);
                     }
                 });
@@ -192,7 +193,7 @@ mod tests {
         assert_eq!(checksum(&read(&model(0.001, 0.0035), &[0x5a; 4096], 0)), 755_385_559);
     }
 
-    /// The same for laws bit by bit, symmetric and not, with both samplers.
+    /// The same for flip probabilities of each bit, symmetric and not, with both samplers.
     #[test]
     fn pinned_faults_of_each_bit() {
         let profile = |step01: f64, step10: f64| {
@@ -242,7 +243,7 @@ mod tests {
     }
 
     /// The same for cells that are stuck at both values, equally often and not, with both samplers.
-    /// Of the third law both tables are the same.
+    /// Of the third pair both tables are the same.
     #[test]
     fn pinned_stuck_cells() {
         for (at_zero, at_one, expected) in [
@@ -434,7 +435,7 @@ mod tests {
         (-4.0..0.0).prop_map(|exponent| 10.0_f64.powf(exponent))
     }
 
-    /// Every width, sampler and kind of law.
+    /// Every width, sampler and kind of flip probabilities.
     fn any_model() -> impl Strategy<Value = BitFlips> {
         (any_width(), any_p(), any_p(), 0..4).prop_map(|(bits, p, q, kind)| {
             let (p01, p10) = match kind {

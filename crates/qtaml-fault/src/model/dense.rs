@@ -1,4 +1,4 @@
-//! Drawing the flips of every word, where many flip.
+//! The sampler of frequent flips: a mask for every word.
 
 use multiversion::multiversion;
 use qtaml_physics::FlipProfile;
@@ -268,7 +268,7 @@ mod tests {
         entries.into_iter().zip(left).map(|(whole, left)| (whole << TAIL) + left).collect()
     }
 
-    /// What the table and its tail add up to is the product law: all masks together to the last of
+    /// What the table and its tail add up to is the product distribution: all masks together to the last of
     /// 120 digits, each of them to 1e-14 of itself, which is what `f64` can tell.
     #[test]
     fn every_mask_has_its_probability() {

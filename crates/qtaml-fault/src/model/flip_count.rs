@@ -23,7 +23,7 @@ const FEW_BITS: u64 = 64;
 /// As many flips as asked for, at distinct stored bits of a tensor, all sets of bits being equally
 /// likely.
 ///
-/// The tensor is halved, and how many flips the first half has is drawn from the hypergeometric law;
+/// The tensor is halved, and how many flips the first half has is drawn from the hypergeometric distribution;
 /// so are both halves of it, until few flips or few bits are left. A slice draws the halves that it
 /// meets and no others: it costs the flips in it and the way down to them, and no memory.
 ///
@@ -64,7 +64,7 @@ impl FlipCount {
         Self::with_check_bits(flips, words, bits, BitMask::NONE, 0)
     }
 
-    /// `flips` flips in a tensor of `words` words and the check bits beside it, `each` of them for each
+    /// `flips` flips in a tensor of `words` words and its check bits, `each` of them for each
     /// bit that is `kept` ([`Ecc::check_bits`](crate::Ecc::check_bits)).
     ///
     /// # Errors
@@ -350,7 +350,7 @@ mod tests {
     }
 
     /// Over many trials each tensor has its part of the bits in its part of the flips: five standard
-    /// errors of the hypergeometric law.
+    /// errors of the hypergeometric distribution.
     #[test]
     fn tensors_share_the_flips_by_size() {
         let (stored, flips, trials) = ([300, 100, 600], 50, 2000);

@@ -1,4 +1,4 @@
-//! Faults in numbers that are stored as they are.
+//! Bit flips in floats that are stored as they are.
 
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;
@@ -12,8 +12,8 @@ const AT_ONCE: usize = 1024;
 /// Flips the bits of values that are stored as IEEE 754 numbers, such as biases and scales.
 ///
 /// `values` begin at position `first` of their tensor. The four bytes of each, least significant
-/// first, are four INT8 words: byte `j` of value `i` is word `4 i + j` of the stream, and a law
-/// bit by bit is that of the bits of a byte.
+/// first, are four INT8 words: byte `j` of value `i` is word `4 i + j` of the stream, and
+/// flip probabilities of each bit are those of the bits of a byte.
 ///
 /// The top byte holds the sign and seven bits of the exponent: a single flip there can turn a
 /// value into one of 10^38, an infinity or a NaN. They are returned as they are, and what to do

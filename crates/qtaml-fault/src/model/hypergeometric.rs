@@ -1,4 +1,4 @@
-//! How many of the chosen are marked: the law by which an exact number of flips is divided.
+//! The hypergeometric distribution, by which an exact number of flips is divided.
 
 use std::iter::successors;
 

@@ -1,4 +1,4 @@
-//! What a fault model is.
+//! Fault models: the trait, and reading whole tensors through one.
 
 mod bit_flips;
 mod bursts;

@@ -1,4 +1,4 @@
-//! Drawing the flips alone, where they are rare.
+//! The sampler of rare flips, from one to the next.
 
 use super::logarithm;
 use crate::FaultStream;
@@ -200,7 +200,7 @@ mod tests {
         assert_eq!(Places::new(0.003, Purpose::Flips).rate.to_bits(), 0x3f68_9ce9_7f72_713c);
     }
 
-    /// Counts in 2^24 bits, and the gaps between them, against the geometric law. The six
+    /// Counts in 2^24 bits, and the gaps between them, against the geometric distribution. The six
     /// bounds together are passed by chance less than once in a million seeds.
     #[test]
     fn places_come_with_their_probability_and_geometric_gaps() {

@@ -1,4 +1,4 @@
-//! Whole numbers in as few bytes as they need.
+//! LEB128: whole numbers in as few bytes as they need.
 //!
 //! Unsigned LEB128 (DWARF Debugging Information Format, version 5, 2017, section 7.6): seven bits a
 //! byte, least significant first, the top bit set in all bytes but the last.

@@ -1,4 +1,4 @@
-//! Faults as a file: drawn once, replayed anywhere.
+//! Fault records: faults as a file, drawn once and replayed anywhere.
 
 mod digest;
 mod leb128;

@@ -1,4 +1,4 @@
-//! The law against the injector: what is read is counted, and compared score by score.
+//! The error distribution against sampled faults: what is read is counted, and compared score by score.
 
 use qtaml_quant::{QuantizedTensor, Word};
 use rayon::prelude::*;
@@ -98,20 +98,20 @@ impl WordMoments {
     }
 }
 
-/// A number that the law states, as it was sampled.
+/// A number that the error distribution states, as it was sampled.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize)]
 #[non_exhaustive]
 pub struct ZScore {
-    /// What the law says.
+    /// What the error distribution says.
     pub theory: f64,
     /// What was sampled.
     pub measured: f64,
-    /// The standard deviation of the sampled number under the law.
+    /// The standard deviation of the sampled number under it.
     pub standard_error: f64,
 }
 
 impl ZScore {
-    /// How far the sample is from the law, in standard errors. Where nothing is random it is 0 for
+    /// How far the sample is from the theory, in standard errors. Where nothing is random it is 0 for
     /// a hit, but for the rounding of the sample, and infinite for everything else.
     pub fn z(&self) -> f64 {
         let off = self.measured - self.theory;
@@ -136,7 +136,7 @@ pub struct BitZScore {
 }
 
 impl BitZScore {
-    /// What the bit adds to the mean variance by the law: over all bits and values, the mean of
+    /// What the bit adds to the mean variance in theory: over all bits and values, the mean of
     /// [`QuantizedChannel::variance`].
     ///
     /// # Formula
@@ -160,7 +160,7 @@ impl BitZScore {
 /// Scores count reads as independent. Words that share a code word are not, so where a real code keeps
 /// protected bits one word of each code word is counted, which one being drawn at random: those
 /// reads are independent, and each protected bit of them flips with the mean residual of the code.
-/// The law of a word takes its bits as independent too. In a code whose data bits are not all alike
+/// The error distribution of a word takes its bits as independent too. In a code whose data bits are not all alike
 /// they are only given the place of the word; what that does to variances, and to means other than
 /// those of two's complement and offset binary, is of the order of the variance of the residual from
 /// place to place (docs/theory.md, section 6).
@@ -295,7 +295,7 @@ impl ChannelSample {
         self.moments.iter().map(score).collect()
     }
 
-    /// The variance of each word, about the mean that the law states: its standard error follows
+    /// The variance of each word, about the mean that theory states: its standard error follows
     /// from the fourth moment, by summation over the channel matrix.
     pub fn variances(&self) -> Vec<ZScore> {
         let matrix = ChannelMatrix::new(&self.channel);
@@ -368,13 +368,6 @@ impl ChannelSample {
             measured: weighted(&|score, n| n * score.measured) / n,
             standard_error: weighted(&|score, n| (n * score.standard_error).powi(2)).sqrt() / n,
         }
-    }
-
-    /// The least number of flips that any score of a single word rests on in the mean: bits that
-    /// never or always flip do not count.
-    pub fn fewest_flips(&self) -> f64 {
-        let flips = |m: &WordMoments| rarest(&self.channel, m.stored) * m.n as f64;
-        self.moments.iter().map(flips).fold(f64::INFINITY, f64::min)
     }
 
     /// Whether every score rests on so many flips that it may be taken as normal: a thousand.
@@ -491,7 +484,7 @@ mod tests {
         QuantizedChannel::new(p, format, BitMask::top(k, format.bits()).unwrap()).unwrap()
     }
 
-    /// Every score of every encoding at several laws, all at once.
+    /// Every score of every encoding at several flip probabilities, all at once.
     #[test]
     fn the_injector_obeys_the_law_in_every_format() {
         let formats = Format::all().filter(|f| f.bits().get() % 2 == 0);
@@ -511,7 +504,7 @@ mod tests {
         assert!(largest < largest_z(z.len(), FALSE_ALARM), "{largest} of {} scores", z.len());
     }
 
-    /// The verdict can fail: a law off by one part in ten is found out.
+    /// The verdict can fail: a probability off by one part in ten is found out.
     #[test]
     fn another_law_is_found_out() {
         let drawn = channel(0.1, 0.1, Format::INT8, 0);
@@ -650,7 +643,6 @@ mod tests {
     fn too_few_flips_are_not_judged() {
         let rare = channel(1e-6, 1e-6, Format::INT8, 0);
         let sample = ChannelSample::of_every_word(&rare, Seed(0), "rare", 1000).unwrap();
-        assert_relative_eq!(sample.fewest_flips(), 1e-3, max_relative = 1e-12);
         assert!(!sample.is_large_enough());
         let never = QuantizedChannel::new(
             FlipProfile::from(FlipProbability::NEVER),
