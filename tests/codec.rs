@@ -358,9 +358,9 @@ fn damaged_files_and_numbers_that_are_none_are_named() {
     folder.refused(line, 1, "cannot read bad.codec");
     let codec = folder.read("model.codec");
     for (bytes, named) in [
-        (&codec[..codec.len() - 1], "the codec is cut off"),
-        (b"PK\x03\x04", "this is not a codec"),
-        (&[], "this is not a codec"),
+        (&codec[..codec.len() - 1], "the codec ends after"),
+        (b"PK\x03\x04", "this is no codec"),
+        (&[], "this is no codec"),
     ] {
         std::fs::write(folder.path("bad.codec"), bytes).unwrap();
         folder.refused(line, 1, named);
