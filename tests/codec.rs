@@ -73,7 +73,7 @@ impl Folder {
 
     /// `model.codec` and `s.safetensors`.
     fn encode(&self, fit: &str) -> Value {
-        self.run(&format!("codec fit model.safetensors {fit} -o model.codec")).success();
+        self.run(&format!("codec design model.safetensors {fit} -o model.codec")).success();
         self.json("codec encode model.safetensors --codec model.codec -o s.safetensors")
     }
 
@@ -228,9 +228,9 @@ fn words_that_do_not_fit_their_tensor_are_refused() {
 #[test]
 fn every_command_shows_the_same_table() {
     let folder = Folder::new();
-    let line = "codec fit model.safetensors --p 0.02 --bits 4 -o model.codec";
+    let line = "codec design model.safetensors --p 0.02 --bits 4 -o model.codec";
     let fit = folder.json(line);
-    let show = folder.json("codec show model.codec");
+    let show = folder.json("codec inspect model.codec");
     assert_eq!(fit["tensors"], show["tensors"]);
     assert_eq!((&fit["total"], &show["copied"]), (&show["total"], &Value::Null));
     let encode = folder.json("codec encode model.safetensors --codec model.codec -o s.safetensors");
@@ -245,11 +245,14 @@ fn every_command_shows_the_same_table() {
     }
     let decode = folder.json("codec decode s.safetensors --codec model.codec -o r.safetensors");
     assert_eq!(decode["tensors"], fit["tensors"]);
-    folder.run("codec show model.codec").success().stdout(
+    folder.run("codec inspect model.codec").success().stdout(
         contains("codes for p = 0.02").and(contains("fc.weight")).and(contains("stored bytes")),
     );
     folder.run(line).success().stdout(contains("3 other tensors are unchanged"));
-    folder.run("codec fit --help").success().stdout(contains("Examples:").and(contains("--skip")));
+    folder
+        .run("codec design --help")
+        .success()
+        .stdout(contains("Examples:").and(contains("--skip")));
 }
 
 /// What has no bell, no spread or hardly any numbers, without faults and with many.
@@ -317,7 +320,7 @@ fn a_file_may_take_the_place_of_another_and_the_codec_stays() {
     let encode = "codec encode model.safetensors --codec model.codec -o";
     let decode = "codec decode model.safetensors --codec model.codec -o";
     folder.refused(&format!("{encode} ./model.codec"), 2, "--out and the codec are the same file");
-    folder.refused("codec fit model.safetensors --p 0.1 -o model.safetensors", 2, "the model");
+    folder.refused("codec design model.safetensors --p 0.1 -o model.safetensors", 2, "the model");
     folder.run(&format!("{encode} model.safetensors")).success();
     assert!(folder.read("model.safetensors") == stored);
     folder.refused(&format!("{encode} t.safetensors"), 1, "encoded already");
@@ -331,7 +334,7 @@ fn a_file_may_take_the_place_of_another_and_the_codec_stays() {
 fn codecs_of_other_models_are_refused_by_name() {
     let folder = Folder::new();
     folder.encode("--p 0.01 --bits 4");
-    folder.run("codec fit model.safetensors --p 0.02 --bits 4 -o other.codec").success();
+    folder.run("codec design model.safetensors --p 0.02 --bits 4 -o other.codec").success();
     let decode = "codec decode s.safetensors --codec other.codec -o t.safetensors";
     folder.refused(decode, 1, "encoded with another codec");
     let encode = "codec encode model.safetensors --codec model.codec -o t.safetensors";
@@ -357,21 +360,23 @@ fn damaged_files_and_numbers_that_are_none_are_named() {
     let line = "codec decode s.safetensors --codec bad.codec -o t.safetensors";
     folder.refused(line, 1, "cannot read bad.codec");
     let codec = folder.read("model.codec");
+    let (end, length) = (codec.len() - 1, codec.len());
+    let cut_off = format!("the codec ends after {end} bytes of {length}");
     for (bytes, named) in [
-        (&codec[..codec.len() - 1], "the codec ends after"),
+        (&codec[..end], cut_off.as_str()),
         (b"PK\x03\x04", "this is no codec"),
         (&[], "this is no codec"),
     ] {
         std::fs::write(folder.path("bad.codec"), bytes).unwrap();
         folder.refused(line, 1, named);
-        folder.refused("codec show bad.codec", 1, named);
+        folder.refused("codec inspect bad.codec", 1, named);
     }
     let stored = folder.read("s.safetensors");
     std::fs::write(folder.path("cut.safetensors"), &stored[..stored.len() - 1]).unwrap();
     let line = "codec decode cut.safetensors --codec model.codec -o t.safetensors";
     folder.refused(line, 1, "it ends after");
 
-    let fit = "codec fit model.safetensors --p 0.1 --bits 2 -o t.codec";
+    let fit = "codec design model.safetensors --p 0.1 --bits 2 -o t.codec";
     let mut weights = bell(70_000);
     weights[66_001] = f32::NAN;
     folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
@@ -380,7 +385,7 @@ fn damaged_files_and_numbers_that_are_none_are_named() {
     folder.model(&[("w", Dtype::F64, vec![2, 1], large)]);
     folder.refused(fit, 1, "weight 1 is 1e300: F64 weights must be in the range of F32");
     folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&bell(70_000)))]);
-    folder.run("codec fit model.safetensors --p 0.1 --bits 2 -o model.codec").success();
+    folder.run("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
     weights[66_001] = f32::INFINITY;
     folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
     let line = "codec encode model.safetensors --codec model.codec -o t.safetensors";
@@ -401,12 +406,12 @@ fn wrong_usage_exits_2() {
         ("--p01 0.1 --p10 2", "p10 = 2"),
         ("--bits 3 --p-per-bit 0.1,0.2", "2 flip probabilities do not fit words of 3 bits"),
     ] {
-        folder.refused(&format!("codec fit model.safetensors {line} -o t.codec"), 2, named);
+        folder.refused(&format!("codec design model.safetensors {line} -o t.codec"), 2, named);
     }
     folder.refused("codec encode model.safetensors -o t.safetensors", 2, "--codec");
     folder.refused("codec", 2, "Usage");
-    let typo = "codec fit model.safetensors --p 0.1 --skip embed* -o t.codec";
-    folder.refused(typo, 1, "--skip \"embed*\" matches no tensor");
+    let typo = "codec design model.safetensors --p 0.1 --skip embed* -o t.codec";
+    folder.refused(typo, 1, "--skip matches no tensor: there is no tensor \"embed*\"");
 }
 
 #[test]
@@ -418,7 +423,7 @@ fn memory_does_not_grow_with_the_model() {
     let folder = Folder::new();
     folder.write_hollow(BYTES);
     for line in [
-        "codec fit model.safetensors --p 0.1 -o model.codec",
+        "codec design model.safetensors --p 0.1 -o model.codec",
         "codec encode model.safetensors --codec model.codec -o s.safetensors",
         "codec decode s.safetensors --codec model.codec -o r.safetensors",
     ] {

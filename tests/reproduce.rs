@@ -1,6 +1,7 @@
 //! The experiment runner as `cargo xtask reproduce` starts it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -55,34 +56,163 @@ fn a_run_leaves_everything_behind_and_repeats() {
     }
 }
 
+/// The files of finished parts, by name.
+fn jobs(out: &Path) -> BTreeMap<String, Vec<u8>> {
+    let Ok(entries) = fs::read_dir(out.join("jobs")) else { return BTreeMap::new() };
+    let files = entries.map(|entry| entry.unwrap().path()).filter_map(|path| {
+        let name = path.file_name()?.to_str()?.to_owned();
+        // It may be renamed at this moment.
+        let finished = path.extension().is_some_and(|extension| extension == "json");
+        finished.then_some((name, fs::read(path).ok()?))
+    });
+    files.collect()
+}
+
 #[test]
-fn finished_parts_are_resumed_and_a_cut_off_line_does_no_harm() {
+fn finished_parts_are_resumed_and_a_damaged_one_is_named_and_done_again() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
     runner(out, &["--only", "t0.table1"]).assert().success();
     let first = results(out);
-    let journal = out.join("journal.jsonl");
-    let whole = fs::read(&journal).unwrap();
-    fs::write(&journal, &whole[..whole.len() - 100]).unwrap();
+    let all = jobs(out);
+    let path = out.join("jobs").join(all.keys().next().unwrap());
+    let whole = fs::read(&path).unwrap();
+    fs::write(&path, &whole[..whole.len() - 100]).unwrap();
     runner(out, &["--only", "t0.table1", "--resume"])
         .assert()
         .success()
-        .stderr(contains("resuming: 10 finished parts are kept"));
+        .stderr(contains(format!("resuming: {} finished parts are kept", all.len() - 1)))
+        .stderr(contains("is damaged").and(contains("computed anew")));
     assert_eq!(results(out), first);
-    assert_eq!(fs::read(&journal).unwrap(), whole);
+    assert_eq!(jobs(out), all);
 }
 
 #[test]
-fn another_seed_is_another_run() {
+fn another_seed_and_another_build_are_other_work_and_another_commit_is_not() {
     let folder = tempfile::tempdir().unwrap();
     let out = folder.path();
-    runner(out, &["--only", "qtaml.drift"]).assert().success();
+    let run = |flags: &[&str]| {
+        let flags = [&["--only", "qtaml.drift"], flags].concat();
+        let output = runner(out, &flags).output().unwrap();
+        assert!(output.status.success());
+        String::from_utf8(output.stderr).unwrap()
+    };
+    run(&["--build", "a", "--commit", "1"]);
     let first = results(out);
-    runner(out, &["--only", "qtaml.drift", "--seed", "43", "--resume"])
+    let work = jobs(out).len();
+    let stderr = run(&["--resume", "--build", "a", "--commit", "2"]);
+    assert!(stderr.contains(&format!("resuming: {work} finished parts")), "{stderr}");
+    assert_eq!(jobs(out).len(), work);
+
+    let stderr = run(&["--resume", "--build", "b"]);
+    assert!(stderr.contains("starting afresh"), "{stderr}");
+    assert_eq!(results(out)["claims"], first["claims"]);
+    let stderr = run(&["--resume", "--build", "a", "--seed", "43"]);
+    assert!(stderr.contains("starting afresh"), "{stderr}");
+    assert_ne!(results(out)["claims"][0]["measured"], first["claims"][0]["measured"]);
+    assert_eq!(jobs(out).len(), 3 * work, "what others did stays");
+
+    run(&["--build", "a"]);
+    assert_eq!(jobs(out).len(), work, "without --resume all is done again");
+}
+
+/// Together they train, draw and try budgets; each has several parts.
+const KILLED: &str = "qtaml.drift,qtaml.layer,ours.bayes.lenet,t0.table1";
+
+#[cfg(unix)]
+#[test]
+fn a_run_killed_at_any_time_loses_the_part_under_way_alone() {
+    use std::process::{Command, Stdio};
+    use std::time::Duration;
+
+    let folder = tempfile::tempdir().unwrap();
+    let [straight, killed] = ["straight", "killed"].map(|name| folder.path().join(name));
+    let flags = ["--only", KILLED, "--build", "b", "--threads", "2"];
+    runner(&straight, &flags).assert().success();
+
+    let mut kept = BTreeMap::new();
+    // Killed so many milliseconds after so many parts were finished: each goes on from where the one
+    // before was killed. The network is trained after the fifth part.
+    for (parts, later) in [(1, 0), (3, 40), (5, 300), (9, 7), (16, 90)] {
+        let mut child = Command::new(assert_cmd::cargo::cargo_bin!("qtaml-experiments"))
+            .args(["reproduce", "--smoke", "--resume", "--out"])
+            .arg(&killed)
+            .args(flags)
+            .stderr(Stdio::null())
+            .stdout(Stdio::null())
+            .spawn()
+            .unwrap();
+        while jobs(&killed).len() < parts {
+            assert!(child.try_wait().unwrap().is_none(), "it came to its end");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        std::thread::sleep(Duration::from_millis(later));
+        // On Unix this is SIGKILL.
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let now = jobs(&killed);
+        assert!(kept.iter().all(|(name, bytes)| now.get(name) == Some(bytes)), "{parts} parts");
+        kept = now;
+    }
+    assert!(kept.len() < jobs(&straight).len(), "nothing was left to do");
+    let resumed = format!("resuming: {} finished parts are kept", kept.len());
+    runner(&killed, &[&flags[..], &["--resume"]].concat())
         .assert()
         .success()
-        .stderr(contains("starting afresh"));
-    assert_ne!(results(out)["claims"][0]["measured"], first["claims"][0]["measured"]);
+        .stderr(contains(resumed));
+    assert_eq!(results(&killed), results(&straight));
+    assert_eq!(jobs(&killed), jobs(&straight));
+}
+
+#[test]
+fn parts_side_by_side_merge_into_the_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let [whole, shared, one, two, all] =
+        ["whole", "shared", "one", "two", "all"].map(|name| folder.path().join(name));
+    // Both parts train the same network.
+    let flags = ["--only", "ours.bayes.lenet,qtaml.score.lenet,qtaml.drift", "--build", "b"];
+    let part = |out: &Path, shard: &str| {
+        let flags = [&flags[..], &["--shard", shard, "--threads", "1"]].concat();
+        runner(out, &flags).assert().success().stdout(contains(format!("part {shard}: ")));
+    };
+    runner(&whole, &flags).assert().success();
+
+    // In one folder at once.
+    std::thread::scope(|scope| {
+        for shard in ["1/2", "2/2"] {
+            let (part, shared) = (&part, &shared);
+            scope.spawn(move || part(shared, shard));
+        }
+    });
+    assert!(!shared.join("results.json").exists(), "no part is the whole");
+    assert_eq!(jobs(&shared), jobs(&whole));
+
+    // In folders of their own.
+    part(&one, "1/2");
+    part(&two, "2/2");
+    let merge = |folders: &[&Path]| {
+        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("qtaml-experiments"));
+        command.args(["reproduce", "merge", "--out"]).arg(&all).args(folders);
+        command.assert()
+    };
+    merge(&[&one, &two]).success().stdout(contains("1 trained networks were new"));
+    assert_eq!(jobs(&all), jobs(&whole));
+    for out in [&shared, &all] {
+        let resumed = format!("resuming: {} finished parts", jobs(&whole).len());
+        runner(out, &[&flags[..], &["--resume"]].concat())
+            .assert()
+            .success()
+            .stderr(contains(resumed).and(contains("training").not()));
+        assert_eq!(results(out), results(&whole));
+        assert_eq!(jobs(out), jobs(&whole), "nothing was done again");
+    }
+
+    // A result of the same part that says something else.
+    let name = jobs(&one).into_keys().find(|name| jobs(&two).contains_key(name)).unwrap();
+    let path = two.join("jobs").join(&name);
+    let other = fs::read_to_string(&path).unwrap().replacen("\"result\":", "\"result\":1", 1);
+    fs::write(&path, other).unwrap();
+    merge(&[&two]).code(1).stderr(contains(&*name).and(contains("two")));
 }
 
 #[test]
@@ -119,7 +249,7 @@ fn a_folder_that_cannot_be_written_exits_1_and_is_named() {
     runner(&file.join("out"), &["--only", "physics.decade"])
         .assert()
         .code(1)
-        .stderr(contains("journal.jsonl").and(contains("file")));
+        .stderr(contains("jobs").and(contains("file")));
 }
 
 #[test]
@@ -138,7 +268,14 @@ fn a_data_set_that_is_not_there_exits_1_and_the_file_is_named() {
 
 #[cfg(unix)]
 #[test]
-fn ctrl_c_keeps_what_is_finished() {
+fn ctrl_c_and_a_batch_system_keep_what_is_finished() {
+    for signal in ["-INT", "-TERM"] {
+        a_signal_keeps_what_is_finished(signal);
+    }
+}
+
+#[cfg(unix)]
+fn a_signal_keeps_what_is_finished(signal: &str) {
     use std::process::{Command, Stdio};
     use std::time::{Duration, Instant};
 
@@ -152,18 +289,56 @@ fn ctrl_c_keeps_what_is_finished() {
         .stderr(Stdio::piped())
         .spawn()
         .unwrap();
-    let journal = out.join("journal.jsonl");
     let start = Instant::now();
-    let lines = || fs::read_to_string(&journal).unwrap_or_default().lines().count();
-    while lines() < 2 {
+    while jobs(out).is_empty() {
         assert!(start.elapsed() < Duration::from_mins(2), "no part was ever finished");
         std::thread::sleep(Duration::from_millis(20));
     }
-    Command::new("kill").args(["-INT", &child.id().to_string()]).status().unwrap();
+    Command::new("kill").args([signal, &child.id().to_string()]).status().unwrap();
     let output = child.wait_with_output().unwrap();
     let stderr = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(130), "{stderr}");
     assert!(stderr.contains("finished parts are kept"), "{stderr}");
-    assert!(lines() >= 2);
     assert_eq!(fs::read_to_string(earlier).unwrap(), "of an earlier run");
+}
+
+/// A whole training of the quick profile takes much longer than a test.
+#[cfg(unix)]
+#[test]
+fn a_training_that_is_asked_to_stop_writes_a_checkpoint_and_goes_on_from_it() {
+    use std::process::{Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    let folder = tempfile::tempdir().unwrap();
+    let out = folder.path();
+    let checkpoint = || {
+        let entries = fs::read_dir(out.join("weights")).ok()?;
+        let unfinished =
+            |path: &std::path::PathBuf| path.extension().is_some_and(|e| e == "unfinished");
+        let folder = entries.map(|entry| entry.unwrap().path()).find(unfinished)?;
+        fs::metadata(folder.join("run.safetensors")).ok()?.modified().ok()
+    };
+    let mut written = None;
+    for _ in 0..2 {
+        let child = Command::new(assert_cmd::cargo::cargo_bin!("qtaml-experiments"))
+            .args(["reproduce", "--only", "qtaml.layer", "--build", "b", "--resume", "--out"])
+            .arg(out)
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let start = Instant::now();
+        // The first run has written a checkpoint, the second a later one.
+        while checkpoint() <= written {
+            assert!(start.elapsed() < Duration::from_mins(5), "no checkpoint was ever written");
+            std::thread::sleep(Duration::from_millis(20));
+        }
+        let before = checkpoint();
+        Command::new("kill").args(["-TERM", &child.id().to_string()]).status().unwrap();
+        let output = child.wait_with_output().unwrap();
+        let stderr = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(130), "{stderr}");
+        written = checkpoint();
+        assert!(written > before, "the signal wrote no checkpoint of its own");
+    }
+    assert!(jobs(out).is_empty(), "the training came to its end");
 }

@@ -1,4 +1,4 @@
-//! `cargo xtask check`: what a change must pass, cheapest first.
+//! `cargo xtask check`: all checks of a change, cheapest first.
 
 use std::process::Command;
 use std::time::Instant;

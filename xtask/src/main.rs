@@ -12,6 +12,8 @@ mod args;
 mod backends;
 mod bench;
 mod check;
+mod content;
+mod map;
 mod reproduce;
 mod tidy;
 mod workspace;
@@ -27,6 +29,8 @@ enum Xtask {
     Check,
     /// Check the rules of the workspace that the compiler does not know
     Tidy,
+    /// Write the code map of docs/architecture.md, from the first lines of the source files
+    Map,
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -36,6 +40,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Xtask::Bench(args) => bench::run(&args)?,
         Xtask::Check => check::run()?,
         Xtask::Tidy => tidy::run()?,
+        Xtask::Map => map::run(&tidy::members()?)?,
     }
     Ok(ExitCode::SUCCESS)
 }

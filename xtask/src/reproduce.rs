@@ -1,6 +1,7 @@
 //! `cargo xtask reproduce`: builds the experiment runner and hands over to it.
 
 use std::ffi::OsString;
+use std::io;
 use std::process::{Command, ExitCode, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::time::Duration;
@@ -8,7 +9,8 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use crate::args::ReproduceArgs;
-use crate::workspace::{build_runner, built_runner, commit};
+use crate::content;
+use crate::workspace::{build_runner, built_runner, commit, root};
 
 /// What Rust programs return if they panic, and cargo if a build fails.
 const PANICKED: i32 = 101;
@@ -26,11 +28,28 @@ pub(crate) fn run(args: &ReproduceArgs, flags: impl Iterator<Item = OsString>) -
     let path = built_runner(&String::from_utf8_lossy(&build.stdout))?;
     let mut runner = Command::new(&path);
     runner.arg("reproduce").args(flags);
-    if args.commit.is_none() {
-        runner.args(["--commit", &commit()]);
+    // A merge looks for no result: it has no use for them.
+    if args.command.is_none() {
+        if args.commit.is_none() {
+            runner.args(["--commit", &commit()]);
+        }
+        if args.build.is_none() {
+            runner.args(["--build", &content::hash(root())?]);
+        }
     }
-    let status = runner.status().with_context(|| format!("cannot start {}", path.display()))?;
-    Ok(ours(status))
+    hand_over(runner, ours).with_context(|| format!("cannot start {}", path.display()))
+}
+
+/// We become the runner: signals to us are signals to it.
+#[cfg(unix)]
+fn hand_over(mut runner: Command, _: impl Fn(ExitStatus) -> ExitCode) -> io::Result<ExitCode> {
+    use std::os::unix::process::CommandExt;
+    Err(runner.exec())
+}
+
+#[cfg(not(unix))]
+fn hand_over(mut runner: Command, ours: impl Fn(ExitStatus) -> ExitCode) -> io::Result<ExitCode> {
+    runner.status().map(ours)
 }
 
 /// Ctrl-C reaches the child as well, which saves its work: we wait for it and only take note.

@@ -9,6 +9,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
+use crate::map;
 use crate::workspace::{cargo, root, stdout_of};
 
 /// The members from left to right: each may use those of the columns before its own.
@@ -86,17 +87,43 @@ pub(crate) fn run() -> Result<()> {
     Ok(())
 }
 
-fn violations() -> Result<Vec<String>> {
+/// The members by name and folder, from left to right.
+///
+/// # Errors
+/// If cargo does not answer.
+pub(crate) fn members() -> Result<Vec<(String, PathBuf)>> {
+    Ok(from_left_to_right(&metadata()?))
+}
+
+fn from_left_to_right(metadata: &Metadata) -> Vec<(String, PathBuf)> {
+    let column = |name: &str| COLUMNS.iter().position(|column| column.contains(&name));
+    let mut members: Vec<&Package> = metadata.members().collect();
+    // xtask is left of all as what it may use, but of interest last.
+    members.sort_by_key(|member| (member.name == "xtask", column(&member.name), &member.name));
+    let folder = |member: &Package| member.manifest_path.parent().map(Path::to_path_buf);
+    members.iter().map(|member| (member.name.clone(), folder(member).unwrap_or_default())).collect()
+}
+
+fn metadata() -> Result<Metadata> {
     let mut command = cargo("metadata");
     command.args(["--format-version", "1", "--locked"]);
-    let metadata: Metadata =
-        serde_json::from_str(&stdout_of(command)?).context("cannot read cargo metadata")?;
+    serde_json::from_str(&stdout_of(command)?).context("cannot read cargo metadata")
+}
+
+fn violations() -> Result<Vec<String>> {
+    let metadata = metadata()?;
 
     // The graph in the metadata holds every dependency that some feature could switch on; only
     // `cargo tree` shows what is really built.
     let mut command = cargo("tree");
     command.args(["--workspace", "--locked", "--target", "all", "--prefix", "none"]);
     let tree = stdout_of(command)?;
+
+    // Alone: in the workspace others switch on features of what it uses.
+    let mut command = cargo("tree");
+    command.args(["--package", "qtaml-cli", "--locked", "--target", "all", "--prefix", "none"]);
+    command.args(["--edges", "normal,build"]);
+    let cli = stdout_of(command)?;
 
     // Of this machine's target: all targets at once could hide what differs on one.
     let features = |edges: &str| {
@@ -109,6 +136,7 @@ fn violations() -> Result<Vec<String>> {
     let mut violations = arrows(&metadata);
     violations.extend(burn_free(&metadata));
     violations.extend(no_turso(&tree));
+    violations.extend(cli_without_burn(&cli));
     violations.extend(same_features(&features("normal,build")?, &features("normal,build,dev")?));
     for member in metadata.members() {
         violations.extend(lints_inherited(&member.name, &read(&member.manifest_path)?));
@@ -116,6 +144,7 @@ fn violations() -> Result<Vec<String>> {
     for path in sources()? {
         violations.extend(no_leftovers(&path, &read(&path)?));
     }
+    violations.extend(map::violations(&from_left_to_right(&metadata))?);
     Ok(violations)
 }
 
@@ -168,6 +197,12 @@ fn reachable<'a>(from: &'a str, edges: &HashMap<&str, &'a [String]>) -> HashSet<
         open.extend(next.iter().map(String::as_str).filter(|next| seen.insert(next)));
     }
     seen
+}
+
+/// The command as it is installed builds nothing of burn: installing it takes minutes at most.
+fn cli_without_burn(tree: &str) -> Option<String> {
+    let burn = tree.lines().find(|line| line.starts_with("burn"));
+    burn.map(|line| format!("the default qtaml-cli builds {line}"))
 }
 
 /// The default features build no SQL engine, which burn's own defaults would bring in.
@@ -317,6 +352,14 @@ mod tests {
     }
 
     #[test]
+    fn members_are_listed_from_left_to_right_and_xtask_last() {
+        let members = [("xtask", &[][..]), ("qtaml-fault", &[]), ("qtaml-quant", &[])];
+        let listed = from_left_to_right(&workspace(&members, &[]));
+        let names: Vec<_> = listed.iter().map(|(name, _)| name.as_str()).collect();
+        assert_eq!(names, ["qtaml-quant", "qtaml-fault", "xtask"]);
+    }
+
+    #[test]
     fn a_new_member_needs_a_place() {
         let bad = workspace(&[("qtaml-utils", &[])], &[]);
         assert_eq!(arrows(&bad), ["qtaml-utils has no place in the order of the crates"]);
@@ -345,6 +388,16 @@ mod tests {
         assert_eq!(
             no_turso("qtaml v0.1.0 (/x)\nturso v0.8.3\nturso_core v0.8.3\n"),
             ["the default features build turso v0.8.3"]
+        );
+    }
+
+    #[test]
+    fn burn_in_the_default_command_is_found() {
+        assert_eq!(cli_without_burn("qtaml-cli v0.1.0 (/x)\nqtaml v0.1.0 (/x)\n"), None);
+        let bad = "qtaml-cli v0.1.0 (/x)\nburn-tensor v0.22.1\n";
+        assert_eq!(
+            cli_without_burn(bad).unwrap(),
+            "the default qtaml-cli builds burn-tensor v0.22.1"
         );
     }
 

@@ -1,4 +1,4 @@
-//! Where the workspace is, and the two programs that know it: cargo and git.
+//! The folder of the workspace, and calls of cargo and git.
 
 use std::path::{Path, PathBuf};
 use std::process::Command;

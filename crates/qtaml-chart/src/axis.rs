@@ -1,4 +1,4 @@
-//! What an axis shows, and where on it a value or a name lies.
+//! Axes: label, scale and range, and the place of a value or a name on them.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A chart as data, and its picture in words and lines.
+//! A chart as data, with its description in words and its SVG.
 
 use serde::{Deserialize, Serialize};
 

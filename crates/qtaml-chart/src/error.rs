@@ -1,4 +1,4 @@
-//! Why a chart cannot be drawn.
+//! Errors of charts that cannot be drawn.
 
 use crate::axis::Scale;
 

@@ -1,4 +1,4 @@
-//! A matrix of values as data, and its picture in words and colours.
+//! A heat map as data, with its description in words and its SVG.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! What tells one series from another: colour, dash and marker.
+//! The look of a series: colour, dash and marker.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Whatever can be drawn.
+//! A picture: a chart or a heat map.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! Where everything in the picture lies.
+//! The layout of a chart.
 
 use maud::{Markup, html};
 

@@ -1,4 +1,4 @@
-//! Points and how they are marked.
+//! Series: points and their marks.
 
 use serde::{Deserialize, Serialize};
 

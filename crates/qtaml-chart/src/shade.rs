@@ -1,4 +1,4 @@
-//! Numbers as shades of one blue.
+//! The colour scale of a heat map: shades of one blue.
 
 /// A colour as red, green and blue.
 #[derive(Clone, Copy, Debug, PartialEq)]

@@ -1,4 +1,4 @@
-//! The parts of a picture that know no chart: text and paths.
+//! SVG text and paths.
 
 use maud::{Markup, html};
 

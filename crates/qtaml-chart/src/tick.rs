@@ -1,4 +1,4 @@
-//! Round values and names along an axis.
+//! Ticks of an axis: round values and names.
 
 use crate::svg::shortened;
 

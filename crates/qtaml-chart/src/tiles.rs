@@ -1,4 +1,4 @@
-//! Where everything in a heat map lies.
+//! The layout of a heat map.
 
 use maud::{Markup, html};
 

@@ -1,45 +1,97 @@
-//! Flags that several commands read alike: widths and flip probabilities.
+//! Flags that several commands share: flip probabilities, widths, the ECC of protected bits.
 
-use qtaml::fault::{BitMask, Ecc, FaultError};
-use qtaml::physics::{FlipProbability, FlipProfile, PhysicsError};
+use std::path::Path;
+
+use clap::Args;
+use qtaml::fault::{BitMask, Ecc};
+use qtaml::files::ModelFile;
+use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
-/// Arguments that make no sense together.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum UsageError {
-    #[error(transparent)]
-    Physics(#[from] PhysicsError),
-    #[error(transparent)]
-    Fault(#[from] FaultError),
-    #[error("--code {0} has no bits to keep: --protect says which it should")]
-    NothingToKeep(Ecc),
-    #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
-    Stuck(f64, f64),
+use crate::usage::UsageError;
+
+/// Heading of the flags that say what fails.
+pub(crate) const FAULTS: &str = "Faults";
+
+/// The end of the help of every command.
+macro_rules! help {
+    ($text:expr) => {
+        concat!(
+            $text,
+            "\n\nExit codes:\n  0 done, 1 it could not be done, 2 wrong usage, 130 interrupted"
+        )
+    };
+}
+pub(crate) use help;
+
+/// How often bits flip: the same in every command.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = "flip-probabilities", multiple = true)]
+pub(crate) struct FlipArgs {
+    /// Flip probability of every bit, 0 to 0.5, or 0% to 50%
+    #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
+    #[arg(allow_hyphen_values = true)]
+    p: Option<FlipProbability>,
+
+    /// Probability that a stored 0 is read as 1; needs --p10
+    #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
+    #[arg(requires = "p10", conflicts_with = "p", allow_hyphen_values = true)]
+    p01: Option<f64>,
+
+    /// Probability that a stored 1 is read as 0; needs --p01
+    #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
+    #[arg(requires = "p01", conflicts_with = "p", allow_hyphen_values = true)]
+    p10: Option<f64>,
+
+    /// Flip probabilities of each bit, least significant first: p or p01:p10, separated by commas
+    ///
+    /// There must be one for every bit of a stored word.
+    #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = of_bit)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10"], allow_hyphen_values = true)]
+    #[arg(help_heading = FAULTS)]
+    p_per_bit: Vec<FlipProbability>,
+}
+
+impl FlipArgs {
+    /// The flip probabilities, `None` without any; clap allows one way to give them.
+    pub(crate) fn profile(&self) -> Result<Option<FlipProfile>, UsageError> {
+        Ok(match (self.p, self.p01, self.p10) {
+            (Some(p), ..) => Some(p.into()),
+            (_, Some(p01), Some(p10)) => Some(FlipProbability::asymmetric(p01, p10)?.into()),
+            _ if self.p_per_bit.is_empty() => None,
+            _ => Some(FlipProfile::per_bit(self.p_per_bit.clone())?),
+        })
+    }
 }
 
 /// What keeps protected bits, if there are any to keep.
-pub(crate) fn ecc(code: Ecc, protection: BitMask) -> Result<Ecc, UsageError> {
-    let has_bits = code == Ecc::Ideal || protection != BitMask::NONE;
-    has_bits.then_some(code).ok_or(UsageError::NothingToKeep(code))
+pub(crate) fn ecc(ecc: Ecc, protection: BitMask) -> Result<Ecc, UsageError> {
+    let has_bits = ecc == Ecc::Ideal || protection != BitMask::NONE;
+    has_bits.then_some(ecc).ok_or(UsageError::NothingToKeep(ecc))
 }
 
-/// The law of `--p`, of `--p01` with `--p10`, or of `--p-per-bit`, whichever is given; clap allows
-/// one of them.
-pub(crate) fn flips(
-    p: Option<FlipProbability>,
-    pair: (Option<f64>, Option<f64>),
-    per_bit: &[FlipProbability],
-) -> Result<Option<FlipProfile>, PhysicsError> {
-    Ok(match (p, pair) {
-        (Some(p), _) => Some(p.into()),
-        (_, (Some(p01), Some(p10))) => Some(FlipProbability::asymmetric(p01, p10)?.into()),
-        _ if per_bit.is_empty() => None,
-        _ => Some(FlipProfile::per_bit(per_bit.to_vec())?),
-    })
+/// Opens a model, which is read from several places and more than once: a stream is none.
+pub(crate) fn open_model(path: &Path) -> anyhow::Result<ModelFile> {
+    no_stream("MODEL", path)?;
+    Ok(ModelFile::open(path)?)
+}
+
+/// Refuses `-`: what is written whole or not at all is no stream.
+pub(crate) fn no_stream(flag: &'static str, path: &Path) -> Result<(), UsageError> {
+    if path == Path::new("-") { Err(UsageError::Stream { flag }) } else { Ok(()) }
 }
 
 pub(crate) fn number(text: &str) -> Result<f64, String> {
     text.trim().parse().map_err(|_| format!("{text:?} is no number"))
+}
+
+/// A probability as a number or in percent.
+pub(crate) fn probability(text: &str) -> Result<f64, String> {
+    let Some(percent) = text.trim().strip_suffix('%') else { return number(text) };
+    // By the parser, as it rounds once: 0.7 / 100 is another number than 0.007.
+    let hundredths = number(&format!("{}e-2", percent.trim()));
+    let divided = || Ok::<_, String>(number(percent)? / 100.0);
+    hundredths.or_else(|_| divided()).map_err(|_| format!("{text:?} is no number"))
 }
 
 pub(crate) fn count(text: &str) -> Result<u64, String> {
@@ -51,14 +103,15 @@ pub(crate) fn bit_width(text: &str) -> Result<BitWidth, String> {
     BitWidth::new(bits).map_err(|error| error.to_string())
 }
 
-pub(crate) fn symmetric(text: &str) -> Result<FlipProbability, String> {
-    FlipProbability::symmetric(number(text)?).map_err(|error| error.to_string())
+fn symmetric(text: &str) -> Result<FlipProbability, String> {
+    FlipProbability::symmetric(probability(text)?).map_err(|error| error.to_string())
 }
 
 /// `p` or `p01:p10`.
-pub(crate) fn bit_law(text: &str) -> Result<FlipProbability, String> {
+fn of_bit(text: &str) -> Result<FlipProbability, String> {
     let Some((p01, p10)) = text.split_once(':') else { return symmetric(text) };
-    FlipProbability::asymmetric(number(p01)?, number(p10)?).map_err(|error| error.to_string())
+    let (p01, p10) = (probability(p01)?, probability(p10)?);
+    FlipProbability::asymmetric(p01, p10).map_err(|error| error.to_string())
 }
 
 #[cfg(test)]
@@ -66,11 +119,23 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_law_of_a_bit_is_one_probability_or_two() {
-        assert_eq!(bit_law("0.1"), Ok(FlipProbability::symmetric(0.1).unwrap()));
-        assert_eq!(bit_law("0:1e-3"), Ok(FlipProbability::asymmetric(0.0, 1e-3).unwrap()));
-        assert!(bit_law("0.6").unwrap_err().contains("0.0..=0.5"));
-        assert_eq!(bit_law("a:b").unwrap_err(), "\"a\" is no number");
+    fn a_bit_has_one_flip_probability_or_two() {
+        assert_eq!(of_bit("0.1"), Ok(FlipProbability::symmetric(0.1).unwrap()));
+        assert_eq!(of_bit("0:1e-3"), Ok(FlipProbability::asymmetric(0.0, 1e-3).unwrap()));
+        assert!(of_bit("0.6").unwrap_err().contains("0.0..=0.5"));
+        assert_eq!(of_bit("a:b").unwrap_err(), "\"a\" is no number");
         assert!(bit_width("9").is_err() && bit_width("x").is_err());
+    }
+
+    #[test]
+    fn a_percentage_is_the_nearest_number_to_what_is_written() {
+        for (text, value) in
+            [("1%", 0.01), ("0.7%", 0.007), (" 50 % ", 0.5), ("-3%", -0.03), ("1e-3%", 1e-5)]
+        {
+            assert_eq!(probability(text), Ok(value), "{text}");
+        }
+        for text in ["%", "x%", "1%%", "half", ""] {
+            assert_eq!(probability(text).unwrap_err(), format!("{text:?} is no number"));
+        }
     }
 }

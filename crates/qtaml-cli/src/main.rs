@@ -1,29 +1,42 @@
-//! The `qtaml` command: from oxide to flip probability, from there to the law of the errors and to
-//! models with faults and models that expect them, and what this build can run on.
+//! The `qtaml` command.
 
 mod codec;
 mod devices;
+mod failure;
 mod flags;
 mod inject;
-mod laws;
-mod model;
 mod number;
+mod packed;
 mod physics;
+mod progress;
 mod stdout;
+mod table;
 mod usage;
-mod whole_file;
+mod verify;
 
-use std::process::ExitCode;
+use std::process::{self, ExitCode};
 
+use anyhow::{Context, Result};
 use clap::{Parser, Subcommand};
 
-use crate::usage::WrongUsage;
+const AFTER_HELP: &str = flags::help!(
+    "\
+Examples:
+  qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
+      the flip probability of a memory cell
+  qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
+      a model as it is read from such a memory
+  qtaml codec design model.safetensors --p 0.1 --out model.codec
+      stored words that expect the faults
+  qtaml verify --p 0.05
+      closed forms of the weight error against sampled faults
 
-const WRONG_USAGE: u8 = 2;
+Every command has examples of its own: qtaml COMMAND --help"
+);
 
 /// Bit faults in stored neural networks: where they come from and what to do about them
 #[derive(Debug, Parser)]
-#[command(name = "qtaml", version, arg_required_else_help = true)]
+#[command(name = "qtaml", version, arg_required_else_help = true, after_long_help = AFTER_HELP)]
 struct Cli {
     #[command(subcommand)]
     command: Command,
@@ -32,35 +45,61 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Physics(Box<physics::PhysicsArgs>),
-    Laws(Box<laws::LawsArgs>),
     Inject(Box<inject::InjectArgs>),
     Codec(codec::CodecArgs),
+    Verify(Box<verify::VerifyArgs>),
     Devices(devices::DevicesArgs),
 }
 
 fn main() -> ExitCode {
-    let outcome = match Cli::parse().command {
-        Command::Physics(args) => physics::run(&args),
-        Command::Laws(args) => laws::run(&args),
-        Command::Inject(args) => inject::run(&args),
-        Command::Codec(args) => codec::run(&args),
-        Command::Devices(args) => devices::run(&args),
-    };
-    match outcome {
+    let command = Cli::parse().command;
+    match clean_up_on_interruption().and_then(|()| run(&command)) {
         Ok(()) => ExitCode::SUCCESS,
-        Err(report) => {
-            eprintln!("Error: {report:?}");
-            if report.is::<WrongUsage>() { ExitCode::from(WRONG_USAGE) } else { ExitCode::FAILURE }
-        }
+        Err(error) => failure::report(&error),
     }
+}
+
+fn run(command: &Command) -> Result<()> {
+    match command {
+        Command::Physics(args) => physics::run(args),
+        Command::Inject(args) => inject::run(args),
+        Command::Codec(args) => codec::run(args),
+        Command::Verify(args) => verify::run(args),
+        Command::Devices(args) => devices::run(args),
+    }
+}
+
+/// Ctrl-C and SIGTERM leave no temporary file behind.
+fn clean_up_on_interruption() -> Result<()> {
+    let clean_up = || {
+        // Held until the end, so that no file comes to be meanwhile.
+        let _blocked = qtaml::files::remove_temporaries();
+        process::exit(failure::INTERRUPTED)
+    };
+    ctrlc::set_handler(clean_up).context("cannot handle Ctrl-C")
 }
 
 #[cfg(test)]
 mod tests {
     use clap::CommandFactory;
 
+    use super::*;
+
     #[test]
     fn the_command_line_is_consistent() {
-        super::Cli::command().debug_assert();
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn every_help_ends_with_examples_and_exit_codes() {
+        let mut open = vec![Cli::command()];
+        while let Some(mut command) = open.pop() {
+            let help = command.render_long_help().to_string();
+            let end = "0 done, 1 it could not be done, 2 wrong usage, 130 interrupted";
+            assert!(help.contains("Example") && help.trim_end().ends_with(end), "{help}");
+            let described =
+                command.get_subcommands().filter(|command| command.get_name() != "help");
+            open.extend(described.cloned());
+        }
     }
 }

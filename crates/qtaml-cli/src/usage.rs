@@ -1,14 +1,38 @@
-//! Command lines that mean nothing, and numbers that mean nothing to a law of physics.
+//! Wrong usage that the parser of the command line cannot see: exit code 2.
 
-use miette::Diagnostic;
+use std::path::PathBuf;
 
-/// Wrong usage that clap cannot see by itself; like clap's own it ends with exit code 2.
-#[derive(Debug, thiserror::Error, Diagnostic)]
-#[error("{message}")]
-pub(crate) struct WrongUsage {
-    /// What is wrong.
-    pub(crate) message: String,
-    /// What to do about it, where that is not obvious.
-    #[help]
-    pub(crate) help: Option<String>,
+use qtaml::compensation::CompensationError;
+use qtaml::fault::{Ecc, FaultError};
+use qtaml::physics::PhysicsError;
+
+use crate::physics::OutOfRange;
+
+/// Arguments that make no sense together, or a number that makes none in physics. Like
+/// clap's own errors it ends the command with exit code 2.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum UsageError {
+    #[error(transparent)]
+    Physics(#[from] PhysicsError),
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    #[error(transparent)]
+    Compensation(#[from] CompensationError),
+    #[error(transparent)]
+    OutOfRange(#[from] OutOfRange),
+    #[error("--ecc {0} has no bits to keep: --protect says which it should")]
+    NothingToKeep(Ecc),
+    #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
+    Stuck(f64, f64),
+    #[error("{a} and {b} are the same file: {}", path.display())]
+    SameFile { a: &'static str, b: &'static str, path: PathBuf },
+    #[error("{flag} - is a stream of this process, and a file is needed")]
+    Stream { flag: &'static str },
+    #[error(
+        "missing {}: say it on the command line or in --cell FILE.toml, or start from a --preset",
+        .0.join(" and ")
+    )]
+    Missing(Vec<String>),
+    #[error("{name} is {role}, and cannot be given as --{name} at the same time")]
+    Twice { name: &'static str, role: &'static str },
 }

@@ -1,9 +1,9 @@
 //! How long each solver takes and how far from the optimum it stays, for a thousand layers up to a
-//! million output channels, and how long a plan takes from histograms on: `cargo xtask bench
+//! million output channels, and how long a plan takes from weights on: `cargo xtask bench
 //! allocation`.
 //!
 //! The gap is against the lower bound of the price: what is left between them is not known to be
-//! anyone's fault. Memory is dominated by the units and the path, about 100 bytes a choice
+//! anyone's fault. Memory is dominated by the groups and the path, about 100 bytes a candidate
 //! together. Progress goes to stderr, the rows as JSON to stdout. Everything runs on one thread.
 
 use std::time::Instant;
@@ -11,10 +11,12 @@ use std::time::Instant;
 use qtaml_compensation::allocation::{
     AllocationProblem, Candidate, GreedyPath, MOST_STATES, Source, WaterFilling, exact, lagrangian,
 };
-use qtaml_compensation::{Budget, CodeHistogram, Decoder, Planner, ProtectionSets};
-use qtaml_fault::Seed;
+use qtaml_compensation::storage::{
+    BitChoice, CodeLibrary, GroupWeights, QuantizedSpec, StorageWriter,
+};
+use qtaml_compensation::{Accounting, Budget, Decoder};
+use qtaml_fault::{MemoryModel, Seed};
 use qtaml_physics::FlipProbability;
-use qtaml_quant::{Format, QuantizedTensor};
 use rand::RngExt;
 use serde::Serialize;
 
@@ -27,7 +29,7 @@ const ROUNDS: usize = 7;
 #[derive(Serialize)]
 struct Row {
     case: String,
-    units: usize,
+    groups: usize,
     /// The share of all bits that may be protected.
     budget: f64,
     seconds: f64,
@@ -39,16 +41,16 @@ fn main() {
     let mut rows = Vec::new();
     for (count, channels) in [(1000, 1), (100_000, 64), (1_000_000, 256)] {
         let sources = sources(count, channels);
-        let units = units(&sources);
+        let groups = groups(&sources);
         let all: u64 = sources.iter().map(|source| (BITS as usize * source.weights) as u64).sum();
         for share in [0.1, 0.4] {
-            rows.extend(compare(&sources, &units, share, (share * all as f64) as u64));
+            rows.extend(compare(&sources, &groups, share, (share * all as f64) as u64));
         }
     }
-    let histograms = histograms();
+    let layers = layers();
     for decoder in [Decoder::Raw, Decoder::Bayes] {
-        for sets in [ProtectionSets::Top, ProtectionSets::Any] {
-            rows.push(plan(&histograms, decoder, sets));
+        for sets in [BitChoice::Top, BitChoice::Best] {
+            rows.push(plan(&layers, decoder, sets));
         }
     }
     println!("{}", serde_json::to_string_pretty(&rows).expect("plain numbers serialise"));
@@ -71,32 +73,32 @@ fn sources(count: usize, channels: usize) -> Vec<Source> {
 }
 
 /// The error of two's complement with the top bits protected: `4^(b-k) - 1`.
-fn units(sources: &[Source]) -> AllocationProblem {
-    let mut units = AllocationProblem::default();
+fn groups(sources: &[Source]) -> AllocationProblem {
+    let mut groups = AllocationProblem::default();
     for (i, source) in sources.iter().enumerate() {
         let error = |k| source.score * (4_f64.powi(BITS - k) - 1.0);
         let by_protected: Vec<f64> = (0..=BITS).map(error).collect();
-        let choices = Candidate::top_bits(source.weights, &by_protected);
-        units.push(i.to_string(), choices).expect("errors are finite and not negative");
+        let candidates = Candidate::top_bits(source.weights, &by_protected);
+        groups.push(i.to_string(), candidates).expect("errors are finite and not negative");
     }
-    units
+    groups
 }
 
-fn compare(sources: &[Source], units: &AllocationProblem, share: f64, budget: u64) -> [Row; 4] {
+fn compare(sources: &[Source], groups: &AllocationProblem, share: f64, budget: u64) -> [Row; 4] {
     let row = |case: &str, seconds, gap| {
-        show(Row { case: case.into(), units: units.len(), budget: share, seconds, gap })
+        show(Row { case: case.into(), groups: groups.len(), budget: share, seconds, gap })
     };
-    let (seconds, priced) = timed(|| lagrangian(units, budget).expect("nothing costs nothing"));
+    let (seconds, priced) = timed(|| lagrangian(groups, budget).expect("nothing costs nothing"));
     let bound = priced.solution.lower_bound;
     let gap = |distortion: f64| Some((distortion - bound).max(0.0) / distortion);
     let lagrangian = row("lagrangian", seconds, gap(priced.solution.allocation.distortion()));
 
     let (seconds, greedy) =
-        timed(|| GreedyPath::optimal(units).within(budget).expect("nothing costs nothing"));
+        timed(|| GreedyPath::optimal(groups).within(budget).expect("nothing costs nothing"));
     let greedy = row("greedy", seconds, gap(greedy.distortion()));
 
     let (seconds, found) =
-        timed(|| exact(units, budget, MOST_STATES).expect("nothing costs nothing"));
+        timed(|| exact(groups, budget, MOST_STATES).expect("nothing costs nothing"));
     let case = if found.proven { "exact, proven" } else { "exact, unproven" };
     let exact = row(case, seconds, Some(found.gap()));
 
@@ -107,42 +109,50 @@ fn compare(sources: &[Source], units: &AllocationProblem, share: f64, budget: u6
     [lagrangian, greedy, exact, row("water-filling", seconds, None)]
 }
 
-/// Of a thousand layers of 4096 weights each: heaps around zero with longer and longer tails.
-fn histograms() -> Vec<CodeHistogram> {
+/// A thousand layers of 4096 weights each: heaps around zero with longer and longer tails.
+fn layers() -> Vec<Vec<f32>> {
     let of = |layer: usize| {
         let weight = |i: usize| {
             let u = (i as f64 + 0.5) / 4096.0;
             let logistic = (u / (1.0 - u)).ln();
             (logistic.abs().powf(0.5 + layer as f64 / 1000.0) * logistic.signum()) as f32
         };
-        let weights: Vec<f32> = (0..4096).map(weight).collect();
-        QuantizedTensor::quantize(&weights, &[4096], Format::INT8).expect("finite weights")
+        (0..4096).map(weight).collect()
     };
-    (0..1000).map(|layer| CodeHistogram::of(&of(layer))).collect()
+    (0..1000).map(of).collect()
 }
 
-/// From histograms to a plan, with the scores and sizes of the thousand layers above.
-fn plan(histograms: &[CodeHistogram], decoder: Decoder, sets: ProtectionSets) -> Row {
-    let (flips, sources) = (FlipProbability::symmetric(0.1), sources(histograms.len(), 1));
-    let flips = flips.expect("a probability");
-    let (seconds, plan) = timed(|| {
-        let planner = Planner::new(flips, Format::INT8, decoder).expect("one law for all bits");
-        let mut planner = planner.protecting(sets);
-        for (i, (histogram, source)) in histograms.iter().zip(&sources).enumerate() {
-            let added = planner.add_layer(i.to_string(), histogram, source.weights, source.score);
-            added.expect("weights and a score");
+/// From weights to the best selection, with the scores of the thousand layers above.
+fn plan(layers: &[Vec<f32>], decoder: Decoder, protection: BitChoice) -> Row {
+    let p = FlipProbability::symmetric(0.1).expect("a probability");
+    let sources = sources(layers.len(), 1);
+    let sets = if protection == BitChoice::Top { "top bits" } else { "any bits" };
+    let spec = QuantizedSpec { decoder, protection, ..QuantizedSpec::default() }.into();
+    let (seconds, solution) = timed(|| {
+        let library = CodeLibrary::default();
+        let writer = StorageWriter::new(&MemoryModel::new(p), &spec, &library);
+        let writer = writer.expect("one flip probability for all bits");
+        let mut problem = AllocationProblem::default();
+        for (i, (weights, source)) in layers.iter().zip(&sources).enumerate() {
+            let group = [GroupWeights::whole(weights)];
+            let stored = writer.candidates(&group).expect("finite weights").remove(0);
+            let candidates = stored.iter().map(|storage| Candidate {
+                cost: Accounting::ProtectedBits.cost_of(storage.as_ref()),
+                distortion: source.score * storage.mean_square_error(),
+            });
+            problem.push(i.to_string(), candidates).expect("errors are finite and not negative");
         }
-        planner.plan(Budget::Share(0.1)).expect("nothing costs nothing")
+        let bits = 8 * 4096 * layers.len() as u64;
+        Budget::Share(0.1).solve(&problem, bits).expect("nothing costs nothing")
     });
-    let sets = if sets == ProtectionSets::Top { "top bits" } else { "any bits" };
-    let (case, units) = (format!("plan, {decoder}, {sets}"), histograms.len());
-    show(Row { case, units, budget: 0.1, seconds, gap: Some(plan.gap()) })
+    let case = format!("plan, {decoder}, {sets}");
+    show(Row { case, groups: layers.len(), budget: 0.1, seconds, gap: Some(solution.gap()) })
 }
 
 fn show(row: Row) -> Row {
-    let Row { case, units, budget, seconds, gap } = &row;
+    let Row { case, groups, budget, seconds, gap } = &row;
     let gap = gap.map_or_else(String::new, |gap| format!("gap {gap:.1e}"));
-    eprintln!("{case:<22} {units:>8} units, budget {budget}: {:>9.3} ms {gap}", 1e3 * seconds);
+    eprintln!("{case:<22} {groups:>8} groups, budget {budget}: {:>9.3} ms {gap}", 1e3 * seconds);
     row
 }
 

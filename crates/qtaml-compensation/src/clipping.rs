@@ -1,4 +1,4 @@
-//! The range of the weights that costs least: clipping against steps and flips (ours).
+//! The clipping range of least mean square error: clipping against rounding and flips.
 //!
 //! A range `L` sets the step `Δ = L / (2^(b-1) - 1)`. Weights beyond it are clipped to `±L`, all
 //! others are rounded by at most `Δ / 2`. Without faults the range is best close to the largest
@@ -37,18 +37,6 @@ use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Code, Format, QuantizedTensor};
 
 use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, weight_error};
-
-/// The range in which weights are quantized.
-#[derive(Debug, Clone, Copy, PartialEq, Default)]
-pub enum Clip {
-    /// Up to the largest weight: nothing is clipped.
-    #[default]
-    None,
-    /// The one with the least error, [`best_range`].
-    Best,
-    /// This one, in units of the weights.
-    At(f32),
-}
 
 /// A range and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]

@@ -1,4 +1,4 @@
-//! How much output noise a network bears, without labels.
+//! The output noise at which a share of the predictions changes, without labels.
 
 use statrs::function::erf::erfc;
 

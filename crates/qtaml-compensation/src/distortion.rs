@@ -1,4 +1,4 @@
-//! How far the weights of a layer are off.
+//! The exact mean square error of the weights that are read.
 
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::QuantizedTensor;

@@ -1,4 +1,4 @@
-//! What can be wrong with a compensation from outside.
+//! Errors of compensation.
 
 use qtaml_fault::FaultError;
 use qtaml_fault::frame::FrameError;
@@ -22,24 +22,43 @@ pub enum CompensationError {
         p10: f64,
     },
     /// A layer without weights.
-    #[error("layer {0:?} has no weights")]
+    #[error("group {0:?} has no weights")]
     EmptyLayer(String),
-    /// A unit that leaves nothing to choose.
-    #[error("unit {0:?} has no choices: it needs one at least")]
+    /// A group without candidates.
+    #[error("group {0:?} has no candidates: it needs one at least")]
     NoCandidate(String),
     /// A distortion that is negative, NaN or infinite, or makes the sum of all infinite.
     #[error(
-        "choice {choice} of unit {unit:?} has distortion {value}: \
-         it must be finite, not negative, and so must be the sum over all units"
+        "candidate {candidate} of group {group:?} has distortion {value}: \
+         it must be finite, not negative, and so must be the sum over all groups"
     )]
     Distortion {
-        /// The unit.
-        unit: String,
-        /// The index of the choice.
-        choice: usize,
+        /// The group.
+        group: String,
+        /// The index of the candidate.
+        candidate: usize,
         /// The offending value.
         value: f64,
     },
+    /// A name that is no way of counting.
+    #[error("accounting {0:?} is unknown: protected-bits, check-bits and all-bits are there")]
+    UnknownAccounting(String),
+    /// A name that is no scale policy's.
+    #[error("scale policy {0:?} is unknown: per-tensor, per-group and min-mse are there")]
+    UnknownScalePolicy(String),
+    /// A spec without sets of protected bits.
+    #[error(
+        "there is no set of protected bits to choose from: one at least is needed, it may be empty"
+    )]
+    NoBitSets,
+    /// A spec that offers no way to store anything.
+    #[error("the spec offers no candidate: a width or a rate is needed at least")]
+    NoCandidates,
+    /// Codes for a memory whose bits do not flip alike.
+    #[error(
+        "codebooks and block codes are made for one flip probability of all bits, not for one each"
+    )]
+    OneProbability,
     /// A name that is no decoder's.
     #[error("decoder {0:?} is unknown: raw, affine, linear-mmse, bayes and bayes-gain are there")]
     UnknownDecoder(String),
@@ -78,18 +97,18 @@ pub enum CompensationError {
     #[error("a budget of {0} bits: it must not be negative or NaN")]
     Bits(f64),
     /// Costs that are too large to be counted.
-    #[error("with unit {0:?} the units can cost more than 2^64 - 1 bits")]
+    #[error("with group {0:?} the groups can cost more than 2^64 - 1 bits")]
     Cost(String),
-    /// Choices that do not fit the units.
-    #[error("{given} indices do not choose among the choices of {units} units")]
-    Chosen {
+    /// A selection that does not fit the groups.
+    #[error("{given} indices do not select among the candidates of {groups} groups")]
+    Selection {
         /// The number of indices.
         given: usize,
-        /// The number of units.
-        units: usize,
+        /// The number of groups.
+        groups: usize,
     },
     /// A budget that nothing fits in.
-    #[error("a budget of {budget} bits is too small: the cheapest choices cost {least}")]
+    #[error("a budget of {budget} bits is too small: the cheapest candidates cost {least}")]
     Budget {
         /// The budget.
         budget: u64,
@@ -111,13 +130,13 @@ pub enum CompensationError {
         /// The noise without any protection.
         most: f64,
     },
-    /// A unit that water cannot fill.
+    /// A group that water cannot fill.
     #[error(
-        "unit {index} has score {score} and {weights} weights: the score must be finite and not \
-         negative, with a finite sum over all units, and it needs one weight at least"
+        "group {index} has score {score} and {weights} weights: the score must be finite and not \
+         negative, with a finite sum over all groups, and it needs one weight at least"
     )]
     Source {
-        /// The number of the unit.
+        /// The number of the group.
         index: usize,
         /// Its score.
         score: f64,
@@ -131,7 +150,7 @@ pub enum CompensationError {
     #[error("no score is called {0:?}: {names} are", names = crate::Score::NAMES)]
     UnknownScore(String),
     /// A layer lacks what its score is made of.
-    #[error("the {score} score of layer {layer:?} needs its {statistic}, which was not given")]
+    #[error("the {score} score of group {layer:?} needs its {statistic}, which was not given")]
     MissingStatistic {
         /// The layer.
         layer: String,
@@ -142,7 +161,7 @@ pub enum CompensationError {
     },
     /// A statistic that makes no score.
     #[error(
-        "the {score} score of layer {layer:?} is {value}: its statistics must be finite and not \
+        "the {score} score of group {layer:?} is {value}: its statistics must be finite and not \
          negative"
     )]
     BadStatistic {
@@ -203,7 +222,7 @@ pub enum CompensationError {
     },
     /// A layer without what its decoder must know, or with what it does not ask.
     #[error(
-        "layer {layer:?} {} a prior, and the decoder {decoder} {}",
+        "group {layer:?} {} a prior, and the decoder {decoder} {}",
         if decoder.needs_prior() { "lacks" } else { "has" },
         if decoder.needs_prior() { "needs one" } else { "asks none" }
     )]
@@ -214,10 +233,10 @@ pub enum CompensationError {
         decoder: crate::Decoder,
     },
     /// Two layers of one name.
-    #[error("the plan has two layers called {0:?}")]
+    #[error("the plan has two groups called {0:?}")]
     DuplicateLayer(String),
     /// Bits that a layer's words lack, or that are listed twice.
-    #[error("layer {layer:?} protects bits {bits:?}: they must be different and below {width}")]
+    #[error("group {layer:?} protects bits {bits:?}: they must be different and below {width}")]
     PlanBits {
         /// The layer.
         layer: String,

@@ -1,4 +1,4 @@
-//! How often each word is stored.
+//! Histograms of stored words.
 
 use qtaml_quant::{Format, QuantizedTensor, Word};
 

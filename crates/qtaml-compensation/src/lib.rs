@@ -1,4 +1,4 @@
-//! Living with bit faults at deployment: no retraining, no labels, no cost at inference time.
+//! Living with bit faults at deployment: decoders, storages and the allocation of protection.
 //!
 //! Four things can be done about weights that will be misread. Two are free, or nearly so: read
 //! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of
@@ -54,17 +54,18 @@
 //! let (tac, uniform) = (GreedyPath::optimal(&units), GreedyPath::uniform(&units));
 //! // The first three steps, of one bit per weight each, all go to the first layer; after them
 //! // it is no more sensitive than the second.
-//! assert_eq!(tac.at(3).chosen(), [3, 0]);
+//! assert_eq!(tac.at(3).selection(), [3, 0]);
 //! assert!(tac.distortion(4) < uniform.distortion(2) && tac.cost(4) == uniform.cost(2));
 //! # Ok::<(), qtaml_compensation::CompensationError>(())
 //! ```
 //!
 //! Most users start from statistics of layers ([`Score`]), a histogram of their codes and a budget,
-//! and keep the result as JSON: [`Planner`] and [`Plan`]. How much noise a network bears is read
+//! and keep the result as JSON: [`Plan`]. How much noise a network bears is read
 //! off its margins ([`noise_for_disagreement`]), and what TAC will save is known before anything is
 //! simulated ([`rho_star`]).
 #![deny(missing_docs)]
 
+mod accounting;
 pub mod allocation;
 pub mod blockcode;
 pub mod clipping;
@@ -74,27 +75,25 @@ mod disagreement;
 mod distortion;
 mod error;
 mod histogram;
+mod memo;
 mod plan;
-mod planner;
 mod prior;
 mod protection_sets;
 mod rho;
 mod score;
 
-mod storage;
+pub mod storage;
 
-pub use allocation::Allocation;
-pub use clipping::Clip;
+pub use accounting::Accounting;
+pub use allocation::{Allocation, Budget, Selection};
 pub use codebook::Codebook;
 pub use decoder::{DecodeTable, Decoder};
 pub use disagreement::noise_for_disagreement;
 pub use distortion::{mean_square_error, weight_error};
 pub use error::CompensationError;
 pub use histogram::CodeHistogram;
-pub use plan::{Accounting, Plan, PlanLayer};
-pub use planner::{Budget, Planner};
+pub use plan::{Plan, PlanGroup, PlannedStorage};
 pub use prior::{FittedPrior, Prior};
-pub use protection_sets::ProtectionSets;
 pub use rho::{bits_saved, rho_star, rho_star_exact};
-pub use score::{LayerStatistics, Score};
-pub use storage::{ChannelKit, QuantizedStorage, StorageConfig, WeightStorage};
+pub use score::{GroupStatistics, Score};
+pub use storage::{GroupWeights, QuantizedStorage, StorageSpec, StoredAs, WeightStorage};

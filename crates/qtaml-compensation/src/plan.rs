@@ -1,38 +1,43 @@
-//! The result as a person and a program keep it.
+//! Plans: memory and storage of each group, all that a reader without the weights needs.
 
 use std::collections::HashSet;
 
-use qtaml_fault::{BitMask, Ecc, QuantizedChannel};
+use qtaml_fault::{BitMask, Ecc, MemoryModel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 use serde::{Deserialize, Deserializer, Serialize};
 
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior};
+use crate::codebook::StandardShape;
+use crate::{Accounting, CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior};
 
-/// Which bits of which layer are protected, how, and what that is predicted to leave.
+/// How each group of a model is stored and protected, and what that is predicted to leave.
 ///
-/// It is made by a [`Planner`](crate::Planner) from histograms alone, or by a stored network
-/// (`StoredNetwork::plan` of `qtaml-train`), which also carries it out. It is kept as JSON:
+/// It is made by a stored model (`StoredModel::plan` of `qtaml-deploy`), which also carries it out. It
+/// is kept as JSON:
 ///
 /// ```
 /// use qtaml_compensation::Plan;
 ///
 /// let text = r#"{
-///   "schema": 2,
+///   "schema": 3,
 ///   "flips": { "p01": 0.1, "p10": 0.1 },
-///   "format": { "bits": 8, "encoding": "twos-complement" },
-///   "decoder": "bayes",
 ///   "accounting": "protected-bits",
-///   "layers": [
+///   "groups": [
 ///     {
 ///       "name": "fc.weight",
 ///       "weights": 1000,
-///       "protected": [7, 6],
-///       "code": "ideal",
-///       "scale": 0.0078125,
-///       "prior": { "generalised-normal": { "width": 30.0, "shape": 1.5 } },
+///       "storage": {
+///         "quantized": {
+///           "format": { "bits": 8, "encoding": "twos-complement" },
+///           "protected": [7, 6],
+///           "ecc": "ideal",
+///           "scale": 0.0078125,
+///           "decoder": "bayes",
+///           "prior": { "generalised-normal": { "width": 30.0, "shape": 1.5 } }
+///         }
+///       },
 ///       "cost_bits": 2000,
-///       "predicted_mse": 132.0,
+///       "predicted_mse": 0.0081,
 ///       "predicted_output_noise": 0.25
 ///     }
 ///   ],
@@ -42,11 +47,10 @@ use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior}
 ///   "proven": false
 /// }"#;
 /// let plan = Plan::from_json(text)?;
-/// let layer = &plan.layers[0];
-/// assert_eq!(layer.protection(plan.format)?.mask(), 0b1100_0000);
 /// // What the code 100 is believed to be where bit 5 of it is lost.
 /// use qtaml_quant::Word;
-/// let believed = plan.table(layer)?.value(Word(100).with_flipped(5));
+/// let table = plan.table(&plan.groups[0])?.expect("quantized words have a table");
+/// let believed = table.value(Word(100).with_flipped(5));
 /// assert!(believed > 68.0 && believed < 100.0);
 /// assert_eq!(Plan::from_json(&plan.to_json())?, plan);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
@@ -54,22 +58,17 @@ use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior}
 ///
 /// | Field | Meaning |
 /// | --- | --- |
-/// | `schema` | version of this format, 2 |
+/// | `schema` | version of this format, 3 |
 /// | `flips` | how often a stored 0 and a stored 1 flip, or a list of both per bit, bit 0 first |
-/// | `format` | width and encoding of the stored words |
-/// | `decoder` | how read words are decoded |
-/// | `accounting` | what costs count: `protected-bits` (ideal), `check-bits` (stored beside) or `all-bits` (with the weights) |
-/// | `layers` | the layers, each with a name of its own |
-/// | `name`, `weights` | name and number of weights of the layer |
-/// | `protected` | the protected bits of each weight, bit 0 being the least significant |
-/// | `code` | what keeps them: `ideal`, or the name of a code as in [`Ecc`] |
-/// | `scale` | the weight that one step of the code is worth; `null` if planned without weights |
-/// | `prior` | what the decoder knows of the layer: [`FittedPrior`]; `null` if it asks nothing |
+/// | `accounting` | what costs count: an [`Accounting`] |
+/// | `groups` | the weight groups, each with a name of its own |
+/// | `name`, `weights` | name and number of weights of the group |
+/// | `storage` | how it is stored: a [`PlannedStorage`] |
 /// | `cost_bits` | what that costs |
-/// | `predicted_mse` | mean square error per weight, in squared steps of the code; planned for stored weights, with rounding and clipping |
-/// | `predicted_output_noise` | the squared change of the output that follows by the score; of the plan: the sum over layers |
-/// | `overhead` | all costs over all stored weight bits |
-/// | `lower_bound` | no plan of the same layers and choices that costs as much has less output noise |
+/// | `predicted_mse` | mean square error per weight, in squared units of the weights, with rounding and clipping |
+/// | `predicted_output_noise` | the squared change of the output that follows by the score; of the plan: the sum over groups |
+/// | `overhead` | all costs over the bits of all weights |
+/// | `lower_bound` | no plan of the same groups and candidates that costs as much has less output noise |
 /// | `proven` | whether the plan has that little: it is an optimum |
 ///
 /// All fields are required, and there are no others.
@@ -80,15 +79,11 @@ pub struct Plan {
     pub schema: u64,
     /// The flip probabilities of unprotected bits.
     pub flips: FlipProfile,
-    /// What stored words mean.
-    pub format: Format,
-    /// How read words are decoded.
-    pub decoder: Decoder,
     /// What costs count.
     pub accounting: Accounting,
-    /// What is done in each layer.
-    pub layers: Vec<PlanLayer>,
-    /// All costs over all stored weight bits.
+    /// What is done in each group.
+    pub groups: Vec<PlanGroup>,
+    /// All costs over the bits of all weights.
     pub overhead: f64,
     /// The predicted squared change of the output.
     pub predicted_output_noise: f64,
@@ -98,45 +93,71 @@ pub struct Plan {
     pub proven: bool,
 }
 
-/// What is done in one layer.
+/// What is done in one group.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct PlanLayer {
-    /// The layer's name.
+pub struct PlanGroup {
+    /// The group's name.
     pub name: String,
     /// Its number of weights.
     pub weights: usize,
-    /// The protected bits of each weight, most significant first.
-    pub protected: Vec<u32>,
-    /// What keeps them.
-    pub code: Ecc,
-    /// The weight that one step of the code is worth, where the weights were known.
-    pub scale: Option<f32>,
-    /// What the decoder must know of the weights, if it asks.
-    pub prior: Option<FittedPrior>,
+    /// How they are stored.
+    pub storage: PlannedStorage,
     /// What that costs, in bits.
     pub cost_bits: u64,
-    /// Mean square error per weight, in squared units of the code.
+    /// Mean square error per weight, in squared units of the weights.
     pub predicted_mse: f64,
-    /// What the layer adds to the squared change of the output.
+    /// What the group adds to the squared change of the output.
     pub predicted_output_noise: f64,
 }
 
-/// What the cost of protection counts.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Accounting {
-    /// Protected bits, as if protection were free: the sources' *ideal* overhead.
-    ProtectedBits,
-    /// Bits that a real code stores beside the weights.
-    CheckBits,
-    /// All bits: weights, check bits, scales and what decoders must know.
-    AllBits,
+/// How a group is stored, with all that its reader must be told.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case", deny_unknown_fields)]
+#[non_exhaustive]
+pub enum PlannedStorage {
+    /// Quantized words.
+    Quantized {
+        /// What a word means.
+        format: Format,
+        /// The protected bits of each weight, most significant first.
+        protected: Vec<u32>,
+        /// What keeps them.
+        ecc: Ecc,
+        /// The weight that one step of the code is worth.
+        scale: f32,
+        /// How read words are decoded.
+        decoder: Decoder,
+        /// What the decoder must know of the weights, if it asks.
+        prior: Option<FittedPrior>,
+    },
+    /// Words of a channel-optimised codebook for a standard shape.
+    Codebook {
+        /// Bits of a word.
+        width: u32,
+        /// The number of its highest bits that never flip.
+        protected: u32,
+        /// The shape that the codebook is designed for.
+        shape: StandardShape,
+        /// What its values are multiplied by.
+        sigma: f32,
+    },
+    /// Blocks of weights that are error corrected as a whole.
+    BlockCoded {
+        /// Stored bits of a weight.
+        rate: u32,
+        /// The shape that the entropy code is made for.
+        shape: StandardShape,
+        /// The root mean square of the weights.
+        sigma: f32,
+        /// The step of the quantizer.
+        step: f32,
+    },
 }
 
 impl Plan {
     /// The version of the format that is written and read.
-    pub const SCHEMA: u64 = 2;
+    pub const SCHEMA: u64 = 3;
 
     /// The plan in a JSON text.
     ///
@@ -177,12 +198,13 @@ impl Plan {
     /// that a word lacks or that are listed twice, [`CompensationError::PlanNumber`] for a number
     /// that is negative, NaN or infinite, [`CompensationError::PlanPrior`] for a prior that is
     /// missing or that nobody asks, [`CompensationError::PlanBound`] for a bound above the noise or
-    /// a false proof, and as [`FittedPrior::histogram`].
+    /// a false proof, [`CompensationError::WordWidth`], [`CompensationError::ProtectedBits`] or
+    /// [`CompensationError::StoredBits`] for codes that do not exist, and as
+    /// [`FittedPrior::histogram`].
     pub fn check(&self) -> Result<(), CompensationError> {
         if self.schema != Self::SCHEMA {
             return Err(CompensationError::PlanSchema(self.schema));
         }
-        QuantizedChannel::new(self.flips.clone(), self.format, BitMask::NONE)?;
         number("overhead", self.overhead)?;
         number("predicted output noise", self.predicted_output_noise)?;
         number("lower bound", self.lower_bound)?;
@@ -191,11 +213,11 @@ impl Plan {
             return Err(CompensationError::PlanBound { noise, bound, proven: self.proven });
         }
         let mut names = HashSet::new();
-        for layer in &self.layers {
-            if !names.insert(&layer.name) {
-                return Err(CompensationError::DuplicateLayer(layer.name.clone()));
+        for group in &self.groups {
+            if !names.insert(&group.name) {
+                return Err(CompensationError::DuplicateLayer(group.name.clone()));
             }
-            layer.check(self.format, self.decoder)?;
+            group.check(&self.flips)?;
         }
         Ok(())
     }
@@ -206,17 +228,20 @@ impl Plan {
         if self.proven { 0.0 } else { (noise - self.lower_bound) / noise }
     }
 
-    /// The table that reads the words of a layer, made without its weights; times the `scale` its
-    /// values are weights.
+    /// The table that reads the words of a group, made without its weights; times the `scale` its
+    /// values are weights. `None` where words are not quantized weights.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for a code that cannot keep the protected bits under this law,
-    /// and as [`check`](Self::check) and [`DecodeTable::new`].
-    pub fn table(&self, layer: &PlanLayer) -> Result<DecodeTable, CompensationError> {
-        let protection = layer.protection(self.format)?;
-        let channel = QuantizedChannel::new(self.flips.clone(), self.format, protection)?;
-        let prior = layer.histogram(self.format, self.decoder)?;
-        DecodeTable::new(self.decoder, &channel.with_ecc(layer.code)?, &prior)
+    /// [`CompensationError::Fault`] for a code that cannot keep the protected bits under these flip
+    /// probabilities, and as [`check`](Self::check) and [`DecodeTable::new`].
+    pub fn table(&self, group: &PlanGroup) -> Result<Option<DecodeTable>, CompensationError> {
+        let PlannedStorage::Quantized { format, ecc, decoder, prior, .. } = &group.storage else {
+            return Ok(None);
+        };
+        let memory = MemoryModel::new(self.flips.clone()).with_ecc(*ecc);
+        let channel = memory.channel(*format, group.mask()?.unwrap_or_default())?;
+        let believed = group.believed(*format, *decoder, prior.as_ref())?;
+        DecodeTable::new(*decoder, &channel, &believed).map(Some)
     }
 }
 
@@ -234,40 +259,44 @@ impl Serialize for Plan {
     }
 }
 
-impl PlanLayer {
+impl PlanGroup {
     /// What `protected` lists for a set of bits.
-    pub fn bits_of(protection: BitMask) -> Vec<u32> {
-        (0..u8::BITS).rev().filter(|bit| protection.mask() >> bit & 1 == 1).collect()
+    pub fn bits_of(mask: BitMask) -> Vec<u32> {
+        (0..u8::BITS).rev().filter(|bit| mask.mask() >> bit & 1 == 1).collect()
     }
 
-    /// The protected bits as a set.
+    /// The protected bits of quantized words as a set; `None` for other storages.
     ///
     /// # Errors
     /// [`CompensationError::PlanBits`] for bits that the words of this format lack, or that are
     /// listed twice.
-    pub fn protection(&self, format: Format) -> Result<BitMask, CompensationError> {
+    pub fn mask(&self) -> Result<Option<BitMask>, CompensationError> {
+        let PlannedStorage::Quantized { format, protected, .. } = &self.storage else {
+            return Ok(None);
+        };
         let width = format.bits();
-        let mask = self.protected.iter().try_fold(0_u8, |mask, &bit| {
+        let mask = protected.iter().try_fold(0_u8, |mask, &bit| {
             let bit = 1_u8.checked_shl(bit).filter(|bit| width.mask() & bit != 0)?;
             (mask & bit == 0).then_some(mask | bit)
         });
         match mask {
-            Some(mask) => Ok(BitMask::of_bits(mask, width)?),
+            Some(mask) => Ok(Some(BitMask::of_bits(mask, width)?)),
             None => Err(CompensationError::PlanBits {
                 layer: self.name.clone(),
-                bits: self.protected.clone(),
+                bits: protected.clone(),
                 width: width.get(),
             }),
         }
     }
 
-    /// What the decoder believes of the layer; all words alike where it does not ask.
-    fn histogram(
+    /// What the decoder believes of the group; all words alike where it does not ask.
+    fn believed(
         &self,
         format: Format,
         decoder: Decoder,
+        prior: Option<&FittedPrior>,
     ) -> Result<CodeHistogram, CompensationError> {
-        match &self.prior {
+        match prior {
             Some(prior) if decoder.needs_prior() => prior.histogram(format, self.weights),
             None if !decoder.needs_prior() => {
                 CodeHistogram::from_counts(format, &vec![1; format.bits().levels()])
@@ -276,14 +305,35 @@ impl PlanLayer {
         }
     }
 
-    fn check(&self, format: Format, decoder: Decoder) -> Result<(), CompensationError> {
+    fn check(&self, flips: &FlipProfile) -> Result<(), CompensationError> {
         if self.weights == 0 {
             return Err(CompensationError::EmptyLayer(self.name.clone()));
         }
-        self.protection(format)?;
-        self.histogram(format, decoder)?;
-        let what = |what: &str| format!("{what} of layer {:?}", self.name);
-        number(&what("scale"), self.scale.unwrap_or_default().into())?;
+        let what = |what: &str| format!("{what} of group {:?}", self.name);
+        match &self.storage {
+            PlannedStorage::Quantized { format, scale, decoder, prior, .. } => {
+                MemoryModel::new(flips.clone()).bit_flips(format.bits())?;
+                self.mask()?;
+                self.believed(*format, *decoder, prior.as_ref())?;
+                number(&what("scale"), (*scale).into())?;
+            }
+            &PlannedStorage::Codebook { width, protected, sigma, .. } => {
+                if !(1..=12).contains(&width) {
+                    return Err(CompensationError::WordWidth(width));
+                }
+                if protected > width {
+                    return Err(CompensationError::ProtectedBits { protected, width });
+                }
+                number(&what("sigma"), sigma.into())?;
+            }
+            &PlannedStorage::BlockCoded { rate, sigma, step, .. } => {
+                if !(1..=8).contains(&rate) {
+                    return Err(CompensationError::StoredBits(rate));
+                }
+                number(&what("sigma"), sigma.into())?;
+                number(&what("step"), step.into())?;
+            }
+        }
         number(&what("predicted mean square error"), self.predicted_mse)?;
         number(&what("predicted output noise"), self.predicted_output_noise)
     }
@@ -304,28 +354,42 @@ mod tests {
 
     use super::*;
 
-    fn layer(name: &str, protected: &[u32]) -> PlanLayer {
-        PlanLayer {
+    fn quantized(
+        protected: &[u32],
+        decoder: Decoder,
+        prior: Option<FittedPrior>,
+    ) -> PlannedStorage {
+        PlannedStorage::Quantized {
+            format: Format::INT8,
+            protected: protected.to_vec(),
+            ecc: "secded:64".parse().unwrap(),
+            scale: 0.1,
+            decoder,
+            prior,
+        }
+    }
+
+    fn group(name: &str, storage: PlannedStorage) -> PlanGroup {
+        PlanGroup {
             name: name.into(),
             weights: 10,
-            protected: protected.to_vec(),
-            code: "secded:64".parse().unwrap(),
-            scale: Some(0.1),
-            prior: None,
+            storage,
             cost_bits: 16,
             predicted_mse: 0.1,
             predicted_output_noise: 1e-300,
         }
     }
 
-    fn plan(layers: Vec<PlanLayer>) -> Plan {
+    fn layer(name: &str, protected: &[u32]) -> PlanGroup {
+        group(name, quantized(protected, Decoder::Affine, None))
+    }
+
+    fn plan(groups: Vec<PlanGroup>) -> Plan {
         Plan {
-            schema: 2,
+            schema: 3,
             flips: FlipProbability::asymmetric(1e-18, 0.1).unwrap().into(),
-            format: Format::INT8,
-            decoder: Decoder::Affine,
             accounting: Accounting::CheckBits,
-            layers,
+            groups,
             overhead: 0.2,
             predicted_output_noise: 0.3,
             lower_bound: 0.25,
@@ -345,9 +409,9 @@ mod tests {
             let error = read(&plan(vec![layer("a", &bits)])).unwrap_err();
             assert!(matches!(error, CompensationError::PlanBits { .. }), "{bits:?}");
         }
-        let empty = plan(vec![PlanLayer { weights: 0, ..layer("a", &[]) }]);
+        let empty = plan(vec![PlanGroup { weights: 0, ..layer("a", &[]) }]);
         assert_eq!(read(&empty), Err(CompensationError::EmptyLayer("a".into())));
-        assert_eq!(read(&Plan { schema: 1, ..one.clone() }), Err(CompensationError::PlanSchema(1)));
+        assert_eq!(read(&Plan { schema: 2, ..one.clone() }), Err(CompensationError::PlanSchema(2)));
         let negative = read(&Plan { overhead: -0.5, ..one.clone() }).unwrap_err().to_string();
         assert_eq!(negative, "the plan's overhead is -0.5: it must be finite and not negative");
         for (lower_bound, proven) in [(0.4, false), (0.2, true), (0.3, false)] {
@@ -371,19 +435,44 @@ mod tests {
     fn priors_are_there_where_they_are_asked() {
         let law = |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape });
         let with = |decoder, prior| {
-            let plan = plan(vec![PlanLayer { prior, ..layer("a", &[7]) }]);
-            Plan { decoder, ..plan }.check().map_err(|error| error.to_string())
+            let plan = plan(vec![group("a", quantized(&[7], decoder, prior))]);
+            plan.check().map_err(|error| error.to_string())
         };
         assert_eq!(with(Decoder::Bayes, law(3.0, 1.0)), Ok(()));
-        let missing = "layer \"a\" lacks a prior, and the decoder bayes needs one";
+        let missing = "group \"a\" lacks a prior, and the decoder bayes needs one";
         assert_eq!(with(Decoder::Bayes, None), Err(missing.into()));
-        let idle = "layer \"a\" has a prior, and the decoder raw asks none";
+        let idle = "group \"a\" has a prior, and the decoder raw asks none";
         assert_eq!(with(Decoder::Raw, law(3.0, 1.0)), Err(idle.into()));
         for bad in [law(-1.0, 1.0), law(f64::NAN, 1.0), law(1.0, 17.0), law(1.0, f64::NAN)] {
             assert!(with(Decoder::Bayes, bad).unwrap_err().contains("is not allowed"));
         }
         let counts = Some(FittedPrior::Histogram(vec![1; 4]));
         assert!(with(Decoder::Bayes, counts).unwrap_err().contains("takes 256"));
+    }
+
+    /// Codes that do not exist are refused, and others lead back.
+    #[test]
+    fn plans_speak_of_all_storages() {
+        let shape = StandardShape::Laplacian;
+        let codebook =
+            |width, protected, sigma| PlannedStorage::Codebook { width, protected, shape, sigma };
+        let blocks = |rate, step| PlannedStorage::BlockCoded { rate, shape, sigma: 0.5, step };
+        let of = |storage| plan(vec![group("a", storage)]);
+        for good in [codebook(5, 1, 0.25), codebook(12, 0, 0.0), blocks(3, 0.125)] {
+            let good = of(good);
+            assert_eq!(Plan::from_json(&good.to_json()), Ok(good.clone()));
+            assert_eq!(good.table(&good.groups[0]), Ok(None));
+        }
+        let error = |storage| of(storage).check().unwrap_err();
+        assert_eq!(error(codebook(13, 0, 1.0)), CompensationError::WordWidth(13));
+        assert_eq!(
+            error(codebook(2, 3, 1.0)),
+            CompensationError::ProtectedBits { protected: 3, width: 2 }
+        );
+        assert_eq!(error(blocks(9, 1.0)), CompensationError::StoredBits(9));
+        for bad in [codebook(4, 0, -1.0), blocks(4, f32::INFINITY)] {
+            assert!(matches!(error(bad), CompensationError::PlanNumber { .. }));
+        }
     }
 
     #[test]
@@ -397,8 +486,8 @@ mod tests {
         assert!(changed("\"secded:64\"", "\"magic:64\"").starts_with("not a plan"));
         assert!(changed("\"overhead\": 0.2", "\"overhead\": 1e999").starts_with("not a plan"));
         assert!(changed("\"overhead\": 0.2", "\"overhead\": null").starts_with("not a plan"));
-        assert!(changed("\"schema\": 2", "\"schema\": -1").starts_with("not a plan"));
-        assert!(changed("\"schema\": 2", "\"schema\": 7, \"new\": 0").contains("schema 7, and 2"));
+        assert!(changed("\"schema\": 3", "\"schema\": -1").starts_with("not a plan"));
+        assert!(changed("\"schema\": 3", "\"schema\": 7, \"new\": 0").contains("schema 7, and 3"));
         assert!(Plan::from_json(&format!("{text} x")).is_err(), "more after the end");
         let deep = "[".repeat(100_000);
         assert!(Plan::from_json(&deep).is_err());
@@ -414,14 +503,14 @@ mod tests {
                 (0..8).rev().filter(|i| mask >> i & 1 == 1).collect()
             };
             let layers = masks.iter().enumerate();
-            let layers = layers.map(|(i, mask)| PlanLayer {
+            let layers = layers.map(|(i, mask)| PlanGroup {
                 predicted_output_noise: noise / 3.0, ..layer(&format!("\"{i}\"\n"), &bits(mask))
             });
             let plan = Plan {
                 predicted_output_noise: noise, lower_bound: noise, proven: true, ..plan(layers.collect()) };
             prop_assert_eq!(Plan::from_json(&plan.to_json()).unwrap(), plan.clone());
-            for (layer, mask) in plan.layers.iter().zip(masks) {
-                prop_assert_eq!(layer.protection(plan.format).unwrap().mask(), mask);
+            for (layer, mask) in plan.groups.iter().zip(masks) {
+                prop_assert_eq!(layer.mask().unwrap().unwrap().mask(), mask);
             }
         }
 

@@ -1,4 +1,4 @@
-//! What a decoder believes of a unit of weights before it reads them.
+//! Priors of a Bayes decoder.
 
 use qtaml_quant::{Code, Format};
 use serde::{Deserialize, Serialize};
@@ -9,14 +9,14 @@ use crate::{CodeHistogram, CompensationError};
 /// How the distribution of the stored codes is known to the reader.
 ///
 /// What it takes is information that must be kept reliably beside the weights, and it counts
-/// ([`side_bits`](Self::side_bits)): the histogram of 54 weights would *be* the weights.
+/// ([`metadata_bits`](Self::metadata_bits)): the histogram of 54 weights would *be* the weights.
 ///
 /// ```
 /// use qtaml_compensation::Prior;
 /// use qtaml_quant::Format;
 ///
-/// assert_eq!(Prior::GeneralisedNormal.side_bits(Format::INT8), 64);
-/// assert_eq!(Prior::Histogram.side_bits(Format::INT8), 8192);
+/// assert_eq!(Prior::GeneralisedNormal.metadata_bits(Format::INT8), 64);
+/// assert_eq!(Prior::Histogram.metadata_bits(Format::INT8), 8192);
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
@@ -70,7 +70,7 @@ impl Prior {
     }
 
     /// Bits that it takes beside the weights: 32 a number.
-    pub fn side_bits(self, format: Format) -> u64 {
+    pub fn metadata_bits(self, format: Format) -> u64 {
         match self {
             Self::GeneralisedNormal => 2 * 32,
             Self::Histogram => 32 * format.bits().levels() as u64,

@@ -1,20 +1,10 @@
-//! What each set of protected bits leaves of a layer's error.
+//! Sets of protected bits, and the error that each leaves.
 
-use qtaml_fault::{BitMask, Ecc, FaultError, QuantizedChannel};
+use qtaml_fault::{BitMask, FaultError, MemoryModel, QuantizedChannel};
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{Encoding, Format, Word};
 
 use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, mean_square_error};
-
-/// Which sets of bits may be protected.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum ProtectionSets {
-    /// The `k` top bits, from none to all.
-    #[default]
-    Top,
-    /// Any bits (ours): of each number of bits the best set.
-    Any,
-}
 
 /// A set of protected bits and the mean square error that it leaves, in squared units of the code.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,15 +26,14 @@ pub(crate) struct Reading {
 
 impl Reading {
     pub(crate) fn new(
-        flips: FlipProfile,
+        memory: &MemoryModel,
         format: Format,
         decoder: Decoder,
-        ecc: Ecc,
     ) -> Result<Self, FaultError> {
         let all = BitMask::of_bits(format.bits().mask(), format.bits())?;
-        let exposed = QuantizedChannel::new(flips.clone(), format, BitMask::NONE)?;
+        let exposed = memory.channel(format, BitMask::NONE)?;
         // Counting the errors that a code leaves takes long, so it is done here once for all sets.
-        let kept = QuantizedChannel::new(flips, format, all)?.with_ecc(ecc)?;
+        let kept = memory.channel(format, all)?;
         // Where a bit changes the code by the same whatever the others do, and the word is believed.
         let encoding = format.encoding();
         let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary)
@@ -56,11 +45,10 @@ impl Reading {
 
     /// For each number of protected bits, from 0 to all, the best set for words that are stored as
     /// the histogram says, and believed to be as `prior` says.
-    pub(crate) fn sets(
+    pub(crate) fn best_sets(
         &self,
         histogram: &CodeHistogram,
         prior: &CodeHistogram,
-        sets: ProtectionSets,
     ) -> Result<Vec<Protected>, CompensationError> {
         let width = self.exposed.bits();
         let errors = self.words.as_ref().map(|words| Additive::new(words, histogram));
@@ -68,10 +56,9 @@ impl Reading {
             Some(errors) => Ok(errors.with(bits)),
             None => self.any(histogram, prior, bits),
         };
-        let measured = |bits| Ok(Protected { bits, mean_square_error: error_of(bits)? });
-        if sets == ProtectionSets::Top {
-            return (0..=width.get()).map(|k| measured(BitMask::top(k, width)?)).collect();
-        }
+        let measured = |bits| -> Result<_, CompensationError> {
+            Ok(Protected { bits, mean_square_error: error_of(bits)? })
+        };
         let mut best: Vec<Option<Protected>> = vec![None; width.get() as usize + 1];
         // From the highest mask down: of sets that leave the same, that of the higher bits is kept.
         for mask in (0..=width.mask()).rev() {
@@ -187,12 +174,13 @@ mod tests {
 
     fn reading(format: Format, decoder: Decoder, ecc: &str) -> Reading {
         let law = |i| FlipProbability::asymmetric(0.01 * f64::from(i), 0.1).unwrap();
-        let symmetric = FlipProbability::symmetric(0.05).unwrap().into();
+        let symmetric = FlipProfile::from(FlipProbability::symmetric(0.05).unwrap());
         let flips = match ecc {
             "ideal" => FlipProfile::per_bit((0..format.bits().get()).map(law).collect()).unwrap(),
             _ => symmetric,
         };
-        Reading::new(flips, format, decoder, ecc.parse().unwrap()).unwrap()
+        let memory = MemoryModel::new(flips).with_ecc(ecc.parse().unwrap());
+        Reading::new(&memory, format, decoder).unwrap()
     }
 
     /// Moments of single bits against summation over all pairs of words, for every set.
@@ -225,7 +213,7 @@ mod tests {
         let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());
         let reading = reading(width.into(), Decoder::Affine, "repetition:3");
         let histogram = histogram(width);
-        for set in reading.sets(&histogram, &histogram, ProtectionSets::Top).unwrap() {
+        for set in reading.best_sets(&histogram, &histogram).unwrap() {
             let ecc = "repetition:3".parse().unwrap();
             let channel = QuantizedChannel::new(p, width, set.bits).unwrap().with_ecc(ecc).unwrap();
             let table = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
@@ -243,10 +231,16 @@ mod tests {
         let flips = FlipProfile::per_bit(laws).unwrap();
         for encoding in Encoding::ALL {
             let format = Format::new(width, encoding);
-            let reading = Reading::new(flips.clone(), format, Decoder::Raw, Ecc::Ideal).unwrap();
+            let memory = MemoryModel::new(flips.clone());
+            let reading = Reading::new(&memory, format, Decoder::Raw).unwrap();
             let histogram = histogram(format);
-            let [top, any] = [ProtectionSets::Top, ProtectionSets::Any]
-                .map(|sets| reading.sets(&histogram, &histogram, sets).unwrap());
+            let top = |k| {
+                let bits = BitMask::top(k, width).unwrap();
+                let mean_square_error = reading.any(&histogram, &histogram, bits).unwrap();
+                Protected { bits, mean_square_error }
+            };
+            let top: Vec<Protected> = (0..=4).map(top).collect();
+            let any = reading.best_sets(&histogram, &histogram).unwrap();
             for (k, (top, any)) in (0..=4).zip(top.iter().zip(&any)) {
                 assert_eq!((top.bits.count(), any.bits.count()), (k, k));
                 let slack = 1e-9 * top.mean_square_error;

@@ -6,7 +6,7 @@ use crate::allocation::{GreedyPath, WaterFilling};
 /// `ρ*(τ) = B_uniform(τ) / B_TAC(τ)` of discrete predicted curves (ours).
 ///
 /// The budgets are those at which the output noise of each path has fallen to `noise`, read along
-/// its lower convex hull ([`GreedyPath::budget_for`]). If both paths are over the same units it is 1 at
+/// its lower convex hull ([`GreedyPath::budget_for`]). If both paths are over the same groups it is 1 at
 /// least. Where no bit is needed at all it is 1.
 ///
 /// The source says of its saturation ratio that it is closed-form and predicts the gain before any
@@ -75,12 +75,12 @@ mod tests {
 
     /// `S 4^-k` for whole `k`.
     fn units_of(sources: &[Source]) -> AllocationProblem {
-        let mut units = AllocationProblem::default();
+        let mut groups = AllocationProblem::default();
         for (i, Source { score, weights }) in sources.iter().enumerate() {
             let curve: Vec<f64> = (0..=BITS).map(|k| score * 4_f64.powi(-k)).collect();
-            units.push(format!("{i}"), Candidate::top_bits(*weights, &curve)).unwrap();
+            groups.push(format!("{i}"), Candidate::top_bits(*weights, &curve)).unwrap();
         }
-        units
+        groups
     }
 
     proptest! {
@@ -93,8 +93,8 @@ mod tests {
                 [water.uniform_cost(noise).unwrap(), water.for_noise(noise).unwrap().cost];
             prop_assert!(uniform >= optimal * (1.0 - 1e-9) - 1e-6, "{uniform} < {optimal}");
 
-            let units = units_of(&sources);
-            let [uniform, optimal] = [GreedyPath::uniform(&units), GreedyPath::optimal(&units)]
+            let groups = units_of(&sources);
+            let [uniform, optimal] = [GreedyPath::uniform(&groups), GreedyPath::optimal(&groups)]
                 .map(|path| path.budget_for(noise).unwrap());
             prop_assert!(uniform >= optimal * (1.0 - 1e-9) - 1e-6, "{uniform} < {optimal}");
         }
@@ -132,12 +132,12 @@ mod tests {
         #[test]
         fn whole_bits_cost_little_more(sources in sources(), share in 0.05_f64..0.95) {
             let water = WaterFilling::new(&sources, f64::from(BITS)).unwrap();
-            let units = units_of(&sources);
+            let groups = units_of(&sources);
             let noise = water.least_noise().powf(1.0 - share) * water.most_noise().powf(share);
             let slack = 1e-6 * water.weights();
             for (whole, real) in [
-                (GreedyPath::optimal(&units), water.for_noise(noise).unwrap().cost),
-                (GreedyPath::uniform(&units), water.uniform_cost(noise).unwrap()),
+                (GreedyPath::optimal(&groups), water.for_noise(noise).unwrap().cost),
+                (GreedyPath::uniform(&groups), water.uniform_cost(noise).unwrap()),
             ] {
                 let more = whole.budget_for(noise).unwrap() - real;
                 prop_assert!(more >= -slack && more <= 0.169 * water.weights() + slack, "{}", more);
@@ -148,10 +148,10 @@ mod tests {
     #[test]
     fn without_need_there_is_no_gain() {
         let sources = [Source { score: 64.0, weights: 1 }, Source { score: 1.0, weights: 1 }];
-        let units = units_of(&sources);
+        let groups = units_of(&sources);
         let water = WaterFilling::new(&sources, 8.0).unwrap();
         assert_eq!(rho_star(&water, 65.0).unwrap(), 1.0);
-        let [uniform, optimal] = [GreedyPath::uniform(&units), GreedyPath::optimal(&units)];
+        let [uniform, optimal] = [GreedyPath::uniform(&groups), GreedyPath::optimal(&groups)];
         assert_eq!(rho_star_exact(&uniform, &optimal, 65.0).unwrap(), 1.0);
         assert!(
             rho_star(&water, 66.0).is_err() && rho_star_exact(&uniform, &optimal, 0.0).is_err()

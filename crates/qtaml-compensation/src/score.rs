@@ -1,4 +1,4 @@
-//! What the network feels of an error in a unit.
+//! Scores: the effect of a weight error on the outputs, in weight units.
 
 use std::fmt;
 use std::str::FromStr;
@@ -12,80 +12,81 @@ use crate::CompensationError;
 /// Decades over which random scores spread.
 const DECADES: f64 = 6.0;
 
-/// A rule that says how much an error in a layer matters: what multiplies the mean square error of
-/// its codes (docs/theory.md, section 4).
+/// A rule that says how much an error in a group matters: what multiplies the mean square error of
+/// its weights (docs/theory.md, section 4).
 ///
-/// [`Wkb`](Self::Wkb) and [`Empirical`](Self::Empirical) predict output noise; the others only rank
+/// The sources speak of errors in steps of a code. Here errors are in weight units, and a step is
+/// proportional to the largest weight, so a score that leaves the step out divides by its square.
+///
+/// [`Wkb`](Self::Wkb) and [`Empirical`](Self::Measured) predict output noise; the others only rank
 /// layers. The source names "magnitude" as a baseline without a formula: both definitions here are
 /// ours, as are the random and the Jacobian-only ones.
 ///
 /// ```
-/// use qtaml_compensation::{LayerStatistics, Score};
+/// use qtaml_compensation::{GroupStatistics, Score};
 ///
-/// let layer = LayerStatistics {
+/// let group = GroupStatistics {
 ///     name: "fc1".into(),
 ///     weights: 120,
-///     scale: 0.01,
 ///     largest: 1.27,
 ///     mean_magnitude: 0.2,
 ///     jacobian_squared: Some(50.0),
 ///     response: None,
 /// };
 /// let wkb: Score = "wkb".parse()?;
-/// assert!((wkb.of(&layer)? - 50.0 * 0.01 * 0.01).abs() < 1e-15);
-/// let error = Score::Empirical.of(&layer).unwrap_err().to_string();
-/// assert!(error.ends_with("layer \"fc1\" needs its response, which was not given"));
+/// assert_eq!(wkb.of(&group)?, 50.0);
+/// let error = Score::Measured.of(&group).unwrap_err().to_string();
+/// assert!(error.ends_with("group \"fc1\" needs its response, which was not given"));
 /// # Ok::<(), qtaml_compensation::CompensationError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub enum Score {
-    /// `||J||_F^2 Δ^2`: what the linear model predicts. `Δ` is proportional to `||W||_inf`.
+    /// `||J||_F^2`: what the linear model predicts. Per squared step of a code it is `||J||_F^2 Δ^2`,
+    /// with `Δ` proportional to `||W||_inf`.
     Wkb,
-    /// `||J||_F^2`: the step of the code left out.
+    /// `||J||_F^2 / ||W||_inf^2`: per squared step of a code `||J||_F^2`, the step left out.
     Jacobian,
-    /// `n max|W|^2`: the Jacobian left out.
+    /// `n`: per squared step of a code `n ||W||_inf^2`, the Jacobian left out.
     MagnitudeMax,
-    /// `n (mean |W|)^2`.
+    /// `n (mean |W|)^2 / ||W||_inf^2`: per squared step of a code `n (mean |W|)^2`.
     MagnitudeMean,
-    /// Drawn from the layer's name: log-uniform from 1e-3 to 1e3.
+    /// Drawn from the group's name: per squared step of a code log-uniform from 1e-3 to 1e3.
     Random(Seed),
     /// The measured response of the network, which also holds where noise is large.
-    Empirical,
+    Measured,
 }
 
 /// What a score may be made of.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-pub struct LayerStatistics {
+pub struct GroupStatistics {
     /// The layer's name.
     pub name: String,
     /// Its number of weights `n`.
     pub weights: usize,
-    /// The weight that one step of the code is worth, `Δ`.
-    pub scale: f64,
     /// The largest magnitude of its weights, `||W||_inf`.
     pub largest: f64,
     /// The mean magnitude of its weights.
     pub mean_magnitude: f64,
     /// `||J||_F^2` of the output by its weights, in the mean over calibration samples.
     pub jacobian_squared: Option<f64>,
-    /// Measured squared change of the output, per unit of mean square error of the codes.
+    /// Measured squared change of the output, per unit of mean square error of the weights.
     pub response: Option<f64>,
 }
 
 impl Score {
     /// What the names of scores look like.
     pub const NAMES: &str =
-        "wkb, jacobian, magnitude-max, magnitude-mean, random:SEED and empirical";
+        "wkb, jacobian, magnitude-max, magnitude-mean, random:SEED and measured";
 
     /// The score of a layer: output noise, or a stand-in for it, per unit of mean square error of
-    /// the codes.
+    /// the weights.
     ///
     /// # Errors
     /// [`CompensationError::MissingStatistic`] if the layer lacks what this score is made of, and
     /// [`CompensationError::BadStatistic`] if the score is negative, NaN or infinite.
-    pub fn of(self, layer: &LayerStatistics) -> Result<f64, CompensationError> {
+    pub fn of(self, layer: &GroupStatistics) -> Result<f64, CompensationError> {
         let given = |value: Option<f64>, statistic| {
             value.ok_or_else(|| CompensationError::MissingStatistic {
                 layer: layer.name.clone(),
@@ -95,16 +96,19 @@ impl Score {
         };
         let jacobian = || given(layer.jacobian_squared, "squared Jacobian norm");
         let n = layer.weights as f64;
+        // A group of zeros is stored without error: any score will do.
+        let per_step =
+            |score: f64| if layer.largest > 0.0 { score / layer.largest.powi(2) } else { 0.0 };
         let value = match self {
-            Self::Wkb => jacobian()? * layer.scale.powi(2),
-            Self::Jacobian => jacobian()?,
-            Self::MagnitudeMax => n * layer.largest.powi(2),
-            Self::MagnitudeMean => n * layer.mean_magnitude.powi(2),
+            Self::Wkb => jacobian()?,
+            Self::Jacobian => per_step(jacobian()?),
+            Self::MagnitudeMax => n,
+            Self::MagnitudeMean => per_step(n * layer.mean_magnitude.powi(2)),
             Self::Random(seed) => {
                 let share: f64 = seed.rng(&format!("score {}", layer.name), 0).random();
-                10_f64.powf(DECADES * (share - 0.5))
+                per_step(10_f64.powf(DECADES * (share - 0.5)))
             }
-            Self::Empirical => given(layer.response, "response")?,
+            Self::Measured => given(layer.response, "response")?,
         };
         if value >= 0.0 && value.is_finite() {
             Ok(value)
@@ -121,7 +125,7 @@ impl Score {
             Self::MagnitudeMax => "magnitude-max",
             Self::MagnitudeMean => "magnitude-mean",
             Self::Random(_) => "random",
-            Self::Empirical => "empirical",
+            Self::Measured => "measured",
         }
     }
 }
@@ -138,7 +142,7 @@ impl FromStr for Score {
 
     fn from_str(name: &str) -> Result<Self, CompensationError> {
         let plain =
-            [Self::Wkb, Self::Jacobian, Self::MagnitudeMax, Self::MagnitudeMean, Self::Empirical];
+            [Self::Wkb, Self::Jacobian, Self::MagnitudeMax, Self::MagnitudeMean, Self::Measured];
         let seed = || name.strip_prefix("random:")?.parse().ok();
         let found = plain.into_iter().find(|score| score.kind() == name);
         found
@@ -165,12 +169,11 @@ impl From<Score> for String {
 mod tests {
     use super::*;
 
-    fn layer() -> LayerStatistics {
-        LayerStatistics {
+    fn layer() -> GroupStatistics {
+        GroupStatistics {
             name: "conv".into(),
             weights: 10,
-            scale: 0.5,
-            largest: 3.0,
+            largest: 2.0,
             mean_magnitude: 0.2,
             jacobian_squared: Some(8.0),
             response: Some(7.0),
@@ -180,15 +183,18 @@ mod tests {
     #[test]
     fn scores_are_what_they_say() {
         let score = |name: &str| name.parse::<Score>().unwrap().of(&layer()).unwrap();
-        assert_eq!((score("wkb"), score("jacobian"), score("empirical")), (2.0, 8.0, 7.0));
-        assert_eq!(score("magnitude-max"), 90.0);
-        assert!((score("magnitude-mean") - 0.4).abs() < 1e-15);
+        assert_eq!((score("wkb"), score("jacobian"), score("measured")), (8.0, 2.0, 7.0));
+        assert_eq!(score("magnitude-max"), 10.0);
+        assert!((score("magnitude-mean") - 0.1).abs() < 1e-15);
     }
 
     #[test]
     fn random_scores_follow_from_seed_and_name_and_spread_evenly() {
         let log = |seed, name: String| {
-            Score::Random(Seed(seed)).of(&LayerStatistics { name, ..layer() }).unwrap().log10()
+            Score::Random(Seed(seed))
+                .of(&GroupStatistics { name, largest: 1.0, ..layer() })
+                .unwrap()
+                .log10()
         };
         let logs: Vec<f64> = (0..1000).map(|i| log(7, format!("layer {i}"))).collect();
         assert!(logs.iter().all(|log| (-3.0..3.0).contains(log)));
@@ -200,21 +206,20 @@ mod tests {
 
     #[test]
     fn missing_and_bad_statistics_are_named() {
-        let bare = LayerStatistics { jacobian_squared: None, ..layer() };
+        let bare = GroupStatistics { jacobian_squared: None, ..layer() };
         for score in [Score::Wkb, Score::Jacobian] {
             let error = score.of(&bare).unwrap_err().to_string();
-            assert!(error.contains("layer \"conv\" needs its squared Jacobian norm"), "{error}");
+            assert!(error.contains("group \"conv\" needs its squared Jacobian norm"), "{error}");
         }
         for bad in [-1.0, f64::NAN, f64::INFINITY] {
-            let error = Score::Wkb.of(&LayerStatistics { jacobian_squared: Some(bad), ..layer() });
+            let error = Score::Wkb.of(&GroupStatistics { jacobian_squared: Some(bad), ..layer() });
             assert!(matches!(error, Err(CompensationError::BadStatistic { .. })), "{bad}");
         }
     }
 
     #[test]
     fn names_lead_back() {
-        let names =
-            ["wkb", "jacobian", "magnitude-max", "magnitude-mean", "random:42", "empirical"];
+        let names = ["wkb", "jacobian", "magnitude-max", "magnitude-mean", "random:42", "measured"];
         for name in names {
             let score: Score = name.parse().unwrap();
             assert_eq!(score.to_string(), name);

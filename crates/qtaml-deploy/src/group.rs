@@ -1,4 +1,4 @@
-//! Groups of weights: what shares one scale and one decision.
+//! The granularity of weight groups: tensor, output channel or group, in canonical order.
 
 use std::fmt;
 use std::ops::Range;
@@ -144,11 +144,31 @@ impl ChannelMajor {
     /// # Panics
     /// If there are not [`len`](Self::len) values.
     pub fn gather<T: Copy>(self, row_major: &[T]) -> Vec<T> {
+        self.gather_range(0..self.len(), row_major)
+    }
+
+    /// The values of a range of channel-major order, from row-major ones.
+    ///
+    /// # Panics
+    /// If there are not [`len`](Self::len) values, or the range has other places.
+    pub fn gather_range<T: Copy>(self, range: Range<usize>, row_major: &[T]) -> Vec<T> {
         assert_eq!(row_major.len(), self.len(), "one value for each weight");
         if self.is_row_major() {
-            return row_major.to_vec();
+            return row_major[range].to_vec();
         }
-        self.positions(0..self.len()).map(|position| row_major[position]).collect()
+        self.positions(range).map(|position| row_major[position]).collect()
+    }
+
+    /// Writes one value to the row-major places of a range of channel-major order.
+    ///
+    /// # Panics
+    /// If `row_major` lacks a place of the range.
+    pub fn fill<T: Copy>(self, range: Range<usize>, value: T, row_major: &mut [T]) {
+        if self.is_row_major() {
+            row_major[range].fill(value);
+            return;
+        }
+        self.positions(range).for_each(|position| row_major[position] = value);
     }
 
     /// Writes the values of a range of channel-major order to their row-major places.
@@ -256,6 +276,13 @@ mod tests {
             order.scatter(0..5, &expected[..5], &mut back);
             order.scatter(5..12, &expected[5..], &mut back);
             assert_eq!(back, row_major, "axis {axis}");
+            assert_eq!(order.gather_range(5..9, &row_major), expected[5..9], "axis {axis}");
+            let mut filled = vec![0; 12];
+            order.fill(2..7, 1, &mut filled);
+            let marked: Vec<usize> = (0..12).filter(|&i| filled[i] == 1).collect();
+            let mut places = expected[2..7].to_vec();
+            places.sort_unstable();
+            assert_eq!(marked, places, "axis {axis}");
         }
     }
 

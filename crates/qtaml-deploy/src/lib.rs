@@ -6,12 +6,48 @@
 //!
 //! Tensors say what they are ([`WeightTensor`]): role, output axis, type and ties are stated, never
 //! guessed from a rank or a name. [`groups_of`] cuts them into what shares one scale.
+//!
+//! A [`StoredModel`] holds each group with the ways to store it, in the memories and as the specs of
+//! [`Storing`] say. It reads the weights under the faults of a trial, and a [`Plan`] of how each group
+//! is stored is made of it and carried out by it.
+//!
+//! Outputs are judged by a [`Metric`], or a user's own ([`Evaluation`]). How much they depend on each
+//! group of weights is measured with gradients or without ([`sensitivity`]). What is read with faults
+//! can be repaired from inputs without labels ([`Recalibration`]). [`Trials`] read, repair, run and
+//! judge a model under fault patterns; the smallest protection budget that keeps a target, in the
+//! mean over devices or in yield, is searched with them ([`budget`]).
+//!
+//! Experiments are [jobs](job): described as data, done once, kept as one file each.
+//!
+//! [`Plan`]: qtaml_compensation::Plan
 #![deny(missing_docs)]
 
+pub mod budget;
+mod error;
+mod evaluation;
 mod group;
+mod highest;
+pub mod job;
+mod metric;
+mod planned;
+mod recalibration;
 mod runner;
+pub mod sensitivity;
+mod stored;
 mod tensor;
+#[cfg(test)]
+mod testing;
+mod trials;
 
+pub use error::DeployError;
+pub use evaluation::Evaluation;
 pub use group::{ChannelMajor, Granularity, GranularityError, WeightGroup, groups_of};
+pub use highest::{highest, margin};
+pub use metric::{Judge, Judged, JudgedRow, Metric, OwnMetric, UNLABELLED};
+pub use planned::PlanError;
+pub use recalibration::{Recalibration, RecalibrationNeeds, Recalibrator};
 pub use runner::{Output, Runner, RunnerError, Values, check_values};
+pub use sensitivity::GroupSensitivity;
+pub use stored::{StoredGroup, StoredModel, Storing};
 pub use tensor::{FloatType, Role, UnknownName, WeightTensor};
+pub use trials::Trials;

@@ -1,4 +1,4 @@
-//! What can run a model with other weights: the seam between this crate and every framework.
+//! The trait `Runner`: outputs of a model with some of its weights replaced.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -144,23 +144,31 @@ impl Output {
 ///
 /// # Errors
 /// [`RunnerError::UnknownTensor`] for a name that no tensor has, nor has as an alias,
-/// [`RunnerError::Length`] for a wrong number of values.
+/// [`RunnerError::Length`] for a wrong number of values, [`RunnerError::Twice`] for a tied tensor under
+/// two of its names.
 pub fn check_values(tensors: &[WeightTensor], replaced: &Values) -> Result<(), RunnerError> {
+    let known: BTreeMap<&str, &WeightTensor> = tensors.iter().flat_map(named).collect();
+    let mut seen: BTreeMap<&str, &str> = BTreeMap::new();
     for (name, values) in replaced {
-        let named = |tensor: &&WeightTensor| tensor.name == *name || tensor.aliases.contains(name);
-        match tensors.iter().find(named) {
-            None => return Err(RunnerError::unknown(name, tensors)),
-            Some(tensor) if tensor.len() != values.len() => {
-                return Err(RunnerError::Length {
-                    name: name.clone(),
-                    shape: tensor.shape.clone(),
-                    values: values.len(),
-                });
-            }
-            Some(_) => {}
+        let Some(tensor) = known.get(name.as_str()) else {
+            return Err(RunnerError::unknown(name, tensors));
+        };
+        if tensor.len() != values.len() {
+            let (name, shape) = (name.clone(), tensor.shape.clone());
+            return Err(RunnerError::Length { name, shape, values: values.len() });
+        }
+        if let Some(first) = seen.insert(&tensor.name, name) {
+            let (first, second) = (first.to_owned(), name.clone());
+            return Err(RunnerError::Twice { name: tensor.name.clone(), first, second });
         }
     }
     Ok(())
+}
+
+/// A tensor under each of its names.
+fn named(tensor: &WeightTensor) -> impl Iterator<Item = (&str, &WeightTensor)> {
+    let names = std::iter::once(&tensor.name).chain(&tensor.aliases);
+    names.map(move |name| (name.as_str(), tensor))
 }
 
 /// Why a model could not be run.
@@ -184,6 +192,16 @@ pub enum RunnerError {
         shape: Vec<usize>,
         /// The number of values that were given.
         values: usize,
+    },
+    /// A tied tensor with values under two of its names.
+    #[error("tensor {name:?} is replaced twice, as {first:?} and as {second:?}")]
+    Twice {
+        /// The tensor.
+        name: String,
+        /// One of its names.
+        first: String,
+        /// Another.
+        second: String,
     },
     /// Values that do not fill their shape.
     #[error("output {name:?} has {values} values, its shape is {shape:?}")]
@@ -212,40 +230,16 @@ impl RunnerError {
     /// The error of a name that no tensor has.
     pub fn unknown(name: &str, tensors: &[WeightTensor]) -> Self {
         let mut known: Vec<&str> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        known.sort_by_cached_key(|known| (distance(name, known), (*known).to_owned()));
+        known.sort_by_cached_key(|known| (strsim::levenshtein(name, known), (*known).to_owned()));
         let nearest = known.into_iter().take(NEAREST).map(str::to_owned).collect();
         Self::UnknownTensor { name: name.to_owned(), nearest }
     }
-}
-
-/// The edit distance of two names.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, from) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, to) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(from != *to);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(diagonal + 1);
-        }
-    }
-    row[b.len()]
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::Role;
-
-    #[test]
-    fn distances_count_edits() {
-        assert_eq!(distance("kitten", "sitting"), 3);
-        assert_eq!(distance("", "abc"), 3);
-        assert_eq!(distance("wieght", "weight"), 2);
-        assert_eq!(distance("same", "same"), 0);
-    }
 
     #[test]
     fn at_most_ten_names_are_listed_nearest_first() {
@@ -270,6 +264,10 @@ mod tests {
         let error = check("head", 5).unwrap_err().to_string();
         assert_eq!(error, "5 values for tensor \"head\" of shape [3, 2]");
         assert!(matches!(check("tail", 6), Err(RunnerError::UnknownTensor { .. })));
+        let twice = ["embed", "head"].map(|name| (name.to_owned(), vec![0.0; 6]));
+        let error = check_values(std::slice::from_ref(&tied), &twice.into()).unwrap_err();
+        let expected = "tensor \"embed\" is replaced twice, as \"embed\" and as \"head\"";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

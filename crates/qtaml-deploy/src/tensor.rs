@@ -11,7 +11,7 @@ use crate::ChannelMajor;
 ///
 /// Role, output axis, type and ties are stated by who knows the model. Nothing here is derived from
 /// the rank or the name: a matrix `[2, 3]` may be a linear layer of three outputs (burn), of two
-/// (PyTorch), or a table of two embeddings.
+/// (`PyTorch`), or a table of two embeddings.
 ///
 /// ```
 /// use qtaml_deploy::{FloatType, Role, WeightTensor};

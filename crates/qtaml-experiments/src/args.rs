@@ -6,47 +6,50 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use clap::{Args, Parser, ValueEnum};
+use clap::builder::PossibleValuesParser;
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+/// The networks: the only list of them. Hands the file and the name of each to a macro, after what is
+/// in brackets.
+macro_rules! for_networks {
+    ($use:ident $($first:tt)*) => {
+        $use! {
+            [$($first)*]
+            lenet LeNet,
+            vgg Vgg,
+            resnet ResNet,
+            mobilenet MobileNet,
+            transformer Transformer,
+        }
+    };
+}
+#[allow(unused_imports, reason = "the command line itself needs only the ids")]
+pub(crate) use for_networks;
+
+/// The ids of a claim that is made of each network.
+macro_rules! ids {
+    ([$claim:literal] $($module:ident $net:ident,)*) => {
+        &[$(concat!($claim, ".", stringify!($module))),*]
+    };
+}
 
 /// The experiments, by the id of their claim: what `--only` accepts.
-pub(crate) const CLAIM_IDS: [&str; 36] = [
-    "physics.wkb_exact",
-    "physics.decade",
-    "qtaml.drift",
-    "qtaml.variance",
-    "qtaml.layer",
-    "ours.real_ecc",
-    "qtaml.tac.lenet",
-    "qtaml.tac.vgg",
-    "qtaml.tac.resnet",
-    "qtaml.tac.mobilenet",
-    "qtaml.tac.transformer",
-    "qtaml.rho",
-    "qtaml.score.lenet",
-    "qtaml.score.vgg",
-    "qtaml.score.resnet",
-    "qtaml.score.mobilenet",
-    "qtaml.score.transformer",
-    "ours.bayes.lenet",
-    "ours.bayes.vgg",
-    "ours.bayes.resnet",
-    "ours.bayes.mobilenet",
-    "ours.bayes.transformer",
-    "ours.opta",
-    "ours.codec.lenet",
-    "ours.codec.vgg",
-    "ours.codec.resnet",
-    "ours.codec.mobilenet",
-    "ours.codec.transformer",
-    "t0.table1",
-    "t0.drop_law",
-    "t0.significance",
-    "t0.noise_sweep",
-    "t0.vision.lenet",
-    "t0.vision.resnet",
-    "t0.vision.transformer",
-    "t0.sota",
-];
+pub(crate) fn claim_ids() -> Vec<&'static str> {
+    let ids: [&[&'static str]; 11] = [
+        &["physics.wkb_exact", "physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.layer"],
+        &["ours.real_ecc"],
+        for_networks!(ids "qtaml.tac"),
+        &["qtaml.rho"],
+        for_networks!(ids "qtaml.score"),
+        for_networks!(ids "ours.bayes"),
+        &["ours.opta"],
+        for_networks!(ids "ours.codec"),
+        &["t0.table1", "t0.drop_law", "t0.significance", "t0.noise_sweep"],
+        &["t0.vision.lenet", "t0.vision.resnet", "t0.vision.transformer"],
+        &["t0.sota"],
+    ];
+    ids.concat()
+}
 
 const AFTER_HELP: &str = "\
 Examples:
@@ -56,12 +59,17 @@ Examples:
   cargo xtask reproduce --device cuda                 networks on an NVIDIA GPU
   cargo xtask reproduce --profile full                larger networks on Fashion-MNIST: hours
   cargo xtask reproduce --resume                      go on where an interrupted run stopped
+  cargo xtask reproduce --shard 3/16 --out PART       the third of sixteen parts
+  cargo xtask reproduce merge PART... --out ALL       the finished work of all parts;
+  cargo xtask reproduce --resume --out ALL            then the report from it
 
 Files, in the folder of --out:
   report.html    the report: one page with all figures, to open in a browser
   results.json   every claim with its measured value, 95 % interval and verdict
   *.csv          one per figure and table, raw trials included; times.csv says where the time went
   *.svg          the figures
+  jobs/          finished work, one file each: kept for --resume
+  weights/       trained networks
 
 Time:
   The first build takes 10 to 15 minutes. After it the quick profile takes about half an
@@ -90,8 +98,11 @@ pub(crate) enum RunnerCli {
 /// states, and prints a closing table. The same seed gives the same faults on every machine, with
 /// any number of threads.
 #[derive(Debug, Args)]
-#[command(after_long_help = AFTER_HELP)]
+#[command(after_long_help = AFTER_HELP, args_conflicts_with_subcommands = true)]
 pub(crate) struct ReproduceArgs {
+    #[command(subcommand)]
+    pub(crate) command: Option<ReproduceCommand>,
+
     /// Size of the experiments
     #[arg(long, value_enum, default_value_t = Profile::Quick)]
     pub(crate) profile: Profile,
@@ -106,7 +117,7 @@ pub(crate) struct ReproduceArgs {
     pub(crate) data_dir: PathBuf,
 
     /// Run only these experiments; repeat the flag or separate the ids with commas
-    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = CLAIM_IDS)]
+    #[arg(long, value_name = "ID", value_delimiter = ',', value_parser = PossibleValuesParser::new(claim_ids()))]
     pub(crate) only: Vec<String>,
 
     /// Where the networks run
@@ -117,9 +128,15 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, value_name = "N", default_value_t = 42)]
     pub(crate) seed: u64,
 
-    /// Keep what an interrupted run with the same flags has finished
+    /// Keep what an interrupted run with the same flags has finished; what else is there, of other
+    /// flags or another build, stays as well
     #[arg(long)]
     pub(crate) resume: bool,
+
+    /// Do only this part of the experiments, and write no report; finished work is always kept, so
+    /// parts may share a folder. Give all parts the same other flags
+    #[arg(long, value_name = "I/N", value_parser = shard)]
+    pub(crate) shard: Option<[u32; 2]>,
 
     /// Folder for the report and the data; created if missing
     #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
@@ -132,6 +149,41 @@ pub(crate) struct ReproduceArgs {
     /// Commit that the report names
     #[arg(long, value_name = "HASH", hide = true)]
     pub(crate) commit: Option<String>,
+
+    /// Hash of the sources that finished work depends on [default: of the program itself]
+    #[arg(long, value_name = "HASH", hide = true)]
+    pub(crate) build: Option<String>,
+}
+
+/// What is done with finished work.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ReproduceCommand {
+    /// Copy the finished work of several folders into one; two results of the same work that differ
+    /// are an error
+    Merge(MergeArgs),
+}
+
+/// Folders of finished work.
+#[derive(Debug, Args)]
+pub(crate) struct MergeArgs {
+    /// Folders that runs wrote with --out
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+
+    /// Folder that all goes to; created if missing
+    #[arg(long, value_name = "DIR", default_value = "target/reproduce")]
+    pub(crate) out: PathBuf,
+}
+
+/// A part of several, `[3, 16]` for `3/16`.
+fn shard(text: &str) -> Result<[u32; 2], String> {
+    let number = |digits: &str| {
+        Some(digits).filter(|d| d.bytes().all(|b| b.is_ascii_digit())).and_then(|d| d.parse().ok())
+    };
+    let parts = text.split_once('/').and_then(|(index, count)| {
+        Some([number(index)?, number(count)?]).filter(|[index, count]| (1..=*count).contains(index))
+    });
+    parts.ok_or_else(|| "it must be I/N with I from 1 to N, such as 3/16".to_owned())
 }
 
 /// Measures one backend, in a process of its own: a driver that crashes takes only itself along.
@@ -242,7 +294,27 @@ mod tests {
         let error = reproduce(&["--only", "qtaml.drfit"]).expect_err("a typing error");
         assert_eq!((error.kind(), error.exit_code()), (ErrorKind::InvalidValue, 2));
         let message = error.to_string();
-        assert!(CLAIM_IDS.iter().all(|id| message.contains(id)), "{message}");
+        assert!(claim_ids().iter().all(|id| message.contains(id)), "{message}");
+    }
+
+    #[test]
+    fn parts_count_from_one() {
+        assert_eq!(reproduce(&["--shard", "3/16"]).expect("it is one").shard, Some([3, 16]));
+        for text in ["0/2", "3/2", "1", "1/", "-1/2", "+1/2", "a/b", "1/0", "1/99999999999"] {
+            let error = reproduce(&["--shard", text]).expect_err(text);
+            assert_eq!(error.exit_code(), 2, "{text}");
+        }
+    }
+
+    #[test]
+    fn merging_takes_folders_and_no_flags_of_a_run() {
+        let args = reproduce(&["merge", "a", "b", "--out", "c"]).expect("two folders");
+        let Some(ReproduceCommand::Merge(MergeArgs { folders, out })) = args.command else {
+            panic!("a merge")
+        };
+        assert_eq!((folders, out), (vec!["a".into(), "b".into()], "c".into()));
+        assert_eq!(reproduce(&["merge"]).expect_err("no folder").exit_code(), 2);
+        assert_eq!(reproduce(&["--smoke", "merge", "a"]).expect_err("a flag").exit_code(), 2);
     }
 
     #[test]

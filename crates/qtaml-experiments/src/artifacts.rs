@@ -1,12 +1,10 @@
-//! Writes what a run leaves behind: results, report, and each figure's and table's files.
+//! The files of a run: results, report, figures and tables.
 
 use std::collections::HashSet;
 use std::fs;
-use std::io::Write;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use tempfile::Builder;
 
 use crate::results::{Results, Section, Table, Value};
 use crate::{report, stopwatch};
@@ -34,8 +32,7 @@ pub fn write(
         .into_iter()
         .map(|(name, bytes)| {
             let path = folder.join(name);
-            write_whole(&path, &bytes)
-                .with_context(|| format!("cannot write {}", path.display()))?;
+            qtaml::files::write(&path, &bytes)?;
             Ok(path)
         })
         .collect()
@@ -106,23 +103,6 @@ fn exact(value: &Value) -> String {
         Value::Number(number) => format!("{number:?}"),
         Value::Text(text) => text.clone(),
     }
-}
-
-/// Writes a neighbour and renames it: a reader sees the old file or the new one, never half of it.
-fn write_whole(path: &Path, bytes: &[u8]) -> Result<()> {
-    let folder = path.parent().context("the path has no folder")?;
-    let mut builder = Builder::new();
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; these are meant to be read, as the umask allows.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,4 @@
-//! One workload on one device, for `cargo xtask backends`: does it compute what flex computes, and
-//! how fast?
+//! The workload of `cargo xtask backends`, on one device.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -7,11 +6,13 @@ use std::path::Path;
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, ensure};
-use qtaml::fault::Seed;
+use qtaml::compensation::storage::QuantizedSpec;
+use qtaml::deploy::{Granularity, StoredModel, Storing, Values};
+use qtaml::fault::{MemoryModel, Seed};
 use qtaml::physics::FlipProbability;
 use qtaml::train::{
-    Dataset, Device, Evaluation, Images, LeNet, LeNetConfig, Memory, Parameter, StoredNetwork,
-    TrainError, TrainerConfig, device, fingerprint, parameters, replace_parameters, train,
+    AccuracyTest, BurnRunner, Dataset, Device, Images, LeNet, LeNetConfig, Parameter, TrainError,
+    TrainerConfig, device, fingerprint, parameters, replace_parameters, train,
 };
 use serde::{Deserialize, Serialize};
 
@@ -76,7 +77,7 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
     } else {
         (digits.train.clone(), digits.test.clone())
     };
-    let evaluation = Evaluation::new(&test, device)?;
+    let evaluation = AccuracyTest::new(&test, device)?;
     let (model, step_ms) = timed_training(&training, device)?;
     let reference = args.reference.as_deref().map(read_reference).transpose()?;
     let model = match &reference {
@@ -86,17 +87,21 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
         )?,
         None => model,
     };
-    let memory = Memory::new(FlipProbability::symmetric(FLIP_PROBABILITY)?);
-    let network = StoredNetwork::store(&model, &memory)?;
-    let logits = evaluation.logits(network.golden());
+    let runner = BurnRunner::classifier(&model, &test, device)?;
+    let memory = MemoryModel::new(FlipProbability::symmetric(FLIP_PROBABILITY)?);
+    let storing = [Storing::new(memory, QuantizedSpec::default())];
+    let stored = StoredModel::store(&runner, Granularity::Tensor, &storing)?;
+    let golden = runner.replaced(stored.golden())?;
+    let logits = evaluation.logits(&golden);
     if let Some(path) = &args.write_reference {
         write_reference(path, &model, logits.clone())?;
     }
-    let (faulty, digest) = faulty_accuracy(&network, &evaluation)?;
+    let (faulty, digest) =
+        faulty_accuracy(&stored, |read| Ok(evaluation.accuracy(&runner.replaced(read)?)))?;
     Ok(Measurement {
         device: args.device.to_string(),
         adapter: Some(device::describe(device)),
-        golden_accuracy: Some(evaluation.accuracy(network.golden())),
+        golden_accuracy: Some(evaluation.accuracy(&golden)),
         faulty_accuracy: Some(faulty),
         fault_digest: Some(digest),
         max_logit_gap: reference.map(|r| largest_gap(&r.logits, &logits)).transpose()?,
@@ -105,7 +110,7 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
         inference_ms: Some(median((0..10).map(|_| {
             let start = Instant::now();
             // Reading the result back is what waits for the device.
-            drop(evaluation.logits(network.golden()));
+            drop(evaluation.logits(&golden));
             milliseconds(start)
         }))),
         note: args.tiny.then(|| "tiny workload".into()),
@@ -134,16 +139,16 @@ fn timed_training(images: &Images, device: &Device) -> Result<(LeNet, f64)> {
 
 /// Mean accuracy over a few patterns without protection, and a digest of every weight read.
 fn faulty_accuracy(
-    network: &StoredNetwork<LeNet>,
-    evaluation: &Evaluation,
+    stored: &StoredModel,
+    accuracy_of: impl Fn(Values) -> Result<f64>,
 ) -> Result<(f64, String)> {
     const PATTERNS: u32 = 5;
-    let none = network.alike(0);
+    let none = stored.uniform(0);
     let (mut accuracy, mut weights) = (0.0, Vec::new());
     for pattern in 0..PATTERNS {
-        let read = network.read(SEED, pattern, &none)?;
-        accuracy += evaluation.accuracy(&read) / f64::from(PATTERNS);
-        weights.extend(parameters(&read).into_iter().map(|p| p.values));
+        let read = stored.read(SEED, pattern, &none)?;
+        weights.extend(read.values().cloned());
+        accuracy += accuracy_of(read)? / f64::from(PATTERNS);
     }
     Ok((accuracy, fingerprint(&weights)))
 }

@@ -1,24 +1,24 @@
-//! What every experiment works with.
+//! The context of an experiment: seed, device, size, jobs, progress and stopwatch.
 
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use anyhow::{Context as _, Result};
+use qtaml::deploy::job::{Fingerprint, JobStore, Origin, Recipe, Shard};
 use qtaml::fault::Seed;
 use qtaml::train::qat::QatMethod;
-use qtaml::train::{Checkpoint, Classifier, Device, Images, Trainer, TrainerConfig, fingerprint};
+use qtaml::train::{Checkpoint, Classifier, Device, Images, TrainError, Trainer, TrainerConfig};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use crate::journal::Journal;
 use crate::progress::Progress;
 use crate::stopwatch::{Phase, Stopwatch};
 
 /// Steps of a training between two checkpoints: seconds to a minute of work.
 const CHECKPOINT_STEPS: u64 = 200;
 
-/// Ctrl-C was pressed.
+/// A signal asked the run to stop: Ctrl-C, or that of a batch system.
 #[derive(Debug)]
 pub struct Interrupted;
 
@@ -30,6 +30,27 @@ impl std::fmt::Display for Interrupted {
 
 impl std::error::Error for Interrupted {}
 
+/// Whether a run failed because it was asked to stop.
+pub fn is_interruption(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        cause.is::<Interrupted>()
+            || matches!(cause.downcast_ref(), Some(TrainError::Stopped { .. }))
+    })
+}
+
+/// What all results of a run follow from, apart from the code.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Run {
+    /// `smoke`, `quick` or `full`.
+    pub profile: &'static str,
+    /// The device's name.
+    pub device: String,
+    /// The seed of everything random.
+    pub seed: Seed,
+    /// The folder of the images, if they are not embedded.
+    pub data: Option<PathBuf>,
+}
+
 /// Seed, device, size and memory of a run.
 pub struct Context {
     /// The seed of everything random.
@@ -40,19 +61,21 @@ pub struct Context {
     pub device_name: String,
     /// Whether only to check that everything runs.
     pub smoke: bool,
+    /// What the recipe of every unit begins with.
+    pub run: Run,
     /// Finished units of work.
-    pub journal: Journal,
+    pub jobs: JobStore,
+    /// Which part of the experiments this process does.
+    pub shard: Shard,
     /// How far it is.
     pub progress: Progress,
     /// Where the time goes.
     pub stopwatch: Stopwatch,
     /// Where trained weights are kept.
     pub weights: PathBuf,
-    /// Which build of the runner this is: weights of another one are not reused.
-    pub build: String,
     /// The folder of Fashion-MNIST, in the full profile.
     pub fashion_mnist: Option<PathBuf>,
-    /// Set by Ctrl-C.
+    /// Set by a signal.
     pub interrupted: &'static AtomicBool,
 }
 
@@ -62,20 +85,61 @@ impl Context {
         if self.smoke { smoke } else { quick }
     }
 
-    /// The result of one unit of work: the kept one when resuming, else computed and kept.
+    /// The result of one unit of work: the kept one, or else computed and kept.
+    ///
+    /// The key is everything that the unit follows from, apart from code and run: a tag and parameters.
+    /// It is data, and no text for people: other words in a report must not make other work.
     ///
     /// # Errors
     ///
-    /// [`Interrupted`] after Ctrl-C, what the work fails with, or a journal that cannot be written.
+    /// [`Interrupted`] after a signal, what the work fails with, or a file that cannot be written.
     pub fn unit<T: Serialize + DeserializeOwned>(
         &self,
-        key: &str,
+        key: &impl Serialize,
         compute: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
-        self.journal.get_or_compute(key, || {
+        let recipe = self.recipe(key)?;
+        let done = self.jobs.get_or_compute(&recipe, || {
             self.check_interrupted()?;
+            self.progress.unit_begun();
             compute()
-        })
+        })?;
+        match &done.origin {
+            Origin::Kept => self.progress.unit_kept(),
+            Origin::Replaced(error) => self.progress.say(&format!("{error}: computed anew")),
+            _ => {}
+        }
+        Ok(done.value)
+    }
+
+    fn recipe(&self, unit: &impl Serialize) -> Result<Recipe> {
+        #[derive(Serialize)]
+        struct Unit<'a, K> {
+            run: &'a Run,
+            unit: &'a K,
+        }
+        Ok(Recipe::new(&Unit { run: &self.run, unit })?)
+    }
+
+    /// How many finished units of this run there are, of how many files; damaged ones are named.
+    ///
+    /// # Errors
+    ///
+    /// A folder that cannot be read.
+    pub fn finished(&self) -> Result<[usize; 2]> {
+        let run = Recipe::new(&self.run)?;
+        let files = self.jobs.list()?;
+        let mut ours = 0;
+        for file in &files {
+            match file {
+                Ok(file) => {
+                    let same_build = file.build.content == self.jobs.build().content;
+                    ours += usize::from(same_build && file.recipe["run"] == *run.description());
+                }
+                Err(error) => self.progress.say(&format!("{error}: not used")),
+            }
+        }
+        Ok([ours, files.len()])
     }
 
     fn check_interrupted(&self) -> Result<()> {
@@ -119,12 +183,14 @@ impl Context {
         // A smoke run only asks whether training works.
         let epochs = if self.smoke { 1 } else { config.epochs };
         let config = TrainerConfig { epochs, ..*config };
-        let weights = self.checkpoint(method, name, &config);
+        let weights = self.checkpoint(method, name, &config)?;
         if let Some(kept) = weights.load(model.clone())? {
             return Ok(kept);
         }
-        let unfinished = weights.path().with_extension("unfinished");
-        let trainer = Trainer::new(config, method).with_checkpoints(&unfinished, CHECKPOINT_STEPS);
+        let unfinished = self.unfinished(weights.path());
+        let trainer = Trainer::new(config, method)
+            .with_checkpoints(&unfinished, CHECKPOINT_STEPS)
+            .stopped_by(self.interrupted);
         let steps = epochs * images.len().div_ceil(config.batch_size) as u64;
         let task = self.progress.task(&format!("{name} training"), steps);
         let mut done = 0;
@@ -141,7 +207,7 @@ impl Context {
         };
         let fitted = self.stopwatch.time(Phase::Training, fit);
         let fitted = fitted.with_context(|| format!("training {name}"))?;
-        // Kept first: Ctrl-C must not lose a training that is done.
+        // Kept first: a signal must not lose a training that is done.
         weights.save(&fitted.model)?;
         fs::remove_dir_all(&unfinished)
             .with_context(|| format!("cannot remove {}", unfinished.display()))?;
@@ -150,10 +216,28 @@ impl Context {
     }
 
     /// Where the weights are kept that follow from all this.
-    fn checkpoint(&self, method: QatMethod, name: &str, config: &TrainerConfig) -> Checkpoint {
-        let Self { seed, device_name, fashion_mnist, build, .. } = self;
-        let key = (name, method, config, seed, device_name, fashion_mnist, build);
-        Checkpoint::new(&self.weights, name, &fingerprint(&key))
+    fn checkpoint(
+        &self,
+        method: QatMethod,
+        name: &str,
+        config: &TrainerConfig,
+    ) -> Result<Checkpoint> {
+        let key = (name, method, config, &self.run, &self.jobs.build().content);
+        let fingerprint = Fingerprint::of(&key)?;
+        Ok(Checkpoint::new(&self.weights, name, &fingerprint.to_string()))
+    }
+
+    /// The folder of a training under way. Each shard has its own: two that share a folder may train
+    /// the same network at once.
+    fn unfinished(&self, weights: &Path) -> PathBuf {
+        if self.shard == Shard::ALL {
+            return weights.with_extension("unfinished");
+        }
+        weights.with_extension(format!(
+            "{}-of-{}.unfinished",
+            self.shard.index(),
+            self.shard.count()
+        ))
     }
 }
 
@@ -161,12 +245,12 @@ impl Context {
 #[cfg(feature = "flex")]
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
-    use std::path::Path;
     use std::sync::atomic::AtomicUsize;
 
     use burn::module::Module;
     use burn::nn::{Linear, LinearConfig};
     use burn::tensor::Tensor;
+    use qtaml::deploy::job::Build;
     use qtaml::train::qat::Gaussian;
     use qtaml::train::{Dataset, parameters};
 
@@ -195,11 +279,12 @@ mod tests {
             device: Device::flex(),
             device_name: "flex".into(),
             smoke: false,
-            journal: Journal::open(&out.join("journal.jsonl"), "test", false).unwrap().0,
+            run: Run { profile: "test", device: "flex".into(), seed: Seed(5), data: None },
+            jobs: JobStore::open(&out.join("jobs"), Build::new("", "test")).unwrap(),
+            shard: Shard::ALL,
             progress: Progress::new(Kind::Hidden),
             stopwatch: Stopwatch::default(),
             weights: out.join("weights"),
-            build: "test".into(),
             fashion_mnist: None,
             interrupted: &CTRL_C,
         }
@@ -214,6 +299,30 @@ mod tests {
         let model = context(out).trained_with(method, "mortal", model, &images, &config).unwrap();
         let passes = before - PASSES_LEFT.load(Ordering::Relaxed);
         (parameters(&model).into_iter().flat_map(|p| p.values).collect(), passes)
+    }
+
+    #[test]
+    fn a_unit_is_computed_once_and_its_key_is_data() {
+        let folder = tempfile::tempdir().unwrap();
+        let context = context(folder.path());
+        let unit = |key: (&str, f64)| context.unit(&key, || Ok(key.1 * 2.0)).unwrap();
+        assert_eq!((unit(("a", 0.5)), unit(("a", 0.5)), unit(("b", 0.5))), (1.0, 1.0, 1.0));
+        assert_eq!(context.finished().unwrap(), [2, 2]);
+        let other = Context { run: Run { profile: "full", ..context.run.clone() }, ..context };
+        assert_eq!(other.finished().unwrap(), [0, 2]);
+        let failed = other.unit::<f64>(&"c", || anyhow::bail!("no"));
+        assert_eq!(failed.unwrap_err().to_string(), "no");
+        let error = other.unit(&"c", || Ok(f64::NAN)).unwrap_err();
+        assert!(format!("{error:#}").contains("must be finite"), "{error:#}");
+        assert_eq!(other.finished().unwrap(), [0, 2]);
+    }
+
+    #[test]
+    fn interruptions_are_told_from_failures_through_all_context() {
+        let stopped = anyhow::Error::from(TrainError::Stopped { step: 1, of: 2 });
+        assert!(is_interruption(&stopped.context("training").context("claim")));
+        assert!(is_interruption(&anyhow::Error::from(Interrupted).context("claim")));
+        assert!(!is_interruption(&anyhow::anyhow!("interrupted")));
     }
 
     #[test]

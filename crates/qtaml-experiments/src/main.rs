@@ -1,15 +1,15 @@
-//! The experiment runner: our claims as code, and what it takes to run and report them.
+//! The experiment runner: the claims as code, their runs and their reports.
 //!
-//! `cargo xtask reproduce` builds and starts it. A claim is one file under [`claims`]; around them
-//! lie the [`context`] that they share, the [`journal`] that makes runs resumable, and the
-//! presentation: [`results`], [`report`], [`artifacts`], [`terminal`], [`progress`].
+//! `cargo xtask reproduce` builds and starts it. A claim is one file or folder under [`claims`]; what
+//! several of them measure is under [`workloads`]; around them lie the [`context`] that they share,
+//! whose units of work are jobs on disk, and the presentation: [`results`], [`report`], [`artifacts`], [`terminal`], [`progress`].
 
 mod args;
 pub mod artifacts;
 pub mod backend;
 pub mod claims;
 pub mod context;
-pub mod journal;
+mod merge;
 pub mod progress;
 pub mod report;
 pub mod reproduce;
@@ -17,15 +17,17 @@ pub mod results;
 pub mod stats;
 pub mod stopwatch;
 pub mod terminal;
+pub mod workloads;
 
 use std::io::IsTerminal;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
 
 use clap::Parser;
 use tracing_subscriber::EnvFilter;
 
-use crate::args::RunnerCli;
-use crate::context::Interrupted;
+use crate::args::{ReproduceCommand, RunnerCli};
+use crate::context::is_interruption;
 
 const INTERRUPTED: u8 = 130;
 /// What is logged unless `RUST_LOG` says otherwise: wgpu complains of every graphics API that a
@@ -41,13 +43,18 @@ fn main() -> ExitCode {
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal())
         .init();
-    let outcome = match &cli {
-        RunnerCli::Reproduce(args) => reproduce::run(args),
+    let work = || match &cli {
+        RunnerCli::Reproduce(args) => match &args.command {
+            None => reproduce::run(args),
+            Some(ReproduceCommand::Merge(args)) => merge::run(args),
+        },
         RunnerCli::Backend(args) => backend::run(args),
     };
+    // A panic has told its message, and is a failure like others: exit code 1.
+    let Ok(outcome) = catch_unwind(AssertUnwindSafe(work)) else { return ExitCode::FAILURE };
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
-        Err(error) if error.is::<Interrupted>() => {
+        Err(error) if is_interruption(&error) => {
             eprintln!("interrupted: finished parts are kept; add --resume to go on from here");
             ExitCode::from(INTERRUPTED)
         }

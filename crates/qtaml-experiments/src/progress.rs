@@ -1,4 +1,4 @@
-//! How far a run is: bars with remaining time on a terminal, plain lines elsewhere.
+//! Progress of a run: bars with remaining time on a terminal, plain lines elsewhere.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -31,6 +31,20 @@ impl Kind {
 /// The progress of a run. Threads may share it.
 pub struct Progress {
     sink: Sink,
+    units: Arc<Units>,
+}
+
+/// How many units of work were found, and how many were begun, so far.
+#[derive(Default)]
+struct Units {
+    kept: AtomicU64,
+    begun: AtomicU64,
+}
+
+impl Units {
+    fn counts(&self) -> [u64; 2] {
+        [&self.kept, &self.begun].map(|count| count.load(Ordering::Relaxed))
+    }
 }
 
 #[derive(Clone)]
@@ -48,7 +62,7 @@ impl Progress {
             Kind::Lines => Sink::Lines(Arc::new(Lines::new(io::stderr(), LINE_EVERY))),
             Kind::Hidden => Sink::Hidden,
         };
-        Self { sink }
+        Self { sink, units: Arc::default() }
     }
 
     /// Starts a task of `total` equal steps. Tasks may run side by side; dropping one ends it.
@@ -59,7 +73,20 @@ impl Progress {
             Sink::Hidden => View::Hidden,
         };
         let [done, before] = [0, 0].map(AtomicU64::new);
-        Task { name: name.into(), total, done, before, start: Instant::now(), view }
+        let units = Arc::clone(&self.units);
+        let seen = units.counts().map(AtomicU64::new);
+        Task { name: name.into(), total, done, before, units, seen, start: Instant::now(), view }
+    }
+
+    /// A unit of work was found finished. Steps of tasks that consist of such units tell nothing of
+    /// the remaining time.
+    pub fn unit_kept(&self) {
+        self.units.kept.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// A unit of work is begun.
+    pub fn unit_begun(&self) {
+        self.units.begun.fetch_add(1, Ordering::Relaxed);
     }
 
     /// Prints a line on standard error without tearing the bars.
@@ -89,6 +116,9 @@ pub struct Task {
     done: AtomicU64,
     /// Those of them that an earlier run has done.
     before: AtomicU64,
+    units: Arc<Units>,
+    /// The counts of units at the last step.
+    seen: [AtomicU64; 2],
     start: Instant,
     view: View,
 }
@@ -100,8 +130,15 @@ enum View {
 }
 
 impl Task {
-    /// `steps` more are done.
+    /// `steps` more are done. If all units of work since the last step were found finished, the steps
+    /// count as those of an earlier run.
     pub fn tick(&self, steps: u64) {
+        let counts = self.units.counts();
+        let [kept, begun] =
+            [0, 1].map(|i| counts[i] > self.seen[i].swap(counts[i], Ordering::Relaxed));
+        if kept && !begun {
+            return self.skip(steps);
+        }
         let done = self.done.fetch_add(steps, Ordering::Relaxed) + steps;
         match &self.view {
             View::Bar(bar) => bar.inc(steps),
@@ -206,7 +243,8 @@ mod tests {
     }
 
     fn lines_to(buffer: &Buffer, every: Duration) -> Progress {
-        Progress { sink: Sink::Lines(Arc::new(Lines::new(buffer.clone(), every))) }
+        let sink = Sink::Lines(Arc::new(Lines::new(buffer.clone(), every)));
+        Progress { sink, units: Arc::default() }
     }
 
     #[test]
@@ -230,6 +268,28 @@ mod tests {
         assert!(task.line(90).ends_with("90 %  eta ?"));
         task.tick(10);
         assert_eq!(buffer.text(), "a  100/100  100 %  eta 0 s\n");
+    }
+
+    #[test]
+    fn steps_made_of_finished_units_tell_no_time() {
+        let buffer = Buffer::default();
+        let progress = lines_to(&buffer, Duration::ZERO);
+        let task = progress.task("a", 10);
+        for _ in 0..4 {
+            progress.unit_kept();
+            progress.unit_kept();
+            task.tick(2);
+        }
+        assert!(buffer.text().is_empty());
+        assert!(task.line(8).ends_with("80 %  eta ?"));
+        // One of its units was new.
+        progress.unit_kept();
+        progress.unit_begun();
+        task.tick(1);
+        // Work that is in no unit.
+        task.tick(1);
+        assert_eq!(buffer.text().lines().count(), 2);
+        assert_eq!(task.before.load(Ordering::Relaxed), 8);
     }
 
     #[test]

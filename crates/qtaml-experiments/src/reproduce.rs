@@ -1,22 +1,30 @@
 //! One run: the chosen experiments in order, then everything that a run leaves behind.
 
-use std::io::IsTerminal;
+use std::fs;
+use std::io::{self, IsTerminal};
+use std::path::Path;
 use std::process;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 use anyhow::{Context as _, Result};
+use qtaml::deploy::job::{Build, JobStore, Shard};
 use qtaml::fault::Seed;
-use qtaml::train::{device, fingerprint};
+use qtaml::train::device;
+use sha2::{Digest, Sha256};
 
 use crate::args::{Profile, ReproduceArgs};
-use crate::claims::EXPERIMENTS;
-use crate::context::Context;
-use crate::journal::{Journal, Opening};
+use crate::claims::{Experiment, experiments};
+use crate::context::{Context, Run};
 use crate::progress::{Kind, Progress};
 use crate::results::{Results, SCHEMA, Section};
 use crate::stopwatch::Stopwatch;
 use crate::{artifacts, terminal};
+
+/// The folder of finished units, in that of `--out`.
+pub(crate) const JOBS: &str = "jobs";
+/// The folder of trained networks.
+pub(crate) const WEIGHTS: &str = "weights";
 
 static CTRL_C: AtomicBool = AtomicBool::new(false);
 
@@ -30,18 +38,23 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
     let start = Instant::now();
     let context = prepare(args)?;
     let mut sections = Vec::new();
-    for experiment in EXPERIMENTS.iter().filter(|e| chosen(args, e.id)) {
-        context.progress.say(&format!("{}: {}", experiment.id, experiment.title));
-        let outcome = (experiment.run)(&context).with_context(|| experiment.id)?;
+    for experiment in part(args, context.shard) {
+        let Experiment { id, title, .. } = &experiment;
+        context.progress.say(&format!("{id}: {title}"));
+        let outcome = experiment.run(&context).with_context(|| id.clone())?;
         for claim in &outcome.claims {
             claim.check()?;
         }
         sections.push(Section {
-            id: experiment.id.into(),
-            title: experiment.title.into(),
+            id: id.clone(),
+            title: title.clone(),
             outcome,
             spent: context.stopwatch.lap(),
         });
+    }
+    if args.shard.is_some() {
+        conclude_shard(args, &context, &sections, start);
+        return Ok(());
     }
     let results = Results {
         schema: SCHEMA,
@@ -68,54 +81,70 @@ fn prepare(args: &ReproduceArgs) -> Result<Context> {
     let device_name = args.device.to_string();
     let device = device::open(&device_name)?;
     let progress = Progress::new(Kind::detect());
-    let journal = open_journal(args, &progress)?;
-    watch_ctrl_c()?;
-    Ok(Context {
+    let full = args.profile == Profile::Full;
+    let run = Run {
+        profile: profile(args),
+        device: device_name.clone(),
+        seed: Seed(args.seed),
+        data: full.then(|| args.data_dir.clone()),
+    };
+    let shard = args.shard.map_or(Ok(Shard::ALL), |[index, count]| Shard::new(index, count))?;
+    watch_signals()?;
+    let context = Context {
         seed: Seed(args.seed),
         device,
         device_name,
         smoke: args.smoke,
-        journal,
+        run,
+        jobs: JobStore::open(&args.out.join(JOBS), build(args)?)?,
+        shard,
         progress,
         stopwatch: Stopwatch::default(),
-        weights: args.out.join("weights"),
-        build: build()?,
-        fashion_mnist: (args.profile == Profile::Full).then(|| args.data_dir.clone()),
+        weights: args.out.join(WEIGHTS),
+        fashion_mnist: full.then(|| args.data_dir.clone()),
         interrupted: &CTRL_C,
-    })
-}
-
-fn open_journal(args: &ReproduceArgs, progress: &Progress) -> Result<Journal> {
-    let work = (profile(args), args.device.as_str(), args.seed, &args.data_dir, build()?);
-    let path = args.out.join("journal.jsonl");
-    let (journal, opening) = Journal::open(&path, &fingerprint(&work), args.resume)?;
-    match opening {
-        Opening::Fresh => {}
-        Opening::Missing => progress.say("nothing to resume: starting afresh"),
-        Opening::OtherFingerprint(_) => {
-            progress.say("the interrupted run had other flags or another build: starting afresh");
-        }
-        Opening::Resumed { entries, .. } => {
-            progress.say(&format!("resuming: {entries} finished parts are kept"));
-        }
-    }
-    Ok(journal)
-}
-
-/// Version, size and time of this program. Finished parts and trained weights depend on the code
-/// that made them, and a commit does not name the code of a tree with changes.
-fn build() -> Result<String> {
-    let path = std::env::current_exe().context("cannot find this program")?;
-    let built = || -> std::io::Result<String> {
-        let file = path.metadata()?;
-        let modified = file.modified()?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(format!("{} {} {}", env!("CARGO_PKG_VERSION"), file.len(), modified.as_nanos()))
     };
-    built().with_context(|| format!("cannot look at {}", path.display()))
+    open_jobs(args, &context)?;
+    Ok(context)
 }
 
-/// The first Ctrl-C lets the part under way finish; the second does not wait.
-fn watch_ctrl_c() -> Result<()> {
+/// Says what is there already, or removes it. A part of several never removes anything: the others
+/// may be at work in the same folder.
+fn open_jobs(args: &ReproduceArgs, context: &Context) -> Result<()> {
+    if !args.resume && args.shard.is_none() {
+        return Ok(context.jobs.clear()?);
+    }
+    let say = |line: &str| context.progress.say(line);
+    match context.finished()? {
+        [0, 0] => say("nothing to resume: starting afresh"),
+        [0, _] => say("what is finished there has other flags or another build: starting afresh"),
+        [ours, _] => say(&format!("resuming: {ours} finished parts are kept")),
+    }
+    Ok(())
+}
+
+/// The code that does the work: what `cargo xtask reproduce` found out, or this program itself.
+fn build(args: &ReproduceArgs) -> Result<Build> {
+    let content = if let Some(hash) = &args.build {
+        format!("sources {hash}")
+    } else {
+        let program = std::env::current_exe().context("cannot find this program")?;
+        format!("program {}", sha256_of(&program)?)
+    };
+    Ok(Build::new(env!("CARGO_PKG_VERSION"), content).with_commit(commit(args)))
+}
+
+fn sha256_of(path: &Path) -> Result<String> {
+    let mut digest = Sha256::new();
+    let mut file =
+        fs::File::open(path).with_context(|| format!("cannot read {}", path.display()))?;
+    io::copy(&mut file, &mut digest).with_context(|| format!("cannot read {}", path.display()))?;
+    Ok(format!("{:x}", digest.finalize()))
+}
+
+/// The first Ctrl-C, or signal to end, lets the part under way finish, or a training write its
+/// checkpoint; the second does not wait.
+fn watch_signals() -> Result<()> {
     ctrlc::set_handler(|| {
         if CTRL_C.swap(true, Ordering::Relaxed) {
             process::exit(i32::from(crate::INTERRUPTED));
@@ -125,8 +154,13 @@ fn watch_ctrl_c() -> Result<()> {
     .context("cannot handle Ctrl-C")
 }
 
-fn chosen(args: &ReproduceArgs, id: &str) -> bool {
-    args.only.is_empty() || args.only.iter().any(|only| only == id)
+/// The experiments that this process does: every so many-th of those that were asked for, so that
+/// parts are alike and each network falls to few of them.
+fn part(args: &ReproduceArgs, shard: Shard) -> Vec<Experiment> {
+    let is_chosen = |id: &String| args.only.is_empty() || args.only.contains(id);
+    let chosen = experiments().into_iter().filter(|experiment| is_chosen(&experiment.id));
+    let part = chosen.enumerate().filter(|(position, _)| shard.has_position(*position));
+    part.map(|(_, experiment)| experiment).collect()
 }
 
 fn profile(args: &ReproduceArgs) -> &'static str {
@@ -154,6 +188,14 @@ fn command(args: &ReproduceArgs) -> String {
         format!(" --only {}", args.only.join(","))
     };
     format!("cargo xtask reproduce{size}{only} --device {} --seed {}", args.device, args.seed)
+}
+
+fn conclude_shard(args: &ReproduceArgs, context: &Context, sections: &[Section], start: Instant) {
+    let (shard, count) = (context.shard, sections.len());
+    let (out, seconds) = (args.out.display(), start.elapsed().as_secs_f64());
+    println!("part {shard}: {count} experiments in {seconds:.0} s, finished work in {out}");
+    println!("when all parts are done, and merged if they are in several folders, --resume");
+    println!("without --shard writes the report");
 }
 
 fn conclude(args: &ReproduceArgs, results: &Results, files: usize) {

@@ -1,4 +1,4 @@
-//! What an experiment hands over, and the schema of `results.json`.
+//! The outcome of an experiment, and the schema of `results.json`.
 
 use anyhow::{Context, Result, ensure};
 use qtaml_chart::{Axis, Chart, Heatmap, Picture};

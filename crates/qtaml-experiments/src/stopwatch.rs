@@ -1,4 +1,4 @@
-//! Where the time of a run goes.
+//! The stopwatch: the time of a run by kind of work.
 
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};

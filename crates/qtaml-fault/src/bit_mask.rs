@@ -1,6 +1,7 @@
-//! The bits of a code that an error-correcting memory keeps.
+//! The set of protected bits of a word.
 
 use qtaml_quant::BitWidth;
+use serde::{Deserialize, Serialize};
 
 use crate::FaultError;
 
@@ -20,7 +21,8 @@ use crate::FaultError;
 /// assert_eq!(two.count(), 2);
 /// # Ok::<(), qtaml_fault::FaultError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct BitMask {
     mask: u8,
 }

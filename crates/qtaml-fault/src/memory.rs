@@ -1,4 +1,4 @@
-//! The memory alone: how often its bits flip, and what keeps the protected ones.
+//! The memory model: flip probabilities and the ECC of protected bits.
 
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{BitWidth, Format};

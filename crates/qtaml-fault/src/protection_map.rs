@@ -1,4 +1,4 @@
-//! Protected bits, for all words alike or for each its own.
+//! Protected bits: one set for all words, or one for each.
 
 use std::ops::Range;
 

@@ -1,4 +1,4 @@
-//! What can be wrong with a physical quantity.
+//! Errors of physical quantities.
 
 use std::ops::RangeInclusive;
 
@@ -16,6 +16,17 @@ pub enum PhysicsError {
         value: f64,
         /// The values that are allowed.
         allowed: RangeInclusive<f64>,
+    },
+
+    /// A name that nothing has.
+    #[error("there is no {kind} {name:?}, only {}", known.join(", "))]
+    UnknownName {
+        /// What was named.
+        kind: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The names that exist.
+        known: Vec<String>,
     },
 
     /// The knots of a profile do not run from left to right.

@@ -1,4 +1,4 @@
-//! Back from a flip probability to the time, the oxide or the field that leads to it.
+//! Inverse problems: the time, oxide or field that leads to a flip probability.
 
 use crate::barrier::FIELD_V_PER_NM;
 use crate::cell::{Cell, Condition};

@@ -1,9 +1,11 @@
-//! Which of the two stored values a leak destroys.
+//! The direction of a leak: which stored value it destroys.
 
 use crate::error::{PhysicsError, checked};
 use crate::retention::Rates;
 use serde::{Deserialize, Serialize};
+use std::fmt;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 /// Allowed ratios of the two rates.
 const RATIO: RangeInclusive<f64> = 0.0..=1e6;
@@ -53,9 +55,47 @@ impl Leakage {
     }
 }
 
+/// `symmetric`, `one-way`, or the ratio as a number.
+impl fmt::Display for Leakage {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Symmetric => f.write_str("symmetric"),
+            Self::OneWay => f.write_str("one-way"),
+            Self::Ratio { g01_over_g10 } => write!(f, "{g01_over_g10:?}"),
+        }
+    }
+}
+
+impl FromStr for Leakage {
+    type Err = PhysicsError;
+
+    fn from_str(name: &str) -> Result<Self, PhysicsError> {
+        match (name, name.trim().parse()) {
+            ("symmetric", _) => Ok(Self::Symmetric),
+            ("one-way", _) => Ok(Self::OneWay),
+            (_, Ok(g01_over_g10)) => Ok(Self::Ratio { g01_over_g10 }),
+            _ => Err(PhysicsError::UnknownName {
+                kind: "leakage",
+                name: name.into(),
+                known: ["symmetric", "one-way", "a number"].map(String::from).into(),
+            }),
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_leakage_is_what_it_prints() {
+        for leakage in [Leakage::Symmetric, Leakage::OneWay, Leakage::Ratio { g01_over_g10: 1e-7 }]
+        {
+            assert_eq!(leakage.to_string().parse(), Ok(leakage));
+        }
+        let error = "none".parse::<Leakage>().unwrap_err().to_string();
+        assert_eq!(error, "there is no leakage \"none\", only symmetric, one-way, a number");
+    }
 
     #[test]
     fn the_named_laws_are_special_ratios() {

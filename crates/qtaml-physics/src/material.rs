@@ -5,6 +5,7 @@ use crate::error::{PhysicsError, checked};
 use serde::{Deserialize, Serialize};
 use std::borrow::Cow;
 use std::ops::RangeInclusive;
+use std::str::FromStr;
 
 pub(crate) const PERMITTIVITY: RangeInclusive<f64> = 1.0..=1e4;
 
@@ -259,6 +260,20 @@ impl TryFrom<Unchecked> for Material {
     }
 }
 
+/// A built-in material by its name, in upper or lower case.
+impl FromStr for Material {
+    type Err = PhysicsError;
+
+    fn from_str(name: &str) -> Result<Self, PhysicsError> {
+        let known = || Self::TABLE.iter().map(|material| material.name.to_lowercase()).collect();
+        Self::by_name(name).ok_or_else(|| PhysicsError::UnknownName {
+            kind: "material",
+            name: name.into(),
+            known: known(),
+        })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -272,6 +287,9 @@ mod tests {
             assert_eq!(Material::by_name(&material.name().to_lowercase()), Some(material));
         }
         assert_eq!(Material::by_name("unobtainium"), None);
+        assert_eq!("hfo2".parse(), Ok(Material::HFO2));
+        let error = "wood".parse::<Material>().unwrap_err().to_string();
+        assert!(error.starts_with("there is no material \"wood\", only sio2, "), "{error}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Potentials drawn by straight lines.
+//! Piecewise linear potentials.
 
 use crate::barrier::{MASS_RATIO, THICKNESS_NM};
 use crate::error::{PhysicsError, checked};

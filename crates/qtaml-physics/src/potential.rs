@@ -1,4 +1,4 @@
-//! Barriers of any shape.
+//! The trait of barriers of any shape.
 
 use crate::barrier::{MASS_RATIO, THICKNESS_NM};
 use crate::error::{PhysicsError, checked};

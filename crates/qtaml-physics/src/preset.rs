@@ -3,8 +3,10 @@
 use crate::barrier::Barrier;
 use crate::cell::{Cell, Condition};
 use crate::constants::YEAR_S;
+use crate::error::PhysicsError;
 use crate::leakage::Leakage;
 use std::fmt;
+use std::str::FromStr;
 
 /// How often an electron runs against the barrier, in 1/s: a round working value, as the exponent
 /// decides. A velocity of 1e6 m/s over a few tens of nanometres gives this order of magnitude.
@@ -155,6 +157,20 @@ impl fmt::Display for Preset {
     }
 }
 
+impl FromStr for Preset {
+    type Err = PhysicsError;
+
+    fn from_str(name: &str) -> Result<Self, PhysicsError> {
+        let known = || Self::ALL.map(|preset| preset.name().to_owned()).into();
+        let preset = Self::ALL.into_iter().find(|preset| preset.name() == name);
+        preset.ok_or_else(|| PhysicsError::UnknownName {
+            kind: "preset",
+            name: name.into(),
+            known: known(),
+        })
+    }
+}
+
 fn oxide(thickness_nm: f64) -> Barrier {
     Barrier::sio2(thickness_nm).expect("the presets are constants in range, and tested")
 }
@@ -163,6 +179,15 @@ fn oxide(thickness_nm: f64) -> Barrier {
 mod tests {
     use super::*;
     use approx::assert_relative_eq;
+
+    #[test]
+    fn a_preset_is_what_it_prints() {
+        for preset in Preset::ALL {
+            assert_eq!(preset.to_string().parse(), Ok(preset));
+        }
+        let error = "tape".parse::<Preset>().unwrap_err().to_string();
+        assert_eq!(error, "there is no preset \"tape\", only floating-gate, dram, sram");
+    }
 
     #[test]
     fn presets_flip_as_often_as_documented() {

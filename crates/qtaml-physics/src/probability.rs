@@ -1,4 +1,4 @@
-//! The probability that a stored bit is read back wrong: all that physics tells the other crates.
+//! The flip probability of a stored bit.
 
 use crate::error::{PhysicsError, checked};
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Several dielectrics on top of each other.
+//! Stacks of several dielectrics.
 
 use crate::barrier::{FIELD_V_PER_NM, THICKNESS_NM};
 use crate::error::{PhysicsError, checked};

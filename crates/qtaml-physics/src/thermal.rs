@@ -1,4 +1,4 @@
-//! Temperature: warm electrons stand higher against the barrier, hot ones pass over it.
+//! Temperature: the average of the transmission over the Fermi edge.
 
 use crate::barrier::{Barrier, FIELD_V_PER_NM};
 use crate::constants::{BOLTZMANN_EV_PER_K, KAPPA_PER_NM};

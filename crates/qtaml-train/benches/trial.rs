@@ -7,11 +7,13 @@ use std::time::Instant;
 
 use burn::tensor::Device;
 use qtaml_compensation::Decoder;
-use qtaml_fault::Seed;
+use qtaml_compensation::storage::QuantizedSpec;
+use qtaml_deploy::{Granularity, Runner, StoredModel, Storing};
+use qtaml_fault::{MemoryModel, Seed};
 use qtaml_physics::FlipProbability;
 use qtaml_train::{
-    Classifier, Dataset, Evaluation, Granularity, LeNetConfig, Memory, MobileNetConfig,
-    ResNetConfig, StoredNetwork, TransformerConfig, VggConfig, initialise,
+    BurnRunner, Classifier, Dataset, Images, LeNetConfig, MobileNetConfig, ResNetConfig,
+    TransformerConfig, VggConfig, initialise,
 };
 use serde::Serialize;
 
@@ -24,7 +26,7 @@ const GOAL: f64 = 0.1;
 #[derive(Serialize)]
 struct Row {
     network: &'static str,
-    units: &'static str,
+    groups: String,
     weights: u64,
     read_ms: f64,
     evaluate_ms: f64,
@@ -42,24 +44,28 @@ fn milliseconds<T>(work: impl FnOnce() -> T) -> (f64, T) {
     (1e3 * start.elapsed().as_secs_f64(), done)
 }
 
-fn measure<M: Classifier>(network: &'static str, model: M, test: &Evaluation) -> Vec<Row> {
+fn measure<M: Classifier + 'static>(network: &'static str, model: M, images: &Images) -> Vec<Row> {
     let model = initialise(model, Seed(1)).expect("a fresh network takes fresh weights");
-    let p = FlipProbability::symmetric(0.1).expect("a probability");
-    let cases = [("tensors", Granularity::Tensor), ("channels", Granularity::Channel)];
-    let rows = cases.map(|(units, granularity)| {
-        let memory = Memory { granularity, decoder: Decoder::Bayes, ..Memory::new(p) };
-        let stored = StoredNetwork::store(&model, &memory).expect("finite weights");
-        let none = stored.alike(0);
+    let runner = BurnRunner::classifier(&model, images, &Device::flex()).expect("images");
+    let memory = MemoryModel::new(FlipProbability::symmetric(0.1).expect("a probability"));
+    let spec = QuantizedSpec { decoder: Decoder::Bayes, ..QuantizedSpec::default() };
+    let storing = [Storing::new(memory, spec)];
+    let rows = [Granularity::Tensor, Granularity::Channel].map(|granularity| {
+        let stored = StoredModel::store(&runner, granularity, &storing).expect("finite weights");
+        let none = stored.uniform(0);
         let (mut read_ms, mut evaluate_ms) = (Vec::new(), Vec::new());
         for trial in 0..ROUNDS as u32 {
             let (reading, read) = milliseconds(|| stored.read(Seed(2), trial, &none));
-            let read = read.expect("choices that exist");
+            let read = read.expect("candidates that exist");
             read_ms.push(reading);
-            evaluate_ms.push(milliseconds(|| test.accuracy(&read)).0);
+            let (evaluating, outputs) = milliseconds(|| runner.outputs(read));
+            outputs.expect("tensors of the model");
+            evaluate_ms.push(evaluating);
         }
         let (read_ms, evaluate_ms) = (median(read_ms), median(evaluate_ms));
         let share = read_ms / (read_ms + evaluate_ms);
-        Row { network, units, weights: stored.weights(), read_ms, evaluate_ms, share }
+        let groups = granularity.to_string();
+        Row { network, groups, weights: stored.weights(), read_ms, evaluate_ms, share }
     });
     rows.into()
 }
@@ -68,26 +74,25 @@ fn main() {
     let device = Device::flex();
     let digits = Dataset::digits().expect("embedded data");
     let images = digits.test.select(&(0..IMAGES).collect::<Vec<_>>());
-    let test = Evaluation::new(&images, &device).expect("images");
     let rows: Vec<Row> = [
-        measure("lenet", LeNetConfig::digits().init(&device), &test),
-        measure("vgg", VggConfig::digits().init(&device), &test),
-        measure("resnet", ResNetConfig::digits().init(&device), &test),
-        measure("mobilenet", MobileNetConfig::digits().init(&device), &test),
-        measure("transformer", TransformerConfig::digits().init(&device), &test),
+        measure("lenet", LeNetConfig::digits().init(&device), &images),
+        measure("vgg", VggConfig::digits().init(&device), &images),
+        measure("resnet", ResNetConfig::digits().init(&device), &images),
+        measure("mobilenet", MobileNetConfig::digits().init(&device), &images),
+        measure("transformer", TransformerConfig::digits().init(&device), &images),
     ]
     .into_iter()
     .flatten()
     .collect();
     eprintln!(
-        "| network | units | weights | read [ms] | {IMAGES} images [ms] | share of reading |"
+        "| network | groups | weights | read [ms] | {IMAGES} images [ms] | share of reading |"
     );
     eprintln!("| --- | --- | --- | --- | --- | --- |");
     for row in rows {
-        let Row { network, units, weights, read_ms, evaluate_ms, share } = &row;
+        let Row { network, groups, weights, read_ms, evaluate_ms, share } = &row;
         let met = if *share <= GOAL { "" } else { " (goal 10 %)" };
         eprintln!(
-            "| {network} | {units} | {weights} | {read_ms:.2} | {evaluate_ms:.1} | {:.1} %{met} |",
+            "| {network} | {groups} | {weights} | {read_ms:.2} | {evaluate_ms:.1} | {:.1} %{met} |",
             100.0 * share
         );
         println!("{}", serde_json::to_string(&row).expect("plain numbers"));

@@ -1,4 +1,4 @@
-//! Trained weights that are kept between runs.
+//! Checkpoints of trained weights.
 
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};

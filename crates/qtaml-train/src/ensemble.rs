@@ -1,4 +1,4 @@
-//! Thousands of small linear regressions, trained side by side.
+//! Ensembles: thousands of small linear regressions, trained side by side.
 //!
 //! T0-QAT (J. Pascher, 2025) trains one linear layer on one synthetic task and reports one number per
 //! method. To know what such a number is worth takes many seeds, so here all of them share a

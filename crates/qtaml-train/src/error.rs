@@ -1,4 +1,4 @@
-//! What can go wrong between a network and its data, device and files.
+//! Errors of networks, data, devices and files.
 
 use std::path::PathBuf;
 
@@ -48,41 +48,9 @@ pub enum TrainError {
         /// The number of values that were given.
         values: usize,
     },
-    /// An allocation or scores for another network.
-    #[error("{given} units were given, the network stores {units}")]
-    Allocation {
-        /// Units of the network.
-        units: usize,
-        /// Units that were given.
-        given: usize,
-    },
-    /// An allocation that chooses what is not there.
-    #[error("choice {choice} of unit {unit:?} was taken, but it has {choices}")]
-    Candidate {
-        /// The unit.
-        unit: String,
-        /// The choice.
-        choice: usize,
-        /// How many there are.
-        choices: usize,
-    },
-    /// A unit that cannot be stored or read.
-    #[error("{name}: {source}")]
-    Stored {
-        /// The unit.
-        name: String,
-        /// Why.
-        source: CompensationError,
-    },
-    /// A plan that does not fit the network.
+    /// Tensors that cannot be listed, read or replaced.
     #[error(transparent)]
-    Plan(#[from] crate::PlanError),
-    /// A memory that leaves no way to store anything.
-    #[error("the memory offers no choice: it needs a ecc and a set of protected bits at least")]
-    NoChoices,
-    /// A network without weights to store.
-    #[error("the network has no weights of rank two or more: nothing to store")]
-    NoWeights,
+    Weights(#[from] crate::WeightsError),
     /// A number that makes no sense.
     #[error("{what} is {value}: {allowed}")]
     Range {
@@ -142,6 +110,9 @@ pub enum TrainError {
         /// Weights or gradients of which parameter, in the order of the network's fields.
         first: String,
     },
+    /// A loss that is a function of no parameter.
+    #[error("the loss has no gradient: no parameter of the network that learns has a part in it")]
+    NoGradient,
     /// The checkpoint of a run that differs from the one that was asked for.
     #[error("{} is of another run: {}", path.display(), differences.join("; "))]
     OtherRun {
@@ -149,5 +120,13 @@ pub enum TrainError {
         path: PathBuf,
         /// Each field that differs, with both values.
         differences: Vec<String>,
+    },
+    /// A training that was asked to stop.
+    #[error("training stopped after step {step} of {of}, as asked")]
+    Stopped {
+        /// Steps done.
+        step: u64,
+        /// Steps of the whole run.
+        of: u64,
     },
 }

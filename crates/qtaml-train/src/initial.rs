@@ -2,80 +2,69 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleVisitor, Param};
-use burn::tensor::Tensor;
+use burn::module::Module;
+use qtaml_deploy::{Role, WeightTensor};
 use qtaml_fault::Seed;
 use rand::RngExt;
 use rand_distr::{Distribution, StandardNormal};
 
 use crate::TrainError;
 use crate::parameters::replace_state;
+use crate::weights::list;
 
 /// The module as if never trained, drawn on the host: weights uniform in ±sqrt(6 / fan-in)
 /// (He et al., ICCV 2015, for networks with rectifiers), embeddings normal and of length about one
-/// (ours), the scales and running variances of norms one, everything else of rank one zero.
+/// (ours), the scales and running variances of norms one, biases, shifts and running means zero. What is
+/// none of these, such as the slope of a rectifier or a vector of a user's own layer, stays as it is.
+/// Fields of one parameter stay one.
 ///
-/// The fan-in of a kernel `[out, in, ...]` is all but its first axis; that of a matrix
-/// `[in, out]`, as burn keeps linear layers, its first.
+/// The fan-in of a kernel `[out, in, ...]` is all but its first axis, that of a transposed one all but
+/// its second, and that of a matrix `[in, out]`, as burn keeps linear layers, its first. Weights of
+/// unknown layers count as the one or the other by their rank.
 ///
 /// # Errors
-/// None that a module could cause; the signature is that of
-/// [`replace_parameters`](crate::replace_parameters).
+/// [`TrainError::Weights`] as [`ModuleWeights::of`](crate::ModuleWeights::of).
 pub fn initialise<M: Module>(module: M, seed: Seed) -> Result<M, TrainError> {
-    let mut start = Start { path: Vec::new(), owner: String::new(), seed, values: BTreeMap::new() };
-    module.visit(&mut start);
-    replace_state(module, start.values)
+    let found = list(&module, false).found.into_iter();
+    let values: BTreeMap<String, Vec<f32>> = found
+        .filter_map(|found| Some((found.tensor.name.clone(), start(&found.tensor, seed)?)))
+        .collect();
+    replace_state(module, values)
 }
 
-/// Draws a value for whatever it visits.
-struct Start {
-    path: Vec<String>,
-    /// What the innermost name is a field of.
-    owner: String,
-    seed: Seed,
-    values: BTreeMap<String, Vec<f32>>,
-}
-
-impl ModuleVisitor for Start {
-    fn enter_module(&mut self, name: &str, container: &str) {
-        self.path.push(name.into());
-        self.owner = container.into();
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.join(".");
-        let shape = param.dims();
-        let mut rng = self.seed.rng(&format!("initial.{name}"), 0);
-        let count = shape.iter().product();
-        let mut uniform = |fan_in: usize| {
-            let bound = (6.0 / fan_in as f32).sqrt();
-            (0..count).map(|_| rng.random_range(-bound..bound)).collect()
-        };
-        let values = match shape[..] {
-            [] | [_] if name.ends_with("gamma") || name.ends_with("running_var") => {
-                vec![1.0; count]
-            }
-            [] | [_] => vec![0.0; count],
-            [_, width] if self.owner.ends_with(":Embedding") => {
-                let normal = StandardNormal.sample_iter(rng).take(count);
-                normal.map(|z: f32| z / (width as f32).sqrt()).collect()
-            }
-            [fan_in, _] => uniform(fan_in),
-            [_, ref rest @ ..] => uniform(rest.iter().product()),
-        };
-        self.values.insert(name, values);
-    }
+/// Initial values of a tensor, if it has any but its own.
+fn start(tensor: &WeightTensor, seed: Seed) -> Option<Vec<f32>> {
+    let WeightTensor { name, shape, role, .. } = tensor;
+    let mut rng = seed.rng(&format!("initial.{name}"), 0);
+    let count = tensor.len();
+    let product = |axes: &[usize]| axes.iter().product::<usize>();
+    let mut uniform = |fan_in: usize| {
+        let bound = (6.0 / fan_in as f32).sqrt();
+        (0..count).map(|_| rng.random_range(-bound..bound)).collect()
+    };
+    // The fields of burn's norm layers.
+    let field = name.rsplit('.').next().unwrap_or_default();
+    Some(match (role, &shape[..]) {
+        (Role::Embedding, [_, width]) => {
+            let normal = StandardNormal.sample_iter(rng).take(count);
+            normal.map(|z: f32| z / (*width as f32).sqrt()).collect()
+        }
+        (Role::TransposedConvolution, [inputs, _, area @ ..]) => uniform(inputs * product(area)),
+        (role, [fan_in, _]) if role.is_weight() => uniform(*fan_in),
+        (role, [_, rest @ ..]) if role.is_weight() => uniform(product(rest)),
+        (Role::Norm, _) if field == "gamma" => vec![1.0; count],
+        (Role::Statistics, _) if field == "running_var" => vec![1.0; count],
+        (Role::Bias | Role::Norm, _) => vec![0.0; count],
+        (Role::Statistics, _) if field == "running_mean" => vec![0.0; count],
+        _ => return None,
+    })
 }
 
 #[cfg(test)]
 #[cfg(feature = "flex")]
 mod tests {
     use burn::nn::{BatchNormConfig, EmbeddingConfig, LinearConfig, conv::Conv2dConfig};
-    use burn::tensor::Device;
+    use burn::tensor::{Device, Tensor};
 
     use super::*;
     use crate::parameters;
@@ -139,5 +128,33 @@ mod tests {
         };
         assert_eq!(fresh(7), fresh(7));
         assert_ne!(fresh(7), fresh(8));
+    }
+
+    #[test]
+    fn what_is_of_no_known_layer_stays_and_tied_fields_stay_one() {
+        use burn::module::Param;
+        use burn::nn::{Embedding, PRelu, PReluConfig};
+
+        #[derive(Module, Debug)]
+        struct Own {
+            slope: PRelu,
+            gain: Param<Tensor<1>>,
+            table: Embedding,
+            head: Param<Tensor<2>>,
+        }
+
+        let device = Device::flex();
+        let table: Embedding = EmbeddingConfig::new(3, 2).init(&device);
+        let own = Own {
+            slope: PReluConfig::new().init(&device),
+            gain: Param::from_tensor(Tensor::from_floats([2.0, 3.0], &device)),
+            head: table.weight.clone(),
+            table,
+        };
+        let own = initialise(own, Seed(1)).unwrap();
+        let found: Vec<Vec<f32>> = parameters(&own).into_iter().map(|p| p.values).collect();
+        assert_eq!(found[..2], [vec![0.25], vec![2.0, 3.0]]);
+        assert_eq!(found.len(), 3);
+        assert_eq!(own.head.val().into_data(), own.table.weight.val().into_data());
     }
 }

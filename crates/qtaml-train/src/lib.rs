@@ -1,4 +1,4 @@
-//! Networks under bit faults, on [burn].
+//! Training and running of networks under bit faults, on burn.
 //!
 //! Everything to the left of this crate is arithmetic on words and codes. Here it meets networks:
 //! data to train on, a model, a reproducible training loop, the weights of any burn module as
@@ -7,11 +7,14 @@
 //! # A walk
 //!
 //! ```no_run
-//! use qtaml_compensation::{Budget, Decoder, Score};
-//! use qtaml_fault::Seed;
+//! use qtaml_compensation::storage::QuantizedSpec;
+//! use qtaml_compensation::{Accounting, Budget, Decoder, Score};
+//! use qtaml_deploy::sensitivity::gradient_norms;
+//! use qtaml_deploy::{Granularity, Runner, StoredModel, Storing};
+//! use qtaml_fault::{MemoryModel, Seed};
 //! use qtaml_physics::FlipProbability;
-//! use qtaml_train::{Cost, Dataset, Evaluation, Granularity, LeNetConfig, Memory, StoredNetwork};
-//! use qtaml_train::{TrainerConfig, device, sensitivity, train};
+//! use qtaml_train::{BurnRunner, Dataset, AccuracyTest, LeNetConfig};
+//! use qtaml_train::{TrainerConfig, device, train};
 //!
 //! // Train a small network on the embedded digits, on any device this build knows.
 //! let device = device::open("flex")?;
@@ -21,21 +24,25 @@
 //!
 //! // Store it as INT8 codes, in a memory whose bits flip with probability 0.1, and read it through
 //! // a table that knows this.
-//! let memory = Memory { decoder: Decoder::Bayes, ..Memory::new(FlipProbability::symmetric(0.1)?) };
-//! let network = StoredNetwork::store(&model, &memory)?;
-//!
-//! // How much does the output feel an error in each layer? No labels are read.
-//! let norms = sensitivity::jacobian_norms(
-//!     &model, Granularity::Tensor, &digits.calibration, 16, Seed(42), &device,
+//! let calibration = BurnRunner::classifier(&model, &digits.calibration, &device)?;
+//! let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
+//! let spec = QuantizedSpec { decoder: Decoder::Bayes, ..QuantizedSpec::default() };
+//! let stored = StoredModel::store(
+//!     &calibration, Granularity::Tensor, &[Storing::new(memory, spec)],
 //! )?;
 //!
+//! // How much do the outputs change with an error in each layer? No labels are read.
+//! let groups: Vec<_> = stored.groups().iter().map(|stored| stored.group.clone()).collect();
+//! let norms = gradient_norms(&calibration, &groups, 16, Seed(42))?;
+//!
 //! // Protect a tenth of all bits, where it counts, and look at what is read in trial 0.
-//! let (statistics, tenth) = (network.statistics(&norms)?, Budget::Share(0.1));
-//! let plan = network.plan(Score::Wkb, &statistics, Cost::Protected, tenth)?;
-//! let read = network.read(Seed(42), 0, &network.chosen(&plan)?)?;
-//! let test = Evaluation::new(&digits.test, &device)?;
-//! println!("{:.3} of {:.3}", test.accuracy(&read), test.accuracy(network.golden()));
-//! # Ok::<(), qtaml_train::TrainError>(())
+//! let (statistics, tenth) = (stored.statistics(&norms)?, Budget::Share(0.1));
+//! let plan = stored.plan(Score::Wkb, &statistics, Accounting::ProtectedBits, tenth)?;
+//! let read = stored.read(Seed(42), 0, &stored.selection_of(&plan)?)?;
+//! let test = AccuracyTest::new(&digits.test, &device)?;
+//! let golden = calibration.replaced(stored.golden())?;
+//! println!("{:.3} of {:.3}", test.accuracy(&calibration.replaced(read)?), test.accuracy(&golden));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! # Randomness
@@ -45,42 +52,37 @@
 //! meets the same faults.
 #![deny(missing_docs)]
 
+mod burn_runner;
 mod checkpoint;
 mod data;
 pub mod device;
 mod ensemble;
 mod error;
-mod evaluation;
+
+mod accuracy_test;
 mod initial;
 mod networks;
 mod norm_statistics;
 mod parameters;
-mod planned;
 pub mod qat;
 mod safetensors;
-mod score_statistics;
-pub mod sensitivity;
-mod stored;
 pub mod trainer;
-mod units;
+mod weights;
 mod whole_file;
 
+pub use accuracy_test::{AccuracyTest, Classifier};
 pub use burn::tensor::Device;
+pub use burn_runner::{BurnRunner, ModelInput, ModelOutputs, OutputsError};
 pub use checkpoint::{Checkpoint, fingerprint};
 pub use data::{Dataset, Images};
 pub use ensemble::{LinearEnsemble, RegressionTasks};
 pub use error::TrainError;
-pub use evaluation::{Classifier, Evaluation};
 pub use initial::initialise;
 pub use networks::{
     LeNet, LeNetConfig, MobileNet, MobileNetConfig, ResNet, ResNetConfig, Transformer,
     TransformerConfig, Vgg, VggConfig,
 };
-pub use norm_statistics::reestimate_batch_norm;
 pub use parameters::{Parameter, parameters, replace_parameters};
-pub use planned::PlanError;
 pub use safetensors::{load_safetensors, save_safetensors};
-pub use score_statistics::{Rescored, ScoreStatistics, reestimate_scores};
-pub use stored::{Cost, Memory, Range, StoredNetwork, StoredUnit, UnitWeights};
 pub use trainer::{Trainer, TrainerConfig, train};
-pub use units::{Granularity, Unit, units};
+pub use weights::{ModuleWeights, TensorRule, WeightsError};

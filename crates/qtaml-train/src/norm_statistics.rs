@@ -1,100 +1,169 @@
-//! What norm layers measured in training: holding it still, and measuring it again.
+//! Running statistics of batch norm: freezing and recalibration.
 
 use std::collections::BTreeMap;
 
-use burn::module::{Flag, Module, ModuleMapper, Param};
-use burn::tensor::Device;
+use burn::module::{Flag, Module, ModuleMapper, ModuleVisitor, Param};
+use burn::tensor::Tensor;
 
-use crate::parameters::{is_state, replace_state, state};
-use crate::{Classifier, Images, TrainError};
+use crate::weights::{tied, to_host};
 
-/// Images that tell the momentum of a norm layer.
-const FEW: usize = 4;
+/// The layer of burn that measures its input in training.
+const BATCH_NORM: &str = "Struct:BatchNorm";
 
-/// The model on a device that differentiates, but working as at inference: norm layers use what
-/// they measured in training and measure nothing.
+/// The model on a device that differentiates by all its parameters, but working as at inference:
+/// norm layers use what they measured in training and measure nothing, and dropout is off.
 pub(crate) fn differentiable<M: Module>(model: M) -> M {
-    model.train().map(&mut AtInference)
+    tied(at_inference(model.train()).set_require_grad(true))
 }
 
-struct AtInference;
+/// The model on a device that differentiates, but with no layer behaving as in training.
+fn at_inference<M: Module>(model: M) -> M {
+    model.map(&mut Flags { layers: Vec::new(), measuring: false })
+}
 
-impl ModuleMapper for AtInference {
+/// Switches what layers do in training: all of it off, or all but the measuring of batch norms.
+struct Flags {
+    layers: Vec<String>,
+    measuring: bool,
+}
+
+impl ModuleMapper for Flags {
+    fn enter_module(&mut self, _: &str, container: &str) {
+        self.layers.push(container.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.layers.pop();
+    }
+
     fn map_flag(&mut self, flag: Param<Flag>) -> Param<Flag> {
-        flag.with_value(false)
+        let is_norm = self.layers.last().is_some_and(|layer| layer == BATCH_NORM);
+        flag.with_value(self.measuring && is_norm)
     }
 }
 
-/// The network with the mean and variance of every batch norm measured again on `images`: a repair
-/// without labels for a network whose weights are read with faults.
-///
-/// Faults shift and widen what reaches each norm layer; measured again, its input is centred and of
-/// unit variance as the next layer expects. It costs one forward pass at deployment and nothing at
-/// inference. Networks without batch norm come back as they are. (ours; the method goes back to
-/// Y. Li et al., "Revisiting Batch Normalization For Practical Domain Adaptation", 2016.)
-///
-/// # Errors
-/// [`TrainError::Data`] without images.
-pub fn reestimate_batch_norm<M: Classifier>(
+/// What batch norms know, by name.
+pub(crate) type Statistics = BTreeMap<String, Vec<f32>>;
+
+/// The momentum of each batch norm that one of the batches reaches: of the model, whatever its weights.
+/// `forward` runs the model and says how many samples the batch has.
+pub(crate) fn momenta_of<M: Module, B>(
     model: &M,
-    images: &Images,
-    device: &Device,
-) -> Result<M, TrainError> {
-    if images.is_empty() {
-        let problem = "has no images".into();
-        return Err(TrainError::Data { name: "calibration".into(), problem });
+    batches: &[B],
+    forward: impl Fn(&M, &B) -> usize,
+) -> BTreeMap<String, f64> {
+    let (meter, layers) = (Meter { model, forward }, statistics(model).len());
+    let mut momenta = BTreeMap::new();
+    for batch in batches {
+        if momenta.len() == layers {
+            break;
+        }
+        for (name, momentum) in meter.momenta(batch) {
+            momenta.entry(name).or_insert(momentum);
+        }
     }
-    let meter = Meter { model, device: device.clone().autodiff() };
-    // Any images tell a momentum, if the layer is not silent for them.
-    let few = images.select(&(0..images.len().min(FEW)).collect::<Vec<_>>());
-    let mut momenta = meter.momenta(&few)?;
-    if momenta.len() < statistics(model).len() {
-        momenta = meter.momenta(images)?;
+    momenta
+}
+
+/// Mean and variance of what reaches each batch norm over all `batches`, which lie on a device that
+/// differentiates. `forward` runs the model and says how many samples the batch has.
+///
+/// Means and variances of several batches are those of all samples together, but for the difference
+/// between `n` and `n - 1` in each variance.
+pub(crate) fn batch_statistics<M: Module, B>(
+    model: &M,
+    momenta: &BTreeMap<String, f64>,
+    batches: &[B],
+    forward: impl Fn(&M, &B) -> usize,
+) -> Statistics {
+    let meter = Meter { model, forward };
+    if statistics(model).is_empty() {
+        return Statistics::new();
     }
-    let (training, [once]) = meter.after(images)?;
-    let batch_statistics = once.into_iter().map(|(name, once)| {
-        // Without a momentum all are zero.
-        let momentum = momenta.get(&name).copied().unwrap_or(1.0);
-        (name, once.iter().map(|s| (f64::from(*s) / momentum) as f32).collect())
+    let measure = |batch: &B| {
+        let (samples, [once]) = meter.after(batch);
+        let whole = |(name, once): (String, Vec<f32>)| {
+            // Without a momentum all are zero.
+            let momentum = momenta.get(&name).copied().unwrap_or(1.0);
+            let values = once.iter().map(|s| f64::from(*s) / momentum).collect();
+            (name, values)
+        };
+        (samples as f64, once.into_iter().map(whole).collect())
+    };
+    let measured: Vec<(f64, Measured)> = batches.iter().map(measure).collect();
+    let pooled = match &measured[..] {
+        [(_, only)] => only.clone(),
+        several => pool(several),
+    };
+    let rounded = |(name, values): (String, Vec<f64>)| {
+        (name, values.into_iter().map(|value| value as f32).collect())
+    };
+    pooled.into_iter().map(rounded).collect()
+}
+
+/// What batch norms saw in a batch, by name, before it is rounded.
+type Measured = BTreeMap<String, Vec<f64>>;
+
+/// Means and variances of several batches as those of one.
+fn pool(batches: &[(f64, Measured)]) -> Measured {
+    let samples: f64 = batches.iter().map(|(samples, _)| samples).sum();
+    let mean = |value: &dyn Fn(&Measured) -> f64| {
+        batches.iter().map(|(n, batch)| n * value(batch)).sum::<f64>() / samples
+    };
+    let Some((_, first)) = batches.first() else { return Measured::new() };
+    let pooled = first.iter().map(|(name, values)| {
+        let layer = name.strip_suffix(VARIANCE).map(|layer| format!("{layer}{MEAN}"));
+        let of = |channel: usize| match &layer {
+            None => mean(&|batch| batch[name][channel]),
+            Some(means) => {
+                let center = mean(&|batch| batch[means][channel]);
+                mean(&|batch| batch[name][channel] + (batch[means][channel] - center).powi(2))
+            }
+        };
+        (name.clone(), (0..values.len()).map(of).collect())
     });
-    replace_state(training, batch_statistics.collect())
+    pooled.collect()
 }
 
-/// What norm layers know, by name.
-type Statistics = BTreeMap<String, Vec<f32>>;
-
-/// Watches what norm layers measure, starting at zero.
-struct Meter<'a, M> {
+/// Watches what batch norms measure, starting at zero.
+struct Meter<'a, M, F> {
     model: &'a M,
-    device: Device,
+    forward: F,
 }
 
-impl<M: Classifier> Meter<'_, M> {
-    /// The network, and its running statistics after each of `N` passes over the images.
-    fn after<const N: usize>(&self, images: &Images) -> Result<(M, [Statistics; N]), TrainError> {
-        let zeros = statistics(self.model).into_iter().map(|(name, s)| (name, vec![0.0; s.len()]));
-        // No backward pass follows; the record of one would stay in memory.
-        let model = replace_state(self.model.clone(), zeros.collect())?.train().no_grad();
-        let batch = images.tensor(&self.device);
+impl<M: Module, F> Meter<'_, M, F> {
+    /// The samples of a batch, and the running statistics after each of `N` passes over it.
+    fn after<B, const N: usize>(&self, batch: &B) -> (usize, [Statistics; N])
+    where
+        F: Fn(&M, &B) -> usize,
+    {
+        // `valid` copies what is measured; no backward pass follows, and the record of one would stay
+        // in memory.
+        let model = self.model.valid().map(&mut Zero(Vec::new())).train().no_grad();
+        let model = model.map(&mut Flags { layers: Vec::new(), measuring: true });
+        let mut samples = 0;
         let passes = [(); N].map(|()| {
-            model.logits(batch.clone());
+            samples = (self.forward)(&model, batch);
             statistics(&model)
         });
-        Ok((model, passes))
+        (samples, passes)
     }
 
     /// The momentum behind each statistic that is not all zeros.
     ///
     /// From zero, with momentum `m`, a batch of `b` leaves `m b` at first and `(2 - m)` times that the
     /// second time. All channels share `m`, so it is fitted to all of them.
-    fn momenta(&self, images: &Images) -> Result<BTreeMap<String, f64>, TrainError> {
-        let (_, [once, twice]) = self.after(images)?;
+    fn momenta<B>(&self, batch: &B) -> BTreeMap<String, f64>
+    where
+        F: Fn(&M, &B) -> usize,
+    {
+        let (_, [once, twice]) = self.after(batch);
         let momentum = |(name, once): (String, Vec<f32>)| {
             let square = product(&once, &once);
             let momentum = 2.0 - product(&once, &twice[&name]) / square;
             (square != 0.0).then_some((name, momentum))
         };
-        Ok(once.into_iter().filter_map(momentum).collect())
+        once.into_iter().filter_map(momentum).collect()
     }
 }
 
@@ -102,9 +171,66 @@ fn product(a: &[f32], b: &[f32]) -> f64 {
     a.iter().zip(b).map(|(a, b)| f64::from(*a) * f64::from(*b)).sum()
 }
 
+/// The fields in which a batch norm of burn keeps what it measured.
+const MEAN: &str = "running_mean";
+const VARIANCE: &str = "running_var";
+
+fn is_statistic(layer: Option<&String>, field: Option<&String>) -> bool {
+    layer.is_some_and(|layer| layer == BATCH_NORM)
+        && field.is_some_and(|field| field == MEAN || field == VARIANCE)
+}
+
+/// Sets what batch norms measured to zero.
+struct Zero(Vec<[String; 2]>);
+
+impl ModuleMapper for Zero {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.0.push([name.into(), container.into()]);
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.0.pop();
+    }
+
+    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
+        let innermost = self.0.last();
+        if is_statistic(innermost.map(|names| &names[1]), innermost.map(|names| &names[0])) {
+            param.map(|old| old.zeros_like())
+        } else {
+            param
+        }
+    }
+}
+
 fn statistics<M: Module>(model: &M) -> Statistics {
-    let statistics = state(model).into_iter().filter(|p| is_state(&p.name));
-    statistics.map(|p| (p.name, p.values)).collect()
+    let mut collector = Collector { path: Vec::new(), layers: Vec::new(), found: BTreeMap::new() };
+    // Leaving training first makes the statistics take up their last batch.
+    model.valid().visit(&mut collector);
+    collector.found
+}
+
+struct Collector {
+    path: Vec<String>,
+    layers: Vec<String>,
+    found: Statistics,
+}
+
+impl ModuleVisitor for Collector {
+    fn enter_module(&mut self, name: &str, container: &str) {
+        self.path.push(name.into());
+        self.layers.push(container.into());
+    }
+
+    fn exit_module(&mut self, _: &str, _: &str) {
+        self.path.pop();
+        self.layers.pop();
+    }
+
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        if is_statistic(self.layers.last(), self.path.last()) {
+            self.found.insert(self.path.join("."), to_host(param.val()));
+        }
+    }
 }
 
 #[cfg(test)]
@@ -112,11 +238,19 @@ fn statistics<M: Module>(model: &M) -> Statistics {
 mod tests {
     use burn::nn::conv::{Conv2d, Conv2dConfig};
     use burn::nn::{BatchNorm, BatchNormConfig};
-    use burn::tensor::Tensor;
+
+    use burn::tensor::Device;
+    use qtaml_deploy::{Runner, Values};
 
     use super::*;
-    use crate::parameters::to_host;
-    use crate::{Dataset, parameters};
+    use crate::{BurnRunner, Classifier, Dataset, Images, parameters};
+
+    /// The model with its statistics measured again.
+    fn reestimated<M: Classifier + 'static>(model: &M, images: &Images) -> M {
+        let runner = BurnRunner::classifier(model, images, &Device::flex()).unwrap();
+        let measured = runner.statistics(Values::new()).unwrap().unwrap();
+        runner.replaced(measured).unwrap()
+    }
 
     #[derive(Module, Debug)]
     struct Normed {
@@ -144,7 +278,7 @@ mod tests {
         let images = Dataset::digits().unwrap().calibration;
         for momentum in [0.1, 0.5, 1.0] {
             let model = normed(momentum);
-            let repaired = reestimate_batch_norm(&model, &images, &device).unwrap();
+            let repaired = reestimated(&model, &images);
             assert_eq!(parameters(&model), parameters(&repaired));
             let input = model.conv.forward(images.tensor(&device));
             let channels = input.swap_dims(0, 1).reshape([4, -1]);
@@ -181,9 +315,9 @@ mod tests {
         let device = Device::flex();
         let images = Dataset::digits().unwrap().calibration;
         let heard = normed(0.3);
-        let alone = reestimate_batch_norm(&heard, &images, &device).unwrap();
+        let alone = reestimated(&heard, &images);
         let silent = BatchNormConfig::new(1).init(&device);
-        let both = reestimate_batch_norm(&HalfSilent { heard, silent }, &images, &device).unwrap();
+        let both = reestimated(&HalfSilent { heard, silent }, &images);
         let found = statistics(&both);
         assert_eq!([&found["silent.running_mean"], &found["silent.running_var"]], [&[0.0]; 2]);
         for name in ["norm.running_mean", "norm.running_var"] {

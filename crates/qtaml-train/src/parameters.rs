@@ -2,58 +2,65 @@
 
 use std::collections::BTreeMap;
 
-use burn::module::{Module, ModuleMapper, ModuleVisitor, Param};
-use burn::tensor::{Tensor, TensorData};
+use burn::module::Module;
+use qtaml_deploy::{Role, RunnerError, WeightTensor};
 
 use crate::TrainError;
+pub(crate) use crate::weights::to_host;
+use crate::weights::{Found, ModuleWeights, WeightsError, list};
 
 /// One float parameter of a network.
 #[derive(Debug, Clone, PartialEq)]
+#[non_exhaustive]
 pub struct Parameter {
     /// Its path in the module, such as `conv1.weight`.
     pub name: String,
     /// Its shape.
     pub shape: Vec<usize>,
+    /// What it is in the network.
+    pub role: Role,
     /// Its values, row-major.
     pub values: Vec<f32>,
 }
 
 impl Parameter {
-    /// Whether this is a weight matrix or kernel: what dominates a network's memory, and what we
-    /// store as codes. Biases and norm parameters have rank one and stay as they are.
+    /// Whether this is a weight matrix, kernel or table: what dominates a network's memory, and what we
+    /// store as codes. Biases and norm parameters stay as they are.
     pub fn is_weight(&self) -> bool {
-        self.shape.len() >= 2
+        self.role.is_weight()
     }
 }
 
-/// The learnable parameters of a module, in the order of its fields. Running statistics of norm
-/// layers are state, not parameters, and are left out.
+/// The learnable parameters of a module, in the order of its fields, those that fields share once.
+/// Running statistics of norm layers are state, not parameters, and are left out.
 pub fn parameters<M: Module>(module: &M) -> Vec<Parameter> {
-    collect(module, |name| !is_state(name))
+    state_of(module).filter(|p| p.role != Role::Statistics).collect()
 }
 
 /// All that a module has learned: its parameters and the running statistics of its norm layers.
 pub(crate) fn state<M: Module>(module: &M) -> Vec<Parameter> {
     // Leaving training first makes the statistics take up their last batch.
-    collect(&module.valid(), |_| true)
+    state_of(&module.valid()).collect()
 }
 
-fn collect<M: Module>(module: &M, wanted: fn(&str) -> bool) -> Vec<Parameter> {
-    let mut collector = Collector { path: Vec::new(), wanted, found: Vec::new() };
-    module.visit(&mut collector);
-    collector.found
+fn state_of<M: Module>(module: &M) -> impl Iterator<Item = Parameter> {
+    list(module, true).found.into_iter().map(|Found { tensor, values, .. }| {
+        let WeightTensor { name, shape, role, .. } = tensor;
+        Parameter { name, shape, role, values }
+    })
 }
 
 /// The module with new values for the parameters named in `values`; all others stay.
 ///
 /// # Errors
 /// [`TrainError::UnknownParameter`] for a name that the module does not have,
-/// [`TrainError::ParameterShape`] for a wrong number of values.
+/// [`TrainError::ParameterShape`] for a wrong number of values, and as [`ModuleWeights::of`].
+#[expect(clippy::needless_pass_by_value, reason = "the old module is gone")]
 pub fn replace_parameters<M: Module>(
     module: M,
     values: BTreeMap<String, Vec<f32>>,
 ) -> Result<M, TrainError> {
-    replace(module, values, |name| !is_state(name))
+    replace(&module, values, |role| role != Role::Statistics)
 }
 
 /// As [`replace_parameters`], for all that [`state`] has. The module comes back ready for use, not
@@ -63,97 +70,29 @@ pub(crate) fn replace_state<M: Module>(
     module: M,
     values: BTreeMap<String, Vec<f32>>,
 ) -> Result<M, TrainError> {
-    // Clones share their running statistics, and a mapper would change them for all; `valid`
-    // makes a copy.
-    replace(module.valid(), values, |_| true)
+    replace(&module.valid(), values, |_| true)
 }
 
 fn replace<M: Module>(
-    module: M,
+    module: &M,
     values: BTreeMap<String, Vec<f32>>,
-    wanted: fn(&str) -> bool,
+    wanted: fn(Role) -> bool,
 ) -> Result<M, TrainError> {
-    let mut replacer =
-        Replacer { path: Vec::new(), wanted, values, known: Vec::new(), misfit: None };
-    let module = module.map(&mut replacer);
-    if let Some(misfit) = replacer.misfit {
-        return Err(misfit);
+    let weights = ModuleWeights::of(module)?;
+    let known = || weights.tensors().iter().filter(|tensor| wanted(tensor.role));
+    let unknown = |name: &String| {
+        weights.position(name).is_none_or(|index| !wanted(weights.tensors()[index].role))
+    };
+    if let Some(name) = values.keys().find(|name| unknown(name)) {
+        let known = known().map(|tensor| tensor.name.clone()).collect();
+        return Err(TrainError::UnknownParameter { name: name.clone(), known });
     }
-    match replacer.values.into_keys().min() {
-        Some(name) => Err(TrainError::UnknownParameter { name, known: replacer.known }),
-        None => Ok(module),
-    }
-}
-
-/// Norm layers keep what they measured among their float tensors.
-pub(crate) fn is_state(name: &str) -> bool {
-    name.ends_with("running_mean") || name.ends_with("running_var")
-}
-
-struct Collector {
-    path: Vec<String>,
-    wanted: fn(&str) -> bool,
-    found: Vec<Parameter>,
-}
-
-impl ModuleVisitor for Collector {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
-        let name = self.path.join(".");
-        if (self.wanted)(&name) {
-            let tensor = param.val();
-            let shape = tensor.dims().to_vec();
-            self.found.push(Parameter { name, shape, values: to_host(tensor) });
+    weights.replace(module, values).map_err(|error| match error {
+        WeightsError::Values(RunnerError::Length { name, shape, values }) => {
+            TrainError::ParameterShape { name, shape, values }
         }
-    }
-}
-
-struct Replacer {
-    path: Vec<String>,
-    wanted: fn(&str) -> bool,
-    values: BTreeMap<String, Vec<f32>>,
-    known: Vec<String>,
-    misfit: Option<TrainError>,
-}
-
-impl ModuleMapper for Replacer {
-    fn enter_module(&mut self, name: &str, _: &str) {
-        self.path.push(name.into());
-    }
-
-    fn exit_module(&mut self, _: &str, _: &str) {
-        self.path.pop();
-    }
-
-    fn map_float<const D: usize>(&mut self, param: Param<Tensor<D>>) -> Param<Tensor<D>> {
-        let name = self.path.join(".");
-        if !(self.wanted)(&name) {
-            return param;
-        }
-        let replacement = self.values.remove(&name);
-        self.known.push(name.clone());
-        let Some(values) = replacement else { return param };
-        let shape = param.dims();
-        if shape.iter().product::<usize>() != values.len() {
-            let shape = shape.to_vec();
-            self.misfit = Some(TrainError::ParameterShape { name, shape, values: values.len() });
-            return param;
-        }
-        param.map(|old| Tensor::from_data(TensorData::new(values, shape), &old.device()))
-    }
-}
-
-/// The values of a tensor as `f32`, whatever float type its device computes in.
-pub(crate) fn to_host<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    let data = tensor.into_data();
-    data.as_slice::<f32>().map_or_else(|_| data.iter::<f32>().collect(), <[f32]>::to_vec)
+        error => error.into(),
+    })
 }
 
 #[cfg(test)]
@@ -174,7 +113,8 @@ mod tests {
         let new = BTreeMap::from([("weight".to_owned(), values.clone())]);
         let replaced = replace_parameters(linear(), new).unwrap();
         let found = parameters(&replaced);
-        assert_eq!(found[0], Parameter { name: "weight".into(), shape: vec![3, 2], values });
+        let (name, role) = ("weight".into(), Role::Linear);
+        assert_eq!(found[0], Parameter { name, shape: vec![3, 2], role, values });
         assert_eq!(found[1].name, "bias");
     }
 

@@ -11,11 +11,13 @@
 //! | [`quant`] | `qtaml-quant` | Which bits does a weight have, and what are they worth? |
 //! | [`fault`] | `qtaml-fault` | What is read back, and how is it distributed? |
 //! | [`compensation`] | `qtaml-compensation` | What to believe, and which bits to protect? |
-//! | [`train`] | `qtaml-train` | What does a network make of it? |
+//! | [`files`] | `qtaml-files` | How are large models read, and files written whole? |
+//! | [`deploy`] | `qtaml-deploy` | What does a memory make of my model, on any framework? |
+//! | `train` | `qtaml-train` | What does a network make of it? With a backend, see below |
 //!
 //! # From oxide to network
 //!
-//! A cell gives a flip probability, and the probability gives the law of the error:
+//! A cell gives a flip probability, and the probability gives the distribution of the error:
 //!
 //! ```
 //! use qtaml::prelude::*;
@@ -36,40 +38,50 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
-//! [`train`] continues the walk with a network.
+//! `train` continues the walk with a network.
 //!
 //! # Features
 //!
 //! One per backend, under burn's names: `flex` (default, CPU), `ndarray` (CPU), `wgpu`, `vulkan`
-//! and `cuda`. Code does not change with the backend: it takes a [`train::Device`], and
-//! [`train::device::open`] makes one from its name.
+//! and `cuda`. Code does not change with the backend: it takes a `train::Device`, and
+//! `train::device::open` makes one from its name. Each implies `train`, which is the module of that
+//! name; without default features there is neither that nor burn.
 #![deny(missing_docs)]
 
 pub use qtaml_compensation as compensation;
+pub use qtaml_deploy as deploy;
 pub use qtaml_fault as fault;
+pub use qtaml_files as files;
 pub use qtaml_physics as physics;
 pub use qtaml_quant as quant;
+#[cfg(feature = "train")]
 pub use qtaml_train as train;
 
 /// What most programs need, in one line: `use qtaml::prelude::*;`.
 pub mod prelude {
+    pub use crate::compensation::storage::{BitChoice, QuantizedSpec, ScalePolicy, StorageSpec};
     pub use crate::compensation::{
-        Allocation, Budget, CodeHistogram, DecodeTable, Decoder, Plan, Planner, Prior, Score,
-        WeightStorage, allocation,
+        Accounting, Allocation, Budget, CodeHistogram, DecodeTable, Decoder, Plan, Prior, Score,
+        Selection, WeightStorage, allocation,
+    };
+    pub use crate::deploy::{
+        Evaluation, Granularity, Metric, Recalibration, Role, Runner, StoredModel, Storing,
+        WeightTensor,
     };
     pub use crate::fault::{
-        BitFlips, BitMask, ChannelMatrix, Ecc, FaultModel, FaultStream, ProtectionMap,
+        BitFlips, BitMask, ChannelMatrix, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap,
         QuantizedChannel, Seed,
     };
     pub use crate::physics::{Barrier, Cell, Condition, FlipProbability, FlipProfile};
     pub use crate::quant::{BitWidth, Code, Encoding, Format, QuantizedTensor, Word};
+    #[cfg(feature = "train")]
     pub use crate::train::{
-        Classifier, Cost, Dataset, Device, Evaluation, Granularity, Images, LeNetConfig, Memory,
-        StoredNetwork, TrainerConfig, device, sensitivity, train,
+        AccuracyTest, BurnRunner, Classifier, Dataset, Device, Images, LeNetConfig, TrainerConfig,
+        device, train,
     };
 }
 
 /// The example of the README, so that it keeps compiling.
-#[cfg(doctest)]
+#[cfg(all(doctest, feature = "flex"))]
 #[doc = include_str!("../../../README.md")]
 struct Readme;

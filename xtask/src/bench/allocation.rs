@@ -1,4 +1,4 @@
-//! What `cargo xtask bench allocation` makes of its rows.
+//! The rows of `cargo xtask bench allocation`.
 
 use comfy_table::{Table, presets};
 use serde::Deserialize;
@@ -9,7 +9,7 @@ use super::{Goal, verdicts};
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 pub(super) struct Row {
     case: String,
-    units: usize,
+    groups: usize,
     budget: f64,
     seconds: f64,
     gap: Option<f64>,
@@ -19,7 +19,7 @@ pub(super) struct Row {
 pub(super) fn goals(row: &Row) -> Vec<Goal> {
     let within =
         |seconds: f64, text: &str| vec![Goal { text: text.into(), met: row.seconds <= seconds }];
-    match (row.case.as_str(), row.units) {
+    match (row.case.as_str(), row.groups) {
         ("exact, proven", 1000) => within(0.01, "<= 10 ms"),
         ("exact, proven", 1_000_000) => within(10.0, "<= 10 s"),
         // What took long and was not proven is no optimum.
@@ -33,12 +33,12 @@ pub(super) fn goals(row: &Row) -> Vec<Goal> {
 
 pub(super) fn table(rows: &[Row]) -> Table {
     let mut table = Table::new();
-    let header = ["case", "units", "budget", "ms", "gap", "goals"];
+    let header = ["case", "groups", "budget", "ms", "gap", "goals"];
     table.load_preset(presets::ASCII_MARKDOWN).set_header(header);
     for row in rows {
         table.add_row([
             row.case.clone(),
-            row.units.to_string(),
+            row.groups.to_string(),
             row.budget.to_string(),
             format!("{:.2}", 1e3 * row.seconds),
             row.gap.map_or_else(String::new, |gap| format!("{gap:.1e}")),
@@ -52,14 +52,14 @@ pub(super) fn table(rows: &[Row]) -> Table {
 mod tests {
     use super::*;
 
-    fn row(case: &str, units: usize, seconds: f64) -> Row {
-        Row { case: case.into(), units, budget: 0.1, seconds, gap: Some(1e-9) }
+    fn row(case: &str, groups: usize, seconds: f64) -> Row {
+        Row { case: case.into(), groups, budget: 0.1, seconds, gap: Some(1e-9) }
     }
 
     #[test]
     fn optima_and_plans_are_judged() {
-        let met = |case, units, seconds| -> Vec<bool> {
-            goals(&row(case, units, seconds)).iter().map(|goal| goal.met).collect()
+        let met = |case, groups, seconds| -> Vec<bool> {
+            goals(&row(case, groups, seconds)).iter().map(|goal| goal.met).collect()
         };
         assert_eq!(met("exact, proven", 1000, 0.009), [true]);
         assert_eq!(met("exact, proven", 1000, 0.011), [false]);
@@ -72,8 +72,8 @@ mod tests {
 
     #[test]
     fn rows_are_read_and_shown() {
-        let json = r#"[{"case": "greedy", "units": 1000, "budget": 0.1, "seconds": 0.0007, "gap": 1e-9},
-            {"case": "exact, proven", "units": 1000, "budget": 0.1, "seconds": 0.02, "gap": null}]"#;
+        let json = r#"[{"case": "greedy", "groups": 1000, "budget": 0.1, "seconds": 0.0007, "gap": 1e-9},
+            {"case": "exact, proven", "groups": 1000, "budget": 0.1, "seconds": 0.02, "gap": null}]"#;
         let rows: Vec<Row> = serde_json::from_str(json).expect("two rows");
         assert_eq!(rows[0], row("greedy", 1000, 0.0007));
         let table = table(&rows).to_string();

@@ -2,16 +2,17 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Subcommand, value_parser};
+use clap::{ArgGroup, Args, Subcommand, value_parser};
 use qtaml::compensation::codebook::WordChannel;
-use qtaml::physics::{FlipProbability, FlipProfile};
+use qtaml::physics::FlipProfile;
 
-use crate::flags::{self, bit_law, symmetric};
-use crate::usage::WrongUsage;
+use crate::flags::{FlipArgs, help};
+use crate::usage::UsageError;
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = help!(
+    "\
 Examples:
-  qtaml codec fit model.safetensors --p 0.1 -o model.codec
+  qtaml codec design model.safetensors --p 0.1 -o model.codec
       find a code for every weight tensor, for a memory that flips one bit in ten
   qtaml codec encode model.safetensors --codec model.codec -o stored.safetensors
       what to store
@@ -19,24 +20,25 @@ Examples:
       what the memory makes of it
   qtaml codec decode faulty.safetensors --codec model.codec -o restored.safetensors
       the model as it is read
-  qtaml codec show model.codec
-      how far each tensor will be off, without any fault drawn
+  qtaml codec inspect model.codec
+      how far each tensor will be off, without any fault drawn"
+);
 
-Exit codes:
-  0 done, 1 it could not be done, 2 wrong usage";
-
-const FIT_HELP: &str = "\
+const DESIGN_HELP: &str = help!(
+    "\
 Examples:
-  qtaml codec fit model.safetensors --p 0.01 -o model.codec
+  qtaml codec design model.safetensors --p 0.01 -o model.codec
       8 stored bits for each weight, one bit in a hundred flips
-  qtaml codec fit model.safetensors --p 0.1 --bits 12 -o model.codec
+  qtaml codec design model.safetensors --p 0.1 --bits 12 -o model.codec
       a worse memory, and more bits to live with it
-  qtaml codec fit model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 -o model.codec
+  qtaml codec design model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 -o model.codec
       ones are lost more easily than zeros: they are stored where they cost least
-  qtaml codec fit model.safetensors --p 0.1 --skip 'lm_head.*' --skip '*norm*' -o model.codec
-      tensors with such names stay as they are";
+  qtaml codec design model.safetensors --p 0.1 --skip 'lm_head.*' --skip '*norm*' -o model.codec
+      tensors with such names stay as they are"
+);
 
-const ENCODE_HELP: &str = "\
+const ENCODE_HELP: &str = help!(
+    "\
 The tensors of the codec become words, stored as U8: of the same shape for words of 8 bits, side by
 side without a spare bit in a tensor of shape [1, BYTES] for others. Each word lies with its least
 significant bit first. All other tensors are copied. The file says with which codec it was written.
@@ -45,14 +47,24 @@ The error that is shown is exact for these weights: the mean over all faults of 
 one of the codec, relative to the mean square of the weights.
 
 Example:
-  qtaml codec encode model.safetensors --codec model.codec -o stored.safetensors";
+  qtaml codec encode model.safetensors --codec model.codec -o stored.safetensors"
+);
 
-const DECODE_HELP: &str = "\
+const DECODE_HELP: &str = help!(
+    "\
 The stored tensors become F32 of the shape that they had, whatever their type was. All others are
 copied.
 
 Example:
-  qtaml codec decode stored.safetensors --codec model.codec -o restored.safetensors";
+  qtaml codec decode stored.safetensors --codec model.codec -o restored.safetensors"
+);
+
+const INSPECT_HELP: &str = help!(
+    "\
+Example:
+  qtaml codec inspect model.codec
+      expected error of each tensor, its stored words and bytes"
+);
 
 /// Store weights as words that expect faults, and read them back
 ///
@@ -68,20 +80,24 @@ pub(crate) struct CodecArgs {
 
 #[derive(Debug, Subcommand)]
 pub(super) enum CodecCommand {
-    Fit(Box<FitArgs>),
+    Design(Box<DesignArgs>),
     Encode(EncodeArgs),
     Decode(DecodeArgs),
-    Show(ShowArgs),
+    Inspect(InspectArgs),
 }
 
 /// Find a code for every weight tensor of a model
 ///
 /// Weight tensors are those of floats and of rank 2 and more. A code is made for the weights of its
-/// tensor and for the law of the memory. It takes a fraction of a second for words of up to 8 bits,
+/// tensor and for the flips of the memory. It takes a fraction of a second for words of up to 8 bits,
 /// 10 to 20 s for 12, and 4 bytes for each of the 2^B words.
+///
+/// With --p-per-bit there must be a flip probability for every bit of --bits. `qtaml inject` knows
+/// such flips for words of 2 to 8 bits, and wants the same --bits.
 #[derive(Debug, Args)]
-#[command(after_long_help = FIT_HELP)]
-pub(super) struct FitArgs {
+#[command(after_long_help = DESIGN_HELP)]
+#[command(group(ArgGroup::new("faults").args(["p", "p01", "p_per_bit"]).required(true)))]
+pub(super) struct DesignArgs {
     /// The model
     #[arg(value_name = "FILE.safetensors")]
     pub(super) model: PathBuf,
@@ -90,30 +106,8 @@ pub(super) struct FitArgs {
     #[arg(short, long, value_name = "FILE")]
     pub(super) out: PathBuf,
 
-    /// Flip probability of every bit, 0 to 0.5
-    #[arg(long, value_name = "P", value_parser = symmetric)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(required_unless_present_any = ["p01", "p_per_bit"])]
-    p: Option<FlipProbability>,
-
-    /// Probability that a stored 0 is read as 1; needs --p10
-    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p")]
-    #[arg(allow_negative_numbers = true)]
-    p01: Option<f64>,
-
-    /// Probability that a stored 1 is read as 0; needs --p01
-    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p")]
-    #[arg(allow_negative_numbers = true)]
-    p10: Option<f64>,
-
-    /// A law for each bit, least significant first: p or p01:p10, separated by commas
-    ///
-    /// `qtaml inject` knows such a law for words of 8 bits only: others do not lie in bytes of
-    /// their own.
-    #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10"])]
-    p_per_bit: Vec<FlipProbability>,
+    #[command(flatten)]
+    flips: FlipArgs,
 
     /// Stored bits of a weight, 1 to 12
     #[arg(long, value_name = "B", default_value_t = 8)]
@@ -155,7 +149,7 @@ pub(super) struct DecodeArgs {
 
 #[derive(Debug, Args)]
 pub(super) struct CodingFiles {
-    /// The codec, as `qtaml codec fit` writes it
+    /// The codec, as `qtaml codec design` writes it
     #[arg(long, value_name = "FILE")]
     pub(super) codec: PathBuf,
 
@@ -170,7 +164,8 @@ pub(super) struct CodingFiles {
 
 /// Show what is in a codec
 #[derive(Debug, Args)]
-pub(super) struct ShowArgs {
+#[command(after_long_help = INSPECT_HELP)]
+pub(super) struct InspectArgs {
     /// The codec
     #[arg(value_name = "FILE")]
     pub(super) codec: PathBuf,
@@ -180,14 +175,10 @@ pub(super) struct ShowArgs {
     pub(super) json: bool,
 }
 
-impl FitArgs {
+impl DesignArgs {
     /// The memory that the codes are made for.
-    pub(super) fn channel(&self) -> Result<WordChannel, WrongUsage> {
-        let wrong =
-            |message| WrongUsage { message, help: Some("try `qtaml codec fit --help`".into()) };
-        let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit);
-        let flips = given.and_then(|flips| flips.map_or_else(|| FlipProfile::per_bit(vec![]), Ok));
-        let flips = flips.map_err(|error| wrong(error.to_string()))?;
-        WordChannel::new(flips, self.bits).map_err(|error| wrong(error.to_string()))
+    pub(super) fn channel(&self) -> Result<WordChannel, UsageError> {
+        let flips = self.flips.profile()?.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)?;
+        Ok(WordChannel::new(flips, self.bits)?)
     }
 }

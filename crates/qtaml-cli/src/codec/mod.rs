@@ -1,7 +1,7 @@
-//! `qtaml codec`: a model as words that expect faults, and back.
+//! `qtaml codec`: a model stored by codebooks (COSQ), and back.
 
 mod args;
-mod fit;
+mod design;
 mod pass;
 mod plan;
 mod report;
@@ -9,41 +9,40 @@ mod report;
 use std::io::{Read, Write};
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use anyhow::{Context, Result};
 use qtaml::compensation::codebook::Codec;
+use qtaml::files::{ModelFile, WholeFile, is_same, open_regular, write_in_background};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::args::CodecArgs;
-use self::args::{CodecCommand, CodingFiles, DecodeArgs, EncodeArgs, FitArgs, ShowArgs};
+use self::args::{CodecCommand, CodingFiles, DecodeArgs, DesignArgs, EncodeArgs, InspectArgs};
 use self::pass::{AT_ONCE, Pass};
 use self::plan::{Plan, Work};
 use self::report::{Report, Row, Total};
-use crate::model::Model;
-use crate::model::behind::write_behind;
-use crate::model::progress::Progress;
+use crate::flags::{no_stream, open_model};
+use crate::progress::Progress;
 use crate::stdout;
-use crate::usage::WrongUsage;
-use crate::whole_file::{WholeFile, is_same, open_regular};
+use crate::usage::UsageError;
 
 pub(crate) fn run(args: &CodecArgs) -> Result<()> {
     match &args.command {
-        CodecCommand::Fit(args) => fit(args),
+        CodecCommand::Design(args) => design(args),
         CodecCommand::Encode(args) => encode(args),
         CodecCommand::Decode(args) => decode(args),
-        CodecCommand::Show(args) => show(args),
+        CodecCommand::Inspect(args) => inspect(args),
     }
 }
 
-fn fit(args: &FitArgs) -> Result<()> {
+fn design(args: &DesignArgs) -> Result<()> {
     let channel = args.channel()?;
-    let model = Model::open(&args.model)?;
+    let model = open_model(&args.model)?;
     not_over(&args.out, &args.model, "the model")?;
-    let weights = fit::weights(&model, &args.skip)?;
+    let weights = design::weights(&model, &args.skip)?;
     // Nobody waits for codes that cannot be written then.
     let mut out = WholeFile::create(&args.out)?;
-    let codec = fit::fit(&model, &weights, &channel)?;
+    let codec = design::design(&model, &weights, &channel)?;
     let bytes = codec.to_bytes();
-    out.write_all(&bytes).into_diagnostic()?;
+    out.write_all(&bytes)?;
     out.finish()?;
     eprintln!("wrote {}", args.out.display());
     let copied = Some(model.tensors().len() - weights.len());
@@ -65,18 +64,18 @@ fn transcode(
     path: &Path,
     files: &CodingFiles,
     what: &str,
-    plan: impl for<'a> Fn(&'a Model, &'a Codec, &str) -> Result<Plan<'a>>,
+    plan: impl for<'a> Fn(&'a ModelFile, &'a Codec, &str) -> Result<Plan<'a>>,
 ) -> Result<()> {
-    let model = Model::open(path)?;
+    let model = open_model(path)?;
     let (codec, bytes) = read_codec(&files.codec)?;
     not_over(&files.out, &files.codec, "the codec")?;
     let sum = format!("sha256:{:x}", Sha256::digest(&bytes));
     let plan = plan(&model, &codec, &sum)
-        .wrap_err_with(|| format!("{} and {} do not fit", path.display(), files.codec.display()))?;
-    let progress = Progress::new(what, plan.work());
+        .with_context(|| format!("{} and {} do not fit", path.display(), files.codec.display()))?;
+    let progress = Progress::of_bytes(what, plan.work());
     let pass = Pass { model: &model, plan: &plan, at_once: AT_ONCE, progress: &progress };
     let mut out = WholeFile::create(&files.out)?;
-    let mut rows = write_behind(&mut out, |out| pass.write(out))?;
+    let mut rows = write_in_background(&mut out, |out| pass.write(out))?;
     out.finish()?;
     drop(progress);
     eprintln!("wrote {}", files.out.display());
@@ -85,7 +84,7 @@ fn transcode(
     print(path, bytes.len(), rows, Some(copied), files.json)
 }
 
-fn show(args: &ShowArgs) -> Result<()> {
+fn inspect(args: &InspectArgs) -> Result<()> {
     let (codec, bytes) = read_codec(&args.codec)?;
     print(&args.codec, bytes.len(), Row::all_of_codec(&codec), None, args.json)
 }
@@ -93,22 +92,22 @@ fn show(args: &ShowArgs) -> Result<()> {
 /// A codec and the bytes of its file.
 fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
     let read = || -> Result<_> {
-        let (mut file, mut bytes) = (open_regular(path).into_diagnostic()?, Vec::new());
+        let (mut file, mut bytes) = (open_regular(path)?, Vec::new());
         // What is no codec may be a model of many gigabytes: its first bytes tell.
-        (&file).take(8).read_to_end(&mut bytes).into_diagnostic()?;
+        (&file).take(8).read_to_end(&mut bytes)?;
         if Codec::is_file(&bytes) {
-            file.read_to_end(&mut bytes).into_diagnostic()?;
+            file.read_to_end(&mut bytes)?;
         }
-        Ok((Codec::from_bytes(&bytes).into_diagnostic()?, bytes))
+        Ok((Codec::from_bytes(&bytes)?, bytes))
     };
-    read().wrap_err_with(|| format!("cannot read {}", path.display()))
+    read().with_context(|| format!("cannot read {}", path.display()))
 }
 
 /// Refuses to write over a file that is still needed.
-fn not_over(out: &Path, needed: &Path, name: &str) -> Result<()> {
+fn not_over(out: &Path, needed: &Path, name: &'static str) -> Result<()> {
+    no_stream("--out", out)?;
     if is_same(out, needed)? {
-        let message = format!("--out and {name} are the same file: {}", out.display());
-        return Err(WrongUsage { message, help: None }.into());
+        return Err(UsageError::SameFile { a: "--out", b: name, path: out.into() }.into());
     }
     Ok(())
 }
@@ -122,9 +121,5 @@ fn print(
 ) -> Result<()> {
     let total = Total::of(&tensors);
     let report = Report { file: file.display().to_string(), codec_bytes, tensors, total, copied };
-    if json {
-        stdout::print_line(&serde_json::to_string_pretty(&report).into_diagnostic()?)
-    } else {
-        stdout::print(&report.to_string())
-    }
+    if json { stdout::print_json(&report) } else { stdout::print(&report.to_string()) }
 }

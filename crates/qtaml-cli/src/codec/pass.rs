@@ -1,16 +1,14 @@
 //! The pass through a file: weights to words, or back.
 
-use miette::{IntoDiagnostic, Report, Result, WrapErr};
+use anyhow::{Context, Result};
 use qtaml::compensation::CompensationError;
 use qtaml::compensation::codebook::TensorCode;
+use qtaml::files::{BackgroundWriter, Float, ModelFile, TensorInfo};
 use rayon::prelude::*;
 
 use super::plan::{Part, Plan, Work};
 use super::report::Row;
-use crate::model::behind::Behind;
-use crate::model::float::Float;
-use crate::model::progress::Progress;
-use crate::model::{Model, Tensor};
+use crate::progress::Progress;
 
 /// Weights in memory at a time.
 pub(super) const AT_ONCE: usize = 1 << 19;
@@ -19,7 +17,7 @@ const SLICE: usize = 1 << 16;
 
 /// A run through a file.
 pub(super) struct Pass<'a> {
-    pub(super) model: &'a Model,
+    pub(super) model: &'a ModelFile,
     pub(super) plan: &'a Plan<'a>,
     /// Weights in memory at a time, a multiple of eight.
     pub(super) at_once: usize,
@@ -28,13 +26,13 @@ pub(super) struct Pass<'a> {
 
 impl Pass<'_> {
     /// Writes the new file; returns one row for each tensor that was encoded or decoded.
-    pub(super) fn write(&self, out: &Behind) -> Result<Vec<Row>> {
+    pub(super) fn write(&self, out: &BackgroundWriter) -> Result<Vec<Row>> {
         out.write(self.plan.header()?)?;
         let row = |part: &Part| match part.work {
             Work::Copy => self.copy(part.tensor, out).map(|()| None),
             Work::Encode(float, code) => self
                 .encode(part.tensor, float, code, out)
-                .wrap_err_with(|| format!("cannot encode tensor {:?}", part.tensor.name))
+                .with_context(|| format!("cannot encode tensor {:?}", part.tensor.name))
                 .map(Some),
             Work::Decode(code) => self.decode(part.tensor, code, out).map(Some),
         };
@@ -42,10 +40,11 @@ impl Pass<'_> {
         Ok(rows.into_iter().flatten().collect())
     }
 
-    fn copy(&self, tensor: &Tensor, out: &Behind) -> Result<()> {
+    fn copy(&self, tensor: &TensorInfo, out: &BackgroundWriter) -> Result<()> {
         self.model.for_each_piece(tensor, self.at_once, |bytes| {
-            self.progress.inc(bytes.len());
-            out.write(bytes)
+            self.progress.inc(bytes.len() as u64);
+            out.write(bytes)?;
+            Ok(())
         })
     }
 
@@ -53,14 +52,14 @@ impl Pass<'_> {
     /// was made for.
     fn encode(
         &self,
-        tensor: &Tensor,
+        tensor: &TensorInfo,
         float: Float,
         code: &TensorCode,
-        out: &Behind,
+        out: &BackgroundWriter,
     ) -> Result<Row> {
         let (mut first, mut error, mut square) = (0, 0.0, 0.0);
         self.model.for_each_piece(tensor, self.at_once * float.bytes(), |bytes| {
-            self.progress.inc(bytes.len());
+            self.progress.inc(bytes.len() as u64);
             let slices = bytes.par_chunks(SLICE * float.bytes()).map(|s| Slice::of(s, float, code));
             // One after the other: neither the sums nor the first error depend on the threads.
             for (i, slice) in slices.collect::<Vec<_>>().into_iter().enumerate() {
@@ -71,16 +70,21 @@ impl Pass<'_> {
                 out.write(slice.words)?;
             }
             first += (bytes.len() / float.bytes()) as u64;
-            Ok(())
+            Ok::<_, anyhow::Error>(())
         })?;
         Ok(Row::new(&tensor.name, code, error / first as f64, square / first as f64))
     }
 
-    fn decode(&self, tensor: &Tensor, code: &TensorCode, out: &Behind) -> Result<Row> {
+    fn decode(
+        &self,
+        tensor: &TensorInfo,
+        code: &TensorCode,
+        out: &BackgroundWriter,
+    ) -> Result<Row> {
         let bytes_of = |words: usize| words / 8 * code.code().width() as usize;
         let mut left = code.weights();
         self.model.for_each_piece(tensor, bytes_of(self.at_once), |bytes| {
-            self.progress.inc(bytes.len());
+            self.progress.inc(bytes.len() as u64);
             let words = left.min(self.at_once as u64) as usize;
             left -= words as u64;
             let slice = |(i, bytes): (usize, &[u8])| {
@@ -90,8 +94,9 @@ impl Pass<'_> {
                 Ok::<_, CompensationError>(read)
             };
             let slices = bytes.par_chunks(bytes_of(SLICE)).enumerate().map(slice);
-            let read = slices.collect::<Result<Vec<_>, _>>().into_diagnostic()?;
-            out.write(read.concat())
+            let read = slices.collect::<Result<Vec<_>, _>>()?;
+            out.write(read.concat())?;
+            Ok::<_, anyhow::Error>(())
         })?;
         Ok(Row::of_codec(&tensor.name, code))
     }
@@ -122,22 +127,22 @@ pub(super) fn not_a_weight(
     float: Float,
     bytes: &[u8],
     first: u64,
-) -> Report {
-    let CompensationError::Weight { index, value } = error else { return Report::from_err(error) };
+) -> anyhow::Error {
+    let CompensationError::Weight { index, value } = error else { return error.into() };
     let index = index_of(index);
     let beyond = float.beyond_f32(bytes, index, first);
-    beyond.unwrap_or_else(|| Report::from_err(CompensationError::Weight { index, value }))
+    beyond.map_or_else(|| CompensationError::Weight { index, value }.into(), Into::into)
 }
 
 #[cfg(test)]
 mod tests {
     use qtaml::compensation::codebook::{Codec, DesignConfig, Sample, WordChannel};
+    use qtaml::files::write_in_background;
     use qtaml::physics::FlipProbability;
     use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
-    use crate::model::behind::write_behind;
 
     const SHAPE: [usize; 2] = [150_001, 1];
 
@@ -145,31 +150,31 @@ mod tests {
         (0..SHAPE[0]).map(|i| (i as f32 * 0.37).sin()).collect()
     }
 
-    fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, Model) {
+    fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, ModelFile) {
         let view = TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        let model = Model::open(file.path()).unwrap();
+        let model = ModelFile::open(file.path()).unwrap();
         (file, model)
     }
 
     /// Encodes and decodes, so many weights at a time.
     fn there_and_back(
-        model: &Model,
+        model: &ModelFile,
         codec: &Codec,
         at_once: usize,
     ) -> (Vec<u8>, Vec<u8>, Vec<Row>) {
-        let progress = Progress::new("", 0);
-        let run = |model: &Model, plan: &Plan| {
+        let progress = Progress::of_bytes("", 0);
+        let run = |model: &ModelFile, plan: &Plan| {
             let mut out = Vec::new();
             let pass = Pass { model, plan, at_once, progress: &progress };
-            let rows = write_behind(&mut out, |out| pass.write(out)).unwrap();
+            let rows = write_in_background(&mut out, |out| pass.write(out)).unwrap();
             (out, rows)
         };
         let (stored, rows) = run(model, &Plan::encode(model, codec, "sum").unwrap());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &stored).unwrap();
-        let between = Model::open(file.path()).unwrap();
+        let between = ModelFile::open(file.path()).unwrap();
         let (read, _) = run(&between, &Plan::decode(&between, codec, "sum").unwrap());
         (stored, read, rows)
     }

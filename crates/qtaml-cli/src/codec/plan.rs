@@ -1,16 +1,15 @@
-//! What becomes of every tensor of a file: encoded, decoded or copied.
+//! The plan of a pass: each tensor is encoded, decoded or copied.
 
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, HashSet};
 
-use miette::{Result, WrapErr, ensure, miette};
+use anyhow::{Context, Result, anyhow, ensure};
 use qtaml::compensation::codebook::{Codec, TensorCode};
-use safetensors::Dtype;
+use qtaml::files::{
+    Dtype, FileError, Float, ModelFile, TensorInfo, TensorLayout, UnknownName, header,
+};
 
-use crate::model::float::Float;
-use crate::model::layout::{self, Placed};
-use crate::model::packed::{self, Packed};
-use crate::model::{Model, Tensor};
+use crate::packed::{self, Packed};
 
 /// In the metadata of a stored file: which codec it was written with.
 const CODEC: &str = "qtaml.codec";
@@ -26,7 +25,7 @@ pub(super) struct Plan<'a> {
 
 /// A tensor on its way.
 pub(super) struct Part<'a> {
-    pub(super) tensor: &'a Tensor,
+    pub(super) tensor: &'a TensorInfo,
     pub(super) work: Work<'a>,
     dtype: Dtype,
     shape: Vec<usize>,
@@ -42,11 +41,11 @@ pub(super) enum Work<'a> {
 
 impl<'a> Plan<'a> {
     /// From weights to the words of a codec, whose file has the given check sum.
-    pub(super) fn encode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
+    pub(super) fn encode(model: &'a ModelFile, codec: &'a Codec, sum: &str) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let before = METADATA.into_iter().find(|key| metadata.contains_key(*key));
         if let Some(key) = before {
-            return Err(miette!("the model is encoded already: its metadata have {key:?}"));
+            return Err(anyhow!("the model is encoded already: its metadata have {key:?}"));
         }
         metadata.insert(CODEC.into(), sum.into());
         let words = |(name, code): (&str, &TensorCode)| {
@@ -60,31 +59,33 @@ impl<'a> Plan<'a> {
     }
 
     /// From words back to weights.
-    pub(super) fn decode(model: &'a Model, codec: &'a Codec, sum: &str) -> Result<Self> {
+    pub(super) fn decode(model: &'a ModelFile, codec: &'a Codec, sum: &str) -> Result<Self> {
         let mut metadata = model.metadata().clone();
         let written = metadata.remove(CODEC);
         metadata.remove(packed::METADATA);
         let written = written.ok_or_else(|| {
-            miette!("it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}")
+            anyhow!("it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}")
         })?;
         ensure!(written == sum, "it was encoded with another codec: {written}, and not {sum}");
         Self::new(model, codec, metadata, Part::decode)
     }
 
     fn new(
-        model: &'a Model,
+        model: &'a ModelFile,
         codec: &'a Codec,
         metadata: BTreeMap<String, String>,
-        part: fn(&'a Tensor, &'a TensorCode) -> Result<Part<'a>>,
+        part: fn(&'a TensorInfo, &'a TensorCode) -> Result<Part<'a>>,
     ) -> Result<Self> {
-        let names: HashSet<&str> = model.tensors().iter().map(|t| t.name.as_str()).collect();
-        let missing = codec.tensors().map(|(name, _)| name).find(|name| !names.contains(name));
+        let names = || model.tensors().iter().map(|tensor| tensor.name.as_str());
+        let known: HashSet<&str> = names().collect();
+        let missing = codec.tensors().map(|(name, _)| name).find(|name| !known.contains(name));
         if let Some(name) = missing {
-            return Err(miette!("the codec is for another model: there is no tensor {name:?}"));
+            let unknown = UnknownName::new("tensor", name, names());
+            return Err(unknown).context("the codec is for another model");
         }
-        let of = |tensor: &'a Tensor| match codec.get(&tensor.name) {
+        let of = |tensor: &'a TensorInfo| match codec.get(&tensor.name) {
             Some(code) => part(tensor, code)
-                .wrap_err_with(|| format!("the codec does not fit tensor {:?}", tensor.name)),
+                .with_context(|| format!("the codec does not fit tensor {:?}", tensor.name)),
             None => Ok(Part::copy(tensor)),
         };
         let mut parts = model.tensors().iter().map(of).collect::<Result<Vec<_>>>()?;
@@ -94,8 +95,8 @@ impl<'a> Plan<'a> {
     }
 
     /// The header of the new file.
-    pub(super) fn header(&self) -> Result<Vec<u8>> {
-        layout::header(&self.metadata, self.parts.iter().map(Part::placed))
+    pub(super) fn header(&self) -> Result<Vec<u8>, FileError> {
+        header(&self.metadata, self.parts.iter().map(Part::placed))
     }
 
     /// Bytes to be read.
@@ -105,31 +106,31 @@ impl<'a> Plan<'a> {
 }
 
 impl<'a> Part<'a> {
-    fn copy(tensor: &'a Tensor) -> Self {
+    fn copy(tensor: &'a TensorInfo) -> Self {
         let (dtype, shape, bytes) = (tensor.dtype, tensor.shape.clone(), tensor.bytes);
         Self { tensor, work: Work::Copy, dtype, shape, bytes }
     }
 
-    fn encode(tensor: &'a Tensor, code: &'a TensorCode) -> Result<Self> {
+    fn encode(tensor: &'a TensorInfo, code: &'a TensorCode) -> Result<Self> {
         let (dtype, found) = (tensor.dtype, &tensor.shape);
         let float = Float::of(dtype);
         let float =
-            float.ok_or_else(|| miette!("it is of {dtype}: F16, BF16, F32 and F64 can be"))?;
+            float.ok_or_else(|| anyhow!("it is of {dtype}: F16, BF16, F32 and F64 can be"))?;
         ensure!(found == code.shape(), "it has shape {found:?}, its code {:?}", code.shape());
         let (shape, bytes) = (stored_shape(code), code.stored_bytes());
         Ok(Self { tensor, work: Work::Encode(float, code), dtype: Dtype::U8, shape, bytes })
     }
 
-    fn decode(tensor: &'a Tensor, code: &'a TensorCode) -> Result<Self> {
+    fn decode(tensor: &'a TensorInfo, code: &'a TensorCode) -> Result<Self> {
         let (found, expected) = ((tensor.dtype, &tensor.shape), (Dtype::U8, &stored_shape(code)));
         ensure!(found == expected, "it is {found:?}, and its words are {expected:?}");
         let (shape, bytes) = (code.shape().to_vec(), 4 * code.weights());
         Ok(Self { tensor, work: Work::Decode(code), dtype: Dtype::F32, shape, bytes })
     }
 
-    fn placed(&self) -> Placed<'_> {
+    fn placed(&self) -> TensorLayout<'_> {
         let &Self { tensor, dtype, ref shape, bytes, .. } = self;
-        Placed { name: &tensor.name, dtype, shape, bytes }
+        TensorLayout { name: &tensor.name, dtype, shape, bytes }
     }
 }
 

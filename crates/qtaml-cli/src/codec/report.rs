@@ -1,17 +1,14 @@
-//! What a codec does to the tensors of a model, as JSON and as people read it.
+//! The report on the tensors of a model under a codec, as JSON and as a table.
 
 use std::collections::BTreeSet;
 use std::fmt;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use qtaml::compensation::codebook::{Codec, TensorCode, WordChannel};
 use qtaml::physics::FlipProfile;
 use serde::Serialize;
 
 use crate::number::{grouped, readable};
-
-/// A line below the header and nothing else, in the notation of `comfy_table`.
-const HEADER_LINE: &str = "     ──            ";
+use crate::table::table;
 
 /// Everything that is printed.
 #[derive(Debug, Serialize)]
@@ -115,10 +112,10 @@ fn short(error: f64) -> String {
 }
 
 fn memory(channel: &WordChannel) -> String {
-    let laws = channel.flips();
-    match laws.split_first() {
-        Some((law, others)) if others.iter().all(|other| other == law) => law.to_string(),
-        _ => FlipProfile::per_bit(laws.to_vec()).map_or_else(|e| e.to_string(), |p| p.to_string()),
+    let flips = channel.flips();
+    match flips.split_first() {
+        Some((first, others)) if others.iter().all(|other| other == first) => first.to_string(),
+        _ => FlipProfile::per_bit(flips.to_vec()).map_or_else(|e| e.to_string(), |p| p.to_string()),
     }
 }
 
@@ -127,13 +124,9 @@ impl fmt::Display for Report {
         let memories: BTreeSet<&str> = self.tensors.iter().map(|row| row.memory.as_str()).collect();
         let memories: Vec<&str> = memories.into_iter().collect();
         writeln!(f, "{}: codes for {}\n", self.file, memories.join(" and for "))?;
-        let mut table = Table::new();
-        table.load_preset(HEADER_LINE).set_content_arrangement(ContentArrangement::Dynamic);
-        table.set_header(["tensor", "weights", "bits", "patterns", "error", "stored bytes"]);
-        table.add_rows(self.tensors.iter().map(Row::cells)).add_row(self.total.cells());
-        for column in table.column_iter_mut().skip(1) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        let header = ["tensor", "weights", "bits", "patterns", "error", "stored bytes"];
+        let rows = self.tensors.iter().map(Row::cells).chain([self.total.cells()]);
+        let table = table(header, 1, rows.map(Vec::from));
         writeln!(f, "{table}\n")?;
         writeln!(
             f,

@@ -2,19 +2,24 @@
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{ArgGroup, Args};
 use qtaml::fault::{BitFlips, BitMask, Bursts, Ecc, Seed};
-use qtaml::physics::{FlipProbability, FlipProfile};
+use qtaml::physics::FlipProfile;
 use qtaml::quant::{BitWidth, Encoding, Format};
 
-use super::faults::{Draw, Law};
-use crate::flags::{self, UsageError, bit_law, bit_width, count, number, symmetric};
+use super::faults::{Draw, FaultSpec};
+use crate::flags::{self, FAULTS, FlipArgs, bit_width, count, help, probability};
+use crate::usage::UsageError;
 
-const FAULTS: &str = "Faults, in one of these ways";
+/// The arguments of which one has to be there.
+const WAYS: [&str; 8] =
+    ["p", "p01", "p_per_bit", "flips", "bursts", "stuck_at_0", "stuck_at_1", "replay"];
+
 const WORDS: &str = "Words";
 const PATTERN: &str = "Pattern";
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = help!(
+    "\
 Examples:
   qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
       INT8 weights, one bit in a hundred flips
@@ -22,9 +27,9 @@ Examples:
       another pattern of faults, and none in the two top bits of a weight
   qtaml inject model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 --encoding gray --out faulty.safetensors
       ones are lost more easily than zeros, in INT4 weights in Gray code
-  qtaml inject model.safetensors --p 1e-3 --protect 2 --code secded:64 --out faulty.safetensors
+  qtaml inject model.safetensors --p 1e-3 --protect 2 --ecc secded:64 --out faulty.safetensors
       the top bits kept by a real code, as well as it can
-  qtaml inject model.safetensors --faults 20 --out faulty.safetensors
+  qtaml inject model.safetensors --flips 20 --out faulty.safetensors
       exactly 20 of all stored bits flip
   qtaml inject model.safetensors --bursts 1e-6:4 --out faulty.safetensors
       bursts of four neighbouring bits, one at a bit in a million
@@ -33,10 +38,8 @@ Examples:
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
       faults in one tensor, which are kept in a file
   qtaml inject model.safetensors --replay faults.bin --out faulty.safetensors
-      the same faults again
-
-Exit codes:
-  0 the model was written, 1 it could not be, 2 wrong usage";
+      the same faults again"
+);
 
 /// Write a copy of a model as it is read from a faulty memory
 ///
@@ -44,9 +47,16 @@ Exit codes:
 /// exposed to bit flips, and what is read takes their place, in the type that they had. Tensors of
 /// I8 and U8 are such words already. All others are copied. The faults follow from the seed, the
 /// trial and the names of the tensors alone. Files of any size are read and written in pieces.
+///
+/// With --p-per-bit there must be a flip probability for every bit of --bits, and eight if words of
+/// I8, U8, --biases or --scales are exposed: choose other tensors with --only. Packed words of a file
+/// of `qtaml codec` have a width of their own.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
+#[command(group(
+    ArgGroup::new("ways").required(true).multiple(true).args(WAYS)
+))]
 pub(crate) struct InjectArgs {
     /// The model
     #[arg(value_name = "FILE.safetensors")]
@@ -56,57 +66,35 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "FILE.safetensors")]
     pub(super) out: PathBuf,
 
-    /// Flip probability of every bit, 0 to 0.5
-    #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(required_unless_present_any = ["p01", "p_per_bit", "bursts", "faults", "replay"])]
-    #[arg(required_unless_present_any = ["stuck_at_0", "stuck_at_1"])]
-    p: Option<FlipProbability>,
-
-    /// Probability that a stored 0 is read as 1; needs --p10
-    #[arg(long, value_name = "P", requires = "p10", conflicts_with = "p", help_heading = FAULTS)]
-    #[arg(allow_negative_numbers = true)]
-    p01: Option<f64>,
-
-    /// Probability that a stored 1 is read as 0; needs --p01
-    #[arg(long, value_name = "P", requires = "p01", conflicts_with = "p", help_heading = FAULTS)]
-    #[arg(allow_negative_numbers = true)]
-    p10: Option<f64>,
-
-    /// A law for each bit, least significant first: p or p01:p10, separated by commas
-    ///
-    /// There must be one for every bit of --bits, and eight if words of I8, U8, --biases or
-    /// --scales are exposed: choose other tensors with --only.
-    #[arg(long, value_name = "LAWS", value_delimiter = ',', value_parser = bit_law)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10"], help_heading = FAULTS)]
-    p_per_bit: Vec<FlipProbability>,
+    #[command(flatten)]
+    flip_probabilities: FlipArgs,
 
     /// Flip exactly so many of all stored bits, instead of each with a probability
     ///
     /// Ideal protection takes away those that fall on protected bits; the check bits of a real code
     /// are stored bits as well.
-    #[arg(long, value_name = "N", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
-    #[arg(value_parser = count, allow_negative_numbers = true, help_heading = FAULTS)]
-    faults: Option<u64>,
+    #[arg(long, value_name = "N", conflicts_with = "flip-probabilities")]
+    #[arg(value_parser = count, allow_hyphen_values = true, help_heading = FAULTS)]
+    flips: Option<u64>,
 
     /// Bursts of so many neighbouring bits, 1 to 64, that begin at each bit with probability P, 0 to 0.1
     ///
     /// They cross from word to word; bits that several of them hit are read wrong once.
     #[arg(long, value_name = "P:BITS", value_parser = burst, help_heading = FAULTS)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults"])]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["flip-probabilities", "flips"])]
     bursts: Option<Burst>,
 
     /// Share of the cells that are read as 0 whatever they store; may go with --stuck-at-1
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     stuck_at_0: Option<f64>,
 
     /// Share of the cells that are read as 1 whatever they store; may go with --stuck-at-0
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
-    #[arg(allow_negative_numbers = true)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     stuck_at_1: Option<f64>,
 
     /// Bits of the code of a float weight, 2 to 8
@@ -127,8 +115,8 @@ pub(crate) struct InjectArgs {
     /// A real code runs along the words: the same bit of DATA words in a row makes a code word. Its
     /// check bits are stored beside the tensor and flip as well. interleaved:4:CODE deals out four
     /// code words bit by bit, so that a burst hits different ones.
-    #[arg(long, value_name = "CODE", default_value_t, help_heading = WORDS)]
-    code: Ecc,
+    #[arg(long, value_name = "SPEC", default_value_t, help_heading = WORDS)]
+    ecc: Ecc,
 
     /// Everything random follows from this number
     #[arg(long, value_name = "SEED", default_value_t = 42, help_heading = PATTERN)]
@@ -153,13 +141,13 @@ pub(crate) struct InjectArgs {
     ///
     /// Its four bytes are words of eight bits, none of them protected, stored once for the tensor: a
     /// flip in the exponent makes all of its weights huge, infinite or NaN.
-    #[arg(long, conflicts_with_all = ["faults", "record", "replay"], help_heading = WORDS)]
+    #[arg(long, conflicts_with_all = ["flips", "record", "replay"], help_heading = WORDS)]
     scales: bool,
 
     /// Write the faults to this file, for --replay
     ///
     /// They are kept in memory until then, in about two bytes for each faulty word, and in four or
-    /// more while the file is written. With --code they are those left after decoding, and check
+    /// more while the file is written. With --ecc they are those left after decoding, and check
     /// bits are not among them.
     #[arg(long, value_name = "FILE", help_heading = PATTERN)]
     pub(super) record: Option<PathBuf>,
@@ -169,9 +157,9 @@ pub(crate) struct InjectArgs {
     /// The same faults in the same model give the same faulty model. The record knows the words that
     /// the faults were drawn on, by their SHA-256, and is refused where others are stored.
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "bits", "encoding"])]
-    #[arg(conflicts_with_all = ["protect", "code", "seed", "trial", "only", "biases", "record"])]
+    #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
     /// With --replay: inject the faults into other words than they were drawn on, too
@@ -181,7 +169,7 @@ pub(crate) struct InjectArgs {
     /// Cells that were seen to be stuck are read as what they are stuck at; those that stored that value
     /// already when they were recorded are not known.
     #[arg(long, requires = "replay", help_heading = FAULTS)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10", "p_per_bit", "faults", "bursts"])]
+    #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1"])]
     pub(super) force_replay: bool,
 
@@ -197,31 +185,31 @@ impl InjectArgs {
     }
 
     /// What is drawn, or what does not fit together.
-    pub(super) fn draw(&self) -> Result<(Law, Draw), UsageError> {
+    pub(super) fn draw(&self) -> Result<(FaultSpec, Draw), UsageError> {
         let protect = self.protect;
-        let ecc = flags::ecc(self.code, BitMask::top(protect, self.bits)?)?;
+        let ecc = flags::ecc(self.ecc, BitMask::top(protect, self.bits)?)?;
         let (seed, trial, scales) = (Seed(self.seed), self.trial, self.scales);
-        Ok((self.law()?, Draw { protect, ecc, scales, seed, trial }))
+        Ok((self.spec()?, Draw { protect, ecc, scales, seed, trial }))
     }
 
-    fn law(&self) -> Result<Law, UsageError> {
-        if let Some(flips) = self.faults {
-            return Ok(Law::of_count(flips));
+    fn spec(&self) -> Result<FaultSpec, UsageError> {
+        if let Some(flips) = self.flips {
+            return Ok(FaultSpec::of_count(flips));
         }
         if let Some(Burst { p, length }) = self.bursts {
-            return Ok(Law::Bursts { p, length });
+            return Ok(FaultSpec::Bursts { p, length });
         }
         if self.stuck_at_0.is_some() || self.stuck_at_1.is_some() {
             let [at_zero, at_one] =
                 [self.stuck_at_0, self.stuck_at_1].map(Option::unwrap_or_default);
             let stuck = BitFlips::stuck(at_zero, at_one, self.bits);
             stuck.map_err(|_| UsageError::Stuck(at_zero, at_one))?;
-            return Ok(Law::Stuck { at_zero, at_one });
+            return Ok(FaultSpec::Stuck { at_zero, at_one });
         }
-        let given = flags::flips(self.p, (self.p01, self.p10), &self.p_per_bit)?;
+        let given = self.flip_probabilities.profile()?;
         let flips = given.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)?;
         BitFlips::new(flips.clone(), self.bits)?;
-        Ok(Law::Flips(flips))
+        Ok(FaultSpec::Flips(flips))
     }
 }
 
@@ -234,7 +222,7 @@ struct Burst {
 
 fn burst(text: &str) -> Result<Burst, String> {
     let read =
-        text.split_once(':').and_then(|(p, bits)| Some((number(p).ok()?, bits.parse().ok()?)));
+        text.split_once(':').and_then(|(p, bits)| Some((probability(p).ok()?, bits.parse().ok()?)));
     let (p, length) = read.ok_or("a probability and a number of bits are needed, as in 1e-6:4")?;
     if !(0.0..=0.1).contains(&p) {
         return Err(format!(
@@ -246,7 +234,7 @@ fn burst(text: &str) -> Result<Burst, String> {
 }
 
 fn share(text: &str) -> Result<f64, String> {
-    let share = number(text)?;
+    let share = probability(text)?;
     let allowed = (0.0..=1.0).contains(&share);
     allowed.then_some(share).ok_or_else(|| format!("{share:?} is outside 0.0..=1.0"))
 }

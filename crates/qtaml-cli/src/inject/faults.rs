@@ -1,4 +1,4 @@
-//! Where the faults come from: drawn from a law, or replayed from a file.
+//! The source of the faults: drawn from a fault model, or replayed from a record.
 
 use std::collections::HashMap;
 use std::fmt;
@@ -8,17 +8,17 @@ use qtaml::fault::{
     BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultEffect, FaultError, FaultModel,
     FaultRecord, FaultStream, FlipCount, ProtectionMap, Seed, WordDigester, WordFault, WordFlips,
 };
+use qtaml::files::Dtype;
 use qtaml::physics::FlipProfile;
 use qtaml::quant::{BitWidth, pack_words, unpack_words};
-use safetensors::Dtype;
 
 use super::storage::Storage;
-use crate::model::packed::Packed;
+use crate::packed::Packed;
 
 /// The source of all faults of a run.
 #[derive(Debug)]
 pub(super) enum Source {
-    Drawn(Law, Draw),
+    Drawn(FaultSpec, Draw),
     Replayed(FaultRecord, WhenOther),
 }
 
@@ -31,7 +31,7 @@ pub(super) enum WhenOther {
 
 /// How faults come.
 #[derive(Debug)]
-pub(super) enum Law {
+pub(super) enum FaultSpec {
     Flips(FlipProfile),
     Bursts {
         p: f64,
@@ -48,7 +48,7 @@ pub(super) enum Law {
     },
 }
 
-/// What faults follow from, beside their law.
+/// What faults follow from, beside their model.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Draw {
     /// So many of the top bits of a word are protected.
@@ -67,7 +67,7 @@ pub(super) enum Faults<'a> {
     Replayed(Peekable<Box<dyn Iterator<Item = WordFault> + 'a>>),
 }
 
-/// Those that follow from a law: of any words, in any order.
+/// Those that follow from a fault model: of any words, in any order.
 pub(super) struct Drawn {
     model: Words,
     stream: FaultStream,
@@ -110,7 +110,7 @@ impl Source {
     /// What is injected, in words.
     pub(super) fn model(&self) -> String {
         match self {
-            Self::Drawn(law, draw) => draw.describe(law),
+            Self::Drawn(spec, draw) => draw.describe(spec),
             Self::Replayed(record, _) => record.model().into(),
         }
     }
@@ -118,7 +118,7 @@ impl Source {
     /// What its faults do to a bit.
     pub(super) fn effect(&self) -> FaultEffect {
         match self {
-            Self::Drawn(Law::Stuck { .. }, _) => FaultEffect::Stuck,
+            Self::Drawn(FaultSpec::Stuck { .. }, _) => FaultEffect::Stuck,
             Self::Drawn(..) | Self::Replayed(..) => FaultEffect::Flip,
         }
     }
@@ -159,9 +159,9 @@ impl Source {
         scale: f32,
     ) -> Result<f32, FaultError> {
         match (self, storage) {
-            (Self::Drawn(law, draw), Storage::Codes(..)) if draw.scales => {
+            (Self::Drawn(spec, draw), Storage::Codes(..)) if draw.scales => {
                 let mut bytes = scale.to_le_bytes();
-                let model = law.model(name, Storage::Bytes(Dtype::F32))?;
+                let model = spec.model(name, Storage::Bytes(Dtype::F32))?;
                 let stream = draw.stream(name).substream("scale");
                 model.inject_slice(&mut bytes, 0, &stream, ProtectionMap::NOTHING)?;
                 Ok(f32::from_le_bytes(bytes))
@@ -173,12 +173,12 @@ impl Source {
     /// The faults of the tensor `name`.
     pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
         match self {
-            Self::Drawn(law, draw) => {
+            Self::Drawn(spec, draw) => {
                 let packed = match storage {
                     Storage::Packed(packed) => Some(packed),
                     Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => None,
                 };
-                let model = law.words(name, storage, *draw)?;
+                let model = spec.words(name, storage, *draw)?;
                 let (stream, protect) = (draw.stream(name), draw.protected(storage));
                 Ok(Faults::Drawn(Drawn { model, stream, protect, ecc: draw.ecc, packed }))
             }
@@ -190,7 +190,7 @@ impl Source {
     }
 }
 
-impl Law {
+impl FaultSpec {
     /// Flips that have not been shared out yet.
     pub(super) fn of_count(flips: u64) -> Self {
         Self::Count { flips, shares: HashMap::new() }
@@ -246,7 +246,7 @@ impl Law {
     }
 }
 
-impl fmt::Display for Law {
+impl fmt::Display for FaultSpec {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Flips(flips) => flips.fmt(f),
@@ -277,8 +277,8 @@ impl Draw {
         BitMask::top(self.protected(storage), width(storage)?)
     }
 
-    /// The law, what is protected from it, and what is exposed to it beside words.
-    fn describe(self, law: &Law) -> String {
+    /// What is injected, what is protected from it, and what is exposed to it beside words.
+    fn describe(self, spec: &FaultSpec) -> String {
         let by = match self.ecc {
             Ecc::Ideal => String::new(),
             code => format!(" by {code}"),
@@ -289,7 +289,7 @@ impl Draw {
             bits => format!(", top {bits} bits protected{by}"),
         };
         let scales = if self.scales { ", scales exposed" } else { "" };
-        format!("{law}{protected}{scales}")
+        format!("{spec}{protected}{scales}")
     }
 }
 

@@ -8,11 +8,12 @@ mod scales;
 mod storage;
 mod stream;
 
-use std::io::{Read, Write};
+use std::io::Write;
 use std::path::Path;
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use anyhow::{Context, Result};
 use qtaml::fault::FaultRecord;
+use qtaml::files::{self, ModelFile, WholeFile, is_same, write_in_background};
 
 pub(crate) use self::args::InjectArgs;
 use self::faults::{Source, WhenOther};
@@ -20,15 +21,13 @@ use self::plan::Plan;
 use self::report::{Report, Row, Tally};
 use self::storage::Storage;
 use self::stream::Pass;
-use crate::model::Model;
-use crate::model::behind::write_behind;
-use crate::model::progress::Progress;
+use crate::flags::{no_stream, open_model};
+use crate::progress::Progress;
 use crate::stdout;
-use crate::usage::WrongUsage;
-use crate::whole_file::{WholeFile, is_same, open_regular};
+use crate::usage::UsageError;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    let model = Model::open(&args.model)?;
+    let model = open_model(&args.model)?;
     no_file_is_lost(args)?;
     let (source, plan) = prepare(args, &model)?;
     let tensors = write(args, &model, &plan, &source)?;
@@ -42,95 +41,86 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
         copied: plan.len() - tensors.len(),
         tensors,
     };
-    let text = if args.json {
-        serde_json::to_string_pretty(&report).into_diagnostic()? + "\n"
-    } else {
-        report.to_string()
-    };
     eprintln!("wrote {}", args.out.display());
-    stdout::print(&text)
+    if args.json { stdout::print_json(&report) } else { stdout::print(&report.to_string()) }
 }
 
 /// Refuses to write over the record, and over the model unless that is asked for with `--out`.
 fn no_file_is_lost(args: &InjectArgs) -> Result<()> {
+    no_stream("--out", &args.out)?;
+    args.record.as_ref().map_or(Ok(()), |path| no_stream("--record", path))?;
     let with_model = args.record.as_ref().map(|path| ("--record", path, "the model", &args.model));
     let with_out = [("--record", &args.record), ("--replay", &args.replay)].into_iter();
     let with_out = with_out.filter_map(|(name, path)| Some((name, path.as_ref()?)));
     let with_out = with_out.map(|(name, path)| (name, path, "--out", &args.out));
     for (name, path, other, other_path) in with_model.into_iter().chain(with_out) {
         if is_same(path, other_path)? {
-            let message = format!("{name} and {other} are the same file: {}", path.display());
-            return Err(WrongUsage { message, help: None }.into());
+            return Err(UsageError::SameFile { a: name, b: other, path: path.clone() }.into());
         }
     }
     Ok(())
 }
 
 /// Where the faults come from, and for which tensors they are.
-fn prepare(args: &InjectArgs, model: &Model) -> Result<(Source, Plan)> {
+fn prepare(args: &InjectArgs, model: &ModelFile) -> Result<(Source, Plan)> {
     if let Some(path) = &args.replay {
         let record =
-            read_record(path).wrap_err_with(|| format!("cannot replay {}", path.display()))?;
+            read_record(path).with_context(|| format!("cannot replay {}", path.display()))?;
         let plan = plan::of_record(model, &record)
-            .wrap_err_with(|| format!("cannot replay {}", path.display()))?;
+            .with_context(|| format!("cannot replay {}", path.display()))?;
         let when_other =
             if args.force_replay { WhenOther::ReplayAnyway } else { WhenOther::Refuse };
         return Ok((Source::Replayed(record, when_other), plan));
     }
-    let (mut law, draw) = args.draw().map_err(|error| WrongUsage {
-        message: error.to_string(),
-        help: Some("try `qtaml inject --help`".into()),
-    })?;
+    let (mut spec, draw) = args.draw()?;
     let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
     let planned = model.tensors().iter().zip(&plan);
     let tensors: Vec<_> = planned
         .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
         .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.faulty_words_of(tensor)))
         .collect();
-    law.share_out(draw, &tensors).into_diagnostic()?;
-    let source = Source::Drawn(law, draw);
+    spec.share_out(draw, &tensors)?;
+    let source = Source::Drawn(spec, draw);
     fits(&source, &tensors)?;
     Ok((source, plan))
 }
 
 fn read_record(path: &Path) -> Result<FaultRecord> {
-    let mut bytes = Vec::new();
-    open_regular(path).and_then(|mut file| file.read_to_end(&mut bytes)).into_diagnostic()?;
-    FaultRecord::from_bytes(&bytes).into_diagnostic()
+    Ok(FaultRecord::from_bytes(&files::read(path)?)?)
 }
 
-/// Whether the law is one for the words of every tensor, and for its scale if that is exposed:
+/// Whether the faults are possible in the words of every tensor, and in its scale if that is exposed:
 /// those of integers and bytes have eight bits, whatever a weight has.
 fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
     for &(name, storage, _) in tensors {
-        let faults = source.of(name, storage).into_diagnostic();
-        faults.wrap_err_with(|| format!("cannot inject into tensor {name:?}"))?;
-        let scale = source.read_scale(name, storage, 1.0).into_diagnostic();
-        scale.wrap_err_with(|| format!("cannot inject into the scale of tensor {name:?}"))?;
+        let faults = source.of(name, storage);
+        faults.with_context(|| format!("cannot inject into tensor {name:?}"))?;
+        let scale = source.read_scale(name, storage, 1.0);
+        scale.with_context(|| format!("cannot inject into the scale of tensor {name:?}"))?;
     }
     Ok(())
 }
 
 /// Writes the faulty model, and the record of its faults if one is asked for.
-fn write(args: &InjectArgs, model: &Model, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
-    let progress = Progress::new("injecting", work(model, plan));
+fn write(args: &InjectArgs, model: &ModelFile, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
+    let progress = Progress::of_bytes("injecting", work(model, plan));
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = WholeFile::create(&args.out)?;
     let Some(path) = &args.record else {
-        let rows = write_behind(&mut out, |out| pass.write(out, None))?;
+        let rows = write_in_background(&mut out, |out| pass.write(out, None))?;
         out.finish()?;
         return Ok(rows);
     };
     let mut file = WholeFile::create(path)?;
     let mut record = FaultRecord::new(source.seed(), source.trial(), &source.model());
-    let rows = write_behind(&mut out, |out| pass.write(out, Some(&mut record)))?;
-    file.write_all(&record.to_bytes()).into_diagnostic()?;
+    let rows = write_in_background(&mut out, |out| pass.write(out, Some(&mut record)))?;
+    file.write_all(&record.to_bytes())?;
     out.finish_with(file)?;
     Ok(rows)
 }
 
 /// Bytes to be read: those of codes twice, for their scale and for themselves.
-fn work(model: &Model, plan: &Plan) -> u64 {
+fn work(model: &ModelFile, plan: &Plan) -> u64 {
     let passes = |storage: &Option<Storage>| match storage {
         Some(Storage::Codes(..)) => 2,
         _ => 1,

@@ -1,32 +1,34 @@
-//! Which tensors of a model are injected into, and how they are stored.
+//! The choice of the tensors that are injected into, and of their formats.
 
 use std::collections::HashMap;
 
-use miette::{Result, WrapErr, bail, ensure, miette};
+use anyhow::{Context, Result, bail, ensure};
 use qtaml::fault::{FaultRecord, TensorFaults};
+use qtaml::files::{ModelFile, TensorInfo};
 use qtaml::quant::Format;
 
 use super::storage::Storage;
-use crate::model::{Model, Tensor, packed};
+use crate::packed;
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
 pub(super) type Plan = Vec<Option<Storage>>;
 
 /// What faults are drawn for: all weights, or those named, in the given format.
 pub(super) fn of_weights(
-    model: &Model,
+    model: &ModelFile,
     format: Format,
     only: &[String],
     biases: bool,
 ) -> Result<Plan> {
     let packed = packed::of_model(model)?;
-    let storage = |tensor: &Tensor| match (packed.get(&tensor.name), Storage::of(tensor, format)) {
-        (Some(&packed), Some(_)) => Some(Storage::Packed(packed)),
-        (None, Some(Storage::Bytes(_))) if !biases => None,
-        (_, storage) => storage,
-    };
+    let storage =
+        |tensor: &TensorInfo| match (packed.get(&tensor.name), Storage::of(tensor, format)) {
+            (Some(&packed), Some(_)) => Some(Storage::Packed(packed)),
+            (None, Some(Storage::Bytes(_))) if !biases => None,
+            (_, storage) => storage,
+        };
     for name in only {
-        let tensor = find(model, name)?;
+        let tensor = model.tensor(name)?;
         ensure!(tensor.bytes > 0, "tensor {name:?} of shape {:?} is empty", tensor.shape);
         ensure!(
             storage(tensor).is_some(),
@@ -36,7 +38,7 @@ pub(super) fn of_weights(
             tensor.rank()
         );
     }
-    let wanted = |tensor: &&Tensor| only.is_empty() || only.contains(&tensor.name);
+    let wanted = |tensor: &&TensorInfo| only.is_empty() || only.contains(&tensor.name);
     let plan: Plan =
         model.tensors().iter().map(|t| Some(t).filter(wanted).and_then(storage)).collect();
     ensure!(
@@ -49,26 +51,27 @@ pub(super) fn of_weights(
 }
 
 /// The names of the tensors without a single number, if there are any.
-fn empty(model: &Model) -> String {
+fn empty(model: &ModelFile) -> String {
     let empty = model.tensors().iter().filter(|tensor| tensor.bytes == 0);
     let names: Vec<_> = empty.map(|tensor| tensor.name.as_str()).collect();
     if names.is_empty() { String::new() } else { format!(", and not empty as {names:?}") }
 }
 
 /// What recorded faults are for, if the model has just such tensors.
-pub(super) fn of_record(model: &Model, record: &FaultRecord) -> Result<Plan> {
+pub(super) fn of_record(model: &ModelFile, record: &FaultRecord) -> Result<Plan> {
     let mut recorded: HashMap<&str, &TensorFaults> = record.tensors().collect();
-    let storage = |tensor: &Tensor| {
+    let storage = |tensor: &TensorInfo| {
         let faults = recorded.remove(tensor.name.as_str());
         faults.map(|faults| of_recorded(tensor, faults)).transpose()
     };
     let plan = model.tensors().iter().map(storage).collect::<Result<Plan>>();
-    let missing = |name: &&str| Err(miette!("there is no tensor {name:?}"));
-    let plan = plan.and_then(|plan| recorded.keys().min().map_or(Ok(plan), missing));
-    plan.wrap_err("the faults were recorded for other tensors")
+    let missing = |name: &&str| model.tensor(name).map(|_| ()).map_err(anyhow::Error::from);
+    let missing = recorded.keys().min().map_or(Ok(()), missing);
+    let plan = plan.and_then(|plan| missing.map(|()| plan));
+    plan.context("the faults were recorded for other tensors")
 }
 
-fn of_recorded(tensor: &Tensor, faults: &TensorFaults) -> Result<Storage> {
+fn of_recorded(tensor: &TensorInfo, faults: &TensorFaults) -> Result<Storage> {
     let (name, format) = (&tensor.name, faults.format());
     let Some(storage) = Storage::of(tensor, format) else {
         bail!("tensor {name:?} of type {} holds no weights", tensor.dtype);
@@ -77,12 +80,4 @@ fn of_recorded(tensor: &Tensor, faults: &TensorFaults) -> Result<Storage> {
     let (words, recorded) = (storage.words_of(tensor), faults.words());
     ensure!(words == recorded, "tensor {name:?} has {words} words, and not {recorded}");
     Ok(storage)
-}
-
-fn find<'a>(model: &'a Model, name: &str) -> Result<&'a Tensor> {
-    let tensors = model.tensors();
-    tensors.iter().find(|tensor| tensor.name == name).ok_or_else(|| {
-        let names: Vec<_> = tensors.iter().map(|tensor| tensor.name.as_str()).collect();
-        miette!("there is no tensor {name:?}: there are {names:?}")
-    })
 }

@@ -1,18 +1,15 @@
-//! What was done to a model, as JSON and as people read it.
+//! The report on an injection, as JSON and as a table.
 
 use std::fmt;
 use std::ops::Add;
 
-use comfy_table::{CellAlignment, ContentArrangement, Table};
 use qtaml::fault::{EccTally, Seed};
+use qtaml::files::TensorInfo;
 use serde::Serialize;
 
 use super::storage::Storage;
-use crate::model::Tensor;
 use crate::number::grouped;
-
-/// A line below the header and nothing else, in the notation of `comfy_table`.
-const HEADER_LINE: &str = "     ──            ";
+use crate::table::table;
 
 /// What the columns of a code mean.
 const CODE_WORDS: &str = "\
@@ -105,7 +102,7 @@ fn is_zero(count: &u64) -> bool {
 
 impl Row {
     pub(super) fn new(
-        tensor: &Tensor,
+        tensor: &TensorInfo,
         storage: Storage,
         [scale, scale_read]: [f32; 2],
         flipped_bits: u64,
@@ -122,35 +119,36 @@ impl Row {
             tally: Tally::new(words, bits, flipped_bits, code_words),
         }
     }
+
+    fn cells(&self) -> Vec<String> {
+        let scale = self.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
+        let read = self.scale_read.map(|read| format!("{scale}, read as {read:.6e}"));
+        // A file may name a tensor in ways that a terminal would obey.
+        let id = [self.tensor.escape_debug().to_string(), self.stored_as.clone()];
+        id.into_iter().chain(self.tally.cells()).chain([read.unwrap_or(scale)]).collect()
+    }
+}
+
+impl Report {
+    fn total_cells(&self) -> Vec<String> {
+        let id = ["total".into(), String::new()];
+        id.into_iter().chain(self.total.cells()).chain([String::new()]).collect()
+    }
 }
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, faults, seed: Seed(seed), trial, copied, .. } = self;
-        // A file may name faults and tensors in ways that a terminal would obey.
+        // A file may name faults in ways that a terminal would obey.
         let faults = faults.escape_debug();
         writeln!(f, "{model}: {faults}, seed {seed}, trial {trial}\n")?;
         let code_words = ["check bits", "corrected", "detected", "miscorrected"];
         let code_words = self.total.code_words.map(|_| code_words);
         let header = ["tensor", "stored as", "words", "stored bits"].into_iter();
         let header = header.chain(code_words.into_iter().flatten());
-        let mut table = Table::new();
-        table
-            .load_preset(HEADER_LINE)
-            .set_content_arrangement(ContentArrangement::Dynamic)
-            .set_header(header.chain(["flips", "flips/bit", "scale"]));
-        for row in &self.tensors {
-            let scale = row.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
-            let read = row.scale_read.map(|read| format!("{scale}, read as {read:.6e}"));
-            let scale = read.unwrap_or(scale);
-            let id = [row.tensor.escape_debug().to_string(), row.stored_as.clone()];
-            table.add_row(id.into_iter().chain(row.tally.cells()).chain([scale]));
-        }
-        let id = ["total".into(), String::new()];
-        table.add_row(id.into_iter().chain(self.total.cells()).chain([String::new()]));
-        for column in table.column_iter_mut().skip(2) {
-            column.set_cell_alignment(CellAlignment::Right);
-        }
+        let header = header.chain(["flips", "flips/bit", "scale"]);
+        let rows = self.tensors.iter().map(Row::cells).chain([self.total_cells()]);
+        let table = table(header, 2, rows);
         writeln!(f, "{table}\n")?;
         if code_words.is_some() {
             f.write_str(CODE_WORDS)?;

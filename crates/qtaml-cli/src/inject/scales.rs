@@ -1,16 +1,15 @@
-//! The scales of codes: each takes a pass of its own, made while the tensor before is written.
+//! The scales of the tensors, each found in a pass of its own while the tensor before is written.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread;
 
-use miette::{IntoDiagnostic, Report, Result, ensure};
+use anyhow::{Result, ensure};
+use qtaml::files::{Float, ModelFile, TensorInfo};
 use qtaml::quant::{QuantError, QuantizedTensor};
 
 use super::storage::Storage;
 use super::stream::Pass;
-use crate::model::float::Float;
-use crate::model::{Model, Tensor};
 
 /// Does some work that asks for the scale of each tensor with faults in turn, 0 for what is stored
 /// without. The next one is found meanwhile.
@@ -23,7 +22,7 @@ pub(super) fn ahead<T>(
     thread::scope(|scope| {
         let (sender, scales) = mpsc::sync_channel(0);
         scope.spawn(move || finder.find(&sender));
-        let done = work(&mut || scales.recv().into_diagnostic()?);
+        let done = work(&mut || scales.recv()?);
         finder.is_over.store(true, Ordering::Relaxed);
         done
     })
@@ -31,7 +30,7 @@ pub(super) fn ahead<T>(
 
 struct Finder<'a> {
     pass: &'a Pass<'a>,
-    model: Model,
+    model: ModelFile,
     /// Whether nobody wants a scale any more: the tensor that is being read may be a large one.
     is_over: AtomicBool,
 }
@@ -47,18 +46,18 @@ impl Finder<'_> {
         }
     }
 
-    fn scale(&self, tensor: &Tensor, storage: Storage) -> Result<f32> {
+    fn scale(&self, tensor: &TensorInfo, storage: Storage) -> Result<f32> {
         let Storage::Codes(float, format) = storage else { return Ok(0.0) };
         let (mut first, mut all) = (0, 0.0_f32);
         self.model.for_each_piece(tensor, self.pass.at_once * float.bytes(), |bytes| {
             ensure!(!self.is_over.load(Ordering::Relaxed), "nobody wants this scale any more");
-            self.pass.progress.inc(bytes.len());
+            self.pass.progress.inc(bytes.len() as u64);
             let of_piece = largest(float, &bytes, first);
             all = all.max(of_piece.map_err(|error| not_finite(error, float, &bytes, first))?);
             first += (bytes.len() / float.bytes()) as u64;
-            Ok(())
+            Ok::<_, anyhow::Error>(())
         })?;
-        let alone = QuantizedTensor::quantize(&[all], &[1], format).into_diagnostic()?;
+        let alone = QuantizedTensor::quantize(&[all], &[1], format)?;
         Ok(alone.scale())
     }
 }
@@ -78,10 +77,10 @@ fn largest(float: Float, bytes: &[u8], first: u64) -> Result<f32, QuantError> {
 
 /// Names a weight that only F64 can hold as it lies in `bytes`, and not as the infinity that it is
 /// read as.
-fn not_finite(error: QuantError, float: Float, bytes: &[u8], first: u64) -> Report {
+fn not_finite(error: QuantError, float: Float, bytes: &[u8], first: u64) -> anyhow::Error {
     let beyond = match &error {
         QuantError::NotFinite { index, .. } => float.beyond_f32(bytes, *index, first),
         _ => None,
     };
-    beyond.unwrap_or_else(|| Report::from_err(error))
+    beyond.map_or_else(|| error.into(), Into::into)
 }

@@ -1,13 +1,11 @@
-//! How the elements of a tensor become words of the memory that fails, and back.
+//! The conversion of the elements of a tensor to stored words, and back.
 
 use std::fmt;
 
+use qtaml::files::{Dtype, Float, TensorInfo};
 use qtaml::quant::{Format, QuantError, Rounding};
-use safetensors::Dtype;
 
-use crate::model::Tensor;
-use crate::model::float::Float;
-use crate::model::packed::Packed;
+use crate::packed::Packed;
 
 /// Words that one thread treats at a time, few enough to stay in its cache.
 pub(super) const SLICE: usize = 1 << 16;
@@ -29,7 +27,7 @@ pub(super) enum Storage {
 impl Storage {
     /// The storage of a tensor whose weights are to have the given format: matrices are stored as
     /// codes, everything smaller, biases and norms, as it is. `None` for what holds no weights.
-    pub(super) fn of(tensor: &Tensor, format: Format) -> Option<Self> {
+    pub(super) fn of(tensor: &TensorInfo, format: Format) -> Option<Self> {
         match (Float::of(tensor.dtype), tensor.dtype) {
             _ if tensor.bytes == 0 => None,
             (Some(float), _) if tensor.rank() >= 2 => Some(Self::Codes(float, format)),
@@ -58,7 +56,7 @@ impl Storage {
     }
 
     /// The number of words of a tensor that meet faults.
-    pub(super) const fn faulty_words_of(self, tensor: &Tensor) -> u64 {
+    pub(super) const fn faulty_words_of(self, tensor: &TensorInfo) -> u64 {
         match self {
             Self::Packed(Packed { weights, .. }) => weights,
             Self::Codes(..) | Self::Integers(_) | Self::Bytes(_) => self.words_of(tensor),
@@ -74,7 +72,7 @@ impl Storage {
     }
 
     /// The number of words of a tensor; of packed ones the number of their bytes.
-    pub(super) const fn words_of(self, tensor: &Tensor) -> u64 {
+    pub(super) const fn words_of(self, tensor: &TensorInfo) -> u64 {
         tensor.bytes / self.bytes_per_word() as u64
     }
 
@@ -136,10 +134,10 @@ impl Stored {
     /// Writes what `words` are read as over the elements in `bytes`.
     pub(super) fn load(&self, words: &[u8], bytes: &mut [u8]) {
         match self {
-            Self::Codes { float, elements, .. } => match float {
-                Float::F16 | Float::Bf16 => look_up::<2>(words, elements, bytes),
-                Float::F32 => look_up::<4>(words, elements, bytes),
-                Float::F64 => look_up::<8>(words, elements, bytes),
+            Self::Codes { float, elements, .. } => match float.bytes() {
+                2 => look_up::<2>(words, elements, bytes),
+                4 => look_up::<4>(words, elements, bytes),
+                _ => look_up::<8>(words, elements, bytes),
             },
             Self::AsItIs => bytes.copy_from_slice(words),
         }

@@ -1,7 +1,8 @@
-//! The pass through a model: words out, faults in, piece by piece.
+//! The pass through a model, piece by piece: words out, faults in.
 
-use miette::{IntoDiagnostic, Result, WrapErr};
+use anyhow::{Context, Result};
 use qtaml::fault::{EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester};
+use qtaml::files::{BackgroundWriter, ModelFile, TensorInfo};
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
@@ -9,9 +10,7 @@ use super::plan::Plan;
 use super::report::Row;
 use super::scales;
 use super::storage::{SLICE, Storage, Stored};
-use crate::model::behind::Behind;
-use crate::model::progress::Progress;
-use crate::model::{Model, Tensor};
+use crate::progress::Progress;
 
 /// Words in a piece, of which some are read, some damaged and some written at a time; the faults do
 /// not depend on it.
@@ -19,7 +18,7 @@ pub(super) const AT_ONCE: usize = 1 << 18;
 
 /// A run over a model.
 pub(super) struct Pass<'a> {
-    pub(super) model: &'a Model,
+    pub(super) model: &'a ModelFile,
     pub(super) plan: &'a Plan,
     pub(super) source: &'a Source,
     /// Words in a piece.
@@ -32,7 +31,7 @@ impl Pass<'_> {
     /// row for each tensor with faults.
     pub(super) fn write(
         &self,
-        out: &Behind,
+        out: &BackgroundWriter,
         mut record: Option<&mut FaultRecord>,
     ) -> Result<Vec<Row>> {
         out.write(self.model.header().to_vec())?;
@@ -48,62 +47,64 @@ impl Pass<'_> {
                     .then(|| TensorRecorder::new(storage.format(), self.source.effect()));
                 let row = next_scale()
                     .and_then(|scale| self.inject(tensor, storage, scale, out, recorded.as_mut()))
-                    .wrap_err_with(|| format!("cannot inject into tensor {:?}", tensor.name))?;
+                    .with_context(|| format!("cannot inject into tensor {:?}", tensor.name))?;
                 rows.push(row);
                 if let (Some(record), Some(faults)) = (&mut record, recorded) {
-                    record.insert(&tensor.name, faults.finish()).into_diagnostic()?;
+                    record.insert(&tensor.name, faults.finish())?;
                 }
             }
             Ok(rows)
         })
     }
 
-    fn copy(&self, tensor: &Tensor, out: &Behind) -> Result<()> {
+    fn copy(&self, tensor: &TensorInfo, out: &BackgroundWriter) -> Result<()> {
         self.model.for_each_piece(tensor, self.at_once, |bytes| {
-            self.progress.inc(bytes.len());
-            out.write(bytes)
+            self.progress.inc(bytes.len() as u64);
+            out.write(bytes)?;
+            Ok(())
         })
     }
 
     fn inject(
         &self,
-        tensor: &Tensor,
+        tensor: &TensorInfo,
         storage: Storage,
         scale: f32,
-        out: &Behind,
+        out: &BackgroundWriter,
         mut record: Option<&mut TensorRecorder>,
     ) -> Result<Row> {
-        let read = self.source.read_scale(&tensor.name, storage, scale).into_diagnostic()?;
-        let stored = storage.at(scale, read).into_diagnostic()?;
-        let mut faults = self.source.of(&tensor.name, storage).into_diagnostic()?;
+        let read = self.source.read_scale(&tensor.name, storage, scale)?;
+        let stored = storage.at(scale, read)?;
+        let mut faults = self.source.of(&tensor.name, storage)?;
         let (mut first, mut flipped_bits, mut clamped, mut code_words) =
             (0, 0, 0, EccTally::default());
-        let slice = self.slice(storage).into_diagnostic()?;
+        let slice = self.slice(storage)?;
         let mut digester = self.source.is_checked().then(WordDigester::default);
         let at_once = (self.at_once / slice).max(1) * slice;
         self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |mut bytes| {
-            self.progress.inc(bytes.len());
+            self.progress.inc(bytes.len() as u64);
             let words = (bytes.len() / storage.bytes_per_word()) as u64;
             let faults = faults.until(first + words);
             let slices = bytes.par_chunks_mut(slice * storage.bytes_per_word()).enumerate();
             let slices = slices
                 .map(|(i, bytes)| Slice::read(&stored, &faults, bytes, first + (i * slice) as u64));
-            for slice in slices.collect::<Result<Vec<_>, _>>().into_diagnostic()? {
+            for slice in slices.collect::<Result<Vec<_>, _>>()? {
                 if let Some(digester) = &mut digester {
                     digester.update(&slice.stored);
                 }
                 if let Some(record) = &mut record {
-                    record.append(&slice.stored, &slice.read.words).into_diagnostic()?;
+                    record.append(&slice.stored, &slice.read.words)?;
                 }
                 flipped_bits += slice.flipped_bits;
                 clamped += slice.clamped;
                 code_words = code_words + slice.read.tally;
             }
             first += words;
-            out.write(bytes)
+            out.write(bytes)?;
+            Ok::<_, anyhow::Error>(())
         })?;
         if let Some(digester) = digester {
-            self.source.check_words(&tensor.name, digester).into_diagnostic()?;
+            self.source.check_words(&tensor.name, digester)?;
         }
         let code_words = self.source.has_code().then_some(code_words);
         let row = Row::new(tensor, storage, [scale, read], flipped_bits, code_words);
@@ -159,15 +160,15 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 #[cfg(test)]
 mod tests {
     use qtaml::fault::{BitFlips, BitMask, FaultModel, FaultStream, Seed};
+    use qtaml::files::write_in_background;
     use qtaml::physics::FlipProbability;
     use qtaml::quant::{BitWidth, Encoding, Format, QuantizedTensor};
     use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
-    use crate::inject::faults::{Draw, Law, WhenOther};
+    use crate::inject::faults::{Draw, FaultSpec, WhenOther};
     use crate::inject::plan;
-    use crate::model::behind::write_behind;
 
     const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
 
@@ -201,23 +202,28 @@ mod tests {
         let flips = FlipProbability::asymmetric(0.1, 0.3).unwrap().into();
         let ecc = ecc.parse().unwrap();
         Source::Drawn(
-            Law::Flips(flips),
+            FaultSpec::Flips(flips),
             Draw { protect: 1, ecc, scales: false, seed: Seed(1), trial: 2 },
         )
     }
 
     /// The faulty model and the rows, with so many words at a time.
-    fn inject(model: &Model, plan: &Plan, source: &Source, at_once: usize) -> (Vec<u8>, Vec<Row>) {
-        let pass = Pass { model, plan, source, at_once, progress: &Progress::new("", 0) };
+    fn inject(
+        model: &ModelFile,
+        plan: &Plan,
+        source: &Source,
+        at_once: usize,
+    ) -> (Vec<u8>, Vec<Row>) {
+        let pass = Pass { model, plan, source, at_once, progress: &Progress::of_bytes("", 0) };
         let mut out = Vec::new();
-        let rows = write_behind(&mut out, |out| pass.write(out, None)).unwrap();
+        let rows = write_in_background(&mut out, |out| pass.write(out, None)).unwrap();
         (out, rows)
     }
 
     #[test]
     fn a_faulty_model_is_what_the_libraries_say() {
         let (file, clean) = model();
-        let model = Model::open(file.path()).unwrap();
+        let model = ModelFile::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
         let (out, rows) = inject(&model, &plan, &draw(), AT_ONCE);
 
@@ -255,7 +261,7 @@ mod tests {
     #[test]
     fn pieces_and_threads_change_nothing() {
         let (file, _) = model();
-        let model = Model::open(file.path()).unwrap();
+        let model = ModelFile::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
         for ecc in ["ideal", "interleaved:3:secded:11"] {
             let source = drawn(ecc);
@@ -271,15 +277,16 @@ mod tests {
     #[test]
     fn recorded_faults_are_replayed_whatever_the_pieces() {
         let (file, _) = model();
-        let model = Model::open(file.path()).unwrap();
+        let model = ModelFile::open(file.path()).unwrap();
         let plan =
             plan::of_weights(&model, FORMAT, &["matrix".into(), "bias".into()], true).unwrap();
-        let (source, progress) = (draw(), Progress::new("", 0));
+        let (source, progress) = (draw(), Progress::of_bytes("", 0));
         let pass =
             Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
         let mut record = FaultRecord::new(Seed(1), 2, "");
         let mut drawn = Vec::new();
-        let rows = write_behind(&mut drawn, |out| pass.write(out, Some(&mut record))).unwrap();
+        let rows =
+            write_in_background(&mut drawn, |out| pass.write(out, Some(&mut record))).unwrap();
         assert_eq!(plan::of_record(&model, &record).unwrap(), plan);
         let replayed = inject(&model, &plan, &Source::Replayed(record, WhenOther::Refuse), 12_345);
         assert!(replayed == (drawn, rows));
@@ -293,13 +300,14 @@ mod tests {
         let view = TensorView::new(Dtype::F32, vec![300, 500], &bytes).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        let model = Model::open(file.path()).unwrap();
+        let model = ModelFile::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, FORMAT, &[], false).unwrap();
         for at_once in [1000, AT_ONCE] {
-            let (source, progress) = (draw(), Progress::new("", 0));
+            let (source, progress) = (draw(), Progress::of_bytes("", 0));
             let pass =
                 Pass { model: &model, plan: &plan, source: &source, at_once, progress: &progress };
-            let error = write_behind(&mut Vec::new(), |out| pass.write(out, None)).unwrap_err();
+            let error =
+                write_in_background(&mut Vec::new(), |out| pass.write(out, None)).unwrap_err();
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
             let named = "weight 70001 is NaN: weights must be finite";
             assert_eq!(causes, ["cannot inject into tensor \"w\"", named]);

@@ -1,16 +1,18 @@
-//! A cell and what it is exposed to, from flags, a file and a preset.
+//! A cell, its field, temperature and storage time, from flags, a file and a preset.
 
-use std::fs;
 use std::path::Path;
+use std::str::FromStr;
 
+use anyhow::{Context, Result, anyhow};
 use clap::Args;
-use miette::{IntoDiagnostic, LabeledSpan, MietteDiagnostic, NamedSource, Report, Result, WrapErr};
+use qtaml::files;
 use qtaml::physics::{Barrier, Cell, Condition, Leakage, Material, PhysicsError, Preset};
 use serde::Deserialize;
 
-use super::named::{self, Named};
+use super::key;
 use super::quantity::Quantity;
-use crate::usage::WrongUsage;
+use crate::flags::number;
+use crate::usage::UsageError;
 
 /// What a user has said about a cell: the flags, and in the same words the keys of a file.
 #[derive(Args, Deserialize, Debug, Default, Clone, PartialEq)]
@@ -18,47 +20,47 @@ use crate::usage::WrongUsage;
 #[command(next_help_heading = "Cell and condition")]
 pub(super) struct Input {
     /// Start from a cell and a condition of a familiar memory: floating-gate, dram or sram
-    #[arg(long, value_name = "NAME", value_parser = Preset::named)]
-    #[serde(default, deserialize_with = "named::deserialize")]
+    #[arg(long, value_name = "NAME", value_parser = Preset::from_str)]
+    #[serde(default, deserialize_with = "key::parse")]
     preset: Option<Preset>,
 
     /// Oxide thickness in nanometres
-    #[arg(long, value_name = "NM", allow_negative_numbers = true)]
+    #[arg(long, value_name = "NM", value_parser = number, allow_hyphen_values = true)]
     oxide_nm: Option<f64>,
 
     /// How long the cell is left alone, in seconds
-    #[arg(long, value_name = "S", allow_negative_numbers = true)]
+    #[arg(long, value_name = "S", value_parser = number, allow_hyphen_values = true)]
     retention_s: Option<f64>,
 
     /// Field in the oxide, in volts per nanometre [default: 0]
-    #[arg(long, value_name = "V/NM", allow_negative_numbers = true)]
+    #[arg(long, value_name = "V/NM", value_parser = number, allow_hyphen_values = true)]
     field_v_per_nm: Option<f64>,
 
     /// Temperature in kelvin [default: 300]
-    #[arg(long, value_name = "K", allow_negative_numbers = true)]
+    #[arg(long, value_name = "K", value_parser = number, allow_hyphen_values = true)]
     temperature_k: Option<f64>,
 
     /// Barrier and mass of a dielectric on silicon: sio2, sion, si3n4, al2o3, hfo2 [default: sio2]
-    #[arg(long, value_name = "NAME", value_parser = Material::named)]
-    #[serde(default, deserialize_with = "named::deserialize")]
+    #[arg(long, value_name = "NAME", value_parser = Material::from_str)]
+    #[serde(default, deserialize_with = "key::parse")]
     material: Option<Material>,
 
     /// Barrier height in electronvolts [default: the material's]
-    #[arg(long, value_name = "EV", allow_negative_numbers = true)]
+    #[arg(long, value_name = "EV", value_parser = number, allow_hyphen_values = true)]
     barrier_ev: Option<f64>,
 
     /// Tunneling mass in electron masses [default: the material's]
-    #[arg(long, value_name = "RATIO", allow_negative_numbers = true)]
+    #[arg(long, value_name = "RATIO", value_parser = number, allow_hyphen_values = true)]
     mass: Option<f64>,
 
     /// How often an electron tries, in hertz [default: 1e13]
-    #[arg(long, value_name = "HZ", allow_negative_numbers = true)]
+    #[arg(long, value_name = "HZ", value_parser = number, allow_hyphen_values = true)]
     attempt_rate_hz: Option<f64>,
 
     /// Which stored value leaks: symmetric, one-way (only a 1), or the rate of 0 to 1 over that of
     /// 1 to 0 [default: symmetric]
-    #[arg(long, value_name = "LAW", value_parser = Leakage::named, allow_negative_numbers = true)]
-    #[serde(default, deserialize_with = "named::deserialize")]
+    #[arg(long, value_name = "KIND", value_parser = Leakage::from_str, allow_hyphen_values = true)]
+    #[serde(default, deserialize_with = "key::parse")]
     leakage: Option<Leakage>,
 }
 
@@ -67,15 +69,9 @@ const ATTEMPT_RATE_HZ: f64 = 1e13;
 impl Input {
     /// What a TOML file says.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = fs::read_to_string(path)
-            .into_diagnostic()
-            .wrap_err_with(|| format!("cannot read the cell file {}", path.display()))?;
-        toml::from_str(&text).map_err(|error| {
-            let label = error.span().map(|span| LabeledSpan::at(span, "here"));
-            let message = format!("cell file {}: {}", path.display(), error.message());
-            Report::new(MietteDiagnostic::new(message).with_labels(label))
-                .with_source_code(NamedSource::new(path.display().to_string(), text.clone()))
-        })
+        let text = String::from_utf8(files::read(path)?);
+        let input = text.map_err(anyhow::Error::from).and_then(|text| Ok(toml::from_str(&text)?));
+        input.with_context(|| format!("{} describes no cell", path.display()))
     }
 
     /// The flags, where they say nothing the file, and where both do the preset that one of them
@@ -178,47 +174,45 @@ impl Input {
         Ok((cell, condition))
     }
 
-    fn missing(&self) -> WrongUsage {
-        let needed = [Quantity::OxideNm, Quantity::RetentionS];
-        let missing: Vec<_> = needed
-            .into_iter()
-            .filter(|quantity| !self.has(*quantity))
-            .map(|quantity| format!("--{}", quantity.name()))
-            .collect();
-        WrongUsage {
-            message: format!("missing {}", missing.join(" and ")),
-            help: "say it on the command line or in --cell FILE.toml, or start from a --preset; \
-                   for examples see qtaml physics --help"
-                .to_owned()
-                .into(),
-        }
+    fn missing(&self) -> UsageError {
+        let needed = [Quantity::OxideNm, Quantity::RetentionS].into_iter();
+        let missing = needed.filter(|quantity| !self.has(*quantity));
+        UsageError::Missing(missing.map(|quantity| format!("--{}", quantity.name())).collect())
     }
 }
 
-/// An error of the physics, with our name for a quantity where the library has another. A number out
-/// of its range is wrong usage, as it is where the parser sees it by itself.
-pub(super) fn refused(error: PhysicsError) -> Report {
-    let quantity = match &error {
-        PhysicsError::OutOfRange { quantity, .. } | PhysicsError::NoSolution { quantity, .. } => {
-            *quantity
-        }
-        _ => return Report::from_err(error),
-    };
-    let name = match quantity {
-        "thickness_nm" => Some("oxide-nm"),
-        "height_ev" => Some("barrier-ev"),
-        "mass_ratio" => Some("mass"),
-        "g01_over_g10" => Some("leakage"),
-        "probability" => Some("p"),
-        _ => None,
-    };
-    let help =
-        name.map(|name| format!("{quantity} is called {name} on the command line and in files"));
-    let message = error.to_string();
+/// A number that the physics refuses, with our name for it where the library has another.
+#[derive(Debug, thiserror::Error)]
+#[error("{error}{}", of_flag(error))]
+pub(crate) struct OutOfRange {
+    error: PhysicsError,
+}
+
+/// An error of the physics. A number out of its range is wrong usage, as it is where the parser sees
+/// it by itself.
+pub(super) fn refused(error: PhysicsError) -> anyhow::Error {
     match error {
-        PhysicsError::OutOfRange { .. } => WrongUsage { message, help }.into(),
-        _ => MietteDiagnostic { help, ..MietteDiagnostic::new(message) }.into(),
+        PhysicsError::OutOfRange { .. } => UsageError::from(OutOfRange { error }).into(),
+        _ => anyhow!("{error}{}", of_flag(&error)),
     }
+}
+
+/// Which flag a quantity belongs to.
+fn of_flag(error: &PhysicsError) -> String {
+    let (PhysicsError::OutOfRange { quantity, .. } | PhysicsError::NoSolution { quantity, .. }) =
+        error
+    else {
+        return String::new();
+    };
+    let name = match *quantity {
+        "thickness_nm" => "oxide-nm",
+        "height_ev" => "barrier-ev",
+        "mass_ratio" => "mass",
+        "g01_over_g10" => "leakage",
+        "probability" => "p",
+        _ => return String::new(),
+    };
+    format!(" ({quantity} is called {name} on the command line and in files)")
 }
 
 #[cfg(test)]
@@ -270,10 +264,10 @@ mod tests {
     #[test]
     fn all_that_is_missing_is_named() {
         let error = Input::default().resolve().unwrap_err();
-        assert_eq!(error.to_string(), "missing --oxide-nm and --retention-s");
+        assert!(error.to_string().starts_with("missing --oxide-nm and --retention-s: "));
         let error = parse("oxide-nm = 2").resolve().unwrap_err();
-        assert!(error.is::<WrongUsage>());
-        assert_eq!(error.to_string(), "missing --retention-s");
+        assert!(error.is::<UsageError>());
+        assert!(error.to_string().starts_with("missing --retention-s: "));
     }
 
     #[test]
@@ -293,10 +287,9 @@ mod tests {
 
     #[test]
     fn a_refused_number_leads_to_its_flag() {
-        let help = |text| parse(text).resolve().unwrap_err().help().unwrap().to_string();
-        assert!(help("oxide-nm = -1\nretention-s = 1").contains("oxide-nm on the command line"));
-        assert!(
-            help("oxide-nm = 1\nretention-s = 1\nmass = 0").contains("mass on the command line")
-        );
+        let error = |text| parse(text).resolve().unwrap_err().to_string();
+        assert!(error("oxide-nm = -1\nretention-s = 1").contains("oxide-nm on the command line"));
+        let mass = error("oxide-nm = 1\nretention-s = 1\nmass = 0");
+        assert!(mass.contains("mass on the command line"), "{mass}");
     }
 }

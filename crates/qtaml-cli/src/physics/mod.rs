@@ -1,8 +1,7 @@
-//! `qtaml physics`: a cell and how long it is left alone, step by step to the flip probability,
-//! along a sweep, or backwards from the probability.
+//! `qtaml physics`: from a cell and a storage time to the flip probability, and back.
 
 mod input;
-mod named;
+mod key;
 mod quantity;
 mod solve;
 mod steps;
@@ -10,22 +9,25 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
+use anyhow::Result;
 use clap::Args;
-use miette::{IntoDiagnostic, Result};
 use serde::Serialize;
 
 use self::input::Input;
+pub(crate) use self::input::OutOfRange;
 use self::quantity::Quantity;
 use self::solve::{Solution, Unknown};
 use self::steps::Steps;
 use self::sweep::Sweep;
-use crate::stdout::{print, print_line};
-use crate::usage::WrongUsage;
+use crate::flags::{help, probability};
+use crate::stdout::{print, print_json, print_line};
+use crate::usage::UsageError;
 
 /// Heading of the flags that choose what is computed.
 const TASK: &str = "What to compute";
 
-const AFTER_HELP: &str = "\
+const AFTER_HELP: &str = help!(
+    "\
 Examples:
   qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
       ten years behind 4.5 nm of SiO2, step by step
@@ -51,10 +53,8 @@ Examples:
           retention-s = 3.156e8
           field-v-per-nm = 0.02
           temperature-k = 350
-          leakage = \"one-way\"
-
-Exit codes:
-  0 done, 1 there is no solution or the run failed, 2 wrong usage, numbers out of range included";
+          leakage = \"one-way\""
+);
 
 /// Derive the flip probability of a memory cell from its oxide (WKB tunneling)
 ///
@@ -89,7 +89,7 @@ pub(crate) struct PhysicsArgs {
 
     /// The flip probability that --solve is to reach, for the stored value that flips more often
     #[arg(long, help_heading = TASK, value_name = "P")]
-    #[arg(requires = "solve", allow_negative_numbers = true)]
+    #[arg(requires = "solve", value_parser = probability, allow_hyphen_values = true)]
     p: Option<f64>,
 
     /// Print JSON instead of text
@@ -118,13 +118,12 @@ pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
 }
 
 /// A quantity in a file may be swept or solved for; on the command line it would say two things.
-fn refuse_flag(args: &PhysicsArgs, quantity: Quantity, role: &str) -> Result<()> {
+fn refuse_flag(args: &PhysicsArgs, quantity: Quantity, role: &'static str) -> Result<()> {
     if !args.flags.has(quantity) {
         return Ok(());
     }
     let name = quantity.name();
-    let message = format!("{name} is {role}, and cannot be given as --{name} at the same time");
-    Err(WrongUsage { message, help: Some(format!("leave out --{name}")) }.into())
+    Err(UsageError::Twice { name, role }.into())
 }
 
 fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: &Input) -> Result<()> {
@@ -157,8 +156,4 @@ fn run_sweep(args: &PhysicsArgs, sweep: &Sweep, input: &Input) -> Result<()> {
 
 fn show(args: &PhysicsArgs, data: &impl Serialize, text: &impl std::fmt::Display) -> Result<()> {
     if args.json { print_json(data) } else { print(&text.to_string()) }
-}
-
-fn print_json(data: &impl Serialize) -> Result<()> {
-    print_line(&serde_json::to_string_pretty(data).into_diagnostic()?)
 }

@@ -1,4 +1,4 @@
-//! The quantities that can be swept; most can be solved for as well.
+//! The quantities that can be swept or solved for.
 
 use clap::ValueEnum;
 

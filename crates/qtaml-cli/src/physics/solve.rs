@@ -1,9 +1,9 @@
-//! Backwards: from a flip probability to the quantity that leads to it.
+//! The inverse problem: from a flip probability to one quantity of the cell.
 
 use std::fmt;
 
+use anyhow::Result;
 use clap::ValueEnum;
-use miette::Result;
 use serde::Serialize;
 
 use super::input::{Input, refused};

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use miette::Result;
+use anyhow::Result;
 use qtaml::physics::{Cell, Chain, Condition, Leakage, Shape};
 use serde::Serialize;
 

@@ -1,10 +1,11 @@
-//! The flip probability along one quantity, as rows, as CSV and as a picture.
+//! The flip probability along one quantity, as a table, as CSV and as a chart.
 
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use anyhow::Result;
 use clap::ValueEnum;
-use miette::{IntoDiagnostic, Result};
+use qtaml::files;
 use qtaml_chart::{Axis, Chart, Mark, Scale, Series};
 use serde::Serialize;
 
@@ -12,7 +13,6 @@ use super::input::Input;
 use super::quantity::Quantity;
 use super::steps::Steps;
 use crate::number::{duration, readable};
-use crate::whole_file;
 
 const FORM: &str = "QUANTITY=LOW..HIGH[:POINTS][:log|:linear]";
 const POINTS: usize = 61;
@@ -142,12 +142,14 @@ impl Sweep {
             return Ok(None);
         }
         let title = format!("Flip probability against {}", self.quantity.label());
-        let svg = chart.to_svg(&title).into_diagnostic()?;
+        let svg = chart.to_svg(&title)?;
         self.write("svg", svg.as_bytes(), folder).map(Some)
     }
 
     fn write(&self, extension: &str, bytes: &[u8], folder: &Path) -> Result<PathBuf> {
-        whole_file::write(folder, &format!("sweep-{}.{extension}", self.quantity.name()), bytes)
+        let path = folder.join(format!("sweep-{}.{extension}", self.quantity.name()));
+        files::write(&path, bytes)?;
+        Ok(path)
     }
 
     fn chart(&self, rows: &[Row]) -> Chart {
@@ -238,8 +240,8 @@ impl Row {
 
 fn csv(rows: &[Row]) -> Result<Vec<u8>> {
     let mut writer = csv::Writer::from_writer(Vec::new());
-    rows.iter().try_for_each(|row| writer.serialize(row)).into_diagnostic()?;
-    writer.into_inner().into_diagnostic()
+    rows.iter().try_for_each(|row| writer.serialize(row))?;
+    Ok(writer.into_inner()?)
 }
 
 #[cfg(test)]

@@ -1,45 +1,51 @@
-//! What was decided.
+//! An allocation: the selected candidates, their cost and their distortion.
 
-use super::AllocationProblem;
+use super::{AllocationProblem, Selection};
 use crate::CompensationError;
 
-/// One choice for each unit, what they cost and what they leave.
+/// One candidate for each group, what they cost and what they leave.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Allocation {
-    chosen: Vec<u32>,
+    selection: Selection,
     cost: u64,
     distortion: f64,
 }
 
 impl Allocation {
-    /// The allocation of the choice with index `chosen[u]` to unit `u`.
+    /// The allocation of the candidate with index `selection[u]` to group `u`.
     ///
     /// # Errors
-    /// [`CompensationError::Chosen`] unless there is one index for each unit and a choice for each
+    /// [`CompensationError::Selection`] unless there is one index for each group and a candidate for each
     /// index.
-    pub fn new(chosen: Vec<u32>, units: &AllocationProblem) -> Result<Self, CompensationError> {
-        let exists = |(&index, choices): (&u32, &[_])| (index as usize) < choices.len();
-        if chosen.len() == units.len() && chosen.iter().zip(units.iter()).all(exists) {
-            Ok(Self::of(chosen, units))
+    pub fn new(
+        selection: impl Into<Selection>,
+        groups: &AllocationProblem,
+    ) -> Result<Self, CompensationError> {
+        let selection = selection.into();
+        let exists = |(&index, candidates): (&u32, &[_])| (index as usize) < candidates.len();
+        if selection.len() == groups.len() && selection.iter().zip(groups.iter()).all(exists) {
+            Ok(Self::of(selection, groups))
         } else {
-            Err(CompensationError::Chosen { given: chosen.len(), units: units.len() })
+            Err(CompensationError::Selection { given: selection.len(), groups: groups.len() })
         }
     }
 
-    /// The same for indices that come from the units themselves.
-    pub(super) fn of(chosen: Vec<u32>, units: &AllocationProblem) -> Self {
-        let choices = || (0..).zip(&chosen).map(|(unit, &index)| units.choice(unit, index));
-        let cost = choices().map(|choice| choice.cost).sum();
-        let distortion = choices().map(|choice| choice.distortion).sum();
-        Self { chosen, cost, distortion }
+    /// The same for indices that come from the groups themselves.
+    pub(super) fn of(selection: impl Into<Selection>, groups: &AllocationProblem) -> Self {
+        let selection = selection.into();
+        let candidates =
+            || (0..).zip(selection.iter()).map(|(group, &index)| groups.candidate(group, index));
+        let cost = candidates().map(|candidate| candidate.cost).sum();
+        let distortion = candidates().map(|candidate| candidate.distortion).sum();
+        Self { selection, cost, distortion }
     }
 
-    /// The index of the choice of each unit.
-    pub fn chosen(&self) -> &[u32] {
-        &self.chosen
+    /// The index of the candidate of each group.
+    pub fn selection(&self) -> &Selection {
+        &self.selection
     }
 
-    /// What the choices cost together, in bits.
+    /// What the candidates cost together, in bits.
     pub fn cost(&self) -> u64 {
         self.cost
     }
@@ -89,22 +95,22 @@ mod tests {
 
     #[test]
     fn costs_and_distortions_add_up() {
-        let mut units = AllocationProblem::default();
-        units.push("a", Candidate::top_bits(10, &[4.0, 1.0])).unwrap();
-        units.push("b", Candidate::top_bits(20, &[8.0, 2.0, 0.5])).unwrap();
-        let allocation = Allocation::new(vec![1, 2], &units).unwrap();
+        let mut groups = AllocationProblem::default();
+        groups.push("a", Candidate::top_bits(10, &[4.0, 1.0])).unwrap();
+        groups.push("b", Candidate::top_bits(20, &[8.0, 2.0, 0.5])).unwrap();
+        let allocation = Allocation::new(vec![1, 2], &groups).unwrap();
         assert_eq!((allocation.cost(), allocation.distortion()), (50, 1.5));
         assert_eq!(allocation.overhead(200), 0.25);
         for bad in [vec![1], vec![2, 0], vec![0, 0, 0]] {
-            assert!(Allocation::new(bad, &units).is_err());
+            assert!(Allocation::new(bad, &groups).is_err());
         }
     }
 
     #[test]
     fn the_gap_is_relative() {
-        let mut units = AllocationProblem::default();
-        units.push("a", Candidate::top_bits(10, &[4.0, 0.0])).unwrap();
-        let with = |index| Allocation::new(vec![index], &units).unwrap();
+        let mut groups = AllocationProblem::default();
+        groups.push("a", Candidate::top_bits(10, &[4.0, 0.0])).unwrap();
+        let with = |index| Allocation::new(vec![index], &groups).unwrap();
         assert_eq!(Solution::new(with(0), 3.0).gap(), 0.25);
         let rounded = Solution::new(with(0), 4.0 + 1e-12);
         assert!(rounded.proven && rounded.gap() == 0.0);

@@ -1,4 +1,4 @@
-//! Bisection to the last bit.
+//! Bisection to the last bit of a float.
 
 /// The neighbouring numbers between which `holds` turns from false to true. It is not asked about
 /// the ends: it is taken to be false at `no` and true at `yes`, both of which are not negative.

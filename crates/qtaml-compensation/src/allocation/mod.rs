@@ -1,11 +1,11 @@
-//! Where to spend a budget of bits: one choice for each unit, the least distortion in all.
+//! Where to spend a budget of bits: one candidate for each group, the least distortion in all.
 //!
-//! A *unit* is what is decided about at once: a layer, an output channel, a group. Its *choices*
+//! A *group* is what is decided about at once: a layer, an output channel, a group. Its *candidates*
 //! cost bits and leave a distortion; what they are, numbers of protected top bits, any sets of
 //! bits, or widths of a code, is known to the caller alone. Minimise `Σ_u D_u(c_u)` subject to
-//! `Σ_u B_u(c_u) <= B`: the multiple-choice knapsack problem (docs/theory.md, section 4).
+//! `Σ_u B_u(c_u) <= B`: the multiple-candidate knapsack problem (docs/theory.md, section 4).
 //!
-//! | Solver | What it finds | Time for `n` choices in all |
+//! | Solver | What it finds | Time for `n` candidates in all |
 //! | --- | --- | --- |
 //! | [`GreedyPath`] | the optimum for some budgets, and nested allocations in between | `n log n` |
 //! | [`lagrangian`] | the same by a price per bit, and a bound on the optimum | at most `64 n` |
@@ -17,17 +17,17 @@
 //!
 //! // Two layers with 0 to 8 protected bits; an error in the first moves the output 100 times as
 //! // much. The second is smaller.
-//! let mut units = AllocationProblem::default();
+//! let mut groups = AllocationProblem::default();
 //! for (name, weights, score) in [("first", 1000, 100.0), ("second", 300, 1.0)] {
 //!     let by_protected: Vec<f64> = (0..=8).map(|k| score * 0.25_f64.powi(k)).collect();
-//!     units.push(name, Candidate::top_bits(weights, &by_protected))?;
+//!     groups.push(name, Candidate::top_bits(weights, &by_protected))?;
 //! }
-//! let path = GreedyPath::optimal(&units);
-//! assert_eq!(path.at(2).chosen(), [2, 0]);
+//! let path = GreedyPath::optimal(&groups);
+//! assert_eq!(path.at(2).selection(), [2, 0]);
 //!
-//! let solution = exact(&units, 2500, 1_000_000)?;
+//! let solution = exact(&groups, 2500, 1_000_000)?;
 //! assert!(solution.proven);
-//! assert_eq!(solution.allocation.chosen(), [2, 1]);
+//! assert_eq!(solution.allocation.selection(), [2, 1]);
 //! # Ok::<(), qtaml_compensation::CompensationError>(())
 //! ```
 
@@ -35,19 +35,23 @@
 #[allow(clippy::module_inception)]
 mod allocation;
 mod bisect;
+mod budget;
 mod exact;
 mod hull;
 mod lagrangian;
 mod path;
-mod unit;
+mod problem;
+mod selection;
 mod water_filling;
 
 pub use allocation::{Allocation, Solution};
 pub(crate) use bisect::bisect;
+pub use budget::Budget;
 pub use exact::{MOST_STATES, exact};
 pub use lagrangian::{Lagrangian, lagrangian};
 pub use path::GreedyPath;
-pub use unit::{AllocationProblem, Candidate};
+pub use problem::{AllocationProblem, Candidate};
+pub use selection::Selection;
 pub use water_filling::{Filling, Source, WaterFilling};
 
 #[cfg(test)]

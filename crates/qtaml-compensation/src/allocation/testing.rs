@@ -1,4 +1,4 @@
-//! All solvers against each other and against trying everything.
+//! Tests of all solvers against each other and against exhaustive search.
 
 use approx::assert_relative_eq;
 use proptest::prelude::*;
@@ -9,19 +9,19 @@ use super::*;
 const ROUNDING: f64 = 1e-9;
 
 fn units_of(curves: &[Vec<(u64, f64)>]) -> AllocationProblem {
-    let mut units = AllocationProblem::default();
+    let mut groups = AllocationProblem::default();
     for (i, curve) in curves.iter().enumerate() {
-        let choice = |&(cost, distortion): &(u64, f64)| Candidate { cost, distortion };
-        units.push(format!("unit {i}"), curve.iter().map(choice)).unwrap();
+        let candidate = |&(cost, distortion): &(u64, f64)| Candidate { cost, distortion };
+        groups.push(format!("group {i}"), curve.iter().map(candidate)).unwrap();
     }
-    units
+    groups
 }
 
-/// Arbitrary choices: unsorted, not convex, with equal costs and with equal distortions.
+/// Arbitrary candidates: unsorted, not convex, with equal costs and with equal distortions.
 fn any_units() -> impl Strategy<Value = AllocationProblem> {
     let distortion = prop_oneof![0.0_f64..100.0, (0_u32..5).prop_map(f64::from)];
-    let unit = prop::collection::vec((0_u64..30, distortion), 1..=5);
-    prop::collection::vec(unit, 1..=5).prop_map(|curves| units_of(&curves))
+    let group = prop::collection::vec((0_u64..30, distortion), 1..=5);
+    prop::collection::vec(group, 1..=5).prop_map(|curves| units_of(&curves))
 }
 
 /// Layers whose noise falls by 6 dB a bit, up to some ripple.
@@ -44,15 +44,17 @@ pub(crate) fn sources() -> impl Strategy<Value = Vec<Source>> {
 }
 
 /// Every allocation there is.
-fn everything(units: &AllocationProblem) -> Vec<Allocation> {
+fn everything(groups: &AllocationProblem) -> Vec<Allocation> {
     let mut all: Vec<Vec<u32>> = vec![vec![]];
-    for choices in units.iter() {
+    for candidates in groups.iter() {
         let longer = |head: &Vec<u32>| -> Vec<Vec<u32>> {
-            (0..choices.len() as u32).map(|c| head.iter().copied().chain([c]).collect()).collect()
+            (0..candidates.len() as u32)
+                .map(|c| head.iter().copied().chain([c]).collect())
+                .collect()
         };
         all = all.iter().flat_map(longer).collect();
     }
-    all.into_iter().map(|chosen| Allocation::new(chosen, units).unwrap()).collect()
+    all.into_iter().map(|selection| Allocation::new(selection, groups).unwrap()).collect()
 }
 
 fn best_of(all: &[Allocation], budget: u64) -> Option<f64> {
@@ -60,14 +62,14 @@ fn best_of(all: &[Allocation], budget: u64) -> Option<f64> {
     within.min_by(f64::total_cmp)
 }
 
-fn most_cost(units: &AllocationProblem) -> u64 {
-    units.iter().filter_map(|choices| choices.iter().map(|c| c.cost).max()).sum()
+fn most_cost(groups: &AllocationProblem) -> u64 {
+    groups.iter().filter_map(|candidates| candidates.iter().map(|c| c.cost).max()).sum()
 }
 
 proptest! {
     #[test]
-    fn no_allocation_of_the_same_cost_is_better_than_the_path(units in any_units()) {
-        let (all, path) = (everything(&units), GreedyPath::optimal(&units));
+    fn no_allocation_of_the_same_cost_is_better_than_the_path(groups in any_units()) {
+        let (all, path) = (everything(&groups), GreedyPath::optimal(&groups));
         for step in 0..path.len() {
             let found = path.at(step);
             prop_assert_eq!(found.cost(), path.cost(step));
@@ -79,36 +81,36 @@ proptest! {
     }
 
     #[test]
-    fn the_path_is_nested(units in falling_units()) {
-        let path = GreedyPath::optimal(&units);
+    fn the_path_is_nested(groups in falling_units()) {
+        let path = GreedyPath::optimal(&groups);
         for step in 1..path.len() {
             let (before, after) = (path.at(step - 1), path.at(step));
             prop_assert!(before.cost() < after.cost());
             prop_assert!(before.distortion() >= after.distortion());
-            prop_assert!(before.chosen().iter().zip(after.chosen()).all(|(a, b)| a <= b));
+            prop_assert!(before.selection().iter().zip(after.selection()).all(|(a, b)| a <= b));
         }
     }
 
     #[test]
-    fn every_solver_agrees_with_trying_everything(units in any_units(), budget in 0_u64..150) {
-        let Some(best) = best_of(&everything(&units), budget) else {
-            let least = units.least_cost();
+    fn every_solver_agrees_with_trying_everything(groups in any_units(), budget in 0_u64..150) {
+        let Some(best) = best_of(&everything(&groups), budget) else {
+            let least = groups.least_cost();
             let refused = crate::CompensationError::Budget { budget, least };
-            prop_assert_eq!(exact(&units, budget, MOST_STATES).unwrap_err(), refused.clone());
-            prop_assert_eq!(lagrangian(&units, budget).unwrap_err(), refused.clone());
-            prop_assert_eq!(GreedyPath::optimal(&units).within(budget).unwrap_err(), refused);
+            prop_assert_eq!(exact(&groups, budget, MOST_STATES).unwrap_err(), refused.clone());
+            prop_assert_eq!(lagrangian(&groups, budget).unwrap_err(), refused.clone());
+            prop_assert_eq!(GreedyPath::optimal(&groups).within(budget).unwrap_err(), refused);
             return Ok(());
         };
-        let found = exact(&units, budget, MOST_STATES).unwrap();
+        let found = exact(&groups, budget, MOST_STATES).unwrap();
         prop_assert!(found.proven && found.allocation.cost() <= budget);
         prop_assert!((found.allocation.distortion() - best).abs() < ROUNDING);
 
-        let priced = lagrangian(&units, budget).unwrap().solution;
+        let priced = lagrangian(&groups, budget).unwrap().solution;
         prop_assert!(priced.allocation.cost() <= budget);
         prop_assert!(priced.allocation.distortion() >= best - ROUNDING);
         prop_assert!(priced.lower_bound <= best + ROUNDING);
 
-        let greedy = GreedyPath::optimal(&units).within(budget).unwrap();
+        let greedy = GreedyPath::optimal(&groups).within(budget).unwrap();
         prop_assert!(greedy.cost() <= budget && greedy.distortion() >= best - ROUNDING);
         prop_assert!(greedy.distortion() <= priced.allocation.distortion() + ROUNDING);
     }
@@ -116,10 +118,10 @@ proptest! {
     /// Stopped early, the search still tells the truth about what it does not know.
     #[test]
     fn an_unfinished_search_brackets_the_optimum(
-        units in any_units(), budget in 0_u64..150, most_states in 0_usize..40,
+        groups in any_units(), budget in 0_u64..150, most_states in 0_usize..40,
     ) {
-        if let Some(best) = best_of(&everything(&units), budget) {
-            let found = exact(&units, budget, most_states).unwrap();
+        if let Some(best) = best_of(&everything(&groups), budget) {
+            let found = exact(&groups, budget, most_states).unwrap();
             prop_assert!(found.allocation.cost() <= budget);
             prop_assert!(found.lower_bound <= best + ROUNDING);
             prop_assert!(found.allocation.distortion() >= best - ROUNDING);
@@ -129,16 +131,16 @@ proptest! {
     }
 
     #[test]
-    fn more_budget_is_never_worse(units in falling_units(), shares in [0.0..1.0, 0.0..1.0]) {
-        let [mut less, mut more] = shares.map(|share| (share * most_cost(&units) as f64) as u64);
+    fn more_budget_is_never_worse(groups in falling_units(), shares in [0.0..1.0, 0.0..1.0]) {
+        let [mut less, mut more] = shares.map(|share| (share * most_cost(&groups) as f64) as u64);
         if less > more {
             (less, more) = (more, less);
         }
         let solve = |budget| {
-            let path = GreedyPath::optimal(&units);
+            let path = GreedyPath::optimal(&groups);
             let greedy = path.within(budget).unwrap();
-            let priced = lagrangian(&units, budget).unwrap().solution;
-            let found = exact(&units, budget, MOST_STATES).unwrap();
+            let priced = lagrangian(&groups, budget).unwrap().solution;
+            let found = exact(&groups, budget, MOST_STATES).unwrap();
             let all = [&greedy, &priced.allocation, &found.allocation];
             let [d_greedy, d_priced, d] = all.map(Allocation::distortion);
             let slack = 1.0 + ROUNDING;
@@ -158,9 +160,9 @@ proptest! {
     /// what the rest is spent on never loses, and the path itself never rises.
     #[test]
     fn greedy_rises_by_less_than_the_next_step_gains(
-        units in any_units(), budgets in [0_u64..150, 0_u64..150],
+        groups in any_units(), budgets in [0_u64..150, 0_u64..150],
     ) {
-        let path = GreedyPath::optimal(&units);
+        let path = GreedyPath::optimal(&groups);
         let [less, more] = [budgets[0].min(budgets[1]), budgets[0].max(budgets[1])];
         if let Ok(step) = path.step_within(less) {
             let [before, after] = [less, more].map(|b| path.within(b).unwrap().distortion());
@@ -172,11 +174,11 @@ proptest! {
 
     /// The same bound twice: the price's, and the path's between two of its steps.
     #[test]
-    fn the_dual_is_the_hull_of_the_path(units in falling_units(), share in 0.01..0.99) {
-        let path = GreedyPath::optimal(&units);
+    fn the_dual_is_the_hull_of_the_path(groups in falling_units(), share in 0.01..0.99) {
+        let path = GreedyPath::optimal(&groups);
         let end = path.cost(path.len() - 1);
         let budget = (share * end as f64) as u64;
-        let priced = lagrangian(&units, budget).unwrap();
+        let priced = lagrangian(&groups, budget).unwrap();
         let step = path.step_within(budget).unwrap();
         let [from, to] = [step, step + 1].map(|step| (path.cost(step), path.distortion(step)));
         let slope = (from.1 - to.1) / (to.0 - from.0) as f64;
@@ -194,24 +196,24 @@ fn uniform_chooses_alike() {
         let curve: Vec<f64> = (0..=b).map(|k| 4_f64.powi(b - k)).collect();
         Candidate::top_bits(weights, &curve).collect::<Vec<_>>()
     };
-    let mut units = AllocationProblem::default();
-    units.push("a", falling(10, 8)).unwrap();
-    units.push("b", falling(30, 4)).unwrap();
-    let path = GreedyPath::uniform(&units);
+    let mut groups = AllocationProblem::default();
+    groups.push("a", falling(10, 8)).unwrap();
+    groups.push("b", falling(30, 4)).unwrap();
+    let path = GreedyPath::uniform(&groups);
     assert_eq!(path.len(), 9);
-    assert_eq!(path.at(2).chosen(), [2, 2]);
-    assert_eq!(path.at(6).chosen(), [6, 4]);
+    assert_eq!(path.at(2).selection(), [2, 2]);
+    assert_eq!(path.at(6).selection(), [6, 4]);
     assert_eq!((path.cost(2), path.distortion(2)), (80, 4096.0 + 16.0));
     assert_eq!(path.at(2).overhead(10 * 8 + 30 * 4), 80.0 / 200.0);
-    assert_eq!(path.at(path.step_within(119).unwrap()).chosen(), [2, 2]);
+    assert_eq!(path.at(path.step_within(119).unwrap()).selection(), [2, 2]);
 }
 
 #[test]
 fn the_rest_of_a_budget_is_spent() {
-    let units = units_of(&[vec![(0, 90.0), (100, 1.0)], vec![(0, 3.0), (10, 2.0)]]);
-    let path = GreedyPath::optimal(&units);
+    let groups = units_of(&[vec![(0, 90.0), (100, 1.0)], vec![(0, 3.0), (10, 2.0)]]);
+    let path = GreedyPath::optimal(&groups);
     assert_eq!(path.step_within(50).unwrap(), 0, "the first step costs 100");
-    assert_eq!(path.within(50).unwrap().chosen(), [0, 1]);
+    assert_eq!(path.within(50).unwrap().selection(), [0, 1]);
 }
 
 #[test]
@@ -226,8 +228,8 @@ fn nothing_to_decide() {
 
 #[test]
 fn noise_that_no_step_reaches_is_refused() {
-    let units = units_of(&[vec![(0, 4.0), (10, 1.0)]]);
-    let path = GreedyPath::optimal(&units);
+    let groups = units_of(&[vec![(0, 4.0), (10, 1.0)]]);
+    let path = GreedyPath::optimal(&groups);
     assert_eq!(path.budget_for(5.0).unwrap(), 0.0);
     assert_eq!(path.budget_for(2.5).unwrap(), 5.0);
     assert_eq!(path.budget_for(1.0).unwrap(), 10.0);

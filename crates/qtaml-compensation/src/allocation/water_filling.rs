@@ -1,4 +1,4 @@
-//! The allocation in closed form, for noise that falls by the same factor with every bit.
+//! Reverse water-filling: the allocation in closed form, for noise that falls by one factor a bit.
 
 use std::f64::consts::LN_2;
 
@@ -6,23 +6,23 @@ use crate::CompensationError;
 
 const LN_4: f64 = 2.0 * LN_2;
 
-/// A unit whose noise is `S 4^-k` with `k` bits for each of its `n` weights.
+/// A group whose noise is `S 4^-k` with `k` bits for each of its `n` weights.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Source {
-    /// The noise `S` without any bit; 0 for a unit that does not matter.
+    /// The noise `S` without any bit; 0 for a group that does not matter.
     pub score: f64,
     /// The number of weights `n`.
     pub weights: usize,
 }
 
-/// Water-filling over units: real numbers of bits, from 0 to a cap.
+/// Water-filling over groups: real numbers of bits, from 0 to a cap.
 ///
 /// It is the idealised allocation problem: bits need not be whole, and every bit lowers the noise
-/// of its unit to a quarter, as for two's complement without the constant `1` of `(4^(b-k) - 1) /
+/// of its group to a quarter, as for two's complement without the constant `1` of `(4^(b-k) - 1) /
 /// 3`. So full protection leaves `4^-b` of the noise here and nothing there.
 ///
 /// # Formula
-/// `k_l = log4((S_l / n_l) / θ)`, no less than 0 and no more than the cap: every unit that has some
+/// `k_l = log4((S_l / n_l) / θ)`, no less than 0 and no more than the cap: every group that has some
 /// bits and could have more is left with the same noise `θ` per weight. The *level* `θ` is
 /// determined by the budget or by the noise. This is reverse water-filling (T. M. Cover and
 /// J. A. Thomas, Elements of Information Theory, section 10.3.3 of the second edition) with weights
@@ -42,14 +42,14 @@ pub struct Source {
 pub struct WaterFilling {
     sources: Vec<Source>,
     most_bits: f64,
-    /// Logarithms of the levels at which a unit begins to have bits or reaches the cap, rising.
+    /// Logarithms of the levels at which a group begins to have bits or reaches the cap, rising.
     levels: Vec<f64>,
 }
 
-/// How full the units are.
+/// How full the groups are.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Filling {
-    /// Bits per weight of each unit.
+    /// Bits per weight of each group.
     pub bits: Vec<f64>,
     /// Bits in all, `Σ n_l k_l`.
     pub cost: f64,
@@ -58,10 +58,10 @@ pub struct Filling {
 }
 
 impl WaterFilling {
-    /// The problem for these units and a cap in bits per weight.
+    /// The problem for these groups and a cap in bits per weight.
     ///
     /// # Errors
-    /// [`CompensationError::Source`] for a unit without weights, a score that is negative, NaN or
+    /// [`CompensationError::Source`] for a group without weights, a score that is negative, NaN or
     /// infinite, or scores whose sum is; [`CompensationError::MostBits`] for a cap that is not
     /// positive and finite.
     pub fn new(sources: &[Source], most_bits: f64) -> Result<Self, CompensationError> {
@@ -132,7 +132,7 @@ impl WaterFilling {
         Ok(self.weights() * bits.clamp(0.0, self.most_bits))
     }
 
-    /// The coding gain `AM / GM` of the scores per weight, with the weights counted: 1 if all units
+    /// The coding gain `AM / GM` of the scores per weight, with the weights counted: 1 if all groups
     /// are alike, infinite if one does not matter.
     ///
     /// # Formula
@@ -232,9 +232,9 @@ mod tests {
             let water = WaterFilling::new(&sources, 8.0).unwrap();
             let filling = water.for_budget(share * 8.0 * water.weights()).unwrap();
             let worth = |(s, k): (&Source, &f64)| s.score / s.weights as f64 * 4_f64.powf(-k);
-            let units = || sources.iter().zip(&filling.bits);
-            let best_buy = units().filter(|(_, k)| **k < 8.0).map(worth).fold(0.0, f64::max);
-            let worst_sale = units().filter(|(_, k)| **k > 0.0).map(worth).fold(f64::MAX, f64::min);
+            let groups = || sources.iter().zip(&filling.bits);
+            let best_buy = groups().filter(|(_, k)| **k < 8.0).map(worth).fold(0.0, f64::max);
+            let worst_sale = groups().filter(|(_, k)| **k > 0.0).map(worth).fold(f64::MAX, f64::min);
             prop_assert!(best_buy <= worst_sale * (1.0 + 1e-9), "{} > {}", best_buy, worst_sale);
         }
 

@@ -1,4 +1,4 @@
-//! A linear code for blocks of thousands of bits, near the capacity of the memory.
+//! An irregular repeat-accumulate code for blocks of thousands of bits, near capacity.
 
 use qtaml_fault::Seed;
 use rand::RngExt;

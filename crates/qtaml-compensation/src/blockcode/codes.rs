@@ -1,7 +1,6 @@
 //! The block codes of one memory.
 
-use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, OnceLock};
 
 use qtaml_fault::{BitFlips, FaultError, FaultModel, FaultStream, ProtectionMap, Seed};
 use qtaml_physics::FlipProbability;
@@ -10,6 +9,7 @@ use rand::Rng;
 
 use super::accumulate::{LANES, Lanes, NAT, RepeatAccumulate};
 use crate::CompensationError;
+use crate::memo::Memo;
 
 /// How surely one value of a bit is believed at most.
 const SUREST: f64 = 30.0;
@@ -33,7 +33,7 @@ pub struct BlockCodes {
     flips: FlipProbability,
     /// The faults that happen.
     model: BitFlips,
-    codes: Mutex<BTreeMap<usize, Arc<BlockCode>>>,
+    codes: Memo<usize, BlockCode>,
 }
 
 impl BlockCodes {
@@ -43,7 +43,7 @@ impl BlockCodes {
     /// As [`BitFlips::new`].
     pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
         let model = BitFlips::new(flips, BitWidth::INT8)?;
-        Ok(Self { flips, model, codes: Mutex::default() })
+        Ok(Self { flips, model, codes: Memo::default() })
     }
 
     /// The same codes in another memory than they are made for: what a wrong guess costs, and what
@@ -53,7 +53,7 @@ impl BlockCodes {
     /// As [`BitFlips::new`].
     pub fn in_memory(&self, flips: FlipProbability) -> Result<Self, CompensationError> {
         let model = BitFlips::new(flips, BitWidth::INT8)?;
-        Ok(Self { flips: self.flips, model, codes: Mutex::default() })
+        Ok(Self { flips: self.flips, model, codes: Memo::default() })
     }
 
     /// The flip probability that the codes are made for.
@@ -63,10 +63,7 @@ impl BlockCodes {
 
     /// The code of blocks of so many stored bytes.
     pub(super) fn code(&self, bytes: usize) -> Arc<BlockCode> {
-        // Nothing panics while it is held, and what is in it is whole at any time.
-        let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-        let new = || Arc::new(BlockCode::new(bytes, self.flips));
-        codes.entry(bytes).or_insert_with(new).clone()
+        self.codes.get_or_make(bytes, || BlockCode::new(bytes, self.flips))
     }
 
     /// What is read of stored bytes that begin at position `first`.

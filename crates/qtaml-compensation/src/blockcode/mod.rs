@@ -1,4 +1,4 @@
-//! Codes on many weights at once, near the bound that no code passes.
+//! Block codes for many weights at once, near the Shannon bound.
 //!
 //! A code of one weight must be good at once at telling values and at surviving flips. Over thousands
 //! of weights the two can be had apart, and each nearly as good as possible (Shannon's separation):
@@ -10,10 +10,12 @@
 //! are loaded. See docs/codec.md for an introduction and docs/theory.md, section 8.5.
 
 mod accumulate;
+mod batched;
 mod codes;
 mod entropy;
 mod quantizer;
 mod storage;
 
+pub use batched::BatchedBlocks;
 pub use codes::BlockCodes;
 pub use storage::BlockCodedStorage;

@@ -1,4 +1,4 @@
-//! Weight groups stored in long blocks.
+//! Weight groups stored by block codes.
 
 use std::sync::{Arc, OnceLock};
 
@@ -10,7 +10,8 @@ use super::codes::{BlockCode, BlockCodes};
 use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
 use crate::codebook::{Sample, StandardShape};
-use crate::{CompensationError, WeightStorage};
+use crate::storage::{StoredAs, WeightStorage};
+use crate::{CompensationError, PlannedStorage};
 
 /// Stored bytes of a block at most. Longer ones would gain little.
 const BLOCK: usize = 1 << 13;
@@ -55,6 +56,9 @@ const HALVINGS: usize = 16;
 #[derive(Debug, Clone)]
 pub struct BlockCodedStorage {
     codes: Arc<BlockCodes>,
+    rate: u32,
+    shape: StandardShape,
+    sigma: f32,
     quantizer: Quantizer,
     blocks: Vec<Block>,
 }
@@ -101,7 +105,7 @@ impl BlockCodedStorage {
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {
             let quantizer = finest(&parts, &shape.sample(), sigma);
             let blocks = parts.iter().map(|part| Block::new(part, &quantizer)).collect();
-            Self { codes: codes.clone(), blocks, quantizer }
+            Self { codes: codes.clone(), rate: bits, shape, sigma, blocks, quantizer }
         });
         let better = laplacian.rounding_error() < gaussian.rounding_error();
         Ok(if better { laplacian } else { gaussian })
@@ -251,7 +255,7 @@ impl WeightStorage for BlockCodedStorage {
     }
 
     /// 32 bits of the scale, 32 of the step, and one that tells the shape.
-    fn side_bits(&self) -> u64 {
+    fn metadata_bits(&self) -> u64 {
         65
     }
 
@@ -282,6 +286,17 @@ impl WeightStorage for BlockCodedStorage {
             read[block.first as usize..][..values.len()].copy_from_slice(&values);
         }
         Ok(read)
+    }
+
+    fn stored_as(&self) -> StoredAs {
+        StoredAs::BlockCoded { rate: self.rate }
+    }
+
+    fn planned(&self) -> PlannedStorage {
+        let Self { rate, shape, sigma, .. } = *self;
+        // Where nothing is held, weights are read as zeros whatever the step.
+        let step = Some(self.step()).filter(|step| step.is_finite()).unwrap_or(0.0);
+        PlannedStorage::BlockCoded { rate, shape, sigma, step }
     }
 }
 
@@ -403,7 +418,7 @@ mod tests {
         assert_eq!(unit.blocks.len(), 3);
         assert_eq!((unit.weights(), unit.golden().len()), (20_000, 20_000));
         assert_eq!(unit.stored_bits(), 8 * (5832 + 5833 + 5833));
-        assert_eq!((unit.protected_bits(), unit.side_bits()), (0, 65));
+        assert_eq!((unit.protected_bits(), unit.metadata_bits()), (0, 65));
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! Codes that expect faults: joint source-channel coding, one weight at a time.
+//! Codebooks (COSQ): joint source-channel coding, one weight at a time.
 //!
 //! Instead of storing a number and protecting its bits, choose for every weight the word that does
 //! best *on average over the faults*, and for every word read the value that does best on average
@@ -137,7 +137,7 @@ impl Codebook {
 
     /// Bits of the table, which a decoder needs besides the words: 32 for each value. Tensors that
     /// share a code share them.
-    pub fn side_bits(&self) -> u64 {
+    pub fn metadata_bits(&self) -> u64 {
         32 * self.table.len() as u64
     }
 
@@ -470,7 +470,7 @@ mod tests {
         assert_eq!(code.read(&[0], &other, &stream), Err(error));
         let error = code.encode(&[0.0, f32::INFINITY]);
         assert_eq!(error, Err(CompensationError::Weight { index: 1, value: f32::INFINITY }));
-        assert_eq!(code.side_bits(), 128);
+        assert_eq!(code.metadata_bits(), 128);
     }
 
     proptest! {

@@ -1,4 +1,4 @@
-//! The weights that a code is made for.
+//! The sample of weights that a codebook is designed for.
 
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 

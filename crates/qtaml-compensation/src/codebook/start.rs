@@ -1,4 +1,4 @@
-//! The codebooks that a design begins with.
+//! The initial codebooks of a design.
 
 use super::encoder::Encoder;
 use super::{Sample, WordChannel};

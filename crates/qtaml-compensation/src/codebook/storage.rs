@@ -1,21 +1,24 @@
 //! Weight groups stored by standard codebooks.
 
-use std::collections::BTreeMap;
 use std::f64::consts::LN_2;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::Arc;
 
-use qtaml_fault::{FaultStream, WordFlips};
+use qtaml_fault::{BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, WordFlips};
 use qtaml_physics::FlipProbability;
+use serde::{Deserialize, Serialize};
 
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
-use crate::{CompensationError, WeightStorage};
+use crate::memo::Memo;
+use crate::storage::{StoredAs, WeightStorage, WordStorage};
+use crate::{CompensationError, PlannedStorage};
 
 /// Golden sections from a factor of four down to 0.4 %.
 const SECTIONS: usize = 12;
 
 /// A distribution of weights of mean 0 and variance 1 that codes are designed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
 #[non_exhaustive]
 pub enum StandardShape {
     /// [`Sample::gaussian`].
@@ -47,15 +50,13 @@ impl StandardShape {
 #[derive(Debug)]
 pub struct Codebooks {
     flips: FlipProbability,
-    /// The fault model of each width from 1 bit on, made when a word of it is first read.
-    models: [OnceLock<WordFlips>; WordChannel::MAX_WIDTH as usize],
-    codes: Mutex<BTreeMap<Key, Slot>>,
+    /// The fault model of each width, made when a word of it is first stored.
+    models: Memo<u32, WordFlips>,
+    codes: Memo<Key, StandardCode>,
 }
 
 /// Shape, width and number of protected bits.
 type Key = (StandardShape, u32, u32);
-/// Filled without holding up those who want another code.
-type Slot = Arc<OnceLock<Arc<StandardCode>>>;
 
 /// A code, and mean and mean square of what is read of each word stored.
 #[derive(Debug)]
@@ -71,7 +72,7 @@ impl Codebooks {
     /// # Errors
     /// None: every flip probability has a fault model.
     pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
-        Ok(Self { flips, models: Default::default(), codes: Mutex::default() })
+        Ok(Self { flips, models: Memo::default(), codes: Memo::default() })
     }
 
     /// The flip probability of unprotected bits.
@@ -86,24 +87,13 @@ impl Codebooks {
         if protected > width {
             return Err(CompensationError::ProtectedBits { protected, width });
         }
-        let slot = {
-            // Nothing panics while it is held, and what is in it is whole at any time.
-            let mut codes = self.codes.lock().unwrap_or_else(PoisonError::into_inner);
-            codes.entry(key).or_default().clone()
-        };
         let channel = channel.keeping(protected as usize);
-        Ok(slot.get_or_init(|| Arc::new(StandardCode::design(shape, &channel))).clone())
+        Ok(self.codes.get_or_make(key, || StandardCode::design(shape, &channel)))
     }
 
     /// The faults of words of so many bits, the same as those of [`Codebook::read`].
-    fn model(&self, width: u32) -> Result<&WordFlips, CompensationError> {
-        let slot = self.models.get((width as usize).wrapping_sub(1));
-        let slot = slot.ok_or(CompensationError::WordWidth(width))?;
-        if let Some(model) = slot.get() {
-            return Ok(model);
-        }
-        let model = WordFlips::new(self.flips, width)?;
-        Ok(slot.get_or_init(|| model))
+    fn model(&self, width: u32) -> Result<Arc<WordFlips>, CompensationError> {
+        self.models.get_or_try(width, || Ok(WordFlips::new(self.flips, width)?))
     }
 }
 
@@ -169,7 +159,7 @@ impl StandardCode {
 /// let unit = CodebookStorage::new(&weights, &codes, 5, 1)?;
 ///
 /// // Five bits a weight of which one is protected; in addition sigma and the shape.
-/// assert_eq!((unit.stored_bits(), unit.protected_bits(), unit.side_bits()), (5000, 1000, 33));
+/// assert_eq!((unit.stored_bits(), unit.protected_bits(), unit.metadata_bits()), (5000, 1000, 33));
 /// // Without the protected bit it would be half as much again.
 /// let exposed = CodebookStorage::new(&weights, &codes, 5, 0)?;
 /// assert!(exposed.mean_square_error() > 1.5 * unit.mean_square_error());
@@ -179,12 +169,17 @@ impl StandardCode {
 /// ```
 #[derive(Debug, Clone)]
 pub struct CodebookStorage {
-    codes: Arc<Codebooks>,
     code: Arc<StandardCode>,
+    model: Arc<WordFlips>,
+    /// The protected bits of a low byte.
+    kept: BitMask,
     shape: StandardShape,
     sigma: f32,
     protected: u32,
-    words: Vec<u16>,
+    /// The low byte of each word.
+    low: Vec<u8>,
+    /// The other bits, if words have more than eight.
+    high: Vec<u8>,
     mean_square_error: f64,
 }
 
@@ -238,7 +233,14 @@ impl CodebookStorage {
         };
         let total: f64 = weights.iter().zip(&words).map(error).sum();
         let mean_square_error = total / weights.len() as f64;
-        Ok(Self { codes: codes.clone(), code, shape, sigma, protected, words, mean_square_error })
+        let low = words.iter().map(|&word| word as u8).collect();
+        let wide = code.code.width() > 8;
+        let high = words.iter().filter(|_| wide).map(|&word| (word >> 8) as u8).collect();
+        let model = codes.model(code.code.width())?;
+        let exposed = (1_u16 << (code.code.width() - protected)) - 1;
+        let all = model.low().bits().mask();
+        let kept = BitMask::of_bits(all & !(exposed as u8), model.low().bits())?;
+        Ok(Self { code, model, kept, shape, sigma, protected, low, high, mean_square_error })
     }
 
     /// The code's shape.
@@ -256,7 +258,13 @@ impl CodebookStorage {
         &self.code.code
     }
 
-    fn decode(&self, words: &[u16]) -> Vec<f32> {
+    fn stored_words(&self) -> Vec<u16> {
+        let high = self.high.iter().copied().chain(std::iter::repeat(0));
+        let words = self.low.iter().zip(high);
+        words.map(|(&low, high)| u16::from_le_bytes([low, high])).collect()
+    }
+
+    fn values(&self, words: &[u16]) -> Vec<f32> {
         let mut values = self.code().decode(words);
         for value in &mut values {
             *value *= self.sigma;
@@ -267,19 +275,19 @@ impl CodebookStorage {
 
 impl WeightStorage for CodebookStorage {
     fn weights(&self) -> usize {
-        self.words.len()
+        self.low.len()
     }
 
     fn stored_bits(&self) -> u64 {
-        self.words.len() as u64 * u64::from(self.code().width())
+        self.low.len() as u64 * u64::from(self.code().width())
     }
 
     fn protected_bits(&self) -> u64 {
-        self.words.len() as u64 * u64::from(self.protected)
+        self.low.len() as u64 * u64::from(self.protected)
     }
 
     /// 32 bits of sigma, and one that tells the shape.
-    fn side_bits(&self) -> u64 {
+    fn metadata_bits(&self) -> u64 {
         33
     }
 
@@ -289,14 +297,54 @@ impl WeightStorage for CodebookStorage {
 
     /// Through the table that expects faults: a code for a bad memory has no other.
     fn golden(&self) -> Vec<f32> {
-        self.decode(&self.words)
+        self.values(&self.stored_words())
     }
 
     fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
-        let mut words = self.words.clone();
-        let model = self.codes.model(self.code().width())?;
-        model.inject_slice(&mut words, start, stream, self.protected)?;
-        Ok(self.decode(&words))
+        let mut words = self.stored_words();
+        self.model.inject_slice(&mut words, start, stream, self.protected)?;
+        Ok(self.values(&words))
+    }
+
+    fn as_words(&self) -> Option<&dyn WordStorage> {
+        self.high.is_empty().then_some(self)
+    }
+
+    fn stored_as(&self) -> StoredAs {
+        StoredAs::Codebook { width: self.code().width(), protected: self.protected }
+    }
+
+    fn planned(&self) -> PlannedStorage {
+        let (width, protected) = (self.code().width(), self.protected);
+        PlannedStorage::Codebook { width, protected, shape: self.shape, sigma: self.sigma }
+    }
+}
+
+/// Of words of more than eight bits these are the low bytes.
+impl WordStorage for CodebookStorage {
+    fn words(&self) -> &[u8] {
+        &self.low
+    }
+
+    fn model(&self) -> &BitFlips {
+        self.model.low()
+    }
+
+    fn mask(&self) -> BitMask {
+        self.kept
+    }
+
+    fn ecc(&self) -> Ecc {
+        Ecc::Ideal
+    }
+
+    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, CompensationError> {
+        let (given, expected) = (read.len() as u64, self.low.len() as u64);
+        if given != expected {
+            return Err(FaultError::Words { given, expected }.into());
+        }
+        let words: Vec<u16> = read.iter().map(|&word| word.into()).collect();
+        Ok(self.values(&words))
     }
 }
 
@@ -373,7 +421,7 @@ mod tests {
         let kept = words(&unit);
         unit.protected = 0;
         let exposed = words(&unit);
-        for ((stored, kept), exposed) in unit.words.iter().zip(kept).zip(exposed) {
+        for ((stored, kept), exposed) in unit.stored_words().into_iter().zip(kept).zip(exposed) {
             assert_eq!(kept >> 7, stored >> 7);
             assert_eq!(kept & 0x7f, exposed & 0x7f);
         }
@@ -395,9 +443,10 @@ mod tests {
             let (weights, codes) = (weights(1000), codes(0.1, 0.05));
             let mut whole = unit(&weights, &codes, width, 1);
             let read = whole.read(&stream(2), 7).unwrap();
-            let back = whole.words.split_off(cut);
+            let high_cut = cut.min(whole.high.len());
+            let back = (whole.low.split_off(cut), whole.high.split_off(high_cut));
             let mut found = whole.read(&stream(2), 7).unwrap();
-            whole.words = back;
+            (whole.low, whole.high) = back;
             found.extend(whole.read(&stream(2), 7 + cut as u64).unwrap());
             prop_assert_eq!(found, read);
         }
@@ -428,7 +477,7 @@ mod tests {
                 let unit = unit(&weights, &codes, width, 0);
                 let channel = WordChannel::new(codes.flips(), width).unwrap();
                 let code = unit.code().scaled(unit.sigma()).unwrap();
-                let read = code.read(&unit.words, &channel, &stream(4)).unwrap();
+                let read = code.read(&unit.stored_words(), &channel, &stream(4)).unwrap();
                 assert_eq!(unit.read(&stream(4), 0).unwrap(), read, "{width} bits");
                 assert_ne!(unit.golden(), read, "{width} bits");
             }
@@ -441,7 +490,7 @@ mod tests {
         let (weights, codes) = (weights(300_000), codes(0.1, 0.1));
         let mut unit = unit(&weights, &codes, 2, 0);
         let whole = unit.read(&stream(0), 0).unwrap();
-        unit.words.drain(..290_000);
+        unit.low.drain(..290_000);
         assert_eq!(unit.read(&stream(0), 290_000).unwrap(), whole[290_000..]);
     }
 
@@ -465,7 +514,7 @@ mod tests {
     fn bits_are_counted() {
         let unit = unit(&weights(100), &codes(0.1, 0.1), 9, 2);
         assert_eq!((unit.weights(), unit.stored_bits()), (100, 900));
-        assert_eq!((unit.protected_bits(), unit.side_bits()), (200, 33));
+        assert_eq!((unit.protected_bits(), unit.metadata_bits()), (200, 33));
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The sample of weights that are never in memory together.
+//! The sample of weights that are read in pieces.
 
 use super::Sample;
 use super::sample::check_finite;

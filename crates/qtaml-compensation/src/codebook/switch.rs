@@ -1,4 +1,4 @@
-//! A better choice of words for the same cells.
+//! Binary switching: a better assignment of words to the same cells.
 
 use super::encoder::Encoder;
 use super::{Sample, WordChannel};

@@ -1,4 +1,4 @@
-//! The channel of a stored word: what the memory makes of it.
+//! The channel of a stored word: its transition probabilities.
 
 use qtaml_fault::WordFlips;
 use qtaml_physics::{FlipProbability, FlipProfile};

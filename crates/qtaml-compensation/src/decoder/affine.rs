@@ -1,4 +1,4 @@
-//! Invert the mean drift.
+//! The affine decoder: the inverse of the mean drift.
 
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Format, Word};

@@ -1,4 +1,4 @@
-//! The mean of what may have been stored.
+//! The Bayes decoder: the posterior mean of the stored code.
 
 use qtaml_fault::QuantizedChannel;
 

@@ -1,4 +1,4 @@
-//! The best line.
+//! The linear MMSE decoder.
 
 use qtaml_fault::QuantizedChannel;
 

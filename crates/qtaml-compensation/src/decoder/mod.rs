@@ -1,4 +1,4 @@
-//! What to believe when a word is read.
+//! Decoders: the value of each word that is read.
 
 mod affine;
 mod bayes;
@@ -72,12 +72,12 @@ impl Decoder {
 
     /// Bits that a reader of one unit of weights must know reliably, beside their scale: none for
     /// decoders that follow from the channel alone, two numbers of 32 bits for a line, and the
-    /// [prior](Prior::side_bits) from which the others follow.
-    pub fn side_bits(self, prior: Prior, format: Format) -> u64 {
+    /// [prior](Prior::metadata_bits) from which the others follow.
+    pub fn metadata_bits(self, prior: Prior, format: Format) -> u64 {
         match self {
             Self::Raw | Self::Affine => 0,
             Self::LinearMmse => 64,
-            Self::Bayes | Self::BayesGain => prior.side_bits(format),
+            Self::Bayes | Self::BayesGain => prior.metadata_bits(format),
         }
     }
 }

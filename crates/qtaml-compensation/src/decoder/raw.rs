@@ -1,4 +1,4 @@
-//! Believe the word.
+//! The raw decoder: each word as it is read.
 
 use qtaml_quant::Format;
 

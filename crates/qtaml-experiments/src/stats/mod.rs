@@ -1,4 +1,4 @@
-//! The little statistics that the claims share.
+//! Statistics that the claims share.
 
 mod paired;
 mod rank;

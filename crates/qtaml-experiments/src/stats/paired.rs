@@ -1,4 +1,4 @@
-//! Two methods, the same seeds or fault patterns: is one better?
+//! The paired comparison of two methods, over the same seeds or fault patterns.
 
 use anyhow::{Context, Result, ensure};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};

@@ -1,4 +1,4 @@
-//! Do two lists rise together?
+//! Rank correlation.
 
 use anyhow::{Result, ensure};
 

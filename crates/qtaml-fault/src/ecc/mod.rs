@@ -1,4 +1,4 @@
-//! Real error-correcting codes: what it takes to keep a bit, and what still gets through.
+//! Error-correcting codes: the trait `Code`, and codes with their residual errors.
 //!
 //! [`BitMask`](crate::BitMask) is ideal: its bits never flip and cost nothing but their
 //! number. A memory has to buy that with check bits, and never gets all of it. In this module a

@@ -1,4 +1,4 @@
-//! Independent flips: the model that tunneling leads to.
+//! Independent flips and stuck cells.
 
 use std::ops::Range;
 

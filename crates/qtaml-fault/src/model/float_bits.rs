@@ -1,4 +1,4 @@
-//! Bit flips in floats that are stored as they are.
+//! Bit flips in raw floats.
 
 use qtaml_physics::FlipProfile;
 use qtaml_quant::BitWidth;

@@ -1,4 +1,4 @@
-//! The sampler of rare flips, from one to the next.
+//! The sampler of rare flips: gaps from one flip to the next.
 
 use super::logarithm;
 use crate::FaultStream;

@@ -70,6 +70,12 @@ impl WordFlips {
         Ok(Self { width, low, high })
     }
 
+    /// The model of bits 0 to 7: of all bits, if words have no more than eight. One-bit words are the
+    /// lower of its two bits.
+    pub fn low(&self) -> &BitFlips {
+        &self.low
+    }
+
     /// The number of bits of a word.
     pub fn width(&self) -> u32 {
         self.width
@@ -168,6 +174,7 @@ mod tests {
                 let words: Vec<u16> = stored.iter().map(|&word| word.into()).collect();
                 let read = WordFlips::new(law(p), width).unwrap().corrupted(&words, &stream());
                 assert!(read.unwrap().into_iter().eq(expected.into_iter().map(u16::from)));
+                assert_eq!(WordFlips::new(law(p), width).unwrap().low(), &model);
             }
         }
     }

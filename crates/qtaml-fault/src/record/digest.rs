@@ -1,4 +1,4 @@
-//! The digest of stored words: what faults were drawn on.
+//! The digest of the stored words that faults were drawn on.
 
 use std::fmt;
 use std::str::FromStr;

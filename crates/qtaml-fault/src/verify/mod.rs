@@ -1,4 +1,4 @@
-//! The error distribution against sampled faults: what is read is counted, and compared score by score.
+//! The check of the error distribution against sampled faults, score by score.
 
 use qtaml_quant::{QuantizedTensor, Word};
 use rayon::prelude::*;

@@ -73,12 +73,12 @@ fn parse(text: &str) -> Result<Images, TrainError> {
             return Err(problem(format!("line {number}: label {label} is not in 0..=9")));
         }
         pixels.extend(image.iter().map(|&value| f32::from(value) / BRIGHTEST));
-        labels.push(*label);
+        labels.push(usize::from(*label));
     }
     if labels.len() != 1797 {
         return Err(problem(format!("holds {} images, not 1797", labels.len())));
     }
-    Ok(Images { pixels, labels, size: [SIDE, SIDE], classes: CLASSES })
+    Images::new(pixels, [1, SIDE, SIDE], labels, CLASSES)
 }
 
 fn problem(problem: String) -> TrainError {
@@ -100,7 +100,7 @@ mod tests {
         let mut counts = [0; 10];
         for part in parts {
             for &label in part.labels() {
-                counts[usize::from(label)] += 1;
+                counts[label] += 1;
             }
         }
         assert_eq!(counts, [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]);

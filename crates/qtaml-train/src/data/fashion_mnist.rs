@@ -40,12 +40,9 @@ fn read_pair(folder: &Path, part: &str, count: usize) -> Result<Images, TrainErr
     if let Some(at) = labels.iter().position(|&label| label >= CLASSES) {
         return Err(problem(&name, format!("label {} of image {at} is not in 0..=9", labels[at])));
     }
-    Ok(Images {
-        pixels: pixels.into_iter().map(|p| f32::from(p) / 255.0).collect(),
-        labels,
-        size: [SIDE, SIDE],
-        classes: usize::from(CLASSES),
-    })
+    let pixels = pixels.into_iter().map(|p| f32::from(p) / 255.0).collect();
+    let labels = labels.into_iter().map(usize::from).collect();
+    Images::new(pixels, [1, SIDE, SIDE], labels, usize::from(CLASSES))
 }
 
 /// The bytes of `name` or `name.gz` in `folder`.

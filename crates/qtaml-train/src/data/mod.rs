@@ -7,19 +7,62 @@ use burn::tensor::{Device, Int, Tensor, TensorData};
 use qtaml_fault::Seed;
 use rand::seq::SliceRandom;
 
-/// Grey images of one size with their labels.
+use crate::TrainError;
+
+/// Images of one size with their labels.
 ///
 /// # Shapes
-/// `pixels` is `[n, height, width]`, row-major, from 0 (background) to 1.
+/// `pixels` is `[n, channels, height, width]`, row-major, of the built-in data from 0 (background) to 1.
+///
+/// ```
+/// use qtaml_train::Images;
+///
+/// // Two images of one white and one black pixel, in one channel.
+/// let images = Images::new(vec![1.0, 0.0, 0.0, 1.0], [1, 1, 2], vec![0, 1], 2)?;
+/// assert_eq!((images.len(), images.classes(), images.shape()), (2, 2, [1, 1, 2]));
+/// # Ok::<(), qtaml_train::TrainError>(())
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Images {
     pixels: Vec<f32>,
-    labels: Vec<u8>,
-    size: [usize; 2],
+    labels: Vec<usize>,
+    shape: [usize; 3],
     classes: usize,
 }
 
 impl Images {
+    /// Images of `[channels, height, width]` each, and for each a label below `classes`.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for a size of zero, another number of pixels than the labels ask for, a pixel
+    /// that is not finite, or a label that is no class.
+    pub fn new(
+        pixels: Vec<f32>,
+        shape: [usize; 3],
+        labels: Vec<usize>,
+        classes: usize,
+    ) -> Result<Self, TrainError> {
+        let refuse = |problem| Err(TrainError::Data { name: "of images".into(), problem });
+        if shape.contains(&0) {
+            return refuse(format!("images of the shape {shape:?} have no pixels"));
+        }
+        let needed = shape.iter().try_fold(labels.len(), |n, axis| n.checked_mul(*axis));
+        if needed != Some(pixels.len()) {
+            let (found, images) = (pixels.len(), labels.len());
+            return refuse(format!("{found} pixels for {images} labels of images {shape:?}"));
+        }
+        if let Some(at) = pixels.iter().position(|pixel| !pixel.is_finite()) {
+            return refuse(format!("pixel {at} is {}", pixels[at]));
+        }
+        // Tensors of labels are of 32 bits.
+        let classes_allowed = classes.min(i32::MAX as usize);
+        if let Some(at) = labels.iter().position(|label| *label >= classes_allowed) {
+            let label = labels[at];
+            return refuse(format!("label {label} of image {at} is not below {classes_allowed}"));
+        }
+        Ok(Self { pixels, labels, shape, classes })
+    }
+
     /// The number of images.
     pub fn len(&self) -> usize {
         self.labels.len()
@@ -31,8 +74,13 @@ impl Images {
     }
 
     /// The labels, each below [`classes`](Self::classes).
-    pub fn labels(&self) -> &[u8] {
+    pub fn labels(&self) -> &[usize] {
         &self.labels
+    }
+
+    /// The pixels, row-major.
+    pub fn pixels(&self) -> &[f32] {
+        &self.pixels
     }
 
     /// The number of classes.
@@ -40,9 +88,14 @@ impl Images {
         self.classes
     }
 
+    /// Channels, height and width of an image.
+    pub fn shape(&self) -> [usize; 3] {
+        self.shape
+    }
+
     /// Height and width in pixels.
     pub fn size(&self) -> [usize; 2] {
-        self.size
+        [self.shape[1], self.shape[2]]
     }
 
     /// The images with the given positions, in that order.
@@ -51,7 +104,7 @@ impl Images {
     /// If a position is not below [`len`](Self::len).
     #[must_use]
     pub fn select(&self, positions: &[usize]) -> Self {
-        let area = self.size[0] * self.size[1];
+        let area = self.shape.iter().product::<usize>();
         let pixels = positions.iter().flat_map(|&i| &self.pixels[i * area..(i + 1) * area]);
         Self {
             pixels: pixels.copied().collect(),
@@ -63,7 +116,8 @@ impl Images {
     /// Each image moved by so many pixels down and right, with pixels between those of the image
     /// interpolated; what comes in from outside is background.
     pub(crate) fn moved(mut self, moves: &[[f32; 2]]) -> Self {
-        let [height, width] = self.size;
+        let [channels, height, width] = self.shape;
+        let moves = moves.iter().flat_map(|by| std::iter::repeat_n(by, channels));
         for (image, &[down, right]) in self.pixels.chunks_mut(height * width).zip(moves) {
             if [down, right] == [0.0; 2] {
                 continue;
@@ -83,9 +137,10 @@ impl Images {
     /// The images as a batch.
     ///
     /// # Shapes
-    /// `[n, 1, height, width]`
+    /// `[n, channels, height, width]`
     pub fn tensor(&self, device: &Device) -> Tensor<4> {
-        let shape = [self.len(), 1, self.size[0], self.size[1]];
+        let [channels, height, width] = self.shape;
+        let shape = [self.len(), channels, height, width];
         Tensor::from_data(TensorData::new(self.pixels.clone(), shape), device)
     }
 
@@ -94,7 +149,7 @@ impl Images {
     /// # Shapes
     /// `[n]`
     pub fn label_tensor(&self, device: &Device) -> Tensor<1, Int> {
-        let labels: Vec<i32> = self.labels.iter().map(|&label| i32::from(label)).collect();
+        let labels: Vec<i32> = self.labels.iter().map(|&label| label as i32).collect();
         Tensor::from_data(TensorData::new(labels, [self.len()]), device)
     }
 }
@@ -145,7 +200,7 @@ mod tests {
     fn a_dot_is_moved_down_and_right() {
         let mut pixels = vec![0.0; 25];
         pixels[12] = 1.0;
-        let images = Images { pixels, labels: vec![0], size: [5, 5], classes: 1 };
+        let images = Images::new(pixels, [1, 5, 5], vec![0], 1).unwrap();
         // The centre of mass says how far the dot has moved.
         let centre = |images: &Images| {
             let sum = |f: fn(usize) -> usize| -> f32 {
@@ -158,5 +213,32 @@ mod tests {
             assert!((down - by[0]).abs() < 1e-6 && (right - by[1]).abs() < 1e-6, "{by:?}");
         }
         assert_eq!(images.clone().moved(&[[0.0; 2]]), images);
+    }
+
+    #[test]
+    fn every_channel_is_moved_with_its_image() {
+        let pixels = vec![1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0];
+        let images = Images::new(pixels, [2, 1, 2], vec![0, 1], 2).unwrap();
+        let moved = images.moved(&[[0.0, 1.0], [0.0, 0.0]]);
+        assert_eq!(moved.pixels(), [0.0, 1.0, 0.0, 3.0, 5.0, 6.0, 7.0, 8.0]);
+        let second = moved.select(&[1]);
+        assert_eq!((second.pixels(), second.labels()), (&[5.0, 6.0, 7.0, 8.0][..], &[1][..]));
+    }
+
+    #[test]
+    fn images_that_do_not_fit_are_refused() {
+        let message = |pixels: &[f32], shape, labels: &[usize]| {
+            Images::new(pixels.to_vec(), shape, labels.to_vec(), 3).unwrap_err().to_string()
+        };
+        let start = "data set of images: ";
+        for (found, problem) in [
+            (message(&[], [1, 0, 2], &[]), "images of the shape [1, 0, 2] have no pixels"),
+            (message(&[0.0; 5], [1, 1, 2], &[0, 1]), "5 pixels for 2 labels of images [1, 1, 2]"),
+            (message(&[0.0, f32::NAN], [1, 1, 2], &[0]), "pixel 1 is NaN"),
+            (message(&[0.0; 4], [2, 1, 1], &[0, 3]), "label 3 of image 1 is not below 3"),
+            (message(&[], [usize::MAX, 2, 2], &[0]), "0 pixels for 1 labels"),
+        ] {
+            assert!(found.starts_with(&format!("{start}{problem}")), "{found}");
+        }
     }
 }

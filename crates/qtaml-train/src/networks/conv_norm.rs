@@ -1,4 +1,4 @@
-//! A convolution followed by batch norm, the brick of residual and mobile networks.
+//! A convolution followed by batch norm.
 
 use burn::module::Module;
 use burn::nn::conv::{Conv2d, Conv2dConfig};

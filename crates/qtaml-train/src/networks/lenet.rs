@@ -7,7 +7,8 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use crate::Classifier;
+use super::{all_positive, multiple};
+use crate::{Classifier, TrainError};
 
 /// Size of a [`LeNet`].
 ///
@@ -35,26 +36,32 @@ impl LeNetConfig {
     /// The network, with burn's own initial weights.
     ///
     /// # Panics
-    /// If `side` is not a positive multiple of four.
+    /// Where [`try_init`](Self::try_init) gives an error.
     pub fn init(&self, device: &Device) -> LeNet {
-        assert!(
-            self.side > 0 && self.side.is_multiple_of(4),
-            "side {} is not a positive multiple of 4",
-            self.side
-        );
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`TrainError::Range`] for sizes that make no network.
+    pub fn try_init(&self, device: &Device) -> Result<LeNet, TrainError> {
+        let allowed = "it must be a positive multiple of 4";
+        multiple("the side of the images", self.side, 4, allowed)?;
+        all_positive(&[("the number of classes", self.classes)])?;
         let conv = |channels| {
             Conv2dConfig::new(channels, [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
         };
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let features = 16 * (self.side / 4).pow(2);
-        LeNet {
+        Ok(LeNet {
             conv1: conv([1, 6]),
             conv2: conv([6, 16]),
             fc1: linear(features, 120),
             fc2: linear(120, 84),
             fc3: linear(84, self.classes),
             pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
-        }
+        })
     }
 }
 

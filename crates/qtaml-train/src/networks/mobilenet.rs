@@ -5,8 +5,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use super::all_positive;
 use super::conv_norm::{ConvNorm, global_average};
-use crate::Classifier;
+use crate::{Classifier, TrainError};
 
 /// Size of a [`MobileNet`].
 ///
@@ -35,17 +36,35 @@ impl MobileNetConfig {
     }
 
     /// The network for grey images of any size, with burn's own initial weights.
+    ///
+    /// # Panics
+    /// Where [`try_init`](Self::try_init) gives an error.
     pub fn init(&self, device: &Device) -> MobileNet {
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`TrainError::Range`] for sizes that make no network.
+    pub fn try_init(&self, device: &Device) -> Result<MobileNet, TrainError> {
+        for &(channels, step) in self.blocks.iter().chain([&self.stem]) {
+            all_positive(&[
+                ("the number of channels of a convolution", channels),
+                ("the step of a convolution", step),
+            ])?;
+        }
+        all_positive(&[("the number of classes", self.classes)])?;
         let (first, stride) = self.stem;
         let mut from = first;
         let blocks = self.blocks.iter().map(|&(to, stride)| {
             Separable::new([std::mem::replace(&mut from, to), to], stride, device)
         });
-        MobileNet {
+        Ok(MobileNet {
             stem: ConvNorm::new([1, first], 3, stride, device),
             blocks: blocks.collect(),
             fc: LinearConfig::new(from, self.classes).init(device),
-        }
+        })
     }
 }
 

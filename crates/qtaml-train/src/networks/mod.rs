@@ -1,4 +1,4 @@
-//! Five image classifiers, each the smallest honest member of its family.
+//! Five image classifiers, one of each common family.
 //!
 //! All are built from burn's own layers and use no dropout. The sizes for the digits and for
 //! Fashion-MNIST are ours: small enough for thousands of trials on two cores, with layers that
@@ -17,6 +17,31 @@ pub use resnet::{ResNet, ResNetConfig};
 pub use transformer::{Transformer, TransformerConfig};
 pub use vgg::{Vgg, VggConfig};
 
+use crate::TrainError;
+
+/// Refuses a size of zero. Each is what it is, and its value.
+fn all_positive(sizes: &[(&'static str, usize)]) -> Result<(), TrainError> {
+    match sizes.iter().find(|(_, size)| *size == 0) {
+        Some((what, _)) => {
+            Err(TrainError::Range { what, value: 0.0, allowed: "it must be at least 1" })
+        }
+        None => Ok(()),
+    }
+}
+
+/// Refuses a size that is no positive multiple of another; `allowed` says of which.
+fn multiple(
+    what: &'static str,
+    size: usize,
+    of: usize,
+    allowed: &'static str,
+) -> Result<(), TrainError> {
+    if size > 0 && of > 0 && size.is_multiple_of(of) {
+        return Ok(());
+    }
+    Err(TrainError::Range { what, value: size as f64, allowed })
+}
+
 #[cfg(test)]
 #[cfg(feature = "flex")]
 mod tests {
@@ -24,7 +49,7 @@ mod tests {
     use qtaml_fault::Seed;
 
     use super::*;
-    use crate::{Classifier, Dataset, Evaluation, Parameter, TrainerConfig, parameters, train};
+    use crate::{AccuracyTest, Classifier, Dataset, Parameter, TrainerConfig, parameters, train};
 
     /// The names and sizes of the weights that are stored.
     pub(super) fn sizes(model: &impl Classifier) -> Vec<(String, usize)> {
@@ -45,7 +70,7 @@ mod tests {
         let digits = Dataset::digits().unwrap();
         let config = TrainerConfig { epochs: 3, ..TrainerConfig::new() };
         let model = train(model, &digits.train, &config, Seed(3), &device, |_| ()).unwrap();
-        let accuracy = Evaluation::new(&digits.test, &device).unwrap().accuracy(&model);
+        let accuracy = AccuracyTest::new(&digits.test, &device).unwrap().accuracy(&model);
         assert!(accuracy > above, "{accuracy}");
     }
 
@@ -56,5 +81,39 @@ mod tests {
         learns(ResNetConfig::digits().init(&device), 0.5);
         learns(MobileNetConfig::digits().init(&device), 0.5);
         learns(TransformerConfig::digits().init(&device), 0.5);
+    }
+
+    #[test]
+    fn sizes_that_make_no_network_are_refused() {
+        let device = Device::flex();
+        let message = |error: crate::TrainError| error.to_string();
+        let lenet = LeNetConfig { side: 6, ..LeNetConfig::digits() };
+        assert_eq!(
+            message(lenet.try_init(&device).unwrap_err()),
+            "the side of the images is 6: it must be a positive multiple of 4"
+        );
+        let lenet = LeNetConfig { classes: 0, ..LeNetConfig::digits() };
+        let expected = "the number of classes is 0: it must be at least 1";
+        assert_eq!(message(lenet.try_init(&device).unwrap_err()), expected);
+        let vgg = VggConfig { widths: [3, 0], ..VggConfig::digits() };
+        assert!(
+            message(vgg.try_init(&device).unwrap_err()).starts_with("the width of a stage is 0")
+        );
+        let vgg = VggConfig { side: 0, ..VggConfig::digits() };
+        assert!(message(vgg.try_init(&device).unwrap_err()).starts_with("the side of the images"));
+        let resnet = ResNetConfig { stem: 0, ..ResNetConfig::digits() };
+        assert!(message(resnet.try_init(&device).unwrap_err()).contains("is 0"));
+        let mobilenet = MobileNetConfig { blocks: &[(8, 1), (8, 0)], ..MobileNetConfig::digits() };
+        assert!(message(mobilenet.try_init(&device).unwrap_err()).starts_with("the step of"));
+        for transformer in [
+            TransformerConfig { patch: 3, ..TransformerConfig::digits() },
+            TransformerConfig { patch: 0, ..TransformerConfig::digits() },
+            TransformerConfig { heads: 5, ..TransformerConfig::digits() },
+            TransformerConfig { hidden: 0, ..TransformerConfig::digits() },
+            TransformerConfig { blocks: 0, ..TransformerConfig::digits() },
+        ] {
+            let error = transformer.try_init(&device).unwrap_err();
+            assert!(matches!(error, crate::TrainError::Range { .. }), "{error}");
+        }
     }
 }

@@ -5,8 +5,9 @@ use burn::nn::{Linear, LinearConfig};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
+use super::all_positive;
 use super::conv_norm::{ConvNorm, global_average};
-use crate::Classifier;
+use crate::{Classifier, TrainError};
 
 /// Size of a [`ResNet`].
 ///
@@ -37,7 +38,26 @@ impl ResNetConfig {
     }
 
     /// The network for grey images of any size, with burn's own initial weights.
+    ///
+    /// # Panics
+    /// Where [`try_init`](Self::try_init) gives an error.
     pub fn init(&self, device: &Device) -> ResNet {
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`TrainError::Range`] for sizes that make no network.
+    pub fn try_init(&self, device: &Device) -> Result<ResNet, TrainError> {
+        let width = "the width of a stage";
+        all_positive(&[
+            ("the number of channels of the first convolution", self.stem),
+            (width, self.widths[0]),
+            (width, self.widths[1]),
+            ("the number of blocks in a stage", self.blocks),
+            ("the number of classes", self.classes),
+        ])?;
         let mut from = self.stem;
         let mut blocks = Vec::new();
         for to in self.widths {
@@ -47,11 +67,11 @@ impl ResNetConfig {
                 from = to;
             }
         }
-        ResNet {
+        Ok(ResNet {
             stem: ConvNorm::new([1, self.stem], 3, 1, device),
             blocks,
             fc: LinearConfig::new(from, self.classes).init(device),
-        }
+        })
     }
 }
 

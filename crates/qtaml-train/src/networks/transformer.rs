@@ -8,7 +8,8 @@ use burn::nn::transformer::{
 use burn::nn::{Embedding, EmbeddingConfig, LayerNorm, LayerNormConfig, Linear, LinearConfig};
 use burn::tensor::{Device, Tensor};
 
-use crate::Classifier;
+use super::{all_positive, multiple};
+use crate::{Classifier, TrainError};
 
 /// Size of a [`Transformer`].
 ///
@@ -46,26 +47,35 @@ impl TransformerConfig {
     /// The network, with burn's own initial weights.
     ///
     /// # Panics
-    /// If `side` is not a positive multiple of `patch`, or `width` not one of `heads`.
+    /// Where [`try_init`](Self::try_init) gives an error.
     pub fn init(&self, device: &Device) -> Transformer {
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`TrainError::Range`] for sizes that make no network.
+    pub fn try_init(&self, device: &Device) -> Result<Transformer, TrainError> {
         let Self { side, patch, width, heads, .. } = *self;
-        assert!(
-            side > 0 && patch > 0 && side.is_multiple_of(patch),
-            "side {side} is not a positive multiple of the patch {patch}"
-        );
-        assert!(
-            width > 0 && heads > 0 && width.is_multiple_of(heads),
-            "width {width} is not a positive multiple of {heads} heads"
-        );
+        let allowed = "it must be a positive multiple of the side of a patch, which is not 0";
+        multiple("the side of the images", side, patch, allowed)?;
+        let allowed = "it must be a positive multiple of the number of heads, which is not 0";
+        multiple("the width of the words", width, heads, allowed)?;
+        all_positive(&[
+            ("the width of hidden layers", self.hidden),
+            ("the number of blocks", self.blocks),
+            ("the number of classes", self.classes),
+        ])?;
         let patches = Conv2dConfig::new([1, width], [patch, patch]).with_stride([patch, patch]);
         let encoder = TransformerEncoderConfig::new(width, self.hidden, heads, self.blocks);
-        Transformer {
+        Ok(Transformer {
             patches: patches.init(device),
             positions: EmbeddingConfig::new((side / patch).pow(2), width).init(device),
             encoder: encoder.with_norm_first(true).with_dropout(0.0).init(device),
             norm: LayerNormConfig::new(width).init(device),
             head: LinearConfig::new(width, self.classes).init(device),
-        }
+        })
     }
 }
 

@@ -7,7 +7,8 @@ use burn::nn::{Linear, LinearConfig, PaddingConfig2d};
 use burn::tensor::activation::relu;
 use burn::tensor::{Device, Tensor};
 
-use crate::Classifier;
+use super::{all_positive, multiple};
+use crate::{Classifier, TrainError};
 
 /// Size of a [`Vgg`].
 ///
@@ -40,26 +41,38 @@ impl VggConfig {
     /// The network, with burn's own initial weights.
     ///
     /// # Panics
-    /// If `side` is not a positive multiple of four.
+    /// Where [`try_init`](Self::try_init) gives an error.
     pub fn init(&self, device: &Device) -> Vgg {
-        assert!(
-            self.side > 0 && self.side.is_multiple_of(4),
-            "side {} is not a positive multiple of 4",
-            self.side
-        );
+        self.try_init(device).unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// The same.
+    ///
+    /// # Errors
+    /// [`TrainError::Range`] for sizes that make no network.
+    pub fn try_init(&self, device: &Device) -> Result<Vgg, TrainError> {
+        let allowed = "it must be a positive multiple of 4";
+        multiple("the side of the images", self.side, 4, allowed)?;
+        let width = "the width of a stage";
+        all_positive(&[
+            (width, self.widths[0]),
+            (width, self.widths[1]),
+            ("the width of hidden layers", self.hidden),
+            ("the number of classes", self.classes),
+        ])?;
         let conv = |from, to| {
             Conv2dConfig::new([from, to], [3, 3]).with_padding(PaddingConfig2d::Same).init(device)
         };
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         let [first, second] = self.widths;
         let features = second * (self.side / 4).pow(2);
-        Vgg {
+        Ok(Vgg {
             stages: vec![vec![conv(1, first)], vec![conv(first, second), conv(second, second)]],
             fc1: linear(features, self.hidden),
             fc2: linear(self.hidden, self.hidden),
             fc3: linear(self.hidden, self.classes),
             pool: MaxPool2dConfig::new([2, 2]).with_strides([2, 2]).init(),
-        }
+        })
     }
 }
 

@@ -1,6 +1,6 @@
 //! Real bit faults in the forward pass.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 use qtaml_fault::{BitFlips, FaultModel, ProtectionMap};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{Code, Format};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
 use super::rounding::{Rounded, straight_through};
-use crate::parameters::to_host;
+use crate::weights::{from_host, to_host};
 
 /// Each forward pass reads the quantized weights from a memory whose bits flip, fresh faults every
 /// step; the gradient passes straight through. In the manner of `RandBET` (D. Stutz, N.
@@ -38,7 +38,7 @@ impl BitErrors {
     }
 
     pub(super) fn round<const D: usize>(&self, weights: Tensor<D>) -> Rounded<D> {
-        Rounded::new(weights, self.format, self.clip, false)
+        Rounded::new(weights, self.format, self.clip, None)
     }
 
     pub(super) fn apply<const D: usize>(
@@ -68,7 +68,7 @@ impl BitErrors {
         let code_of: Vec<f32> =
             self.format.bits().words().map(|word| self.format.code_of(word).0 as f32).collect();
         let read: Vec<f32> = words.into_iter().map(|word| code_of[usize::from(word)]).collect();
-        Tensor::from_data(TensorData::new(read, shape), &device)
+        from_host(read, shape, &device, DType::F32)
     }
 
     fn flips_at(&self, step: u64) -> FlipProbability {

@@ -1,8 +1,10 @@
-//! Where the noise of a training step comes from.
+//! The random numbers of the noise of a training step.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 use qtaml_fault::{FaultStream, Seed};
 use rand_distr::{Distribution, StandardNormal};
+
+use crate::weights::from_host;
 
 /// The address of one parameter's noise in one step.
 ///
@@ -26,7 +28,7 @@ impl Draw<'_> {
     pub(super) fn normals<const D: usize>(&self, like: &Tensor<D>) -> Tensor<D> {
         let count = like.shape().num_elements();
         let values: Vec<f32> = self.standard_normals().take(count).collect();
-        Tensor::from_data(TensorData::new(values, like.dims()), &like.device())
+        from_host(values, like.dims(), &like.device(), DType::F32)
     }
 
     /// The stream of its bit faults: never that of a trial with which a network is evaluated.
@@ -45,6 +47,6 @@ pub(super) fn add_noise<const D: usize>(
     draw: &Draw<'_>,
 ) -> Tensor<D> {
     let clean = base.clone().without_autodiff();
-    let noise = draw.normals(&clean) * sigma;
+    let noise = draw.normals(&clean).cast(clean.dtype()) * sigma;
     base + if relative { noise * clean.abs().max().reshape([1; D]) } else { noise }
 }

@@ -17,7 +17,7 @@ use super::rounding::{Rounded, straight_through};
 pub struct FakeQuant {
     /// Width and encoding of the codes.
     pub format: Format,
-    /// Whether each output channel has its own scale.
+    /// Whether each output channel has its own scale. A tensor without output channels has one.
     pub per_channel: bool,
     /// The range `c` beyond which weights saturate, as a share of the largest magnitude, above 0 and
     /// at most 1; all of it if nothing is said.
@@ -30,12 +30,17 @@ impl FakeQuant {
         Self { format: format.into(), per_channel: false, clip: None }
     }
 
-    pub(super) fn round<const D: usize>(&self, weights: Tensor<D>) -> Rounded<D> {
-        Rounded::new(weights, self.format, self.clip, self.per_channel)
+    /// Output channels, if the tensor has some, lie along `axis`.
+    pub(super) fn round<const D: usize>(
+        &self,
+        weights: Tensor<D>,
+        axis: Option<usize>,
+    ) -> Rounded<D> {
+        Rounded::new(weights, self.format, self.clip, axis.filter(|_| self.per_channel))
     }
 
-    pub(super) fn apply<const D: usize>(&self, base: Tensor<D>) -> Tensor<D> {
-        let rounded = self.round(base.clone().without_autodiff());
+    pub(super) fn apply<const D: usize>(&self, base: Tensor<D>, axis: Option<usize>) -> Tensor<D> {
+        let rounded = self.round(base.clone().without_autodiff(), axis);
         straight_through(base, rounded.weights())
     }
 }

@@ -1,4 +1,4 @@
-//! Learned step size.
+//! LSQ: learned step size quantization.
 
 use burn::tensor::Tensor;
 use qtaml_quant::Format;
@@ -16,7 +16,8 @@ use super::rounding::{Rounded, nonzero};
 /// `2 mean|W| / sqrt(Q_P)`. `-Q_N` and `Q_P` are the smallest and the largest code.
 ///
 /// An optimizer that undoes the scale of gradients, such as Adam, also undoes the factor. Should it
-/// carry `s` through zero, its magnitude counts (ours).
+/// carry `s` through zero, its magnitude counts (ours). A tensor of zeros has no `s` to start from; it
+/// gets one from its weights as soon as they have moved (ours).
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Lsq {
@@ -45,6 +46,14 @@ impl Lsq {
         let scale = nonzero(step.abs()).reshape([1; D]);
         let codes = (weights / scale.clone()).clamp(smallest, largest).round();
         Rounded { codes, scale }
+    }
+
+    /// The step size, where one of zero is replaced by that which training would start from with these
+    /// weights: a layer that starts at zero has none until its weights move. No gradient reaches it
+    /// before.
+    pub(super) fn awake<const D: usize>(self, step: Tensor<1>, weights: Tensor<D>) -> Tensor<1> {
+        let asleep = step.clone().equal_elem(0.0);
+        step.mask_where(asleep, self.initial_step(weights))
     }
 
     pub(super) fn apply<const D: usize>(self, base: Tensor<D>, step: Tensor<1>) -> Tensor<D> {

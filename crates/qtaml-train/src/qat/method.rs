@@ -1,5 +1,6 @@
-//! What training puts in the way of the weights.
+//! The methods of QAT as data.
 
+use qtaml_deploy::Role;
 use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
 
@@ -8,10 +9,12 @@ use crate::TrainError;
 
 /// What each forward pass of training sees instead of the weights.
 ///
-/// Weights are the parameters of rank two or more; T0 disturbs biases as well, as its source does.
+/// Weights are what [`ModuleWeights`](crate::ModuleWeights) says; T0 disturbs biases as well, as its
+/// source does.
 /// Where a method both quantizes and disturbs, it quantizes first.
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
 pub enum QatMethod {
     /// The weights themselves.
     #[default]
@@ -42,12 +45,12 @@ impl QatMethod {
         }
     }
 
-    /// Whether the parameter at this path, of this rank, gets the method.
-    pub(super) fn applies_to(&self, path: &str, rank: usize) -> bool {
+    /// Whether tensors of this role get the method.
+    pub(super) fn applies_to(&self, role: Role) -> bool {
         match self {
             Self::None => false,
-            Self::T0(_) => rank >= 2 || path.rsplit('.').next() == Some("bias"),
-            _ => rank >= 2,
+            Self::T0(_) => role.is_weight() || role == Role::Bias,
+            _ => role.is_weight(),
         }
     }
 
@@ -150,8 +153,10 @@ mod tests {
     fn only_the_source_of_t0_disturbs_biases() {
         let quantizing = QatMethod::Lsq(Lsq::new(BitWidth::INT8));
         let t0 = QatMethod::T0(T0::SOURCE);
-        assert!(quantizing.applies_to("fc1.weight", 2) && !quantizing.applies_to("fc1.bias", 1));
-        assert!(t0.applies_to("fc1.weight", 2) && t0.applies_to("fc1.bias", 1));
-        assert!(!t0.applies_to("norm.running_mean", 1) && !t0.applies_to("norm.gamma", 1));
+        for role in Role::ALL {
+            assert_eq!(quantizing.applies_to(role), role.is_weight(), "{role}");
+            assert_eq!(t0.applies_to(role), role.is_weight() || role == Role::Bias, "{role}");
+            assert!(!QatMethod::None.applies_to(role));
+        }
     }
 }

@@ -1,4 +1,4 @@
-//! Training that knows how its weights will be stored.
+//! Quantization-aware training (QAT), with and without faults.
 //!
 //! burn lets a parameter be read through a function of what is stored ([`Reparameterization`]).
 //! Each [`QatMethod`] is such a function, so any module made of burn's layers, the user's own
@@ -64,6 +64,6 @@ pub use fake_quant::FakeQuant;
 pub use gaussian::Gaussian;
 pub use lsq::Lsq;
 pub use method::QatMethod;
-pub use prepared::{Converted, Prepared, QuantizedLayer, convert, prepare};
+pub use prepared::{Converted, Prepared, QuantizedLayer, convert, prepare, prepare_with_rules};
 pub use t0::T0;
 pub use wkb_noise::WkbNoise;

@@ -1,6 +1,6 @@
-//! The law of bit faults as normal noise.
+//! The error distribution of bit faults as normal noise.
 
-use burn::tensor::{Tensor, TensorData};
+use burn::tensor::{DType, Tensor};
 use qtaml_fault::{BitMask, FaultError, QuantizedChannel};
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{Code, Format, Word};
@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::draw::Draw;
 use super::rounding::{Rounded, straight_through};
-use crate::parameters::to_host;
+use crate::weights::{from_host, to_host};
 
 /// Each forward pass sees the quantized weights with normal noise of the exact mean and variance of
 /// bit faults: the smooth twin of [`BitErrors`](super::BitErrors) (ours).
@@ -44,7 +44,7 @@ impl WkbNoise {
     }
 
     pub(super) fn round<const D: usize>(&self, weights: Tensor<D>) -> Rounded<D> {
-        Rounded::new(weights, self.format, None, false)
+        Rounded::new(weights, self.format, None, None)
     }
 }
 
@@ -80,7 +80,7 @@ impl Moments {
                 code + self.drift[rank] + self.deviation[rank] * normal
             })
             .collect();
-        Tensor::from_data(TensorData::new(read, shape), &device)
+        from_host(read, shape, &device, DType::F32)
     }
 }
 

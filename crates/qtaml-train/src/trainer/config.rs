@@ -1,4 +1,4 @@
-//! How to train.
+//! The configuration of a training.
 
 use burn::nn::loss::{CrossEntropyLoss, CrossEntropyLossConfig};
 use burn::optim::decay::WeightDecayConfig;

@@ -1,23 +1,28 @@
-//! Where a run went wrong.
+//! The diagnosis of a run that diverged.
 
-use burn::module::{Module, ModuleVisitor, Param};
+use std::collections::HashSet;
+
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::parameters::{is_state, to_host};
+use crate::weights::{buffers, to_host};
 
 /// The first parameter whose weights or gradients are not finite, as `weights of conv1.weight`.
 pub(super) fn first_not_finite<M: Module>(
     model: &M,
     gradients: &GradientsParams,
 ) -> Option<String> {
-    let mut search = Search { path: Vec::new(), gradients, found: None };
+    let measured = buffers(model);
+    let mut search = Search { path: Vec::new(), measured, gradients, found: None };
     model.visit(&mut search);
     search.found
 }
 
 struct Search<'a> {
     path: Vec<String>,
+    /// Running statistics follow the weights.
+    measured: HashSet<ParamId>,
     gradients: &'a GradientsParams,
     found: Option<String>,
 }
@@ -33,7 +38,7 @@ impl ModuleVisitor for Search<'_> {
 
     fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
         let name = self.path.join(".");
-        if self.found.is_some() || is_state(&name) {
+        if self.found.is_some() || self.measured.contains(&param.id) {
             return;
         }
         let is_finite = |tensor: Tensor<D>| to_host(tensor).into_iter().all(f32::is_finite);

@@ -27,12 +27,15 @@
 
 mod config;
 mod diverged;
+mod objective;
 mod pass;
 mod schedule;
 mod snapshot;
 
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 
+use burn::module::Module;
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
 use qtaml_fault::Seed;
@@ -40,12 +43,13 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 pub use config::TrainerConfig;
+pub use objective::{LabelledImages, Objective, TrainingData};
 pub use schedule::Schedule;
 
-use crate::parameters::to_host;
+use crate::parameters::state;
 use crate::qat::QuantizedLayer;
 use crate::qat::{self, Converted, QatMethod};
-use crate::{Classifier, Evaluation, Images, TrainError, initialise, parameters};
+use crate::{AccuracyTest, Classifier, Images, TensorRule, TrainError, initialise, parameters};
 use config::best_epoch;
 use diverged::first_not_finite;
 use pass::Pass;
@@ -53,16 +57,18 @@ use snapshot::{Snapshot, SnapshotFile, sha256};
 
 /// What is known after a step.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
 pub struct Progress {
     /// Steps done.
     pub step: u64,
     /// Steps of the whole run, if it does not stop early.
     pub of: u64,
-    /// The loss of the step's batch, before the step, in nats.
+    /// The loss of the step's batch, before the step; of classifiers in nats.
     pub loss: f32,
     /// The learning rate of the step.
     pub learning_rate: f64,
-    /// Accuracy on the validation images, after the last step of an epoch.
+    /// After the last step of an epoch, how good the network is: accuracy on the validation images, or the
+    /// [metric of one's own](Objective::with_metric).
     pub accuracy: Option<f64>,
 }
 
@@ -94,18 +100,33 @@ pub fn train<M: Classifier>(
     Ok(trainer.fit(model, images, None, seed, device, on_step)?.model)
 }
 
-/// Trains classifiers with cross-entropy and Adam.
+/// Trains networks with Adam: classifiers with cross-entropy, any others with a loss of one's own.
 #[derive(Debug, Clone)]
 pub struct Trainer {
     config: TrainerConfig,
     method: QatMethod,
+    rules: Vec<TensorRule>,
+    fresh: bool,
     checkpoints: Option<(PathBuf, u64)>,
+    stop: Option<&'static AtomicBool>,
 }
 
 impl Trainer {
     /// A trainer that keeps nothing on disk.
     pub const fn new(config: TrainerConfig, method: QatMethod) -> Self {
-        Self { config, method, checkpoints: None }
+        Self { config, method, rules: Vec::new(), fresh: true, checkpoints: None, stop: None }
+    }
+
+    /// The same trainer where rules say what tensors of own layers are to the method.
+    #[must_use]
+    pub fn with_rules(self, rules: &[TensorRule]) -> Self {
+        Self { rules: rules.to_vec(), ..self }
+    }
+
+    /// The same trainer starting from the weights that a network has, instead of fresh ones.
+    #[must_use]
+    pub fn from_given_weights(self) -> Self {
+        Self { fresh: false, ..self }
     }
 
     /// The same trainer with a checkpoint in `folder` after every `steps` steps and at the end. A run
@@ -115,7 +136,15 @@ impl Trainer {
         Self { checkpoints: Some((folder.to_owned(), steps)), ..self }
     }
 
-    /// Trains `model` from fresh weights.
+    /// The same trainer that ends a run with [`TrainError::Stopped`] after the step in which `stop` is
+    /// set: by a signal handler, say. With checkpoints it writes one first, so that no step is lost.
+    #[must_use]
+    pub fn stopped_by(self, stop: &'static AtomicBool) -> Self {
+        Self { stop: Some(stop), ..self }
+    }
+
+    /// Trains a classifier with cross-entropy, from fresh weights unless
+    /// [said otherwise](Self::from_given_weights).
     ///
     /// Initial weights, order and shifts of the images, noise and faults come from `seed` on the host: on the
     /// same device the result repeats, interrupted or not; on another it differs only by rounding.
@@ -125,7 +154,9 @@ impl Trainer {
     /// [`TrainError::Range`] for a configuration or method that makes no sense, [`TrainError::Data`]
     /// without images, [`TrainError::NotFinite`] when the loss or a weight is no longer finite,
     /// [`TrainError::OtherRun`] for a checkpoint of another run, [`TrainError::File`] and
-    /// [`TrainError::Checkpoint`] for one that cannot be written, read or used.
+    /// [`TrainError::Checkpoint`] for one that cannot be written, read or used,
+    /// [`TrainError::Weights`] for a network that cannot be prepared, [`TrainError::Stopped`] after
+    /// [`stopped_by`](Self::stopped_by).
     pub fn fit<M: Classifier>(
         &self,
         model: M,
@@ -133,44 +164,104 @@ impl Trainer {
         validation: Option<&Images>,
         seed: Seed,
         device: &Device,
+        on_step: impl FnMut(&Progress),
+    ) -> Result<Fitted<M>, TrainError> {
+        self.config.check()?;
+        let cross_entropy = self.config.loss(&device.clone().autodiff());
+        let mut objective = Objective::new(|model: &M, batch: &LabelledImages| {
+            cross_entropy.forward(model.logits(batch.images.clone()), batch.labels.clone())
+        });
+        if let Some(validation) = validation {
+            let evaluation = AccuracyTest::new(validation, device)?;
+            objective = objective.with_metric(move |model| evaluation.accuracy(model));
+        }
+        let validation = validation.and_then(TrainingData::digest);
+        self.run(model, images, (&objective, validation), seed, device, on_step)
+    }
+
+    /// As [`fit`](Self::fit), for any network, data and loss. The metric of the objective, if it has
+    /// one, is what early stopping looks at.
+    ///
+    /// # Errors
+    /// As [`fit`](Self::fit), and [`TrainError::Range`] for label smoothing, which a loss of one's own
+    /// does by itself, and for a loss that is not one number; [`TrainError::Data`] for shifts of what is
+    /// no image; [`TrainError::NoGradient`] for a loss that no parameter has a part in.
+    pub fn fit_with<M: Module, D: TrainingData>(
+        &self,
+        model: M,
+        data: &D,
+        objective: &Objective<'_, M, D::Batch>,
+        seed: Seed,
+        device: &Device,
+        on_step: impl FnMut(&Progress),
+    ) -> Result<Fitted<M>, TrainError> {
+        self.config.check()?;
+        if self.config.smoothing != 0.0 {
+            let (what, value) = ("label smoothing", self.config.smoothing.into());
+            let allowed = "with a loss of one's own it must be 0";
+            return Err(TrainError::Range { what, value, allowed });
+        }
+        self.run(model, data, (objective, None), seed, device, on_step)
+    }
+
+    fn run<M: Module, D: TrainingData>(
+        &self,
+        model: M,
+        data: &D,
+        (objective, validation): (&Objective<'_, M, D::Batch>, Option<String>),
+        seed: Seed,
+        device: &Device,
         mut on_step: impl FnMut(&Progress),
     ) -> Result<Fitted<M>, TrainError> {
-        self.check(images, validation)?;
-        let evaluation = validation.map(|v| Evaluation::new(v, device)).transpose()?;
-        let model = initialise(model, seed)?;
+        self.check(data, objective)?;
+        let model = if self.fresh { initialise(model, seed)? } else { model };
         let file = self.checkpoints.as_ref().map(|(folder, _)| {
-            SnapshotFile::new(folder, self.description(&model, images, validation, seed, device))
+            SnapshotFile::new(folder, self.description(&model, data, validation.as_deref(), seed))
         });
-        let net = qat::prepare(model, self.method, seed)?;
+        let net = qat::prepare_with_rules(model, self.method, &self.rules, seed)?;
         let optimizer = self.config.optimizer();
         let mut run = Snapshot { step: 0, history: Vec::new(), net, optimizer, best: None };
         if let Some(file) = &file {
             run = file.load(run)?;
+            run.net.tie();
         }
 
         let TrainerConfig { epochs, batch_size, shift, .. } = self.config;
-        let per_epoch = images.len().div_ceil(batch_size) as u64;
+        let per_epoch = data.len().div_ceil(batch_size) as u64;
         let device = device.clone().autodiff();
         for epoch in run.step / per_epoch..epochs {
             if self.config.is_over(&run.history) {
                 break;
             }
-            let pass = Pass::draw(images.len(), shift, seed, epoch);
+            let pass = Pass::draw(data.len(), shift, seed, epoch);
             let done = (run.step % per_epoch) as usize;
-            for batch in pass.batches(images, batch_size).skip(done) {
+            for (positions, moves) in pass.batches(batch_size).skip(done) {
+                let batch = if shift == 0.0 {
+                    data.batch(positions, &device)
+                } else {
+                    data.shifted(positions, moves, &device).ok_or_else(|| {
+                        let problem = "cannot be shifted: they are no images".into();
+                        TrainError::Data { name: "training".into(), problem }
+                    })?
+                };
                 let mut progress;
-                (run, progress) = self.advance(run, &batch, per_epoch, &device)?;
+                (run, progress) = self.advance(run, &batch, objective, per_epoch)?;
                 if run.step.is_multiple_of(per_epoch) {
-                    progress.accuracy =
-                        evaluation.as_ref().map(|e| e.accuracy(&run.net.model.valid()));
+                    let metric = objective.metric.as_ref();
+                    progress.accuracy = metric.map(|metric| metric(&run.net.model.valid()));
                     self.end_epoch(&mut run, progress);
                 }
+                let is_stopped = run.step < progress.of
+                    && self.stop.is_some_and(|stop| stop.load(Ordering::Relaxed));
                 if let Some(file) = &file
-                    && self.is_due(&run, progress.of)
+                    && (is_stopped || self.is_due(&run, progress.of))
                 {
                     file.save(&run)?;
                 }
                 on_step(&progress);
+                if is_stopped {
+                    return Err(TrainError::Stopped { step: run.step, of: progress.of });
+                }
             }
         }
         if let Some(best) = run.best {
@@ -181,19 +272,27 @@ impl Trainer {
     }
 
     /// One step on one batch.
-    fn advance<M: Classifier>(
+    fn advance<M: Module, B>(
         &self,
         mut run: Snapshot<M>,
-        batch: &Images,
+        batch: &B,
+        objective: &Objective<'_, M, B>,
         per_epoch: u64,
-        device: &Device,
     ) -> Result<(Snapshot<M>, Progress), TrainError> {
         let (step, of) = (run.step, self.config.steps(per_epoch));
         let learning_rate = self.config.rate(step, per_epoch);
         run.net.at_step(step);
         let model = run.net.model;
-        let logits = model.logits(batch.tensor(device));
-        let loss = self.config.loss(device).forward(logits, batch.label_tensor(device));
+        let loss = (objective.loss)(&model, batch);
+        let [numbers] = loss.dims();
+        if numbers != 1 {
+            let allowed = "a batch has one loss: the mean or the sum of those of its examples";
+            let (what, value) = ("the number of losses", numbers as f64);
+            return Err(TrainError::Range { what, value, allowed });
+        }
+        if !loss.is_tracked() {
+            return Err(TrainError::NoGradient);
+        }
         let gradients = GradientsParams::from_grads(loss.backward(), &model);
         let loss = loss.into_scalar::<f32>();
         let diverged = |first| TrainError::NotFinite { step, learning_rate, loss, first };
@@ -201,7 +300,11 @@ impl Trainer {
             let first = first_not_finite(&model, &gradients);
             return Err(diverged(first.unwrap_or_else(|| "scores of the network".into())));
         }
+        if gradients.is_empty() {
+            return Err(TrainError::NoGradient);
+        }
         run.net.model = run.optimizer.step(learning_rate, model, gradients);
+        run.net.tie();
         run.step += 1;
         // The weights of all other steps show in the loss of the next.
         if run.step == of
@@ -213,7 +316,7 @@ impl Trainer {
         Ok((run, progress))
     }
 
-    fn end_epoch<M: Classifier>(&self, run: &mut Snapshot<M>, progress: Progress) {
+    fn end_epoch<M: Module>(&self, run: &mut Snapshot<M>, progress: Progress) {
         tracing::debug!(step = progress.step, loss = progress.loss, "epoch done");
         run.history.push(progress);
         let is_best = best_epoch(&run.history) == Some(run.history.len() - 1);
@@ -227,47 +330,53 @@ impl Trainer {
         run.step.is_multiple_of(every) || run.step == of || self.config.is_over(&run.history)
     }
 
-    fn check(&self, images: &Images, validation: Option<&Images>) -> Result<(), TrainError> {
-        self.config.check()?;
+    fn check<M, D: TrainingData>(
+        &self,
+        data: &D,
+        objective: &Objective<'_, M, D::Batch>,
+    ) -> Result<(), TrainError> {
         if matches!(self.checkpoints, Some((_, 0))) {
             let (what, allowed) = ("checkpoint interval", "it must be at least 1");
             return Err(TrainError::Range { what, value: 0.0, allowed });
         }
-        let data = |name: &str, problem: &str| {
+        let refuse = |name: &str, problem: &str| {
             Err(TrainError::Data { name: name.into(), problem: problem.into() })
         };
-        if images.is_empty() {
-            return data("training", "has no images");
+        if data.is_empty() {
+            return refuse("training", "has no examples");
         }
-        if self.config.patience.is_some() && validation.is_none() {
-            return data("validation", "is missing: early stopping measures accuracy on it");
+        if self.config.patience.is_some() && objective.metric.is_none() {
+            return refuse("validation", "is missing: early stopping needs a metric to look at");
         }
         Ok(())
     }
 
     /// All that the weights follow from, on a given device.
-    fn description<M: Classifier>(
+    fn description<M: Module>(
         &self,
         model: &M,
-        images: &Images,
-        validation: Option<&Images>,
+        data: &impl TrainingData,
+        validation: Option<&str>,
         seed: Seed,
-        device: &Device,
     ) -> Value {
-        let digest = |images: &Images| {
-            let pixels = to_host(images.tensor(device));
-            let bytes: Vec<u8> = pixels.iter().flat_map(|p| p.to_le_bytes()).collect();
-            sha256([&bytes[..], images.labels()])
-        };
         let shapes = parameters(model).into_iter().map(|p| (p.name, json!(p.shape)));
-        json!({
+        let mut description = json!({
             "config": self.config,
             "method": self.method,
             "seed": seed,
             "network": Value::Object(shapes.collect()),
-            "training images": digest(images),
-            "validation images": validation.map(digest),
-        })
+            "training data": { "examples": data.len(), "digest": data.digest() },
+            "validation data": validation,
+        });
+        if !self.rules.is_empty() {
+            description["rules"] = json!(format!("{:?}", self.rules));
+        }
+        if !self.fresh {
+            let values = state(model).into_iter().flat_map(|p| p.values);
+            let bytes: Vec<u8> = values.flat_map(f32::to_le_bytes).collect();
+            description["first weights"] = json!(sha256([&bytes[..]]));
+        }
+        description
     }
 }
 
@@ -276,15 +385,17 @@ impl Trainer {
 mod tests {
     use std::panic::{AssertUnwindSafe, catch_unwind};
 
-    use burn::module::Module;
+    use burn::module::Param;
     use burn::nn::conv::{Conv2d, Conv2dConfig};
-    use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
-    use burn::tensor::Tensor;
+    use burn::nn::loss::CrossEntropyLossConfig;
+    use burn::nn::{BatchNorm, BatchNormConfig, Embedding, EmbeddingConfig, Linear, LinearConfig};
     use burn::tensor::activation::relu;
+    use burn::tensor::{Int, Tensor, TensorData};
     use qtaml_physics::FlipProbability;
     use qtaml_quant::BitWidth;
 
     use super::*;
+    use crate::parameters::to_host;
     use crate::qat::{BitErrors, FakeQuant, Lsq};
     use crate::{Dataset, LeNetConfig};
 
@@ -375,6 +486,31 @@ mod tests {
     }
 
     #[test]
+    fn a_stopped_run_loses_no_step() {
+        static STOP: AtomicBool = AtomicBool::new(false);
+        let folder = tempfile::tempdir().unwrap();
+        let plain = Trainer::new(short(), QatMethod::None);
+        let straight = fit(&plain, |_| ()).unwrap();
+        // The next checkpoint would be due long after the end.
+        let trainer = plain.with_checkpoints(folder.path(), 100).stopped_by(&STOP);
+        let mut first = Vec::new();
+        let stopped = fit(&trainer, |progress| {
+            first.push(progress.step);
+            STOP.store(progress.step == 3, Ordering::Relaxed);
+        });
+        // The flag is looked at after the next step.
+        assert!(matches!(stopped, Err(TrainError::Stopped { step: 4, of: 8 })), "{stopped:?}");
+        STOP.store(false, Ordering::Relaxed);
+        let mut second = Vec::new();
+        let resumed = fit(&trainer, |progress| second.push(progress.step)).unwrap();
+        assert_eq!((first, second), (vec![1, 2, 3, 4], vec![5, 6, 7, 8]));
+        assert_eq!(bits(&resumed), bits(&straight));
+        // A run that has just ended has nothing to stop.
+        STOP.store(true, Ordering::Relaxed);
+        assert!(fit(&trainer, |_| ()).is_ok());
+    }
+
+    #[test]
     fn progress_is_told_and_the_network_learns() {
         let digits = Dataset::digits().unwrap();
         let device = Device::flex();
@@ -391,7 +527,7 @@ mod tests {
         let measured = all.iter().filter(|p| p.accuracy.is_some()).copied().collect::<Vec<_>>();
         assert_eq!(measured, fitted.history);
         assert_eq!((all[0].step, all[0].of, all[0].learning_rate), (1, 2 * per_epoch as u64, 2e-3));
-        let accuracy = Evaluation::new(&digits.test, &device).unwrap().accuracy(&fitted.model);
+        let accuracy = AccuracyTest::new(&digits.test, &device).unwrap().accuracy(&fitted.model);
         assert_eq!(Some(accuracy), fitted.history[1].accuracy);
         assert!(accuracy > 0.5, "two epochs reach {accuracy}, chance is 0.1");
     }
@@ -410,7 +546,7 @@ mod tests {
         let best = best_epoch(&fitted.history).unwrap();
         assert_eq!(fitted.history.len(), best + 1 + 3, "{:?}", fitted.history);
         let accuracy =
-            Evaluation::new(&data()[1], &Device::flex()).unwrap().accuracy(&fitted.model);
+            AccuracyTest::new(&data()[1], &Device::flex()).unwrap().accuracy(&fitted.model);
         assert_eq!(Some(accuracy), fitted.history[best].accuracy);
     }
 
@@ -446,7 +582,7 @@ mod tests {
             |_| (),
         );
         let message = result.unwrap_err().to_string();
-        for field in ["seed is 6 there and 7 here", "training images", "validation images"] {
+        for field in ["seed is 6 there and 7 here", "training data", "validation data"] {
             assert!(message.contains(field), "{message}");
         }
         assert_eq!(std::fs::read(folder.path().join("run.safetensors")).unwrap(), before);
@@ -492,13 +628,204 @@ mod tests {
         let patient = TrainerConfig { patience: Some(1), ..short() };
         assert_eq!(
             attempt(Trainer::new(patient, QatMethod::None), &images),
-            "data set validation: is missing: early stopping measures accuracy on it"
+            "data set validation: is missing: early stopping needs a metric to look at"
         );
         let plain = Trainer::new(short(), QatMethod::None);
-        assert_eq!(attempt(plain.clone(), &images.select(&[])), "data set training: has no images");
+        assert_eq!(
+            attempt(plain.clone(), &images.select(&[])),
+            "data set training: has no examples"
+        );
         assert_eq!(
             attempt(plain.with_checkpoints(Path::new("never"), 0), &images),
             "checkpoint interval is 0: it must be at least 1"
         );
+    }
+
+    /// Points of a plane, and two numbers for each.
+    struct Plane(Vec<[f32; 4]>);
+
+    impl TrainingData for Plane {
+        type Batch = [Tensor<2>; 2];
+
+        fn len(&self) -> usize {
+            self.0.len()
+        }
+
+        fn batch(&self, positions: &[usize], device: &Device) -> Self::Batch {
+            [0, 2].map(|start| {
+                let row = |&at: &usize| [self.0[at][start], self.0[at][start + 1]];
+                let values: Vec<f32> = positions.iter().flat_map(row).collect();
+                Tensor::from_data(TensorData::new(values, [positions.len(), 2]), device)
+            })
+        }
+    }
+
+    fn plane() -> Plane {
+        let point = |i: usize| {
+            let [x, y] = [0.37, 0.61].map(|f| (i as f32 * f).sin());
+            [x, y, x - 2.0 * y + 0.5, 3.0 * y]
+        };
+        Plane((0..90).map(point).collect())
+    }
+
+    fn square_error(model: &Linear, [inputs, targets]: &[Tensor<2>; 2]) -> Tensor<1> {
+        (model.forward(inputs.clone()) - targets.clone()).square().mean()
+    }
+
+    /// The mean square error of a network that is deployed, by which training stops.
+    fn error_of(model: &Linear) -> f64 {
+        let all: Vec<usize> = (0..90).collect();
+        let loss = square_error(model, &plane().batch(&all, &Device::flex()));
+        f64::from(to_host(loss)[0])
+    }
+
+    fn plain(epochs: u64) -> TrainerConfig {
+        TrainerConfig { epochs, batch_size: 32, learning_rate: 0.05, ..TrainerConfig::new() }
+    }
+
+    fn regress(
+        trainer: &Trainer,
+        on_step: impl FnMut(&Progress),
+    ) -> Result<Fitted<Linear>, TrainError> {
+        let objective = Objective::new(square_error).with_metric(|model| -error_of(model));
+        let model = LinearConfig::new(2, 2).init(&Device::flex());
+        trainer.fit_with(model, &plane(), &objective, Seed(3), &Device::flex(), on_step)
+    }
+
+    #[test]
+    fn a_regression_on_data_of_ones_own_is_trained_and_resumed() {
+        for method in [QatMethod::None, QatMethod::Lsq(Lsq::new(BitWidth::INT8))] {
+            let config = TrainerConfig { patience: Some(120), ..plain(120) };
+            let straight = regress(&Trainer::new(config, method), |_| ()).unwrap();
+            let error = error_of(&straight.model);
+            assert!(error < 2e-2, "{method}: {error}");
+            let best = straight.history.iter().filter_map(|epoch| epoch.accuracy);
+            assert_eq!(best.fold(f64::MIN, f64::max), -error);
+
+            let folder = tempfile::tempdir().unwrap();
+            let trainer = Trainer::new(config, method).with_checkpoints(folder.path(), 7);
+            let kill = |progress: &Progress| assert_ne!(progress.step, 50, "killed");
+            assert!(catch_unwind(AssertUnwindSafe(|| regress(&trainer, kill))).is_err());
+            let resumed = regress(&trainer, |_| ()).unwrap();
+            assert_eq!(parameters(&resumed.model), parameters(&straight.model));
+            assert_eq!((resumed.history, resumed.layers), (straight.history, straight.layers));
+        }
+    }
+
+    #[test]
+    fn training_can_go_on_from_given_weights() {
+        let values: Vec<f32> = vec![1.0, 0.0, -2.0, 3.0];
+        let model = LinearConfig::new(2, 2).init(&Device::flex());
+        let new = [("weight".into(), values.clone()), ("bias".into(), vec![0.5, 0.0])];
+        let model = crate::replace_parameters(model, new.into()).unwrap();
+        let objective = Objective::new(square_error);
+        let fit = |trainer: Trainer| {
+            let fitted = trainer
+                .fit_with(model.clone(), &plane(), &objective, Seed(3), &Device::flex(), |_| ())
+                .unwrap();
+            error_of(&fitted.model)
+        };
+        let trainer = Trainer::new(plain(1), QatMethod::None);
+        assert!(fit(trainer.clone()) > 0.1, "one epoch is not enough");
+        assert!(fit(trainer.from_given_weights()) < 1e-6, "the best weights stay");
+    }
+
+    #[test]
+    fn what_a_loss_of_ones_own_cannot_do_is_said() {
+        let message = |config: TrainerConfig, objective: Objective<'_, Linear, [Tensor<2>; 2]>| {
+            let trainer = Trainer::new(config, QatMethod::None);
+            let model = LinearConfig::new(2, 2).init(&Device::flex());
+            let device = Device::flex();
+            let fitted = trainer.fit_with(model, &plane(), &objective, Seed(3), &device, |_| ());
+            fitted.unwrap_err().to_string()
+        };
+        let new = || Objective::new(square_error);
+        assert_eq!(
+            message(TrainerConfig { smoothing: 0.1, ..plain(1) }, new()),
+            "label smoothing is 0.10000000149011612: with a loss of one's own it must be 0"
+        );
+        assert_eq!(
+            message(TrainerConfig { shift: 1.0, ..plain(1) }, new()),
+            "data set training: cannot be shifted: they are no images"
+        );
+        assert_eq!(
+            message(TrainerConfig { patience: Some(1), ..plain(1) }, new()),
+            "data set validation: is missing: early stopping needs a metric to look at"
+        );
+        let two = Objective::new(|model: &Linear, [x, _]: &[Tensor<2>; 2]| {
+            model.forward(x.clone()).mean_dim(0).reshape([2])
+        });
+        assert!(message(plain(1), two).starts_with("the number of losses is 2"));
+        for still in [true, false] {
+            let nothing = Objective::new(move |_: &Linear, [x, _]: &[Tensor<2>; 2]| {
+                let x = x.clone().mean();
+                if still { x.without_autodiff() } else { x }
+            });
+            assert!(message(plain(1), nothing).starts_with("the loss has no gradient"));
+        }
+    }
+
+    /// Sequences in which each token follows from the one before, and a head that reads the table of
+    /// the embedding.
+    #[derive(Module, Debug)]
+    struct Language {
+        embedding: Embedding,
+        hidden: Linear,
+        head: Param<Tensor<2>>,
+    }
+
+    impl Language {
+        fn logits(&self, tokens: Tensor<2, Int>) -> Tensor<2> {
+            let x = self.hidden.forward(self.embedding.forward(tokens)).tanh();
+            let x = x.matmul(self.head.val().transpose().unsqueeze());
+            x.flatten::<2>(0, 1)
+        }
+    }
+
+    struct Cycle;
+
+    impl TrainingData for Cycle {
+        type Batch = [Tensor<2, Int>; 2];
+
+        fn len(&self) -> usize {
+            40
+        }
+
+        fn batch(&self, positions: &[usize], device: &Device) -> Self::Batch {
+            [0, 1].map(|ahead| {
+                let token = |at: usize| (at * 3 + ahead * 3) as i32 % 7;
+                let rows = positions.iter().flat_map(|&at| (at..at + 4).map(token));
+                let tokens: Vec<i32> = rows.collect();
+                Tensor::from_data(TensorData::new(tokens, [positions.len(), 4]), device)
+            })
+        }
+    }
+
+    #[test]
+    fn a_token_model_stays_tied_in_training() {
+        let device = Device::flex();
+        let loss = CrossEntropyLossConfig::new().init(&device.clone().autodiff());
+        let objective = Objective::new(|model: &Language, [now, next]: &[Tensor<2, Int>; 2]| {
+            loss.forward(model.logits(now.clone()), next.clone().flatten(0, 1))
+        })
+        .with_metric(|model| {
+            let [now, next] = Cycle.batch(&(0..7).collect::<Vec<_>>(), &Device::flex());
+            let said = model.logits(now).argmax(1).flatten::<1>(0, 1);
+            let right = said.equal(next.flatten(0, 1)).int().sum().into_scalar::<i64>();
+            right as f64 / 28.0
+        });
+        for method in methods() {
+            let embedding: Embedding = EmbeddingConfig::new(7, 8).init(&device);
+            let head = embedding.weight.clone();
+            let model = Language { embedding, hidden: LinearConfig::new(8, 8).init(&device), head };
+            let trainer = Trainer::new(plain(40), method);
+            let fitted =
+                trainer.fit_with(model, &Cycle, &objective, Seed(3), &device, |_| ()).unwrap();
+            let Language { embedding, head, .. } = &fitted.model;
+            assert_eq!(to_host(embedding.weight.val()), to_host(head.val()), "{method}");
+            let accuracy = fitted.history.last().unwrap().accuracy.unwrap();
+            assert!(accuracy > 0.9, "{method}: {accuracy}, chance is 0.14");
+            assert!(!fitted.layers.iter().any(|layer| layer.name.starts_with("head")));
+        }
     }
 }

@@ -1,12 +1,10 @@
-//! What one epoch does with the images.
+//! One pass over the examples: order, batches and shifts.
 
 use qtaml_fault::Seed;
 use rand::RngExt;
 use rand::seq::SliceRandom;
 
-use crate::Images;
-
-/// The order of the images in an epoch, and how far each is moved. Both are drawn at its start, so
+/// The order of the examples in an epoch, and how far each is moved. Both are drawn at its start, so
 /// that a run which goes on in the middle of it meets the same.
 pub(super) struct Pass {
     order: Vec<usize>,
@@ -14,7 +12,7 @@ pub(super) struct Pass {
 }
 
 impl Pass {
-    /// `count` images in random order, each moved by up to `shift` pixels along both axes.
+    /// `count` examples in random order, each moved by up to `shift` pixels along both axes.
     pub(super) fn draw(count: usize, shift: f32, seed: Seed, epoch: u64) -> Self {
         let mut order: Vec<usize> = (0..count).collect();
         order.shuffle(&mut seed.rng("shuffle", epoch));
@@ -24,10 +22,9 @@ impl Pass {
         Self { order, moves }
     }
 
-    /// The batches of `size` images; the last takes what is left.
-    pub(super) fn batches(&self, images: &Images, size: usize) -> impl Iterator<Item = Images> {
-        let chunks = self.order.chunks(size).zip(self.moves.chunks(size));
-        chunks.map(|(order, moves)| images.select(order).moved(moves))
+    /// Positions and moves of the batches of `size` examples; the last takes what is left.
+    pub(super) fn batches(&self, size: usize) -> impl Iterator<Item = (&[usize], &[[f32; 2]])> {
+        self.order.chunks(size).zip(self.moves.chunks(size))
     }
 }
 
@@ -41,11 +38,11 @@ mod tests {
         let images = Dataset::digits().unwrap().train;
         let seen = |epoch| {
             let pass = Pass::draw(images.len(), 0.0, Seed(1), epoch);
-            let batches: Vec<Images> = pass.batches(&images, 100).collect();
+            let batches: Vec<&[usize]> = pass.batches(100).map(|(order, _)| order).collect();
             assert!(batches.iter().rev().skip(1).all(|batch| batch.len() == 100));
-            batches.iter().flat_map(|batch| batch.labels().to_vec()).collect::<Vec<_>>()
+            images.select(&batches.concat()).labels().to_vec()
         };
-        let sorted = |mut labels: Vec<u8>| {
+        let sorted = |mut labels: Vec<usize>| {
             labels.sort_unstable();
             labels
         };

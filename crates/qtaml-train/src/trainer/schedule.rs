@@ -1,4 +1,4 @@
-//! How the learning rate changes over a run.
+//! Schedules of the learning rate.
 
 use serde::{Deserialize, Serialize};
 

@@ -1,4 +1,4 @@
-//! A run that can be continued, as a file.
+//! Snapshots: the state of a run as a file, to resume from.
 
 use std::borrow::Cow;
 use std::collections::HashMap;

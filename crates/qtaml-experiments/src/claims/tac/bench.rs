@@ -1,25 +1,27 @@
-//! One trained network, with all that is needed to try schemes on it.
+//! The bench: one trained network with all that schemes are tried with.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
+use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::allocation::{AllocationProblem, GreedyPath};
-use qtaml::compensation::{LayerStatistics, Score};
+use qtaml::compensation::allocation::{AllocationProblem, GreedyPath, Selection};
+use qtaml::compensation::{Accounting, GroupStatistics, Score};
+use qtaml::deploy::job::Fingerprint;
+use qtaml::deploy::sensitivity::{gradient_norms, noise_response};
+use qtaml::deploy::{
+    Evaluation, Granularity, GroupSensitivity, Metric, Output, Recalibration, Recalibrator, Runner,
+    StoredModel, Trials, Values, groups_of,
+};
 use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
-use qtaml::train::sensitivity::{JacobianNorm, jacobian_norms, noise_response};
-use qtaml::train::{
-    Classifier, Cost, Evaluation, Granularity, Images, ScoreStatistics, StoredNetwork, TrainError,
-    fingerprint, reestimate_batch_norm, reestimate_scores,
-};
-use rayon::prelude::*;
+use qtaml::train::{BurnRunner, Classifier};
 
 use super::scheme::{Allocator, Scheme};
-use crate::claims::networks::{Net, Trained, judges};
 use crate::context::Context;
 use crate::stats::mean;
 use crate::stopwatch::Phase;
+use crate::workloads::networks::{Net, Trained, judges};
 
 /// Random projections behind the norm of a Jacobian.
 pub const PROJECTIONS: usize = 32;
@@ -33,7 +35,7 @@ const LEAST_DOUBT: f64 = 0.01;
 const RESPONSE_PATTERNS: u32 = 8;
 
 /// A network under trial.
-pub struct Bench<'a, M> {
+pub struct Bench<'a> {
     /// The run.
     pub context: &'a Context,
     /// Which network.
@@ -42,122 +44,150 @@ pub struct Bench<'a, M> {
     pub name: String,
     /// What it was trained on, in words.
     pub images: &'static str,
-    /// As it was trained.
-    pub model: M,
-    /// Images whose labels nobody reads.
-    pub calibration: Images,
-    /// Those that accuracy is measured on.
-    pub test: Evaluation,
+    /// The network on images whose labels nobody reads.
+    pub calibration: Arc<dyn Runner>,
+    /// The network on the images that accuracy is measured on.
+    pub test: Arc<dyn Runner>,
+    /// Accuracy on them.
+    pub accuracy: Evaluation,
     /// The number of fault patterns behind a claim.
     pub patterns: u32,
     /// The number that schemes are first compared under.
     pub few: u32,
     /// The number behind a point of a curve.
     pub drawn: u32,
-    calibrated: Evaluation,
 }
 
 /// A network stored as a scheme says, and what the scheme may choose.
-pub struct Stored<M> {
+pub struct Stored {
     /// The scheme.
     pub scheme: Scheme,
     /// The network.
-    pub network: StoredNetwork<M>,
-    /// What its classes' scores are like without faults, if they are to be brought back to that.
-    pub golden_scores: Option<ScoreStatistics>,
+    pub model: StoredModel,
+    /// Its weights as they are read without faults.
+    pub golden: Values,
     /// What scores are made of.
-    pub statistics: Vec<LayerStatistics>,
-    /// What each choice costs and is predicted to leave.
-    pub units: AllocationProblem,
+    pub statistics: Vec<GroupStatistics>,
+    /// What each candidate costs and is predicted to leave.
+    pub problem: AllocationProblem,
+    /// Bits that the repair must know of the model without faults.
+    pub recalibration_bits: u64,
     /// The flip probability of the memory.
     pub p: f64,
 }
 
-impl<M: Classifier> Stored<M> {
+impl Stored {
     /// The way through the budgets.
     pub fn path(&self) -> GreedyPath<'_> {
         match self.scheme.allocator {
-            Allocator::Uniform => GreedyPath::uniform(&self.units),
-            Allocator::Tac(_) => GreedyPath::optimal(&self.units),
+            Allocator::Uniform => GreedyPath::uniform(&self.problem),
+            Allocator::Tac(_) => GreedyPath::optimal(&self.problem),
         }
     }
 
     /// Bits of all weights without any protection.
     pub fn weight_bits(&self) -> f64 {
-        self.network.weights() as f64 * f64::from(self.scheme.bits.get())
+        self.model.weights() as f64 * f64::from(self.scheme.bits.get())
     }
 }
 
-impl<'a, M: Classifier> Bench<'a, M> {
+impl<'a> Bench<'a> {
     /// The network, ready for trials.
-    pub fn new(context: &'a Context, trained: Trained<M>) -> Result<Self> {
+    pub fn new<M: Classifier + 'static>(context: &'a Context, trained: Trained<M>) -> Result<Self> {
         let Trained { net, name, model, data, images } = trained;
+        let on = |images| BurnRunner::classifier(&model, images, &context.device);
+        let judges = judges(context, &data);
+        let test = on(&judges)?;
+        let labels = judges.labels().to_vec();
+        let outputs = test.outputs(Values::new())?;
         Ok(Self {
             context,
             net,
             name,
             images,
-            model,
-            test: judges(context, &data)?,
-            calibrated: Evaluation::new(&data.calibration, &context.device)?,
-            calibration: data.calibration,
+            calibration: Arc::new(on(&data.calibration)?),
+            test: Arc::new(test),
+            accuracy: Evaluation::labelled(outputs, Metric::Accuracy, labels)?,
             patterns: context.size(50, 4) as u32,
             few: context.size(20, 2) as u32,
             drawn: context.size(10, 2) as u32,
         })
     }
 
+    /// The number of images that accuracy is measured on.
+    pub fn test_images(&self) -> usize {
+        self.accuracy.golden().first().map_or(0, Output::samples)
+    }
+
     /// Accuracy of the network as it was trained, and quantized without faults.
     pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let network = scheme.store(&self.model, FlipProbability::NEVER)?;
-        Ok([self.test.accuracy(&self.model), self.test.accuracy(network.golden())])
+        let model = scheme.store(&*self.calibration, FlipProbability::NEVER)?;
+        Ok([self.accuracy.clean(), self.accuracy_of(model.golden())?])
+    }
+
+    /// Accuracy where the weights have these values.
+    pub fn accuracy_of(&self, values: Values) -> Result<f64> {
+        Ok(self.accuracy.score(&self.test.outputs(values)?)?)
     }
 
     /// How sure the network is of each calibration image, by the lead of its highest score.
-    pub fn margins(&self) -> Vec<f64> {
-        self.calibrated.margins(&self.model)
+    pub fn margins(&self) -> Result<Vec<f64>> {
+        let outputs = self.calibration.outputs(Values::new())?;
+        Ok(Evaluation::new(outputs, Metric::Agreement)?.margins())
     }
 
-    /// The Jacobian norms of the network's units, estimated once for all claims.
-    pub fn norms(&self, granularity: Granularity) -> Result<Vec<JacobianNorm>> {
-        let Self { context, model, calibration, .. } = self;
-        let projections = context.size(PROJECTIONS, 2);
-        context.unit(&format!("{}/norms by {granularity}", self.name), || {
-            let (seed, device) = (context.seed, &context.device);
-            let norms =
-                || jacobian_norms(model, granularity, calibration, projections, seed, device);
+    /// The Jacobian norms of the network's weight groups, estimated once for all claims.
+    pub fn norms(&self, granularity: Granularity) -> Result<Vec<GroupSensitivity>> {
+        let Self { context, calibration, .. } = self;
+        let projections = context.size(PROJECTIONS, 2) as u32;
+        context.unit(&("norms", &self.name, granularity, projections), || {
+            let weights = calibration.tensors().iter().enumerate();
+            let groups: Vec<_> = weights
+                .filter(|(_, tensor)| tensor.role.is_weight())
+                .flat_map(|(index, tensor)| groups_of(index, tensor, granularity))
+                .collect();
+            let norms = || gradient_norms(&**calibration, &groups, projections, context.seed);
             Ok(context.stopwatch.time(Phase::Sensitivity, norms)?)
         })
     }
 
     /// The network in a memory of this flip probability, as the scheme stores it.
-    pub fn store(&self, scheme: &Scheme, p: f64, cost: Cost) -> Result<Stored<M>> {
-        let network = scheme.store(&self.model, FlipProbability::symmetric(p)?)?;
-        let mut statistics = network.statistics(&self.norms(scheme.granularity)?)?;
+    pub fn store(&self, scheme: &Scheme, p: f64, accounting: Accounting) -> Result<Stored> {
+        let model = scheme.store(&*self.calibration, FlipProbability::symmetric(p)?)?;
+        let mut statistics = model.statistics(&self.norms(scheme.granularity)?)?;
         let score = match scheme.allocator {
             Allocator::Uniform => Score::Wkb,
             Allocator::Tac(score) => score,
         };
-        if score == Score::Empirical {
-            anyhow::ensure!(
-                !scheme.scores_again,
-                "{scheme}: responses are measured without scores brought back"
-            );
+        if score == Score::Measured {
             self.add_responses(scheme, p, &mut statistics)?;
         }
-        let units = network.choices(score, &statistics, cost)?;
-        let golden_scores = self.golden_scores(scheme, &network);
-        Ok(Stored { scheme: scheme.clone(), network, golden_scores, statistics, units, p })
+        let problem = model.problem(score, &statistics, accounting)?;
+        Ok(self.stored(scheme, model, statistics, problem, p))
     }
 
-    /// What the scores of a network's classes are like without faults, if the scheme brings them back
-    /// to that.
-    pub fn golden_scores(
+    /// A stored model as a scheme uses it.
+    pub fn stored(
         &self,
         scheme: &Scheme,
-        network: &StoredNetwork<M>,
-    ) -> Option<ScoreStatistics> {
-        scheme.scores_again.then(|| ScoreStatistics::of(network.golden(), &self.calibrated))
+        model: StoredModel,
+        statistics: Vec<GroupStatistics>,
+        problem: AllocationProblem,
+        p: f64,
+    ) -> Stored {
+        let classes = self.accuracy.golden().iter().map(Output::classes).sum();
+        let recalibration_bits = scheme.recalibration.needs(classes).metadata_bits;
+        let (scheme, golden) = (scheme.clone(), model.golden());
+        Stored { scheme, model, golden, statistics, problem, recalibration_bits, p }
+    }
+
+    /// What repairs outputs after a read, as the scheme says.
+    fn recalibrator<'b>(
+        &'b self,
+        recalibration: Recalibration,
+        golden: &'b Values,
+    ) -> Result<Recalibrator<'b>> {
+        Ok(Recalibrator::new(recalibration, &*self.calibration, golden)?)
     }
 
     /// Corrects the linear score of each tensor by what it does when it alone is read with faults.
@@ -165,82 +195,77 @@ impl<'a, M: Classifier> Bench<'a, M> {
         &self,
         scheme: &Scheme,
         p: f64,
-        statistics: &mut [LayerStatistics],
+        statistics: &mut [GroupStatistics],
     ) -> Result<()> {
         let scheme = &scheme.exposed();
-        let network = scheme.exposable(&self.model, FlipProbability::symmetric(p)?)?;
-        let linear = network.choices(Score::Wkb, statistics, Cost::Protected)?;
-        let kept = network.alike(u32::MAX);
-        let tensors: Vec<String> =
-            network.units().iter().map(|u| u.unit().tensor.clone()).collect();
+        let model = scheme.exposable(&*self.calibration, FlipProbability::symmetric(p)?)?;
+        let linear = model.problem(Score::Wkb, statistics, Accounting::ProtectedBits)?;
+        let kept = model.uniform(u32::MAX);
+        let tensors: Vec<_> = model.groups().iter().map(|stored| stored.tensor.clone()).collect();
         let mut ratios: BTreeMap<&str, f64> = BTreeMap::new();
         for tensor in &tensors {
-            if ratios.contains_key(tensor.as_str()) {
+            if ratios.contains_key(&**tensor) {
                 continue;
             }
-            let exposed = |u: usize| tensors[u] == *tensor;
-            let chosen: Vec<u32> =
-                kept.iter().enumerate().map(|(u, &k)| if exposed(u) { 0 } else { k }).collect();
-            let predicted: f64 = (0..chosen.len())
-                .filter(|&u| exposed(u))
-                .map(|u| linear.choices(u)[0].distortion)
+            let exposed = |group: usize| tensors[group] == *tensor;
+            let selection: Selection =
+                kept.iter().enumerate().map(|(g, &k)| if exposed(g) { 0 } else { k }).collect();
+            let predicted: f64 = (0..selection.len())
+                .filter(|&group| exposed(group))
+                .map(|group| linear.candidates(group)[0].distortion)
                 .sum();
-            let key = format!("{}/{p:?}/{scheme}/response of {tensor}", self.name);
-            let measured: f64 = self.context.unit(&key, || {
-                let patterns = self.context.size(RESPONSE_PATTERNS as usize, 2) as u32;
-                // Patterns that no trial is judged by.
-                let seed = Seed(!self.context.seed.0);
-                let read = |pattern| {
-                    let read = network.read(seed, pattern, &chosen)?;
-                    self.repaired(scheme, read)
-                };
-                // What repairs do without any fault is no response to faults.
-                let golden = self.repaired(scheme, network.golden().clone())?;
-                let response = || noise_response(&golden, &self.calibrated, patterns, read);
-                Ok(self.context.stopwatch.time(Phase::Sensitivity, response)?.distortion)
-            })?;
+            let key = ("response", &self.name, p, scheme, &**tensor);
+            let measured: f64 =
+                self.context.unit(&key, || self.response(scheme, &model, &selection))?;
             ratios.insert(tensor, if predicted > 0.0 { measured / predicted } else { 0.0 });
         }
         for (statistics, tensor) in statistics.iter_mut().zip(&tensors) {
             let linear = Score::Wkb.of(statistics)?;
-            statistics.response = Some(linear * ratios[tensor.as_str()]);
+            statistics.response = Some(linear * ratios[&**tensor]);
         }
         Ok(())
     }
 
-    fn repaired(&self, scheme: &Scheme, read: M) -> Result<M, TrainError> {
-        if scheme.norms_again {
-            reestimate_batch_norm(&read, &self.calibration, &self.context.device)
-        } else {
-            Ok(read)
-        }
+    /// What faults under a selection do to the outputs of the repaired network.
+    fn response(&self, scheme: &Scheme, model: &StoredModel, selection: &Selection) -> Result<f64> {
+        let patterns = self.context.size(RESPONSE_PATTERNS as usize, 2) as u32;
+        // Patterns that no trial is judged by.
+        let seed = Seed(!self.context.seed.0);
+        let golden = model.golden();
+        let recalibrator = self.recalibrator(scheme.recalibration, &golden)?;
+        // What repairs do without any fault is no response to faults.
+        let clean = recalibrator.without_faults(&*self.calibration)?;
+        let outputs = |pattern| -> Result<Vec<Output>, qtaml::deploy::DeployError> {
+            recalibrator.outputs(&*self.calibration, model.read(seed, pattern, selection)?)
+        };
+        let response = || noise_response(&clean, patterns, outputs);
+        Ok(self.context.stopwatch.time(Phase::Sensitivity, response)?.distortion)
     }
 
     /// Accuracy under each of some fault patterns, the same ones for every scheme. What a first look
     /// has tried is not tried again.
     pub fn accuracies(
         &self,
-        stored: &Stored<M>,
-        chosen: &[u32],
+        stored: &Stored,
+        selection: &Selection,
         patterns: Range<u32>,
     ) -> Result<Vec<f64>> {
         let Stored { scheme, p, .. } = stored;
-        let choice = fingerprint(&chosen);
-        let accuracy = |pattern| {
-            let read = stored.network.read(self.context.seed, pattern, chosen)?;
-            let read = self.repaired(scheme, read)?;
-            Ok(match &stored.golden_scores {
-                None => self.test.accuracy(&read),
-                Some(golden) => {
-                    self.test.accuracy(&reestimate_scores(read, golden, &self.calibrated)?)
-                }
-            })
-        };
+        let selected = Fingerprint::of(selection)?;
+        let mut recalibrator = None;
         let mut accuracies = Vec::with_capacity(patterns.len());
         for start in patterns.clone().step_by(BLOCK as usize) {
             let block = start..patterns.end.min(start + BLOCK);
-            let key = format!("{}/{p:?}/{scheme}/{choice}/{block:?}", self.name);
-            let trials = || block.into_par_iter().map(accuracy).collect::<Result<Vec<f64>>>();
+            let key = ("accuracies", &self.name, p, scheme, selected, &block);
+            let trials = || -> Result<Vec<f64>> {
+                let recalibrator = match &mut recalibrator {
+                    Some(recalibrator) => recalibrator,
+                    none => none.insert(self.recalibrator(scheme.recalibration, &stored.golden)?),
+                };
+                let trials = Trials::new(&*self.test, recalibrator, &self.accuracy);
+                let read = |pattern| stored.model.read(self.context.seed, pattern, selection);
+                Ok(trials.scores(block.clone(), read)?)
+            };
             let timed = || self.context.stopwatch.time(Phase::Trials, trials);
             accuracies.extend(self.context.unit(&key, timed)?);
         }
@@ -251,14 +276,14 @@ impl<'a, M: Classifier> Bench<'a, M> {
     /// target or does not: that it is far from it. None if they do not tell.
     pub fn clearly(
         &self,
-        stored: &Stored<M>,
-        chosen: &[u32],
+        stored: &Stored,
+        selection: &Selection,
         target: f64,
         patterns: Range<u32>,
     ) -> Result<Option<bool>> {
         for look in 1..=LOOKS {
             let few = patterns.start..patterns.end.min(patterns.start + look * BLOCK);
-            let mean = mean(&self.accuracies(stored, chosen, few)?)?;
+            let mean = mean(&self.accuracies(stored, selection, few)?)?;
             let (distance, half) = (mean.value - target, mean.interval[1] - mean.value);
             if distance.abs() > 2.0 * half.max(LEAST_DOUBT) {
                 return Ok(Some(distance > 0.0));
@@ -267,17 +292,20 @@ impl<'a, M: Classifier> Bench<'a, M> {
         Ok(None)
     }
 
-    /// Squared distance of the scores from those of the network without faults, per image, in the mean
-    /// over fault patterns.
-    pub fn output_noise(&self, stored: &Stored<M>, chosen: &[u32]) -> Result<f64> {
-        let Stored { scheme, p, .. } = stored;
-        let choice = fingerprint(&chosen);
-        let key = format!("{}/{p:?}/{scheme}/{choice}/noise", self.name);
+    /// Squared distance of the outputs from those of the network without faults, per image, in the
+    /// mean over fault patterns.
+    pub fn output_noise(&self, stored: &Stored, selection: &Selection) -> Result<f64> {
+        let Stored { scheme, p, model, golden, .. } = stored;
+        let selected = Fingerprint::of(selection)?;
+        let key = ("noise", &self.name, p, scheme, selected);
         self.context.unit(&key, || {
-            let read = |pattern| stored.network.read(self.context.seed, pattern, chosen);
             let patterns = self.context.size(20, 2) as u32;
-            let golden = stored.network.golden();
-            let response = || noise_response(golden, &self.calibrated, patterns, read);
+            let clean = self.calibration.outputs(golden.clone())?;
+            let outputs = |pattern| -> Result<Vec<Output>, qtaml::deploy::DeployError> {
+                let read = model.read(self.context.seed, pattern, selection)?;
+                Ok(self.calibration.outputs(read)?)
+            };
+            let response = || noise_response(&clean, patterns, outputs);
             let response = self.context.stopwatch.time(Phase::Trials, response);
             Ok(response.with_context(|| scheme.to_string())?.distortion)
         })

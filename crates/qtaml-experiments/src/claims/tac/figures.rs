@@ -1,8 +1,9 @@
-//! What the report shows of one network.
+//! The figures and tables of one network.
 
 use anyhow::Result;
-use qtaml::compensation::{Decoder, Score};
-use qtaml::train::{Classifier, Cost};
+use qtaml::compensation::storage::ScalePolicy;
+use qtaml::compensation::{Accounting, Decoder, Score};
+use qtaml::deploy::Recalibration;
 use qtaml_chart::{Axis, Chart, Heatmap, Mark, Point, Rule, Series};
 
 use super::bench::Bench;
@@ -17,7 +18,7 @@ const BUDGETS: [f64; 11] = [0.0, 0.015, 0.03, 0.05, 0.075, 0.1, 0.125, 0.1875, 0
 const SWEEP: [f64; 8] = [1e-4, 1e-3, 5e-3, 0.02, 0.05, 0.1, 0.14, 0.2];
 
 /// All figures.
-pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>) -> Result<Vec<Figure>> {
+pub(super) fn all(trials: &Trials<'_>) -> Result<Vec<Figure>> {
     Ok(vec![
         pareto(trials)?,
         sweep(trials)?,
@@ -28,11 +29,11 @@ pub(super) fn all<M: Classifier>(trials: &Trials<'_, M>) -> Result<Vec<Figure>> 
 }
 
 /// All tables.
-pub(super) fn tables<M: Classifier>(trials: &Trials<'_, M>) -> Result<Vec<Table>> {
+pub(super) fn tables(trials: &Trials<'_>) -> Result<Vec<Table>> {
     Ok(vec![ablation(trials), layers(trials)?, every_trial(trials)])
 }
 
-fn id<M: Classifier>(trials: &Trials<'_, M>, what: &str) -> String {
+fn id(trials: &Trials<'_>, what: &str) -> String {
     format!("qtaml.tac.{}.{what}", trials.bench.net.id())
 }
 
@@ -44,11 +45,11 @@ pub fn percent(x: f64, accuracy: &[f64]) -> Result<Point> {
 }
 
 /// The baseline, the same with the decoder of the best, TAC as derived, and the best.
-fn shown<'a, M: Classifier>(trials: &'a Trials<'_, M>) -> [&'a Tried<M>; 4] {
+fn shown<'a>(trials: &'a Trials<'_>) -> [&'a Tried; 4] {
     [trials.baseline(), trials.alike(), trials.derived(), trials.best()]
 }
 
-fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+fn pareto(trials: &Trials<'_>) -> Result<Figure> {
     let (bench, best) = (&trials.bench, trials.best());
     let task = bench.context.progress.task(&format!("{} curves", bench.net.id()), 4);
     let mut series = Vec::new();
@@ -69,7 +70,8 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
         steps.dedup();
         let point = |&step: &usize| {
             let allocation = path.at(step);
-            let accuracy = bench.accuracies(&tried.stored, allocation.chosen(), 0..bench.drawn)?;
+            let accuracy =
+                bench.accuracies(&tried.stored, allocation.selection(), 0..bench.drawn)?;
             percent(100.0 * path.cost(step) as f64 / bits, &accuracy)
         };
         let points = steps.iter().map(point).collect::<Result<Vec<_>>>()?;
@@ -99,7 +101,7 @@ fn pareto<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
 }
 
 /// Accuracy over flip probabilities: without protection, and with that of a fixed budget.
-fn sweep<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+fn sweep(trials: &Trials<'_>) -> Result<Figure> {
     let (bench, best) = (&trials.bench, trials.best());
     let (uniform, scheme) = (Scheme::uniform(), &best.stored.scheme);
     let eighth = trials.baseline().stored.weight_bits() as u64 / 8;
@@ -133,8 +135,8 @@ fn sweep<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
 }
 
 /// Accuracy over flip probabilities, without protection and with what the budget pays for.
-fn exposed_and_protected<M: Classifier>(
-    bench: &Bench<'_, M>,
+fn exposed_and_protected(
+    bench: &Bench<'_>,
     scheme: &Scheme,
     budget: u64,
 ) -> Result<[Vec<Point>; 2]> {
@@ -143,11 +145,12 @@ fn exposed_and_protected<M: Classifier>(
     let task = bench.context.progress.task(&name, sweep.len() as u64);
     let mut points = [Vec::new(), Vec::new()];
     for &p in sweep {
-        let stored = bench.store(scheme, p, Cost::Protected)?;
+        let stored = bench.store(scheme, p, Accounting::ProtectedBits)?;
         let path = stored.path();
         for (points, budget) in points.iter_mut().zip([0, budget]) {
             let chosen = path.at(path.step_within(budget)?);
-            points.push(percent(p, &bench.accuracies(&stored, chosen.chosen(), 0..bench.drawn)?)?);
+            points
+                .push(percent(p, &bench.accuracies(&stored, chosen.selection(), 0..bench.drawn)?)?);
         }
         task.tick(1);
     }
@@ -155,9 +158,9 @@ fn exposed_and_protected<M: Classifier>(
 }
 
 /// The tensors of a network, in order.
-fn tensors<M: Classifier>(tried: &Tried<M>) -> Vec<String> {
+fn tensors(tried: &Tried) -> Vec<String> {
     let mut names: Vec<String> =
-        tried.stored.network.units().iter().map(|unit| unit.unit().tensor.clone()).collect();
+        tried.stored.model.groups().iter().map(|stored| stored.tensor.to_string()).collect();
     names.dedup();
     names
 }
@@ -168,15 +171,15 @@ fn layer_axis(tensors: &[String]) -> Axis {
 }
 
 /// How many bits are protected in which share of each layer's weights.
-fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
+fn protection(trials: &Trials<'_>) -> Figure {
     let best = trials.best();
     let names = tensors(best);
     let most = best.stored.scheme.bits.get() as usize;
     let cells = names.iter().map(|name| {
         let mut weights = vec![0.0; most + 1];
-        for (unit, &k) in best.stored.network.units().iter().zip(&best.search().chosen) {
-            if unit.unit().tensor == *name {
-                weights[k as usize] += unit.unit().range.len() as f64;
+        for (unit, &k) in best.stored.model.groups().iter().zip(&best.search().selection) {
+            if *unit.tensor == **name {
+                weights[k as usize] += unit.group.len() as f64;
             }
         }
         let all: f64 = weights.iter().sum();
@@ -200,27 +203,23 @@ fn protection<M: Classifier>(trials: &Trials<'_, M>) -> Figure {
 }
 
 /// What a fault in each layer does: by the linear law, and measured at full strength.
-fn sensitivity<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+fn sensitivity(trials: &Trials<'_>) -> Result<Figure> {
     let (bench, best) = (&trials.bench, trials.best());
     let p = bench.net.flip_probability();
-    let empirical = Scheme { allocator: Allocator::Tac(Score::Empirical), ..Scheme::tac() };
+    let measured = Scheme { allocator: Allocator::Tac(Score::Measured), ..Scheme::tac() };
     let mut series = Vec::new();
     for (name, scheme) in [
         ("linear law, raw", Scheme::tac()),
-        ("measured, raw", empirical),
+        ("measured, raw", measured),
         (
             "linear law, bayes-gain and best range",
-            Scheme {
-                decoder: Decoder::BayesGain,
-                range: qtaml::train::Range::Best,
-                ..Scheme::tac()
-            },
+            Scheme { decoder: Decoder::BayesGain, scale: ScalePolicy::MinMse, ..Scheme::tac() },
         ),
     ] {
-        let stored = bench.store(&scheme, p, Cost::Protected)?;
-        let point = |unit: usize| (stored.units.choices(unit)[0].distortion, unit as f64);
+        let stored = bench.store(&scheme, p, Accounting::ProtectedBits)?;
+        let point = |unit: usize| (stored.problem.candidates(unit)[0].distortion, unit as f64);
         let points: Vec<(f64, f64)> =
-            (0..stored.units.len()).map(point).filter(|(x, _)| *x > 0.0).collect();
+            (0..stored.problem.len()).map(point).filter(|(x, _)| *x > 0.0).collect();
         series.push(Series::new(name, Mark::Points, points));
     }
     Ok(Figure {
@@ -241,23 +240,23 @@ fn sensitivity<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
 }
 
 /// Predicted against measured output noise along two paths.
-fn noise<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
+fn noise(trials: &Trials<'_>) -> Result<Figure> {
     let (bench, best) = (&trials.bench, trials.best());
     let linear = Scheme {
         allocator: Allocator::Tac(Score::Wkb),
-        norms_again: false,
-        scores_again: false,
+        recalibration: Recalibration::None,
         ..best.stored.scheme.clone()
     };
     let schemes = [Scheme::tac(), linear];
     let mut series = Vec::new();
     for scheme in schemes {
-        let stored = bench.store(&scheme, bench.net.flip_probability(), Cost::Protected)?;
+        let stored =
+            bench.store(&scheme, bench.net.flip_probability(), Accounting::ProtectedBits)?;
         let (path, bits) = (stored.path(), stored.weight_bits());
         let mut points = Vec::new();
         for share in &BUDGETS[..bench.context.size(BUDGETS.len(), 3)] {
             let step = path.step_within((share * bits) as u64)?;
-            let measured = bench.output_noise(&stored, path.at(step).chosen())?;
+            let measured = bench.output_noise(&stored, path.at(step).selection())?;
             if path.distortion(step) > 0.0 && measured > 0.0 {
                 points.push((path.distortion(step), measured));
             }
@@ -281,7 +280,7 @@ fn noise<M: Classifier>(trials: &Trials<'_, M>) -> Result<Figure> {
     })
 }
 
-fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
+fn ablation(trials: &Trials<'_>) -> Table {
     let columns = [
         "scheme",
         "protected bits [%]",
@@ -292,7 +291,7 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
         "accuracy without protection [% of clean]",
         "patterns",
     ];
-    let row = |tried: &Tried<M>| -> Vec<Value> {
+    let row = |tried: &Tried| -> Vec<Value> {
         vec![
             tried.stored.scheme.to_string().into(),
             if tried.search().missed {
@@ -303,9 +302,9 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
             trials.ratio_of(tried).into(),
             (100.0 * tried.side_overhead(trials.baseline())).into(),
             (100.0 * tried.overhead_with_side(trials.baseline())).into(),
-            (100.0 * tried.search().fresh / trials.clean).into(),
+            (100.0 * tried.search().fresh.value / trials.clean).into(),
             (100.0 * tried.unprotected / trials.clean).into(),
-            tried.search().patterns.into(),
+            tried.search().patterns.count.into(),
         ]
     };
     Table {
@@ -317,7 +316,7 @@ fn ablation<M: Classifier>(trials: &Trials<'_, M>) -> Table {
     }
 }
 
-fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
+fn layers(trials: &Trials<'_>) -> Result<Table> {
     let best = trials.best();
     let columns = [
         "layer",
@@ -331,20 +330,20 @@ fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
     ];
     let tac = trials.derived();
     let norms = trials.bench.norms(tac.stored.scheme.granularity)?;
-    let rows = tac.stored.network.units().iter().zip(&*norms).zip(&tac.search().chosen);
+    let rows = tac.stored.model.groups().iter().zip(&*norms).zip(&tac.search().selection);
     let rows = rows.map(|((unit, norm), &k)| -> Vec<Value> {
-        let of_layer = best.stored.network.units().iter().zip(&best.search().chosen);
-        let of_layer = of_layer.filter(|(part, _)| part.unit().tensor == unit.unit().tensor);
-        let bits: usize = of_layer.map(|(part, &k)| part.unit().range.len() * k as usize).sum();
+        let of_layer = best.stored.model.groups().iter().zip(&best.search().selection);
+        let of_layer = of_layer.filter(|(part, _)| part.tensor == unit.tensor);
+        let bits: usize = of_layer.map(|(part, &k)| part.group.len() * k as usize).sum();
         vec![
-            unit.unit().name.as_str().into(),
-            unit.unit().range.len().into(),
-            unit.largest().into(),
+            unit.group.name.as_str().into(),
+            unit.group.len().into(),
+            unit.largest.into(),
             norm.squared.into(),
             norm.standard_error.into(),
-            unit.storages()[0].mean_square_error().into(),
+            unit.candidates[0].mean_square_error().into(),
             k.into(),
-            (bits as f64 / unit.unit().range.len() as f64).into(),
+            (bits as f64 / unit.group.len() as f64).into(),
         ]
     });
     Ok(Table {
@@ -356,7 +355,7 @@ fn layers<M: Classifier>(trials: &Trials<'_, M>) -> Result<Table> {
     })
 }
 
-fn every_trial<M: Classifier>(trials: &Trials<'_, M>) -> Table {
+fn every_trial(trials: &Trials<'_>) -> Table {
     let columns =
         ["scheme", "stage", "step", "protected bits", "overhead", "to", "pattern", "accuracy"];
     let mut rows = Vec::new();
@@ -366,7 +365,7 @@ fn every_trial<M: Classifier>(trials: &Trials<'_, M>) -> Table {
         let visits =
             visits.flat_map(|(stage, search)| search.visits.iter().map(move |v| (stage, v)));
         for (stage, (step, visit)) in visits {
-            let find = visit.accuracy.iter().enumerate().map(|trial| ("find", trial));
+            let find = visit.values.iter().enumerate().map(|trial| ("find", trial));
             let confirm = visit.confirmed.iter().flatten().enumerate().map(|t| ("confirm", t));
             for (purpose, (pattern, accuracy)) in find.chain(confirm) {
                 rows.push(vec![

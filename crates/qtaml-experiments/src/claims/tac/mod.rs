@@ -1,4 +1,4 @@
-//! `qtaml.tac.<net>`: how much less protection TAC needs than the same number of bits everywhere.
+//! `qtaml.tac.<net>`: the overhead of TAC against that of the same number of bits everywhere.
 
 pub mod bench;
 pub mod budget;
@@ -9,21 +9,23 @@ pub mod scheme;
 use std::collections::BTreeSet;
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::{Decoder, Score};
+use qtaml::compensation::storage::ScalePolicy;
+use qtaml::compensation::{Accounting, Decoder, Score};
+use qtaml::deploy::{Granularity, Recalibration};
 use qtaml::fault::Seed;
 use qtaml::quant::Encoding;
-use qtaml::train::{Classifier, Cost, Granularity, Range};
+use qtaml::train::Classifier;
 use serde_json::json;
 
 pub use self::figures::percent;
 
 use self::bench::{Bench, PROJECTIONS, Stored};
-use self::budget::{Search, judge as judge_budget, smallest};
+use self::budget::{Found, judge as judge_budget, smallest};
 use self::scheme::{Allocator, Scheme};
-use super::networks::{Net, Trained, WithNet};
 use crate::context::Context;
 use crate::results::{Claim, Outcome, Source, Verdict};
 use crate::stats::{bootstrap, judge};
+use crate::workloads::networks::{Net, Trained, WithNet};
 
 /// The share of clean accuracy that has to be kept.
 pub const TARGET: f64 = 0.95;
@@ -50,7 +52,7 @@ impl WithNet for Measure {
         if context.smoke {
             schemes = [0, 1, 2, 3, schemes.len() - 1].map(|i| schemes[i].clone()).to_vec();
         }
-        let tried: Vec<Tried<M>> = schemes
+        let tried: Vec<Tried> = schemes
             .iter()
             .map(|scheme| Tried::new(&bench, scheme, clean))
             .collect::<Result<_>>()?;
@@ -64,8 +66,8 @@ impl WithNet for Measure {
 /// Everything that is compared: the baseline first, each idea alone, then together.
 fn schemes(net: Net) -> Vec<Scheme> {
     let (uniform, tac) = (Scheme::uniform, Scheme::tac);
-    let empirical = Allocator::Tac(Score::Empirical);
-    let gain = || Scheme { decoder: Decoder::BayesGain, range: Range::Best, ..tac() };
+    let measured = Allocator::Tac(Score::Measured);
+    let gain = || Scheme { decoder: Decoder::BayesGain, scale: ScalePolicy::MinMse, ..tac() };
     let channels = || Scheme { granularity: Granularity::Channel, ..gain() };
     let mut schemes = vec![
         uniform(),
@@ -76,53 +78,54 @@ fn schemes(net: Net) -> Vec<Scheme> {
         Scheme { decoder: Decoder::LinearMmse, ..tac() },
         Scheme { decoder: Decoder::Bayes, ..tac() },
         Scheme { decoder: Decoder::BayesGain, ..tac() },
-        Scheme { range: Range::Best, ..tac() },
-        Scheme { allocator: empirical, ..tac() },
+        Scheme { scale: ScalePolicy::MinMse, ..tac() },
+        Scheme { allocator: measured, ..tac() },
         Scheme { granularity: Granularity::Channel, ..tac() },
-        Scheme { granularity: Granularity::Channel, range: Range::Unit, ..tac() },
+        Scheme { granularity: Granularity::Channel, scale: ScalePolicy::PerGroup, ..tac() },
         Scheme { encoding: Encoding::SignMagnitude, decoder: Decoder::BayesGain, ..tac() },
         gain(),
-        Scheme { allocator: empirical, ..gain() },
+        Scheme { allocator: measured, ..gain() },
         channels(),
-        Scheme { allocator: empirical, ..channels() },
+        Scheme { allocator: measured, ..channels() },
     ];
     if net.has_batch_norm() {
         schemes.extend([
-            Scheme { norms_again: true, ..uniform() },
-            Scheme { norms_again: true, ..tac() },
-            Scheme { norms_again: true, ..channels() },
-            Scheme { norms_again: true, allocator: empirical, ..channels() },
+            Scheme { recalibration: Recalibration::BatchNorm, ..uniform() },
+            Scheme { recalibration: Recalibration::BatchNorm, ..tac() },
+            Scheme { recalibration: Recalibration::BatchNorm, ..channels() },
+            Scheme { recalibration: Recalibration::BatchNorm, allocator: measured, ..channels() },
         ]);
     } else {
         schemes.extend(
             [uniform(), tac(), gain(), channels()]
-                .map(|scheme| Scheme { scores_again: true, ..scheme }),
+                .map(|scheme| Scheme { recalibration: Recalibration::Logits, ..scheme }),
         );
     }
     schemes
 }
 
 /// One scheme, and the budget that it needs.
-struct Tried<M> {
-    stored: Stored<M>,
+struct Tried {
+    stored: Stored,
     unprotected: f64,
     /// Under the patterns that all schemes are compared by.
-    compared: Search,
+    compared: Found,
     /// Under those that judge, for the few that ratios are made of.
-    judged: Option<Search>,
+    judged: Option<Found>,
 }
 
-impl<M: Classifier> Tried<M> {
-    fn new(bench: &Bench<'_, M>, scheme: &Scheme, clean: f64) -> Result<Self> {
-        let stored = bench.store(scheme, bench.net.flip_probability(), Cost::Protected)?;
-        let none = bench.accuracies(&stored, &stored.network.alike(0), 0..bench.few)?;
+impl Tried {
+    fn new(bench: &Bench<'_>, scheme: &Scheme, clean: f64) -> Result<Self> {
+        let stored =
+            bench.store(scheme, bench.net.flip_probability(), Accounting::ProtectedBits)?;
+        let none = bench.accuracies(&stored, &stored.model.uniform(0), 0..bench.few)?;
         let unprotected = none.iter().sum::<f64>() / none.len() as f64;
         let compared = smallest(bench, &stored, TARGET * clean, bench.few)?;
         Ok(Self { stored, unprotected, compared, judged: None })
     }
 
     /// What counts: the judgement, if there is one.
-    fn search(&self) -> &Search {
+    fn search(&self) -> &Found {
         self.judged.as_ref().unwrap_or(&self.compared)
     }
 
@@ -139,7 +142,7 @@ impl<M: Classifier> Tried<M> {
     /// Scales and what decoders know, over all weight bits, as far as the baseline does not have
     /// them: one scale for each tensor.
     fn side_overhead(&self, baseline: &Self) -> f64 {
-        (self.side_bits() - baseline.side_bits()) / self.stored.weight_bits()
+        (self.metadata_bits() - baseline.metadata_bits()) / self.stored.weight_bits()
     }
 
     /// Protected bits, and those.
@@ -147,14 +150,12 @@ impl<M: Classifier> Tried<M> {
         self.overhead() + self.side_overhead(baseline)
     }
 
-    fn side_bits(&self) -> f64 {
-        let units = self.stored.network.units().iter();
-        let side = units.zip(&self.search().chosen);
+    fn metadata_bits(&self) -> f64 {
+        let units = self.stored.model.groups().iter();
+        let side = units.zip(&self.search().selection);
         let side: u64 =
-            side.map(|(unit, &choice)| unit.storages()[choice as usize].side_bits()).sum();
-        // Two floats bring the scores of a class back.
-        let golden = self.stored.golden_scores.as_ref();
-        side as f64 + golden.map_or(0.0, |golden| 64.0 * golden.classes() as f64)
+            side.map(|(unit, &choice)| unit.candidates[choice as usize].metadata_bits()).sum();
+        (side + self.stored.recalibration_bits) as f64
     }
 
     fn is_tac(&self) -> bool {
@@ -163,15 +164,15 @@ impl<M: Classifier> Tried<M> {
 }
 
 /// The scheme that needs least protection.
-fn best<M: Classifier>(tried: &[Tried<M>]) -> Result<usize> {
+fn best(tried: &[Tried]) -> Result<usize> {
     let reached = (0..tried.len()).filter(|&i| tried[i].is_tac() && !tried[i].search().missed);
     reached
         .min_by(|&a, &b| tried[a].overhead().total_cmp(&tried[b].overhead()))
         .context("no scheme reaches the target, not even with every bit protected")
 }
 
-struct Trials<'a, M> {
-    bench: Bench<'a, M>,
+struct Trials<'a> {
+    bench: Bench<'a>,
     /// The test images there are, of which some judge.
     all_images: usize,
     /// Accuracy in floating point on all of them.
@@ -179,7 +180,7 @@ struct Trials<'a, M> {
     /// On those that judge.
     float: f64,
     clean: f64,
-    tried: Vec<Tried<M>>,
+    tried: Vec<Tried>,
     best: usize,
     /// The baseline that reads as the best does.
     alike: usize,
@@ -199,20 +200,20 @@ fn verdict(gain: &Gain) -> Verdict {
 /// Where TAC as derived stands among the schemes.
 const DERIVED: usize = 3;
 
-impl<M: Classifier> Trials<'_, M> {
-    fn baseline(&self) -> &Tried<M> {
+impl Trials<'_> {
+    fn baseline(&self) -> &Tried {
         &self.tried[0]
     }
 
-    fn derived(&self) -> &Tried<M> {
+    fn derived(&self) -> &Tried {
         &self.tried[DERIVED]
     }
 
-    fn best(&self) -> &Tried<M> {
+    fn best(&self) -> &Tried {
         &self.tried[self.best]
     }
 
-    fn alike(&self) -> &Tried<M> {
+    fn alike(&self) -> &Tried {
         &self.tried[self.alike]
     }
 
@@ -236,7 +237,7 @@ impl<M: Classifier> Trials<'_, M> {
     }
 
     /// How many times less than the baseline a scheme needs, both under the same patterns.
-    fn ratio_of(&self, tried: &Tried<M>) -> f64 {
+    fn ratio_of(&self, tried: &Tried) -> f64 {
         let baseline = match tried.judged {
             Some(_) => self.baseline().overhead(),
             None => self.baseline().overhead_of(self.baseline().compared.cost),
@@ -246,12 +247,10 @@ impl<M: Classifier> Trials<'_, M> {
 
     /// How many times less one needs than another, with the 95 % interval over fault patterns: whole
     /// patterns are drawn again, and every scheme sees the same ones.
-    fn gain(&self, tried: &Tried<M>, over: &Tried<M>) -> Result<Gain> {
-        let target = TARGET * self.clean;
+    fn gain(&self, tried: &Tried, over: &Tried) -> Result<Gain> {
         let (patterns, seed) = (self.bench.patterns as usize, Seed(self.bench.context.seed.0));
         let interval = bootstrap(patterns, 2000, seed, |patterns| {
-            let overhead =
-                |tried: &Tried<M>| tried.overhead_of(tried.search().cost_over(patterns, target));
+            let overhead = |tried: &Tried| tried.overhead_of(tried.search().cost_over(patterns));
             Ok(overhead(over) / overhead(tried))
         })?;
         Ok(Gain { ratio: over.overhead() / tried.overhead(), interval })
@@ -277,8 +276,8 @@ impl<M: Classifier> Trials<'_, M> {
                 let found = json!({ "overhead": tried.overhead(), "ratio": self.ratio_of(tried),
                     "side_overhead": tried.side_overhead(self.baseline()),
                     "overhead_with_side": tried.overhead_with_side(self.baseline()),
-                    "unprotected": tried.unprotected, "fresh_accuracy": tried.search().fresh,
-                    "patterns": tried.search().patterns, "missed": tried.search().missed });
+                    "unprotected": tried.unprotected, "fresh_accuracy": tried.search().fresh.value,
+                    "patterns": tried.search().patterns.count, "missed": tried.search().missed });
                 (tried.stored.scheme.to_string(), found)
             })
             .collect();
@@ -305,8 +304,8 @@ impl<M: Classifier> Trials<'_, M> {
                 "float_accuracy": self.float,
                 "clean_accuracy": self.clean,
                 "target_accuracy": TARGET * self.clean,
-                "test_images": self.bench.test.len(),
-                "weights": self.baseline().stored.network.weights(),
+                "test_images": self.bench.test_images(),
+                "weights": self.baseline().stored.model.weights(),
                 "best": best.stored.scheme.to_string(),
                 "as_derived": derived.ratio,
                 "as_derived_interval": derived.interval,
@@ -329,10 +328,10 @@ impl<M: Classifier> Trials<'_, M> {
                  not stored as codes.",
                 self.bench.net.title(),
                 self.bench.images,
-                baseline.stored.network.weights(),
+                baseline.stored.model.weights(),
                 self.all_images,
                 100.0 * self.whole,
-                self.bench.test.len(),
+                self.bench.test_images(),
                 100.0 * self.float,
                 100.0 * self.clean
             ),
@@ -349,13 +348,13 @@ impl<M: Classifier> Trials<'_, M> {
             format!(
                 "TAC as derived reaches the target with {:.1} %, {:.1} times less [{:.1}, {:.1}]: by \
                  itself it would be judged as “{}”. Everything else in the table is ours, each idea alone \
-                 and then together: decode tables that know how weights are distributed (Bayes, from two fitted numbers a unit, with its gain \
-                 corrected), the range that costs least under faults, sign-magnitude words, in which a \
+                 and then together: decode tables that know how weights are distributed (Bayes, from two fitted numbers a group, with its gain \
+                 corrected), the min-MSE scale under faults, sign-magnitude words, in which a \
                  flipped sign spares small weights, channels in place of layers, scores corrected by \
-                 what each layer does when it alone is read with faults (empirical), and a repair under \
-                 faults that needs the calibration images, but no labels: batch norm measured again \
-                 (norms again) or, in networks without it, the scores of each class brought back to the \
-                 mean and deviation that they had (scores again). The best is “{}”, with {:.2} %. \
+                 what each layer does when it alone is read with faults (measured sensitivity), and \
+                 recalibration, a repair after each read that needs the calibration images and a \
+                 forward pass, but no labels: of batch norm or, in networks without it, of the logits \
+                 of each class, which get back the mean and deviation that they had. The best is “{}”, with {:.2} %. \
                  Uniform-MSP with the same decoder, ranges and repairs needs {:.1} %, which leaves allocation alone a ratio \
                  of {:.2} [{:.2}, {:.2}].",
                 100.0 * tac.overhead(),

@@ -1,17 +1,18 @@
-//! A way to store weights, to read them, and to spend a budget on them.
+//! Schemes: storage, recalibration and allocation under one name.
 
 use std::fmt;
 
-use qtaml::compensation::{Decoder, Prior, Score};
+use qtaml::compensation::storage::ScalePolicy;
+use qtaml::compensation::{Decoder, Score};
+use qtaml::deploy::{Granularity, Recalibration};
 use qtaml::fault::Ecc;
-use qtaml::physics::FlipProfile;
-use qtaml::quant::{BitWidth, Encoding, Format};
-use qtaml::train::{Granularity, Memory, Range};
+use qtaml::quant::{BitWidth, Encoding};
+use serde::Serialize;
 
 use super::code::Code;
 
 /// Where protected bits go.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub enum Allocator {
     /// The same number everywhere.
     Uniform,
@@ -20,7 +21,7 @@ pub enum Allocator {
 }
 
 /// A way to protect a network.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Scheme {
     /// Where protected bits go.
     pub allocator: Allocator,
@@ -31,15 +32,13 @@ pub struct Scheme {
     /// What lies in the memory for a weight.
     pub code: Code,
     /// What the largest code stands for.
-    pub range: Range,
+    pub scale: ScalePolicy,
     /// What bits stand for.
     pub encoding: Encoding,
     /// Bits per weight.
     pub bits: BitWidth,
-    /// Whether batch norm is measured again under the faults.
-    pub norms_again: bool,
-    /// Whether the scores of each class are measured again, and brought back to what they were.
-    pub scores_again: bool,
+    /// What is measured again after each read.
+    pub recalibration: Recalibration,
     /// What may keep protected bits.
     pub eccs: Vec<Ecc>,
 }
@@ -51,12 +50,11 @@ impl Scheme {
             allocator: Allocator::Uniform,
             decoder: Decoder::Raw,
             granularity: Granularity::Tensor,
-            code: Code::Numbers,
-            range: Range::Tensor,
+            code: Code::Quantized,
+            scale: ScalePolicy::PerTensor,
             encoding: Encoding::TwosComplement,
             bits: BitWidth::INT8,
-            norms_again: false,
-            scores_again: false,
+            recalibration: Recalibration::None,
             eccs: vec![Ecc::Ideal],
         }
     }
@@ -65,34 +63,22 @@ impl Scheme {
     pub fn tac() -> Self {
         Self { allocator: Allocator::Tac(Score::Wkb), ..Self::uniform() }
     }
-
-    /// The memory that this stores numbers in.
-    pub fn memory(&self, flips: FlipProfile) -> Memory {
-        Memory {
-            format: Format::new(self.bits, self.encoding),
-            granularity: self.granularity,
-            range: self.range,
-            decoder: self.decoder,
-            prior: Prior::default(),
-            eccs: self.eccs.clone(),
-            ..Memory::new(flips)
-        }
-    }
 }
 
 impl fmt::Display for Scheme {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.allocator {
-            Allocator::Uniform if self.code.is_number() => f.write_str("Uniform-MSP")?,
-            Allocator::Uniform => f.write_str("one width")?,
+            Allocator::Uniform if self.code.is_quantized() => f.write_str("Uniform-MSP")?,
+            Allocator::Uniform => f.write_str("fixed width")?,
             Allocator::Tac(Score::Wkb) => f.write_str("TAC")?,
+            Allocator::Tac(Score::Measured) => f.write_str("TAC, measured sensitivity")?,
             Allocator::Tac(score) => write!(f, "TAC by {score}")?,
         }
         match self.code {
-            Code::Numbers => write!(f, ", {}", self.decoder)?,
-            Code::ShortNumbers => write!(f, ", {}, 2 to 8 bits", self.decoder)?,
-            Code::Words => f.write_str(", words")?,
-            Code::Any => f.write_str(", any code")?,
+            Code::Quantized => write!(f, ", {}", self.decoder)?,
+            Code::AnyWidth => write!(f, ", {}, 2 to 8 bits", self.decoder)?,
+            Code::Codebook => f.write_str(", codebook (COSQ)")?,
+            Code::Mixed => f.write_str(", mixed")?,
         }
         if self.bits != BitWidth::INT8 {
             write!(f, ", {}", self.bits)?;
@@ -101,24 +87,23 @@ impl fmt::Display for Scheme {
             write!(f, ", {}", self.encoding)?;
         }
         match self.granularity {
-            Granularity::Tensor => {}
             Granularity::Channel => f.write_str(", by channel")?,
             Granularity::Group(weights) => write!(f, ", by {weights} weights")?,
+            _ => {}
         }
-        match (self.range, self.granularity) {
-            (Range::Best, _) if self.code.is_number() => f.write_str(", best range")?,
-            (Range::Unit, Granularity::Channel | Granularity::Group(_)) => {
+        match (self.scale, self.granularity) {
+            (ScalePolicy::MinMse, _) if self.code.is_quantized() => {
+                f.write_str(", min-MSE scale")?;
+            }
+            (ScalePolicy::PerGroup, Granularity::Channel | Granularity::Group(_)) => {
                 f.write_str(", own scales")?;
             }
             _ => {}
         }
-        if self.norms_again {
-            f.write_str(", norms again")?;
+        if self.recalibration != Recalibration::None {
+            write!(f, ", {} recalibration", self.recalibration)?;
         }
-        if self.scores_again {
-            f.write_str(", scores again")?;
-        }
-        if self.code.is_number() && self.eccs != [Ecc::Ideal] {
+        if self.code.is_quantized() && self.eccs != [Ecc::Ideal] {
             f.write_str(", real codes")?;
         }
         Ok(())

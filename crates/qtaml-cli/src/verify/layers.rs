@@ -1,0 +1,87 @@
+//! The layers whose weight errors are sampled: a model's own, or synthetic ones.
+
+use std::path::Path;
+
+use anyhow::{Context, Result, ensure};
+use qtaml::fault::{PhiloxRng, Seed};
+use qtaml::files::{Float, TensorInfo};
+use qtaml::quant::{Format, QuantizedTensor};
+use rand::RngExt;
+use rand_distr::{Exp1, StandardNormal};
+
+use crate::flags::open_model;
+
+/// Weights of a synthetic layer.
+const SYNTHETIC: usize = 4096;
+
+/// A tensor of weights as it is stored.
+#[derive(Debug)]
+pub(super) struct Layer {
+    pub(super) name: String,
+    pub(super) stored: QuantizedTensor,
+}
+
+impl Layer {
+    fn new(name: &str, weights: &[f32], shape: &[usize], format: Format) -> Result<Self> {
+        let stored = QuantizedTensor::quantize(weights, shape, format);
+        let unusable = || format!("tensor {name:?} cannot be stored");
+        Ok(Self { name: name.into(), stored: stored.with_context(unusable)? })
+    }
+}
+
+/// Three layers of the shapes that weights are known to take, for want of a model.
+pub(super) fn synthetic(seed: Seed, format: Format) -> Result<Vec<Layer>> {
+    type Draw = fn(&mut PhiloxRng) -> f32;
+    let draws: [(&str, Draw); 3] = [
+        ("normal", |rng| rng.sample(StandardNormal)),
+        ("laplace", |rng| {
+            let magnitude: f32 = rng.sample(Exp1);
+            if rng.random() { magnitude } else { -magnitude }
+        }),
+        ("uniform", |rng| rng.random_range(-1.0..1.0)),
+    ];
+    let layer = |(name, draw): (&str, Draw)| {
+        let mut rng = seed.rng(&format!("qtaml verify/{name}"), 0);
+        let weights: Vec<f32> = (0..SYNTHETIC).map(|_| draw(&mut rng)).collect();
+        Layer::new(name, &weights, &[SYNTHETIC], format)
+    };
+    draws.into_iter().map(layer).collect()
+}
+
+/// The weight tensors of a model file, in the order of their names: float tensors of rank 2 and
+/// more. Biases and norm parameters have rank one, and memories are not filled with them.
+pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
+    let model = open_model(path)?;
+    let weights = model.tensors().iter().filter(|tensor| tensor.rank() >= 2);
+    let mut weights: Vec<(&TensorInfo, Float)> =
+        weights.filter_map(|tensor| Some((tensor, Float::of(tensor.dtype)?))).collect();
+    ensure!(
+        !weights.is_empty(),
+        "{} holds no weights: none of its {} tensors is of rank 2 or more and F16, BF16, F32, F64",
+        path.display(),
+        model.tensors().len()
+    );
+    weights.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
+    let layer = |(tensor, float): (&TensorInfo, Float)| {
+        let weights = float.decode(&model.bytes_of(tensor)?);
+        Layer::new(&tensor.name, &weights, &tensor.shape, format)
+    };
+    let layers = weights.into_iter().map(layer).collect::<Result<_>>();
+    layers.with_context(|| format!("{} has unusable weights", path.display()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn synthetic_layers_follow_from_the_seed() {
+        let words = |seed| -> Vec<Vec<u8>> {
+            let layers = synthetic(Seed(seed), Format::INT8).unwrap();
+            layers.iter().map(|layer| layer.stored.words().to_vec()).collect()
+        };
+        assert_eq!(words(1), words(1));
+        assert_ne!(words(1), words(2));
+        assert_ne!(words(1)[0], words(1)[1]);
+    }
+}

@@ -1,0 +1,161 @@
+//! A weight group before it is stored: its weights, their codes and scale.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use qtaml_quant::{Format, QuantizedTensor};
+
+use crate::CompensationError;
+use crate::memo::Memo;
+
+/// The weights of one group, shared by all candidates that may store them.
+///
+/// Weights are held once for a whole tensor, and codes once for each format and scale, however many
+/// candidates protect them.
+///
+/// ```
+/// use std::sync::Arc;
+///
+/// use qtaml_compensation::storage::GroupWeights;
+///
+/// let tensor: Arc<[f32]> = vec![0.5, -1.0, 0.25, 2.0].into();
+/// let channel = GroupWeights::part(&tensor, 2..4);
+/// assert_eq!(channel.weights(), [0.25, 2.0]);
+/// assert_eq!((channel.largest(), channel.largest_of_tensor()), (2.0, 2.0));
+/// ```
+#[derive(Debug, Clone)]
+pub struct GroupWeights {
+    tensor: Arc<[f32]>,
+    range: Range<usize>,
+    largest_of_tensor: f32,
+    codes: Arc<Memo<Key, QuantizedTensor>>,
+}
+
+/// Format, and the bits of the limit.
+type Key = (Format, u32);
+
+impl GroupWeights {
+    /// A group that is the whole tensor.
+    pub fn whole(weights: &[f32]) -> Self {
+        Self::part(&weights.into(), 0..weights.len())
+    }
+
+    /// A part of a tensor. Its groups must lie in rows in `tensor`, whatever order that is.
+    ///
+    /// # Panics
+    /// If the tensor has no such range.
+    pub fn part(tensor: &Arc<[f32]>, range: Range<usize>) -> Self {
+        assert!(range.start <= range.end && range.end <= tensor.len(), "{range:?} lies outside");
+        let largest_of_tensor = largest(tensor);
+        Self { tensor: tensor.clone(), range, largest_of_tensor, codes: Arc::default() }
+    }
+
+    /// Several parts of a tensor.
+    ///
+    /// # Panics
+    /// If the tensor lacks one of the ranges.
+    pub fn parts(tensor: &Arc<[f32]>, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Self> {
+        let whole = Self::part(tensor, 0..tensor.len());
+        let part = |range: Range<usize>| {
+            assert!(
+                range.start <= range.end && range.end <= tensor.len(),
+                "{range:?} lies outside"
+            );
+            Self { range, codes: Arc::default(), ..whole.clone() }
+        };
+        ranges.into_iter().map(part).collect()
+    }
+
+    /// The weights.
+    pub fn weights(&self) -> &[f32] {
+        &self.tensor[self.range.clone()]
+    }
+
+    /// All weights of the tensor.
+    pub fn tensor(&self) -> &Arc<[f32]> {
+        &self.tensor
+    }
+
+    /// The largest magnitude of the weights.
+    pub fn largest(&self) -> f32 {
+        largest(self.weights())
+    }
+
+    /// The largest magnitude in the tensor.
+    pub fn largest_of_tensor(&self) -> f32 {
+        self.largest_of_tensor
+    }
+
+    /// The root of the mean square of the weights; 0 without weights.
+    pub fn root_mean_square(&self) -> f64 {
+        root_mean_square(self.weights())
+    }
+
+    /// The codes of the weights within a limit, made anew.
+    ///
+    /// # Errors
+    /// As [`QuantizedTensor::quantize_within`].
+    pub(crate) fn quantize(
+        &self,
+        format: Format,
+        limit: f32,
+    ) -> Result<QuantizedTensor, CompensationError> {
+        let weights = self.weights();
+        Ok(QuantizedTensor::quantize_within(weights, &[weights.len()], format, limit)?)
+    }
+
+    /// The same, made once and kept for all who ask.
+    ///
+    /// # Errors
+    /// As [`quantize`](Self::quantize).
+    pub(crate) fn codes(
+        &self,
+        format: Format,
+        limit: f32,
+    ) -> Result<Arc<QuantizedTensor>, CompensationError> {
+        self.codes.get_or_try((format, limit.to_bits()), || self.quantize(format, limit))
+    }
+}
+
+fn largest(weights: &[f32]) -> f32 {
+    weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()))
+}
+
+/// The root of the mean square; 0 without weights.
+pub(crate) fn root_mean_square(weights: &[f32]) -> f64 {
+    let sum: f64 = weights.iter().map(|w| f64::from(*w).powi(2)).sum();
+    (sum / weights.len().max(1) as f64).sqrt()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_of_one_format_and_limit_exist_once() {
+        let group = GroupWeights::whole(&[0.5, -1.0, 0.25]);
+        let codes = |limit| group.codes(Format::INT8, limit).unwrap();
+        assert!(Arc::ptr_eq(&codes(1.0), &group.clone().codes(Format::INT8, 1.0).unwrap()));
+        assert!(!Arc::ptr_eq(&codes(1.0), &codes(0.5)));
+        assert_eq!(*codes(0.5), group.quantize(Format::INT8, 0.5).unwrap());
+        assert!(group.codes(Format::INT8, -1.0).is_err());
+    }
+
+    #[test]
+    fn a_part_knows_its_tensor() {
+        let tensor: Arc<[f32]> = vec![3.0, -4.0, 0.0, 1.0].into();
+        for part in [
+            GroupWeights::part(&tensor, 2..4),
+            GroupWeights::parts(&tensor, [0..2, 2..4]).remove(1),
+        ] {
+            assert_eq!(
+                (part.weights(), part.largest(), part.largest_of_tensor()),
+                (&tensor[2..], 1.0, 4.0)
+            );
+        }
+        assert!(
+            (GroupWeights::part(&tensor, 0..2).root_mean_square() - 12.5_f64.sqrt()).abs() < 1e-12
+        );
+        assert_eq!(GroupWeights::part(&tensor, 1..1).root_mean_square(), 0.0);
+    }
+}

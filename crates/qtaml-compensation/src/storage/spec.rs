@@ -1,0 +1,219 @@
+//! Storage specs: how a group of weights may be stored, as data.
+
+use std::fmt;
+use std::str::FromStr;
+
+use qtaml_fault::{BitMask, FaultError};
+use qtaml_quant::Format;
+use serde::{Deserialize, Serialize};
+
+use crate::{CompensationError, Decoder, Prior};
+
+/// The ways in which a weight group may be stored and decoded. Each gives candidates that an
+/// allocation chooses from.
+///
+/// ```
+/// use qtaml_compensation::{Decoder, storage::{QuantizedSpec, StorageSpec}};
+///
+/// let spec = StorageSpec::from(QuantizedSpec { decoder: Decoder::Bayes, ..QuantizedSpec::default() });
+/// let json = serde_json::to_string(&spec)?;
+/// assert_eq!(serde_json::from_str::<StorageSpec>(&json)?, spec);
+/// let words: StorageSpec = serde_json::from_str(r#"{"codebook":{"widths":[3,4,5]}}"#)?;
+/// assert_eq!(words, StorageSpec::codebook([3, 4, 5]));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum StorageSpec {
+    /// Quantized words, some of whose bits are protected: a candidate for each set of bits.
+    Quantized(QuantizedSpec),
+    /// Words of a channel-optimised codebook, nothing protected: a candidate for each width.
+    #[serde(rename_all = "kebab-case")]
+    Codebook {
+        /// The widths of words, in 1..=12 bits.
+        widths: Vec<u32>,
+    },
+    /// Blocks of weights, error corrected as a whole: a candidate for each rate.
+    #[serde(rename_all = "kebab-case")]
+    BlockCoded {
+        /// Stored bits a weight, in 1..=8.
+        rates: Vec<u32>,
+    },
+}
+
+impl StorageSpec {
+    /// Codebooks of these widths.
+    pub fn codebook(widths: impl IntoIterator<Item = u32>) -> Self {
+        Self::Codebook { widths: widths.into_iter().collect() }
+    }
+
+    /// Block codes of these rates.
+    pub fn block_coded(rates: impl IntoIterator<Item = u32>) -> Self {
+        Self::BlockCoded { rates: rates.into_iter().collect() }
+    }
+}
+
+impl From<QuantizedSpec> for StorageSpec {
+    fn from(spec: QuantizedSpec) -> Self {
+        Self::Quantized(spec)
+    }
+}
+
+/// How quantized words are written and decoded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct QuantizedSpec {
+    /// Width and encoding of a word.
+    pub format: Format,
+    /// Where the scale comes from.
+    pub scale: ScalePolicy,
+    /// What to believe of a word that is read.
+    pub decoder: Decoder,
+    /// What the decoder knows of the weights.
+    pub prior: Prior,
+    /// The sets of bits that may be protected.
+    pub protection: BitChoice,
+}
+
+impl Default for QuantizedSpec {
+    /// INT8 in two's complement, scaled to the largest weight of the group, read as it is, any number
+    /// of top bits protected.
+    fn default() -> Self {
+        Self {
+            format: Format::INT8,
+            scale: ScalePolicy::default(),
+            decoder: Decoder::Raw,
+            prior: Prior::default(),
+            protection: BitChoice::default(),
+        }
+    }
+}
+
+/// Where the scale of quantized weights comes from: what the largest code stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum ScalePolicy {
+    /// The largest weight of the tensor, so that all its groups share one scale.
+    PerTensor,
+    /// The largest weight of the group.
+    #[default]
+    PerGroup,
+    /// What makes mean square error least, rounding, clipping and faults together: as many times the
+    /// root mean square of the group as is best for its tensor.
+    MinMse,
+}
+
+impl ScalePolicy {
+    /// Every policy there is.
+    pub const ALL: [Self; 3] = [Self::PerTensor, Self::PerGroup, Self::MinMse];
+
+    /// Its name, as on a command line and in files.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::PerTensor => "per-tensor",
+            Self::PerGroup => "per-group",
+            Self::MinMse => "min-mse",
+        }
+    }
+}
+
+impl fmt::Display for ScalePolicy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for ScalePolicy {
+    type Err = CompensationError;
+
+    fn from_str(name: &str) -> Result<Self, CompensationError> {
+        let known = Self::ALL.into_iter().find(|policy| policy.name() == name);
+        known.ok_or_else(|| CompensationError::UnknownScalePolicy(name.to_owned()))
+    }
+}
+
+/// Which sets of bits may be protected.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+#[non_exhaustive]
+pub enum BitChoice {
+    /// The `k` top bits, from none to all.
+    #[default]
+    Top,
+    /// Of each number of bits, from none to all, the set that leaves the least error in the tensor
+    /// (ours).
+    Best,
+    /// These sets, by rising cost.
+    Sets(Vec<BitMask>),
+}
+
+impl BitChoice {
+    /// The sets of bits of a word of this format; `None` for [`Best`](Self::Best), which depend on
+    /// what is stored.
+    ///
+    /// # Errors
+    /// [`CompensationError::Fault`] for bits that the format lacks, [`CompensationError::NoBitSets`]
+    /// without a set.
+    pub fn masks(&self, format: Format) -> Result<Option<Vec<BitMask>>, CompensationError> {
+        let width = format.bits();
+        let fitting = |set: &BitMask| BitMask::of_bits(set.mask(), width);
+        let masks: Result<_, FaultError> = match self {
+            Self::Best => return Ok(None),
+            Self::Sets(sets) if sets.is_empty() => return Err(CompensationError::NoBitSets),
+            Self::Sets(sets) => sets.iter().map(fitting).collect(),
+            Self::Top => (0..=width.get()).map(|k| BitMask::top(k, width)).collect(),
+        };
+        Ok(Some(masks?))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml_quant::{BitWidth, Encoding};
+
+    use super::*;
+
+    #[test]
+    fn what_is_written_is_read() {
+        let format = Format::new(BitWidth::INT4, Encoding::Gray);
+        let sets = vec![BitMask::NONE, BitMask::of_bits(0b1010, BitWidth::INT4).unwrap()];
+        let spec = QuantizedSpec {
+            format,
+            scale: ScalePolicy::MinMse,
+            decoder: Decoder::BayesGain,
+            prior: Prior::Histogram,
+            protection: BitChoice::Sets(sets.clone()),
+        };
+        let all =
+            [spec.clone().into(), StorageSpec::codebook(1..=8), StorageSpec::block_coded([2])];
+        for spec in all {
+            let json = serde_json::to_string(&spec).unwrap();
+            assert_eq!(serde_json::from_str::<StorageSpec>(&json).unwrap(), spec, "{json}");
+        }
+        assert_eq!(spec.protection.masks(format).unwrap(), Some(sets));
+        let plain: QuantizedSpec = serde_json::from_str("{}").unwrap();
+        assert_eq!(plain, QuantizedSpec::default());
+        assert!(serde_json::from_str::<QuantizedSpec>(r#"{"decodr":"raw"}"#).is_err());
+    }
+
+    #[test]
+    fn names_lead_back() {
+        for policy in ScalePolicy::ALL {
+            assert_eq!(policy.to_string().parse(), Ok(policy));
+            assert_eq!(serde_json::to_string(&policy).unwrap(), format!("\"{policy}\""));
+        }
+        let error = "largest".parse::<ScalePolicy>().unwrap_err().to_string();
+        assert!(error.contains("\"largest\"") && error.contains("min-mse"), "{error}");
+    }
+
+    #[test]
+    fn sets_must_be_there_and_fit() {
+        let masks = |choice: BitChoice| choice.masks(Format::new(BitWidth::INT4, Encoding::Gray));
+        assert_eq!(masks(BitChoice::Top).unwrap().unwrap().len(), 5);
+        assert_eq!(masks(BitChoice::Sets(vec![])), Err(CompensationError::NoBitSets));
+        let high = BitMask::of_bits(0b1_0000, BitWidth::INT8).unwrap();
+        assert!(matches!(masks(BitChoice::Sets(vec![high])), Err(CompensationError::Fault(_))));
+    }
+}

@@ -1,0 +1,327 @@
+//! The writer of groups: a storage spec in one memory.
+
+use std::sync::Arc;
+
+use qtaml_fault::{BitMask, MemoryModel};
+use rayon::prelude::*;
+
+use super::group::root_mean_square;
+use super::{
+    GroupWeights, QuantizedMemory, QuantizedSpec, QuantizedStorage, ScalePolicy, StorageSpec,
+    WeightStorage,
+};
+use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
+use crate::clipping::best_range;
+use crate::codebook::{CodebookStorage, Codebooks};
+use crate::memo::Memo;
+use crate::protection_sets::Reading;
+use crate::{CodeHistogram, CompensationError};
+
+/// Codes that follow from a memory alone, designed once and shared by all who store in it.
+///
+/// A design takes seconds: keep one library for as long as models are stored.
+#[derive(Debug, Clone, Default)]
+pub struct CodeLibrary {
+    codebooks: Arc<Memo<[u64; 2], Codebooks>>,
+    block_codes: Arc<Memo<[u64; 2], BlockCodes>>,
+}
+
+impl CodeLibrary {
+    /// The channel-optimised codebooks of a memory.
+    ///
+    /// # Errors
+    /// [`CompensationError::OneProbability`] unless all its bits flip alike.
+    pub fn codebooks(&self, memory: &MemoryModel) -> Result<Arc<Codebooks>, CompensationError> {
+        let flips = memory.flips.uniform().ok_or(CompensationError::OneProbability)?;
+        self.codebooks
+            .get_or_try([flips.p01(), flips.p10()].map(f64::to_bits), || Codebooks::new(flips))
+    }
+
+    /// The block codes of a memory.
+    ///
+    /// # Errors
+    /// [`CompensationError::OneProbability`] unless all its bits flip alike.
+    pub fn block_codes(&self, memory: &MemoryModel) -> Result<Arc<BlockCodes>, CompensationError> {
+        let flips = memory.flips.uniform().ok_or(CompensationError::OneProbability)?;
+        self.block_codes
+            .get_or_try([flips.p01(), flips.p10()].map(f64::to_bits), || BlockCodes::new(flips))
+    }
+}
+
+/// A [`StorageSpec`] in one memory: makes the candidates of each weight group.
+///
+/// ```
+/// use qtaml_compensation::WeightStorage;
+/// use qtaml_compensation::storage::{CodeLibrary, GroupWeights, QuantizedSpec, StorageWriter};
+/// use qtaml_fault::MemoryModel;
+/// use qtaml_physics::FlipProbability;
+///
+/// let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
+/// let spec = QuantizedSpec::default().into();
+/// let writer = StorageWriter::new(&memory, &spec, &CodeLibrary::default())?;
+/// let weights: Vec<f32> = (0..100).map(|i| (i as f32).sin()).collect();
+/// // Nothing protected, then one to eight top bits.
+/// let candidates = writer.candidates(&[GroupWeights::whole(&weights)])?.remove(0);
+/// assert_eq!(candidates.len(), 9);
+/// assert!(candidates[2].mean_square_error() < candidates[0].mean_square_error());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug)]
+pub struct StorageWriter {
+    memory: MemoryModel,
+    ways: Ways,
+}
+
+#[derive(Debug)]
+enum Ways {
+    Quantized { memory: Arc<QuantizedMemory>, spec: QuantizedSpec, masks: Option<Vec<BitMask>> },
+    Codebook { codes: Arc<Codebooks>, widths: Vec<u32> },
+    BlockCoded { codes: Arc<BlockCodes>, rates: Vec<u32> },
+}
+
+/// The candidates of one group, by rising cost.
+pub type Candidates = Vec<Arc<dyn WeightStorage>>;
+
+impl StorageWriter {
+    /// What the spec offers in this memory.
+    ///
+    /// # Errors
+    /// [`CompensationError::Fault`] for flip probabilities that do not fit the format,
+    /// [`CompensationError::NoBitSets`] or [`CompensationError::NoCandidates`] for a spec that offers
+    /// nothing, and as [`CodeLibrary::codebooks`].
+    pub fn new(
+        memory: &MemoryModel,
+        spec: &StorageSpec,
+        library: &CodeLibrary,
+    ) -> Result<Self, CompensationError> {
+        let ways = match spec {
+            StorageSpec::Quantized(spec) => Ways::Quantized {
+                memory: Arc::new(QuantizedMemory::new(memory.clone(), spec.format)?),
+                masks: spec.protection.masks(spec.format)?,
+                spec: spec.clone(),
+            },
+            StorageSpec::Codebook { widths } => {
+                Ways::Codebook { codes: library.codebooks(memory)?, widths: some(widths)? }
+            }
+            StorageSpec::BlockCoded { rates } => {
+                Ways::BlockCoded { codes: library.block_codes(memory)?, rates: some(rates)? }
+            }
+        };
+        Ok(Self { memory: memory.clone(), ways })
+    }
+
+    /// The memory that is written to.
+    pub fn memory(&self) -> &MemoryModel {
+        &self.memory
+    }
+
+    /// The candidates of every group of one tensor, in the order of the groups.
+    ///
+    /// # Errors
+    /// [`CompensationError::Quant`] or [`CompensationError::Weight`] for weights that are NaN or
+    /// infinite, and as the storages themselves.
+    pub fn candidates(
+        &self,
+        groups: &[GroupWeights],
+    ) -> Result<Vec<Candidates>, CompensationError> {
+        match &self.ways {
+            Ways::Quantized { memory, spec, masks } => {
+                quantized(groups, memory, spec, masks.as_deref())
+            }
+            Ways::Codebook { codes, widths } => each(groups, widths, |group, width| {
+                Ok(Arc::new(CodebookStorage::new(group.weights(), codes, width, 0)?))
+            }),
+            Ways::BlockCoded { codes, rates } => each(groups, rates, |group, rate| {
+                let storage = BlockCodedStorage::new(group.weights(), codes, rate)?;
+                Ok(Arc::new(BatchedBlocks::new(storage)))
+            }),
+        }
+    }
+}
+
+fn some(values: &[u32]) -> Result<Vec<u32>, CompensationError> {
+    if values.is_empty() { Err(CompensationError::NoCandidates) } else { Ok(values.to_vec()) }
+}
+
+fn each(
+    groups: &[GroupWeights],
+    values: &[u32],
+    store: impl Fn(&GroupWeights, u32) -> Result<Arc<dyn WeightStorage>, CompensationError> + Sync,
+) -> Result<Vec<Candidates>, CompensationError> {
+    let of = |group: &GroupWeights| values.iter().map(|&value| store(group, value)).collect();
+    groups.par_iter().map(of).collect()
+}
+
+fn quantized(
+    groups: &[GroupWeights],
+    memory: &Arc<QuantizedMemory>,
+    spec: &QuantizedSpec,
+    masks: Option<&[BitMask]>,
+) -> Result<Vec<Candidates>, CompensationError> {
+    let Some(first) = groups.first() else { return Ok(Vec::new()) };
+    let masks = match masks {
+        Some(masks) => masks.to_vec(),
+        None => best_masks(first.tensor(), memory, spec)?,
+    };
+    // Found once for a tensor: the range of a few weights would be fitted to their noise.
+    let relative = match spec.scale {
+        ScalePolicy::MinMse => Some(relative_limits(first.tensor(), memory, spec, &masks)?),
+        ScalePolicy::PerTensor | ScalePolicy::PerGroup => None,
+    };
+    let store = |group: &GroupWeights| {
+        let candidate = |(i, &mask): (usize, &BitMask)| {
+            let storage = match &relative {
+                Some(relative) => {
+                    let largest = group.largest();
+                    // Never so small that f32 has no such range.
+                    let limit = (relative[i] * group.root_mean_square()) as f32;
+                    let limit = limit.clamp(largest / 64.0, largest);
+                    QuantizedStorage::within(group, memory, spec, mask, limit)?
+                }
+                None => QuantizedStorage::new(group, memory, spec, mask)?,
+            };
+            Ok(Arc::new(storage) as Arc<dyn WeightStorage>)
+        };
+        masks.iter().enumerate().map(candidate).collect()
+    };
+    groups.par_iter().map(store).collect()
+}
+
+/// For each number of protected bits the best set for the codes of a tensor.
+fn best_masks(
+    tensor: &Arc<[f32]>,
+    memory: &QuantizedMemory,
+    spec: &QuantizedSpec,
+) -> Result<Vec<BitMask>, CompensationError> {
+    let whole = GroupWeights::part(tensor, 0..tensor.len());
+    let stored = CodeHistogram::of(&whole.quantize(spec.format, whole.largest())?);
+    let believed =
+        if spec.decoder.needs_prior() { spec.prior.apply(&stored) } else { stored.clone() };
+    let reading = Reading::new(memory.memory(), spec.format, spec.decoder)?;
+    Ok(reading.best_sets(&stored, &believed)?.into_iter().map(|set| set.bits).collect())
+}
+
+/// For each set of protected bits, the best range of a tensor in units of its root mean square.
+fn relative_limits(
+    tensor: &[f32],
+    memory: &QuantizedMemory,
+    spec: &QuantizedSpec,
+    masks: &[BitMask],
+) -> Result<Vec<f64>, CompensationError> {
+    let rms = root_mean_square(tensor);
+    let limit = |mask: &BitMask| {
+        let best = best_range(tensor, &*memory.channel(*mask)?, spec.decoder, spec.prior)?;
+        Ok(if rms > 0.0 { f64::from(best.limit) / rms } else { 0.0 })
+    };
+    masks.par_iter().map(limit).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml_fault::{FaultStream, Seed};
+    use qtaml_physics::{FlipProbability, FlipProfile};
+    use qtaml_quant::Format;
+
+    use super::*;
+    use crate::storage::BitChoice;
+
+    fn memory(p: f64) -> MemoryModel {
+        MemoryModel::new(FlipProbability::symmetric(p).unwrap())
+    }
+
+    /// Two channels of a tensor; the second has one large weight.
+    fn groups() -> Vec<GroupWeights> {
+        let mut weights: Vec<f32> = (0..200).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
+        weights[150] = 20.0;
+        GroupWeights::parts(&weights.into(), [0..100, 100..200])
+    }
+
+    fn limits(scale: ScalePolicy) -> Vec<Vec<f32>> {
+        let spec = QuantizedSpec { scale, ..QuantizedSpec::default() };
+        let writer =
+            StorageWriter::new(&memory(0.05), &spec.into(), &CodeLibrary::default()).unwrap();
+        let scale = |storage: &Arc<dyn WeightStorage>| {
+            127.0 * storage.as_quantized().unwrap().tensor().scale()
+        };
+        let of = |group: &Candidates| group.iter().map(scale).collect();
+        writer.candidates(&groups()).unwrap().iter().map(of).collect()
+    }
+
+    #[test]
+    fn scales_come_from_where_the_policy_says() {
+        let near = |a: f32, b: f32| (a - b).abs() < 1e-4 * b;
+        let tensor = limits(ScalePolicy::PerTensor);
+        assert!(tensor.iter().flatten().all(|&limit| near(limit, 20.0)));
+        let group = limits(ScalePolicy::PerGroup);
+        assert!(group[0].iter().all(|&limit| limit < 1.01) && near(group[1][0], 20.0));
+        let best = limits(ScalePolicy::MinMse);
+        // Without faults nothing is clipped far; exposed, the large weight is given up.
+        assert!(best[1][0] < 0.5 * best[1][8], "{:?}", best[1]);
+    }
+
+    /// The top bit lies in a cell that never fails: the second one is the first to protect.
+    #[test]
+    fn the_best_sets_follow_from_the_memory() {
+        let mut bits = vec![FlipProbability::symmetric(0.1).unwrap(); 8];
+        bits[7] = FlipProbability::NEVER;
+        let memory = MemoryModel::new(FlipProfile::per_bit(bits).unwrap());
+        let spec = QuantizedSpec { protection: BitChoice::Best, ..QuantizedSpec::default() };
+        let writer = StorageWriter::new(&memory, &spec.into(), &CodeLibrary::default()).unwrap();
+        let candidates = writer.candidates(&groups()).unwrap();
+        let masks = |group: &Candidates| -> Vec<u8> {
+            group.iter().map(|c| c.as_words().unwrap().mask().mask()).collect()
+        };
+        assert_eq!(masks(&candidates[0])[..3], [0, 0b0100_0000, 0b0110_0000]);
+        assert_eq!(masks(&candidates[0]), masks(&candidates[1]));
+        assert!(writer.candidates(&[]).unwrap().is_empty());
+    }
+
+    #[test]
+    fn every_spec_gives_its_candidates() {
+        let library = CodeLibrary::default();
+        let specs = [
+            (QuantizedSpec::default().into(), 9),
+            (StorageSpec::codebook([2, 4]), 2),
+            (StorageSpec::block_coded([3]), 1),
+        ];
+        let stream = FaultStream::new(Seed(1), 0, "w");
+        for (spec, count) in specs {
+            let writer = StorageWriter::new(&memory(0.05), &spec, &library).unwrap();
+            for candidates in writer.candidates(&groups()).unwrap() {
+                assert_eq!(candidates.len(), count, "{spec:?}");
+                let costs: Vec<u64> =
+                    candidates.iter().map(|c| c.stored_bits() + c.protected_bits()).collect();
+                assert!(costs.is_sorted(), "{costs:?}");
+                assert_eq!(candidates[0].read(&stream, 0).unwrap().len(), 100);
+            }
+        }
+        let first = library.codebooks(&memory(0.05)).unwrap();
+        assert!(Arc::ptr_eq(&first, &library.codebooks(&memory(0.05)).unwrap()));
+        assert!(!Arc::ptr_eq(&first, &library.codebooks(&memory(0.06)).unwrap()));
+    }
+
+    #[test]
+    fn specs_that_offer_nothing_are_refused() {
+        let library = CodeLibrary::default();
+        let error =
+            |spec: StorageSpec| StorageWriter::new(&memory(0.1), &spec, &library).unwrap_err();
+        assert_eq!(error(StorageSpec::codebook([])), CompensationError::NoCandidates);
+        let none =
+            QuantizedSpec { protection: BitChoice::Sets(vec![]), ..QuantizedSpec::default() };
+        assert_eq!(error(none.into()), CompensationError::NoBitSets);
+        let mut bits = vec![FlipProbability::NEVER; 8];
+        bits[3] = FlipProbability::symmetric(0.1).unwrap();
+        let profile = MemoryModel::new(FlipProfile::per_bit(bits).unwrap());
+        assert!(StorageWriter::new(&profile, &QuantizedSpec::default().into(), &library).is_ok());
+        let refused = StorageWriter::new(&profile, &StorageSpec::codebook([4]), &library);
+        assert_eq!(refused.unwrap_err(), CompensationError::OneProbability);
+        let nan = [GroupWeights::whole(&[1.0, f32::NAN])];
+        for spec in [
+            StorageSpec::codebook([4]),
+            QuantizedSpec { format: Format::INT8, ..QuantizedSpec::default() }.into(),
+        ] {
+            let writer = StorageWriter::new(&memory(0.1), &spec, &library).unwrap();
+            assert!(writer.candidates(&nan).is_err(), "{spec:?}");
+        }
+    }
+}

@@ -1,0 +1,800 @@
+//! The stored model: all weight groups of a model with their candidate storages.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use qtaml_compensation::allocation::{AllocationProblem, Candidate, Selection};
+use qtaml_compensation::storage::{
+    Candidates, CodeLibrary, GroupWeights, StorageSpec, StorageWriter, StoredAs, WeightStorage,
+    WordStorage,
+};
+use qtaml_compensation::{Accounting, CompensationError, GroupStatistics, Score};
+use qtaml_fault::{
+    BitFlips, BitMask, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap, Seed,
+};
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    ChannelMajor, DeployError, Granularity, GroupSensitivity, Runner, Values, WeightGroup,
+    WeightTensor, groups_of,
+};
+
+/// A memory, and one way to store weights in it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storing {
+    /// The memory.
+    pub memory: MemoryModel,
+    /// How weights are written and decoded.
+    pub spec: StorageSpec,
+}
+
+impl Storing {
+    /// One way to store weights in a memory.
+    pub fn new(memory: MemoryModel, spec: impl Into<StorageSpec>) -> Self {
+        Self { memory, spec: spec.into() }
+    }
+}
+
+/// One group of a model's weights, with the candidates for storing it.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct StoredGroup {
+    /// Which weights these are.
+    pub group: WeightGroup,
+    /// The name of their tensor.
+    pub tensor: Arc<str>,
+    /// The ways to store them.
+    pub candidates: Vec<Arc<dyn WeightStorage>>,
+    /// The largest magnitude of the weights, `||W||_inf`.
+    pub largest: f64,
+    /// The mean magnitude of the weights.
+    pub mean_magnitude: f64,
+}
+
+impl StoredGroup {
+    fn new(
+        group: WeightGroup,
+        tensor: &Arc<str>,
+        weights: &[f32],
+        candidates: Vec<Arc<dyn WeightStorage>>,
+    ) -> Self {
+        let tensor = tensor.clone();
+        let magnitudes = weights.iter().map(|w| f64::from(w.abs()));
+        let largest = magnitudes.clone().fold(0.0, f64::max);
+        let mean_magnitude = magnitudes.sum::<f64>() / weights.len() as f64;
+        Self { group, tensor, candidates, largest, mean_magnitude }
+    }
+}
+
+/// One tensor, and where its groups lie.
+#[derive(Debug, Clone)]
+struct StoredTensor {
+    name: String,
+    /// The order in which its groups are ranges.
+    order: ChannelMajor,
+    groups: Range<usize>,
+}
+
+/// A model with its weights stored, each group in one of several ways. It knows no framework: what is
+/// read are [`Values`] for a [`Runner`].
+///
+/// A fault depends on the seed, the trial, the name of the tensor and the row-major position of the
+/// weight in it. So the same seed and trial give the same faults under every selection, granularity,
+/// scale and decoder; more protection only removes some.
+///
+/// ```
+/// use qtaml_compensation::storage::QuantizedSpec;
+/// use qtaml_compensation::{Accounting, Budget, Score, allocation::GreedyPath};
+/// use qtaml_deploy::{Granularity, Role, StoredModel, Storing, WeightTensor};
+/// use qtaml_fault::{MemoryModel, Seed};
+/// use qtaml_physics::FlipProbability;
+///
+/// // Two layers of one model, and a memory in which one bit in ten flips.
+/// let tensors = [
+///     WeightTensor::new("first", [4, 8], Role::Linear).with_output_axis(0),
+///     WeightTensor::new("second", [2, 4], Role::Linear).with_output_axis(0),
+/// ];
+/// let values = |tensor: usize| {
+///     Ok((0..tensors[tensor].len()).map(|i| (i as f32 * 0.7).sin()).collect())
+/// };
+/// let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
+/// let storing = Storing::new(memory, QuantizedSpec::default());
+/// let model = StoredModel::store_tensors(&tensors, values, Granularity::Channel, &[storing])?;
+/// assert_eq!((model.groups().len(), model.weights()), (6, 40));
+///
+/// // Nothing protected, then everything.
+/// let read = model.read(Seed(42), 0, &model.uniform(0))?;
+/// assert_ne!(read, model.golden());
+/// assert_eq!(model.read(Seed(42), 0, &model.uniform(8))?, model.golden());
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct StoredModel {
+    tensors: Vec<StoredTensor>,
+    groups: Vec<StoredGroup>,
+    granularity: Granularity,
+    storings: Vec<Storing>,
+}
+
+impl StoredModel {
+    /// Stores the weights of a runner's model: every tensor whose role
+    /// [is a weight](crate::Role::is_weight). See [`store_tensors`](Self::store_tensors).
+    ///
+    /// # Errors
+    /// As [`store_tensors`](Self::store_tensors).
+    pub fn store(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        storings: &[Storing],
+    ) -> Result<Self, DeployError> {
+        Self::store_with(runner, granularity, storings, &CodeLibrary::default())
+    }
+
+    /// The same with codes that other models share.
+    ///
+    /// # Errors
+    /// As [`store_tensors`](Self::store_tensors).
+    pub fn store_with(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        storings: &[Storing],
+        library: &CodeLibrary,
+    ) -> Result<Self, DeployError> {
+        let values = |index| Ok(runner.values(index)?);
+        Self::build(runner.tensors(), values, granularity, storings, library)
+    }
+
+    /// Stores tensors with these values, tensor by tensor: each group in every way that `storings`
+    /// offer, in their order. The first candidate is the cheapest; the last is that of the model
+    /// without faults, [`golden`](Self::golden). Tensors without weights are skipped, and so are those
+    /// whose role is not that of a weight: they stay as they are in the model.
+    ///
+    /// # Errors
+    /// [`DeployError::NoWeights`] if nothing is left to store, [`DeployError::NoStoring`] without a
+    /// way to store, [`DeployError::Stored`] naming the tensor whose weights are NaN or infinite, or
+    /// cannot be stored so, [`DeployError::Compensation`] for a storing that makes no sense, and what
+    /// `values` fails with.
+    pub fn store_tensors(
+        tensors: &[WeightTensor],
+        values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
+        granularity: Granularity,
+        storings: &[Storing],
+    ) -> Result<Self, DeployError> {
+        Self::build(tensors, values, granularity, storings, &CodeLibrary::default())
+    }
+
+    /// The same with candidates of one's own for each tensor: `store` is handed its groups, and gives the
+    /// candidates of each, by rising cost. For scales that training learned, say.
+    ///
+    /// # Errors
+    /// [`DeployError::NoWeights`] and [`DeployError::Stored`] as [`store_tensors`](Self::store_tensors),
+    /// [`DeployError::NoStoring`] for a group without candidates.
+    pub fn store_by(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, CompensationError>,
+    ) -> Result<Self, DeployError> {
+        let values = |index| Ok(runner.values(index)?);
+        Self::collect(runner.tensors(), values, granularity, Vec::new(), store)
+    }
+
+    fn build(
+        tensors: &[WeightTensor],
+        values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
+        granularity: Granularity,
+        storings: &[Storing],
+        library: &CodeLibrary,
+    ) -> Result<Self, DeployError> {
+        if storings.is_empty() {
+            return Err(DeployError::NoStoring);
+        }
+        let writer = |s: &Storing| StorageWriter::new(&s.memory, &s.spec, library);
+        let writers = storings.iter().map(writer).collect::<Result<Vec<_>, _>>()?;
+        let store = |_: &WeightTensor, parts: &[GroupWeights]| {
+            let mut candidates = vec![Vec::new(); parts.len()];
+            for writer in &writers {
+                for (all, more) in candidates.iter_mut().zip(writer.candidates(parts)?) {
+                    all.extend(more);
+                }
+            }
+            Ok(candidates)
+        };
+        Self::collect(tensors, values, granularity, storings.to_vec(), store)
+    }
+
+    fn collect(
+        tensors: &[WeightTensor],
+        values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
+        granularity: Granularity,
+        storings: Vec<Storing>,
+        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, CompensationError>,
+    ) -> Result<Self, DeployError> {
+        let mut model = Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings };
+        for (index, tensor) in tensors.iter().enumerate() {
+            if !tensor.role.is_weight() || tensor.is_empty() {
+                continue;
+            }
+            let order = order_of(tensor, granularity);
+            let groups = groups_of(index, tensor, granularity);
+            let weights: Arc<[f32]> = order.gather(&values(index)?).into();
+            let ranges = groups.iter().map(|group| group.range.clone());
+            let parts = GroupWeights::parts(&weights, ranges);
+            let candidates = store(tensor, &parts).map_err(|source| {
+                let name = tensor.name.clone();
+                DeployError::Stored { name, source }
+            })?;
+            if candidates.len() != groups.len() || candidates.iter().any(Vec::is_empty) {
+                return Err(DeployError::NoStoring);
+            }
+            model.add(tensor, order, groups, &parts, candidates);
+        }
+        if model.groups.is_empty() { Err(DeployError::NoWeights) } else { Ok(model) }
+    }
+
+    fn add(
+        &mut self,
+        tensor: &WeightTensor,
+        order: ChannelMajor,
+        groups: Vec<WeightGroup>,
+        parts: &[GroupWeights],
+        candidates: Vec<Candidates>,
+    ) {
+        let (start, name) = (self.groups.len(), Arc::from(tensor.name.as_str()));
+        let stored =
+            groups.into_iter().zip(parts).zip(candidates).map(|((group, part), candidates)| {
+                StoredGroup::new(group, &name, part.weights(), candidates)
+            });
+        self.groups.extend(stored);
+        let (name, groups) = (tensor.name.clone(), start..self.groups.len());
+        self.tensors.push(StoredTensor { name, order, groups });
+    }
+
+    /// The same model with the candidates of `other` after its own, so that both compete for one budget.
+    /// Without faults it is as `other`.
+    ///
+    /// # Errors
+    /// [`DeployError::Groups`] or [`DeployError::OtherGroup`] if `other` has other groups.
+    pub fn merge(mut self, other: Self) -> Result<Self, DeployError> {
+        self.check_groups(other.groups.len())?;
+        for (stored, other) in self.groups.iter_mut().zip(other.groups) {
+            if stored.group != other.group {
+                return Err(DeployError::OtherGroup {
+                    expected: stored.group.name.clone(),
+                    found: other.group.name,
+                });
+            }
+            stored.candidates.extend(other.candidates);
+        }
+        self.storings.extend(other.storings);
+        Ok(self)
+    }
+
+    /// The groups, in the order of the tensors.
+    pub fn groups(&self) -> &[StoredGroup] {
+        &self.groups
+    }
+
+    /// How finely the weights are told apart.
+    pub fn granularity(&self) -> Granularity {
+        self.granularity
+    }
+
+    /// The memories and the ways in which weights may be stored in them.
+    pub fn storings(&self) -> &[Storing] {
+        &self.storings
+    }
+
+    /// The number of stored weights.
+    pub fn weights(&self) -> u64 {
+        self.groups.iter().map(|stored| stored.group.len() as u64).sum()
+    }
+
+    /// The same candidate for every group; groups with fewer take their last.
+    pub fn uniform(&self, candidate: u32) -> Selection {
+        let last = |stored: &StoredGroup| stored.candidates.len().saturating_sub(1) as u32;
+        self.groups.iter().map(|stored| candidate.min(last(stored))).collect()
+    }
+
+    /// The weights as the last candidate of each group stores them, without faults.
+    pub fn golden(&self) -> Values {
+        let values = |tensor: &StoredTensor| {
+            let mut values = vec![0.0; tensor.order.len()];
+            for stored in &self.groups[tensor.groups.clone()] {
+                let golden = stored.candidates.last().map(|storage| storage.golden());
+                let golden = golden.unwrap_or_default();
+                tensor.order.scatter(stored.group.range.clone(), &golden, &mut values);
+            }
+            (tensor.name.clone(), values)
+        };
+        self.tensors.par_iter().map(values).collect()
+    }
+
+    /// What scores are made of, group by group, with these sensitivities where they are needed.
+    ///
+    /// # Errors
+    /// [`DeployError::Sensitivities`] if they are not of these groups in this order.
+    pub fn statistics(
+        &self,
+        sensitivities: &[GroupSensitivity],
+    ) -> Result<Vec<GroupStatistics>, DeployError> {
+        let names =
+            |stored: &StoredGroup, found: &GroupSensitivity| stored.group.name == found.name;
+        let differs = self.groups.iter().zip(sensitivities).position(|(s, f)| !names(s, f));
+        let count = self.groups.len().min(sensitivities.len());
+        if differs.is_some() || sensitivities.len() != self.groups.len() {
+            let at = differs.unwrap_or(count);
+            return Err(DeployError::Sensitivities {
+                expected: self.groups.get(at).map(|stored| stored.group.name.clone()),
+                found: sensitivities.get(at).map(|found| found.name.clone()),
+            });
+        }
+        let of = |(stored, found): (&StoredGroup, &GroupSensitivity)| GroupStatistics {
+            jacobian_squared: Some(found.squared),
+            ..statistics_of(stored)
+        };
+        Ok(self.groups.iter().zip(sensitivities).map(of).collect())
+    }
+
+    /// What scores are made of that need no sensitivity.
+    pub fn magnitudes(&self) -> Vec<GroupStatistics> {
+        self.groups.iter().map(statistics_of).collect()
+    }
+
+    /// What an allocation decides about: what each candidate of each group costs, and what it does to
+    /// the output, `S mse`, with the mean square error in squared units of the weights
+    /// (docs/theory.md, section 4).
+    ///
+    /// # Errors
+    /// [`DeployError::Compensation`] if `statistics` lack what the score is made of,
+    /// [`DeployError::Groups`] if they are of another model.
+    pub fn problem(
+        &self,
+        score: Score,
+        statistics: &[GroupStatistics],
+        accounting: Accounting,
+    ) -> Result<AllocationProblem, DeployError> {
+        self.check_groups(statistics.len())?;
+        let mut problem = AllocationProblem::default();
+        for (stored, statistics) in self.groups.iter().zip(statistics) {
+            let score = score.of(statistics)?;
+            let candidate = |storage: &Arc<dyn WeightStorage>| Candidate {
+                cost: accounting.cost_of(storage.as_ref()),
+                distortion: score * storage.mean_square_error(),
+            };
+            problem.push(stored.group.name.as_str(), stored.candidates.iter().map(candidate))?;
+        }
+        Ok(problem)
+    }
+
+    /// The weights as they are read in one trial of `seed`, group `g` being stored as its candidate
+    /// `selection[g]`.
+    ///
+    /// # Errors
+    /// [`DeployError::Groups`] if there is not one candidate for each group,
+    /// [`DeployError::Candidate`] for one that a group does not have, [`DeployError::Stored`] for what
+    /// cannot be read.
+    pub fn read(
+        &self,
+        seed: Seed,
+        trial: u32,
+        selection: &Selection,
+    ) -> Result<Values, DeployError> {
+        let storages = self.selected(selection)?;
+        let read = |tensor: &StoredTensor| {
+            let stream = FaultStream::new(seed, trial, &tensor.name);
+            let values = self.read_tensor(tensor, &storages[tensor.groups.clone()], &stream);
+            let values = values
+                .map_err(|source| DeployError::Stored { name: tensor.name.clone(), source })?;
+            Ok((tensor.name.clone(), values))
+        };
+        self.tensors.iter().map(read).collect()
+    }
+
+    /// How each group is stored under a selection.
+    ///
+    /// # Errors
+    /// [`DeployError::Groups`] and [`DeployError::Candidate`] as [`read`](Self::read).
+    pub fn stored_as(&self, selection: &Selection) -> Result<Vec<StoredAs>, DeployError> {
+        Ok(self.selected(selection)?.into_iter().map(WeightStorage::stored_as).collect())
+    }
+
+    /// The storages that a selection takes.
+    ///
+    /// # Errors
+    /// [`DeployError::Groups`] and [`DeployError::Candidate`] as [`read`](Self::read).
+    pub fn selected(&self, selection: &Selection) -> Result<Vec<&dyn WeightStorage>, DeployError> {
+        self.check_groups(selection.len())?;
+        let take = |(stored, &candidate): (&'_ StoredGroup, &u32)| {
+            let (index, candidates) = (candidate as usize, stored.candidates.len());
+            if index < candidates {
+                Ok(index)
+            } else {
+                let group = stored.group.name.clone();
+                Err(DeployError::Candidate { group, candidate: index, candidates })
+            }
+        };
+        let indices = self.groups.iter().zip(selection).map(take);
+        let indices = indices.collect::<Result<Vec<_>, _>>()?;
+        let storages = self.groups.iter().zip(indices);
+        Ok(storages.map(|(stored, index)| stored.candidates[index].as_ref()).collect())
+    }
+
+    /// One tensor as it is read. Groups of words that meet the same faults are read together, so that
+    /// it does not matter where their weights lie.
+    fn read_tensor(
+        &self,
+        tensor: &StoredTensor,
+        storages: &[&dyn WeightStorage],
+        stream: &FaultStream,
+    ) -> Result<Vec<f32>, CompensationError> {
+        let order = tensor.order;
+        let groups = &self.groups[tensor.groups.clone()];
+        let mut values = vec![0.0; order.len()];
+        let mut words: Vec<(usize, &dyn WordStorage)> = Vec::new();
+        for (part, (stored, storage)) in groups.iter().zip(storages).enumerate() {
+            let range = stored.group.range.clone();
+            if let Some(storage) = storage.as_words() {
+                words.push((part, storage));
+            } else {
+                let read = storage.read(stream, range.start as u64)?;
+                order.scatter(range, &read, &mut values);
+            }
+        }
+        // One pass over the tensor for each width and each memory: few, mostly one.
+        while let Some(&(_, first)) = words.first() {
+            let model = first.model();
+            let (alike, others) =
+                words.into_iter().partition(|(_, storage)| storage.model() == model);
+            words = others;
+            let pass = Pass { tensor, groups, model, stream };
+            pass.read(&alike, &mut values)?;
+        }
+        Ok(values)
+    }
+
+    fn check_groups(&self, given: usize) -> Result<(), DeployError> {
+        let groups = self.groups.len();
+        if groups == given { Ok(()) } else { Err(DeployError::Groups { groups, given }) }
+    }
+}
+
+/// Words of some groups of a tensor that meet the faults of one model.
+struct Pass<'a> {
+    tensor: &'a StoredTensor,
+    groups: &'a [StoredGroup],
+    model: &'a BitFlips,
+    stream: &'a FaultStream,
+}
+
+impl Pass<'_> {
+    /// Reads and decodes the words of these parts of the tensor.
+    fn read(
+        &self,
+        parts: &[(usize, &dyn WordStorage)],
+        values: &mut [f32],
+    ) -> Result<(), CompensationError> {
+        let order = self.tensor.order;
+        let range = |part: usize| self.groups[part].group.range.clone();
+        let mut words = vec![0; order.len()];
+        for &(part, storage) in parts {
+            order.scatter(range(part), storage.words(), &mut words);
+        }
+        let masks = self.masks(parts);
+        let protection = match &masks {
+            Ok(alike) => (*alike).into(),
+            Err(each) => ProtectionMap::from(each),
+        };
+        if words.len() <= self.model.grain() {
+            self.model.inject_slice(&mut words, 0, self.stream, protection)?;
+        } else {
+            self.model.par_inject_slice(&mut words, 0, self.stream, protection)?;
+        }
+        for &(part, storage) in parts {
+            let mut read = order.gather_range(range(part), &words);
+            if storage.ecc() != Ecc::Ideal {
+                let checks = self.check_bits_of(part);
+                let (ecc, mask) = (storage.ecc(), storage.mask());
+                ecc.correct(storage.words(), &mut read, 0, self.model, &checks, mask)?;
+            }
+            order.scatter(range(part), &storage.decode(&read)?, values);
+        }
+        Ok(())
+    }
+
+    /// The bits that never flip: alike in all words, or of each word.
+    fn masks(&self, parts: &[(usize, &dyn WordStorage)]) -> Result<BitMask, Vec<BitMask>> {
+        // A code corrects afterwards what an ideal memory keeps.
+        let mask = |storage: &dyn WordStorage| match storage.ecc() {
+            Ecc::Ideal => storage.mask(),
+            _ => BitMask::NONE,
+        };
+        let first = parts.first().map_or(BitMask::NONE, |(_, storage)| mask(*storage));
+        if parts.iter().all(|(_, storage)| mask(*storage) == first) {
+            return Ok(first);
+        }
+        let mut masks = vec![BitMask::NONE; self.tensor.order.len()];
+        for &(part, storage) in parts {
+            let range = self.groups[part].group.range.clone();
+            self.tensor.order.fill(range, mask(storage), &mut masks);
+        }
+        Err(masks)
+    }
+
+    /// The stream of a group's check bits: that of the tensor if the group is all of it.
+    fn check_bits_of(&self, part: usize) -> FaultStream {
+        match self.groups.len() {
+            1 => self.stream.clone(),
+            _ => self.stream.substream(&format!("group {part}")),
+        }
+    }
+}
+
+/// The order in which the groups of a tensor are ranges: row-major if it is one group.
+fn order_of(tensor: &WeightTensor, granularity: Granularity) -> ChannelMajor {
+    match granularity {
+        Granularity::Tensor => ChannelMajor::new(&tensor.shape, None),
+        Granularity::Channel | Granularity::Group(_) => tensor.channel_major(),
+    }
+}
+
+fn statistics_of(stored: &StoredGroup) -> GroupStatistics {
+    GroupStatistics {
+        name: stored.group.name.clone(),
+        weights: stored.group.len(),
+        largest: stored.largest,
+        mean_magnitude: stored.mean_magnitude,
+        jacobian_squared: None,
+        response: None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use qtaml_compensation::storage::{BitChoice, QuantizedSpec, ScalePolicy};
+    use qtaml_compensation::{Decoder, allocation::GreedyPath};
+    use qtaml_physics::FlipProbability;
+    use qtaml_quant::{BitWidth, Encoding, Format, Word};
+
+    use super::*;
+    use crate::Role;
+
+    /// A linear layer as burn keeps it, a convolution, an embedding, and what is not stored.
+    fn tensors() -> Vec<WeightTensor> {
+        vec![
+            WeightTensor::new("fc", [12, 5], Role::Linear).with_output_axis(1),
+            WeightTensor::new("bias", [5], Role::Bias),
+            WeightTensor::new("conv", [4, 3, 3, 3], Role::Convolution).with_output_axis(0),
+            WeightTensor::new("empty", [4, 0], Role::Linear).with_output_axis(1),
+            WeightTensor::new("embed", [20, 6], Role::Embedding).with_output_axis(0),
+        ]
+    }
+
+    fn values(index: usize) -> Vec<f32> {
+        let uniform = |i: usize| ((i * 7919 + index * 104_729) % 1009) as f32 / 504.5 - 1.0;
+        (0..tensors()[index].len()).map(|i| uniform(i).powi(3)).collect()
+    }
+
+    fn memory(p: f64) -> MemoryModel {
+        MemoryModel::new(FlipProbability::symmetric(p).unwrap())
+    }
+
+    fn stored(granularity: Granularity, storings: &[Storing]) -> StoredModel {
+        StoredModel::store_tensors(&tensors(), |i| Ok(values(i)), granularity, storings).unwrap()
+    }
+
+    fn quantized(p: f64, spec: QuantizedSpec) -> [Storing; 1] {
+        [Storing::new(memory(p), spec)]
+    }
+
+    fn per_tensor() -> QuantizedSpec {
+        QuantizedSpec { scale: ScalePolicy::PerTensor, ..QuantizedSpec::default() }
+    }
+
+    fn all() -> [Granularity; 3] {
+        [Granularity::Tensor, Granularity::Channel, Granularity::Group(4)]
+    }
+
+    #[test]
+    fn full_protection_reads_the_golden_model() {
+        for granularity in all() {
+            for decoder in [Decoder::Raw, Decoder::Bayes] {
+                let spec = QuantizedSpec { decoder, ..QuantizedSpec::default() };
+                let model = stored(granularity, &quantized(0.1, spec));
+                let read = model.read(Seed(42), 0, &model.uniform(8)).unwrap();
+                let golden = model.golden();
+                assert_eq!(golden.keys().collect::<Vec<_>>(), ["conv", "embed", "fc"]);
+                for (name, golden) in golden {
+                    // The Bayes table is a quotient, right to rounding.
+                    let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-5 * b.abs();
+                    assert!(read[&name].iter().zip(&golden).all(near), "{name} {granularity}");
+                }
+            }
+        }
+    }
+
+    /// However the weights are cut, and along whichever axis, a weight meets the same faults: those
+    /// of its row-major position.
+    #[test]
+    fn faults_are_those_of_row_major_positions() {
+        for p in [0.1, 1e-3] {
+            let storing = quantized(p, per_tensor());
+            let read = |granularity| {
+                let model = stored(granularity, &storing);
+                model.read(Seed(42), 3, &model.uniform(2)).unwrap()
+            };
+            let tensors = read(Granularity::Tensor);
+            assert_eq!(tensors, read(Granularity::Channel));
+            assert_eq!(tensors, read(Granularity::Group(5)));
+
+            // The fault engine alone, on the words in the order of the file.
+            let fc =
+                qtaml_quant::QuantizedTensor::quantize(&values(0), &[60], Format::INT8).unwrap();
+            let flips = memory(p).bit_flips(BitWidth::INT8).unwrap();
+            let top = BitMask::top(2, BitWidth::INT8).unwrap();
+            let words = flips
+                .corrupted(fc.words(), &FaultStream::new(Seed(42), 3, "fc"), top.into())
+                .unwrap();
+            let expected: Vec<f32> = words
+                .iter()
+                .map(|&word| fc.scale() * Format::INT8.code_of(Word(word)).0 as f32)
+                .collect();
+            assert_eq!(tensors["fc"], expected);
+        }
+    }
+
+    /// Groups with different protection and of different widths, in one tensor.
+    #[test]
+    fn mixed_selections_read_each_group_as_it_is_alone() {
+        let narrow = Format::new(BitWidth::INT4, Encoding::Gray);
+        let narrow = QuantizedSpec { format: narrow, ..QuantizedSpec::default() };
+        let storings = [
+            Storing::new(memory(0.1), narrow),
+            Storing::new(memory(0.1), StorageSpec::codebook([3, 5])),
+            Storing::new(memory(0.1), StorageSpec::block_coded([4])),
+            Storing::new(memory(0.1), QuantizedSpec::default()),
+        ];
+        let model = stored(Granularity::Channel, &storings);
+        let candidates = model.groups()[0].candidates.len() as u32;
+        assert_eq!(candidates, 5 + 2 + 1 + 9);
+        let mixed: Selection = (0..model.groups().len() as u32).map(|g| g % candidates).collect();
+        let read = model.read(Seed(7), 1, &mixed).unwrap();
+        for (g, &candidate) in mixed.iter().enumerate() {
+            let alone = model.read(Seed(7), 1, &model.uniform(candidate)).unwrap();
+            let (name, group) = (&*model.groups()[g].tensor, &model.groups()[g].group);
+            let order = order_of(&tensors()[group.tensor], Granularity::Channel);
+            let of = |values: &Values| order.gather_range(group.range.clone(), &values[name]);
+            assert_eq!(of(&read), of(&alone), "{} as {candidate}", group.name);
+        }
+        let stored_as = model.stored_as(&mixed).unwrap();
+        assert_eq!(stored_as[5], StoredAs::Codebook { width: 3, protected: 0 });
+        assert_eq!(stored_as[7], StoredAs::BlockCoded { rate: 4 });
+    }
+
+    /// Short words and long ones in one model: each group has the candidates of both.
+    #[test]
+    fn merged_models_compete() {
+        let of = |bits: u32, granularity| {
+            let format = Format::new(BitWidth::new(bits).unwrap(), Encoding::TwosComplement);
+            stored(granularity, &quantized(0.1, QuantizedSpec { format, ..per_tensor() }))
+        };
+        let tensors = |bits| of(bits, Granularity::Tensor);
+        let both = tensors(3).merge(tensors(8)).unwrap();
+        let read = |model: &StoredModel, candidate| {
+            model.read(Seed(5), 0, &model.uniform(candidate)).unwrap()
+        };
+        assert_eq!(read(&both, 1), read(&tensors(3), 1));
+        assert_eq!(read(&both, 4), read(&tensors(8), 0));
+        assert_eq!(both.golden(), tensors(8).golden());
+        let error = both.merge(of(8, Granularity::Channel)).unwrap_err().to_string();
+        assert!(error.ends_with("the model stores 3"), "{error}");
+    }
+
+    /// Three copies of the top bits: some flips come through, fewer than without, and a group of its
+    /// own reads other check bits than its neighbour.
+    #[test]
+    fn a_real_code_keeps_less_than_an_ideal_one_and_costs_bits() {
+        let repeated = memory(0.1).with_ecc("repetition:3".parse().unwrap());
+        for granularity in [Granularity::Tensor, Granularity::Channel] {
+            let storings = [
+                Storing::new(memory(0.1), per_tensor()),
+                Storing::new(repeated.clone(), per_tensor()),
+            ];
+            let model = stored(granularity, &storings);
+            let statistics = model.magnitudes();
+            let problem =
+                |accounting| model.problem(Score::MagnitudeMax, &statistics, accounting).unwrap();
+            let (protected, all) =
+                (problem(Accounting::ProtectedBits), problem(Accounting::AllBits));
+            let weights = model.groups()[0].group.len() as u64;
+            // None, one to eight ideally; none, one to eight repeated.
+            assert_eq!(
+                (protected.candidates(0)[2].cost, protected.candidates(0)[11].cost),
+                (2 * weights, 0)
+            );
+            assert_eq!(all.candidates(0)[11].cost, weights * (8 + 2 * 2) + 32);
+            let changed = |candidate: u32| -> usize {
+                let mut changed = 0;
+                for trial in 0..20 {
+                    let read = model.read(Seed(1), trial, &model.uniform(candidate)).unwrap();
+                    for (name, golden) in model.golden() {
+                        let half = golden.iter().fold(0.0_f32, |m, w| m.max(w.abs())) / 2.0;
+                        let far = |(a, b): (&f32, &f32)| (a - b).abs() > half;
+                        changed +=
+                            read[&name].iter().zip(&golden).filter(|&pair| far(pair)).count();
+                    }
+                }
+                changed
+            };
+            assert_eq!(changed(2), 0);
+            let (coded, exposed) = (changed(11), changed(0));
+            assert!(coded > 0 && coded < exposed / 3, "{coded} of {exposed}, {granularity}");
+        }
+    }
+
+    /// The error of two's complement in closed form: variance and squared drift.
+    #[test]
+    fn the_problem_predicts_the_error_in_weight_units() {
+        let p = 0.01;
+        let model = stored(Granularity::Tensor, &quantized(p, QuantizedSpec::default()));
+        let sensitivities: Vec<GroupSensitivity> =
+            model.groups().iter().map(|g| GroupSensitivity::known(&g.group.name, 2.0)).collect();
+        let statistics = model.statistics(&sensitivities).unwrap();
+        let problem = model.problem(Score::Wkb, &statistics, Accounting::ProtectedBits).unwrap();
+        for (g, stored) in model.groups().iter().enumerate() {
+            let step = stored.largest / 127.0;
+            let variance = 2.0 * step * step * p * (1.0 - p) * f64::from((1 << 16) - 1) / 3.0;
+            let found = problem.candidates(g)[0].distortion;
+            // The drift 2p adds 4p² E[q²], a few percent of the variance; rounding less.
+            assert!(found > variance && found < 1.2 * variance, "{found} {variance}");
+        }
+        let path = GreedyPath::optimal(&problem);
+        let last = path.at(path.len() - 1);
+        assert!(model.read(Seed(1), 0, last.selection()).is_ok());
+    }
+
+    #[test]
+    fn what_does_not_fit_is_named() {
+        let storing = quantized(0.1, QuantizedSpec::default());
+        let model = stored(Granularity::Tensor, &storing);
+        let error = model.read(Seed(1), 0, &vec![0].into()).unwrap_err().to_string();
+        assert_eq!(error, "1 groups were given, the model stores 3");
+        let error = model.read(Seed(1), 0, &vec![9, 0, 0].into()).unwrap_err().to_string();
+        assert_eq!(error, "candidate 9 of group \"fc\" was selected, but it has 9");
+        let found =
+            [GroupSensitivity::known("fc", 1.0), GroupSensitivity::known("convolution", 1.0)];
+        let error = model.statistics(&found).unwrap_err().to_string();
+        assert!(
+            error.ends_with("group \"conv\" is stored where they have group \"convolution\""),
+            "{error}"
+        );
+        let error = model.statistics(&found[..1]).unwrap_err().to_string();
+        assert!(error.ends_with("group \"conv\" is stored where they have nothing"), "{error}");
+
+        let store = |values: Vec<f32>, storings: &[Storing]| {
+            let tensor = [WeightTensor::new("w", [2], Role::OtherWeight)];
+            StoredModel::store_tensors(
+                &tensor,
+                |_| Ok(values.clone()),
+                Granularity::Tensor,
+                storings,
+            )
+        };
+        assert!(matches!(store(vec![1.0, 2.0], &[]), Err(DeployError::NoStoring)));
+        let infinite = store(vec![1.0, f32::INFINITY], &storing).unwrap_err();
+        assert_eq!(infinite.to_string(), "tensor \"w\" cannot be stored");
+        let source = std::error::Error::source(&infinite).unwrap().to_string();
+        assert_eq!(source, "weight 1 is inf: weights must be finite");
+        let none =
+            QuantizedSpec { protection: BitChoice::Sets(vec![]), ..QuantizedSpec::default() };
+        assert!(matches!(
+            store(vec![1.0, 2.0], &quantized(0.1, none)),
+            Err(DeployError::Compensation(CompensationError::NoBitSets))
+        ));
+        let biases = [WeightTensor::new("b", [3], Role::Bias)];
+        let nothing =
+            StoredModel::store_tensors(&biases, |_| Ok(vec![]), Granularity::Tensor, &storing);
+        assert!(matches!(nothing, Err(DeployError::NoWeights)));
+    }
+}

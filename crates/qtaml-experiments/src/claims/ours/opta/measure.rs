@@ -1,0 +1,153 @@
+//! Errors of storages for normal weights, and the Shannon bound.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use anyhow::Result;
+use qtaml::compensation::WeightStorage;
+use qtaml::compensation::blockcode::{BlockCodedStorage, BlockCodes};
+use qtaml::compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel};
+use qtaml::fault::ecc::capacity;
+use qtaml::fault::{FaultStream, Seed};
+use qtaml::physics::FlipProbability;
+use rand::RngExt as _;
+
+use super::{BITS, CLIFF, CLIFF_BLOCKS, DRAWS, P, RATES, SWEEP, WEIGHTS};
+use crate::context::Context;
+use crate::stats::{Mean, mean};
+
+/// The least error per variance that any code leaves of normal weights, `2^(-2RC)`.
+pub(super) fn bound(p: f64, bits: u32) -> Result<f64> {
+    let capacity = capacity(FlipProbability::symmetric(p)?);
+    Ok((-2.0 * f64::from(bits) * capacity).exp2())
+}
+
+pub(super) fn decibels(ratio: f64) -> f64 {
+    10.0 * ratio.log10()
+}
+
+/// Errors per variance with one memory and rate.
+pub(super) struct Surveyed {
+    pub(super) p: f64,
+    pub(super) bits: u32,
+    pub(super) bound: f64,
+    pub(super) words: f64,
+    pub(super) sequences: f64,
+}
+
+impl Surveyed {
+    pub(super) fn new(context: &Context, p: f64, bits: u32) -> Result<Self> {
+        let words =
+            context.unit(&("ours.opta", "words", p, bits), || Ok(codebook(p, bits)?.mse()))?;
+        let count = context.size(WEIGHTS, 1 << 10);
+        let sequences = context.unit(&("ours.opta", "sequences", p, bits, count), || {
+            let codes = Arc::new(BlockCodes::new(FlipProbability::symmetric(p)?)?);
+            Ok(Sequences::read(context, &codes, bits, 0, count)?.error)
+        })?;
+        Ok(Self { p, bits, bound: bound(p, bits)?, words, sequences })
+    }
+}
+
+pub(super) fn survey(context: &Context) -> Result<Vec<Surveyed>> {
+    let task = context.progress.task("codes near the bound", SWEEP.len() as u64);
+    let mut survey = Vec::new();
+    for p in SWEEP {
+        for bits in RATES {
+            survey.push(Surveyed::new(context, p, bits)?);
+        }
+        task.tick(1);
+    }
+    Ok(survey)
+}
+
+pub(super) fn codebook(p: f64, bits: u32) -> Result<Codebook> {
+    let channel = WordChannel::new(FlipProbability::symmetric(p)?, bits)?;
+    Ok(Codebook::design(&Sample::gaussian(), &channel, &DesignConfig::default()))
+}
+
+/// Normal weights (G. E. P. Box and M. E. Muller, Ann. Math. Statist. 29, 610, 1958).
+pub(super) fn normal(seed: Seed, draw: usize, count: usize) -> Vec<f32> {
+    let mut rng = seed.rng("ours.opta", draw as u64);
+    let mut weight = || {
+        let (u, turn): (f64, f64) = (rng.random(), rng.random());
+        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
+    };
+    (0..count).map(|_| weight() as f32).collect()
+}
+
+/// What one trial with one draw of weights gives back.
+pub(super) struct Sequences {
+    /// Mean square error over mean square weight.
+    pub(super) error: f64,
+    /// Whether a block was lost.
+    pub(super) lost: bool,
+}
+
+impl Sequences {
+    pub(super) fn read(
+        context: &Context,
+        codes: &Arc<BlockCodes>,
+        bits: u32,
+        draw: usize,
+        count: usize,
+    ) -> Result<Self> {
+        let weights = normal(context.seed, draw, count);
+        let unit = BlockCodedStorage::new(&weights, codes, bits)?;
+        let read = unit.read(&FaultStream::new(context.seed, draw as u32, "ours.opta"), 0)?;
+        let square = |(w, r): (&f32, &f32)| (f64::from(*w) - f64::from(*r)).powi(2);
+        let error: f64 = weights.iter().zip(&read).map(square).sum();
+        let power: f64 = weights.iter().map(|w| f64::from(*w).powi(2)).sum();
+        Ok(Self { error: error / power, lost: read != unit.golden() })
+    }
+}
+
+/// The claim's own measurement: over several draws.
+pub(super) struct Distance {
+    pub(super) above: Mean,
+    pub(super) draws: usize,
+    pub(super) lost: usize,
+}
+
+impl Distance {
+    pub(super) fn new(context: &Context) -> Result<Self> {
+        let codes = Arc::new(BlockCodes::new(FlipProbability::symmetric(P)?)?);
+        let (draws, count) = (context.size(DRAWS, 2), context.size(WEIGHTS, 1 << 10));
+        let task = context.progress.task("sequences at the claim's rate", draws as u64);
+        let (mut above, mut lost) = (Vec::new(), 0);
+        for draw in 1..=draws {
+            let (error, is_lost) =
+                context.unit(&("ours.opta", "draw", P, BITS, draw, count), || {
+                    let read = Sequences::read(context, &codes, BITS, draw, count)?;
+                    Ok((read.error, read.lost))
+                })?;
+            above.push(decibels(error / bound(P, BITS)?));
+            lost += usize::from(is_lost);
+            task.tick(1);
+        }
+        Ok(Self { above: mean(&above)?, draws, lost })
+    }
+}
+
+/// Mean errors of sequences for [`P`] in other memories.
+pub(super) fn cliff(context: &Context) -> Result<Vec<(f64, f64)>> {
+    let made_for = BlockCodes::new(FlipProbability::symmetric(P)?)?;
+    let task = context.progress.task("sequences in other memories", CLIFF.len() as u64);
+    let mut points = Vec::new();
+    for p in CLIFF {
+        let codes = Arc::new(made_for.in_memory(FlipProbability::symmetric(p)?)?);
+        let blocks = context.size(CLIFF_BLOCKS, 2);
+        let errors: Vec<f64> = context.unit(&("ours.opta", "cliff", P, BITS, p, blocks), || {
+            let error = |draw| Ok(Sequences::read(context, &codes, BITS, draw, 1 << 10)?.error);
+            (0..blocks).map(error).collect()
+        })?;
+        points.push((p, mean(&errors)?.value));
+        task.tick(1);
+    }
+    Ok(points)
+}
+
+pub(super) fn per_million(count: usize, rounds: u32, load: impl Fn()) -> f64 {
+    let start = Instant::now();
+    (0..rounds).for_each(|_| load());
+    start.elapsed().as_secs_f64() / f64::from(rounds) / count as f64 * 1e6
+}

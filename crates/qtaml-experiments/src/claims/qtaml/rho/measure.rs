@@ -1,0 +1,123 @@
+//! The gain of networks, as measured and as forecast.
+
+use anyhow::Result;
+use qtaml::compensation::allocation::{Source as WaterSource, WaterFilling};
+use qtaml::compensation::{
+    Accounting, bits_saved, noise_for_disagreement, rho_star, rho_star_exact,
+};
+use qtaml::quant::BitWidth;
+use qtaml::train::Classifier;
+use serde::{Deserialize, Serialize};
+
+use super::{CLASSES, DISAGREEMENT, PATTERNS, PROBABILITIES, WIDTHS};
+use crate::claims::tac::TARGET;
+use crate::claims::tac::bench::Bench;
+use crate::claims::tac::budget::crossing;
+use crate::claims::tac::scheme::{Allocator, Scheme};
+use crate::context::Context;
+use crate::stats::spearman;
+use crate::workloads::networks::{Net, Trained, WithNet};
+
+pub(super) struct Measure;
+
+/// One network at one width and flip probability.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Case {
+    pub(super) net: String,
+    pub(super) bits: u32,
+    pub(super) p: f64,
+    /// From the closed form of water-filling, and from exact curves.
+    pub(super) closed_form: Option<f64>,
+    pub(super) exact_curves: f64,
+    /// The large-budget law of the coding gain.
+    pub(super) coding_gain: Option<f64>,
+    pub(super) measured: f64,
+}
+
+impl WithNet for Measure {
+    type Out = Vec<Case>;
+
+    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Vec<Case>> {
+        let bench = Bench::new(context, trained)?;
+        let noise = noise_for_disagreement(&bench.margins()?, CLASSES, DISAGREEMENT)?;
+        let (widths, ps) = if context.smoke {
+            (&WIDTHS[..1], &PROBABILITIES[2..])
+        } else {
+            (&WIDTHS[..], &PROBABILITIES[..])
+        };
+        let steps = (widths.len() * ps.len()) as u64;
+        let task = context.progress.task(&format!("{} ρ*", bench.net.id()), steps);
+        let mut cases = Vec::new();
+        for &bits in widths {
+            for &p in ps {
+                cases.extend(case(&bench, BitWidth::new(bits)?, p, noise)?);
+                task.tick(1);
+            }
+        }
+        Ok(cases)
+    }
+}
+
+/// Nothing comes of a case in which no protection is needed, or all of it is too little: there is
+/// no gain to predict.
+pub(super) fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Result<Option<Case>> {
+    let tac = Scheme { bits, ..Scheme::tac() };
+    let uniform = Scheme { allocator: Allocator::Uniform, ..tac.clone() };
+    let [tac, uniform] =
+        [tac, uniform].map(|scheme| bench.store(&scheme, p, Accounting::ProtectedBits));
+    let (tac, uniform) = (tac?, uniform?);
+    let (optimal, alike) = (tac.path(), uniform.path());
+    let unprotected = optimal.distortion(0);
+    let least = optimal.distortion(optimal.len() - 1);
+    if !(least < noise && noise < unprotected) {
+        return Ok(None);
+    }
+    let target = TARGET * bench.accuracy_of(tac.golden.clone())?;
+    let patterns = PATTERNS.min(bench.patterns);
+    let crossed = |stored| crossing(bench, stored, target, patterns);
+    let (Some(of_uniform), Some(of_tac)) = (crossed(&uniform)?, crossed(&tac)?) else {
+        return Ok(None);
+    };
+    let sources = tac.problem.iter().zip(tac.model.groups()).map(|(choices, unit)| WaterSource {
+        score: choices[0].distortion,
+        weights: unit.group.len(),
+    });
+    let water = WaterFilling::new(&sources.collect::<Vec<_>>(), f64::from(bits.get()))?;
+    let large = water.uniform_cost(noise).map(|uniform| uniform / (uniform - bits_saved(&water)));
+    Ok(Some(Case {
+        net: bench.net.id().into(),
+        bits: bits.get(),
+        p,
+        closed_form: rho_star(&water, noise).ok(),
+        exact_curves: rho_star_exact(&alike, &optimal, noise)?,
+        // Beyond its range, where it turns negative, the law says nothing.
+        coding_gain: large.ok().filter(|ratio| *ratio >= 1.0),
+        measured: of_uniform / of_tac,
+    }))
+}
+
+/// Predicted and measured gains, with their networks.
+pub(super) struct Forecast<'a>(pub(super) Vec<(&'a str, f64, f64)>);
+
+impl<'a> Forecast<'a> {
+    pub(super) fn new(cases: &'a [Case], predicted: impl Fn(&Case) -> Option<f64>) -> Self {
+        let of = |case: &'a Case| Some((case.net.as_str(), predicted(case)?, case.measured));
+        Self(cases.iter().filter_map(of).collect())
+    }
+
+    pub(super) fn of(&self, net: Net) -> Vec<(&'a str, f64, f64)> {
+        self.0.iter().filter(|(of, ..)| *of == net.id()).copied().collect()
+    }
+
+    /// Spearman's; 0 of so few or so equal cases that they have no order.
+    pub(super) fn correlation(&self) -> f64 {
+        let (predicted, measured): (Vec<f64>, Vec<f64>) = self.0.iter().map(|c| (c.1, c.2)).unzip();
+        spearman(&predicted, &measured).unwrap_or(0.0)
+    }
+
+    /// The factor by which a prediction is typically off.
+    pub(super) fn error(&self) -> f64 {
+        let logs = self.0.iter().map(|(_, predicted, measured)| (predicted / measured).ln().abs());
+        (logs.sum::<f64>() / self.0.len().max(1) as f64).exp()
+    }
+}

@@ -1,0 +1,8 @@
+//! Claims of T0-QAT (J. Pascher 2025).
+
+pub mod drop_law;
+pub mod noise_sweep;
+pub mod significance;
+pub mod sota;
+pub mod table1;
+pub mod vision;

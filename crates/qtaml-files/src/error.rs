@@ -1,0 +1,200 @@
+//! Errors of reading and writing files.
+
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+/// Why a file could not be read or written. The cause is the source, and not repeated in the text.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum FileError {
+    /// What the system says.
+    #[error("cannot {action} {}", path.display())]
+    Io {
+        /// What was tried.
+        action: Action,
+        /// The file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A folder, a device, a pipe: it has no end to read to, and cannot be replaced.
+    #[error("cannot {action} {}: it is {found}, and no regular file", path.display())]
+    NotRegular {
+        /// What was tried.
+        action: Action,
+        /// The path.
+        path: PathBuf,
+        /// What is there.
+        found: &'static str,
+    },
+    /// A stream that is no file of ours failed.
+    #[error("cannot write the output")]
+    Stream(#[source] io::Error),
+    /// The first of two files is in place, and the second one is not.
+    #[error(
+        "{} is new, but cannot write {}: it is at {} instead",
+        placed.display(), path.display(), kept.display()
+    )]
+    Separated {
+        /// The first file.
+        placed: PathBuf,
+        /// Where the second one belongs.
+        path: PathBuf,
+        /// Where it is.
+        kept: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A file that is no safetensors file, or a damaged one.
+    #[error("{} is no safetensors file", path.display())]
+    Header {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HeaderError,
+    },
+    /// Another file has come to the place of one that is being read.
+    #[error("{} has changed while it was read", path.display())]
+    Changed {
+        /// The path of both.
+        path: PathBuf,
+    },
+    /// The bytes of a tensor cannot be read.
+    #[error("cannot read tensor {tensor:?} of {}", path.display())]
+    Tensor {
+        /// The tensor.
+        tensor: String,
+        /// Its file.
+        path: PathBuf,
+        /// The cause.
+        source: io::Error,
+    },
+    /// A weight that only F64 can hold.
+    #[error("weight {index} is {weight:e}: F64 weights must be in the range of F32")]
+    BeyondF32 {
+        /// Its place in the tensor.
+        index: usize,
+        /// Its value.
+        weight: f64,
+    },
+    /// A header that has no JSON form.
+    #[error("the header of the new file cannot be written")]
+    Layout(#[source] serde_json::Error),
+}
+
+impl FileError {
+    /// The error of the system, or this one as such.
+    pub fn into_io(self) -> io::Error {
+        match self {
+            Self::Io { source, .. } | Self::Tensor { source, .. } | Self::Stream(source) => source,
+            Self::NotRegular { found, .. } => {
+                io::Error::other(format!("it is {found}, and no regular file"))
+            }
+            other => io::Error::other(other),
+        }
+    }
+
+    /// The error of a write, which names the file itself where that is one of ours.
+    pub(crate) fn of_write(error: io::Error) -> Self {
+        error.downcast().unwrap_or_else(Self::Stream)
+    }
+}
+
+/// What was tried with a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Action {
+    /// To read it.
+    Read,
+    /// To write it.
+    Write,
+    /// To find where its path leads.
+    Find,
+}
+
+impl fmt::Display for Action {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Find => "find",
+        })
+    }
+}
+
+/// What is wrong with a safetensors file.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum HeaderError {
+    /// A file without room for a header.
+    #[error("it has {bytes} bytes, and a header alone has more")]
+    TooShort {
+        /// Length of the file.
+        bytes: u64,
+    },
+    /// A header longer than the file.
+    #[error("its header has {header} bytes, the whole file {bytes}")]
+    LongerThanFile {
+        /// Length of the header.
+        header: u64,
+        /// Length of the file.
+        bytes: u64,
+    },
+    /// A header that the reference implementation does not read either.
+    #[error("its header has {header} bytes, more than {most}")]
+    TooLong {
+        /// Length of the header.
+        header: u64,
+        /// The longest allowed one.
+        most: u64,
+    },
+    /// A header that is no JSON, or whose tensors contradict each other.
+    #[error("its header does not describe tensors")]
+    Json(#[source] serde_json::Error),
+    /// Offsets that no file reaches.
+    #[error("its header speaks of more than 2^64 bytes")]
+    Overflow,
+    /// A file that ends before its last tensor does.
+    #[error("it ends after {bytes} bytes of {expected}")]
+    CutOff {
+        /// Length of the file.
+        bytes: u64,
+        /// Length by its header.
+        expected: u64,
+    },
+    /// Bytes that belong to no tensor.
+    #[error("{bytes} bytes follow its last tensor")]
+    Trailing {
+        /// Their number.
+        bytes: u64,
+    },
+    /// What the system says.
+    #[error("its header cannot be read")]
+    Io(#[source] io::Error),
+}
+
+#[cfg(test)]
+mod tests {
+    use std::error::Error;
+
+    use super::*;
+
+    #[test]
+    fn a_cause_is_the_source_and_not_in_the_text() {
+        let cause = || io::Error::from(io::ErrorKind::StorageFull);
+        let error = FileError::Io { action: Action::Write, path: "a".into(), source: cause() };
+        assert_eq!(error.to_string(), "cannot write a");
+        assert_eq!(error.source().map(ToString::to_string), Some(cause().to_string()));
+        assert_eq!(error.into_io().kind(), io::ErrorKind::StorageFull);
+    }
+
+    #[test]
+    fn the_error_of_a_file_survives_the_way_through_a_stream() {
+        let error = FileError::Changed { path: "a".into() };
+        let through = FileError::of_write(io::Error::other(error));
+        assert_eq!(through.to_string(), "a has changed while it was read");
+        let other = FileError::of_write(io::ErrorKind::BrokenPipe.into());
+        assert!(matches!(other, FileError::Stream(_)));
+    }
+}

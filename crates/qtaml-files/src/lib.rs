@@ -1,0 +1,45 @@
+//! Model files read and written in pieces, and files that are there whole or not at all.
+//!
+//! - [`ModelFile`]: a safetensors file that is never in memory as a whole. Its header is checked
+//!   before anything else is read; tensors come in pieces, the next ones read ahead.
+//! - [`header`] and [`write_in_background`]: a new model file, written while its next piece is made.
+//! - [`Float`]: the floating-point types of weights.
+//! - [`WholeFile`] and [`write()`]: a file is the old one or the new one, never half of either, and
+//!   [`remove_temporaries`] is what a handler of Ctrl-C calls.
+//! - [`UnknownName`]: the error of a name that nothing has, with the nearest ones that exist.
+//!
+//! ```
+//! use qtaml_files::{Dtype, Float, ModelFile, TensorLayout, header};
+//!
+//! # let folder = tempfile::tempdir()?;
+//! let path = folder.path().join("model.safetensors");
+//! let mut bytes = vec![0; 8];
+//! Float::F32.encode(&[0.5, -2.0], &mut bytes);
+//! let layout = TensorLayout { name: "w", dtype: Dtype::F32, shape: &[1, 2], bytes: 8 };
+//! let header = header(&[].into(), [layout])?;
+//! qtaml_files::write(&path, &[header, bytes].concat())?;
+//!
+//! let model = ModelFile::open(&path)?;
+//! let weights = Float::F32.decode(&model.bytes_of(model.tensor("w")?)?);
+//! assert_eq!(weights, [0.5, -2.0]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+
+mod background;
+mod error;
+mod float;
+mod names;
+mod safetensors;
+mod temporaries;
+mod whole_file;
+
+pub use ::safetensors::Dtype;
+
+pub use self::background::{BackgroundWriter, write_in_background};
+pub use self::error::{Action, FileError, HeaderError};
+pub use self::float::Float;
+pub use self::names::UnknownName;
+pub use self::safetensors::header::{TensorLayout, header};
+pub use self::safetensors::{ModelFile, TensorInfo};
+pub use self::temporaries::{CreationBlocked, remove_temporaries};
+pub use self::whole_file::{WholeFile, is_same, open_regular, read, write};
