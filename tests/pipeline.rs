@@ -41,7 +41,7 @@ fn stored(story: &Story, spec: QuantizedSpec) -> StoredModel {
 }
 
 fn problem(story: &Story, model: &StoredModel) -> AllocationProblem {
-    let groups: Vec<_> = model.groups().iter().map(|stored| stored.group.clone()).collect();
+    let groups = model.weight_groups();
     let norms = gradient_norms(&story.calibration, &groups, 4, Seed(7)).unwrap();
     let statistics = model.statistics(&norms).unwrap();
     model.problem(Score::Wkb, &statistics, Accounting::ProtectedBits).unwrap()

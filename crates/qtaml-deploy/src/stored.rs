@@ -276,6 +276,11 @@ impl StoredModel {
         &self.groups
     }
 
+    /// The same without their candidates: what sensitivities are measured of.
+    pub fn weight_groups(&self) -> Vec<WeightGroup> {
+        self.groups.iter().map(|stored| stored.group.clone()).collect()
+    }
+
     /// How finely the weights are told apart.
     pub fn granularity(&self) -> Granularity {
         self.granularity

@@ -32,7 +32,7 @@
 //! )?;
 //!
 //! // How much do the outputs change with an error in each layer? No labels are read.
-//! let groups: Vec<_> = stored.groups().iter().map(|stored| stored.group.clone()).collect();
+//! let groups = stored.weight_groups();
 //! let norms = gradient_norms(&calibration, &groups, 16, Seed(42))?;
 //!
 //! // Protect a tenth of all bits, where it counts, and look at what is read in trial 0.

@@ -41,7 +41,7 @@ pub(crate) fn main() -> Result<(), Box<dyn std::error::Error>> {
     let stored =
         StoredModel::store(&calibration, Granularity::Channel, &[Storing::new(memory, spec)])?;
     // A tenth of all bits is protected, where the outputs depend on it: found without labels.
-    let groups: Vec<_> = stored.groups().iter().map(|stored| stored.group.clone()).collect();
+    let groups = stored.weight_groups();
     let norms = gradient_norms(&calibration, &groups, 16, Seed(1))?;
     let (statistics, tenth) = (stored.statistics(&norms)?, Budget::Share(0.1));
     let plan = stored.plan(Score::Wkb, &statistics, Accounting::ProtectedBits, tenth)?.to_json();

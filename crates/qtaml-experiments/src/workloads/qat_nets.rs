@@ -323,7 +323,7 @@ impl Trial<'_> {
     /// What TAC goes by.
     fn norms(&self, model: &StoredModel) -> Result<Vec<GroupSensitivity>> {
         let projections = self.context.size(PROJECTIONS, 2) as u32;
-        let groups: Vec<_> = model.groups().iter().map(|stored| stored.group.clone()).collect();
+        let groups = model.weight_groups();
         Ok(gradient_norms(self.calibration, &groups, projections, self.context.seed)?)
     }
 

@@ -19,7 +19,6 @@ use qtaml::train::{BurnRunner, Classifier};
 
 use super::scheme::{Allocator, Scheme};
 use crate::context::Context;
-use crate::stats::mean;
 use crate::stopwatch::Phase;
 use crate::workloads::networks::{Net, Trained, judges};
 
@@ -27,10 +26,6 @@ use crate::workloads::networks::{Net, Trained, judges};
 pub const PROJECTIONS: usize = 32;
 /// Fault patterns that are tried, and kept, at a time.
 const BLOCK: u32 = 5;
-/// So many of them tell at first whether a budget is far from enough, or far more.
-const LOOKS: u32 = 2;
-/// A mean of so few is never trusted to be nearer than this.
-const LEAST_DOUBT: f64 = 0.01;
 /// Fault patterns behind the measured response of a layer.
 const RESPONSE_PATTERNS: u32 = 8;
 
@@ -270,26 +265,6 @@ impl<'a> Bench<'a> {
             accuracies.extend(self.context.unit(&key, timed)?);
         }
         Ok(accuracies)
-    }
-
-    /// Whether the first of some fault patterns already tell that mean accuracy reaches the
-    /// target or does not: that it is far from it. None if they do not tell.
-    pub fn clearly(
-        &self,
-        stored: &Stored,
-        selection: &Selection,
-        target: f64,
-        patterns: Range<u32>,
-    ) -> Result<Option<bool>> {
-        for look in 1..=LOOKS {
-            let few = patterns.start..patterns.end.min(patterns.start + look * BLOCK);
-            let mean = mean(&self.accuracies(stored, selection, few)?)?;
-            let (distance, half) = (mean.value - target, mean.interval[1] - mean.value);
-            if distance.abs() > 2.0 * half.max(LEAST_DOUBT) {
-                return Ok(Some(distance > 0.0));
-            }
-        }
-        Ok(None)
     }
 
     /// Squared distance of the outputs from those of the network without faults, per image, in the

@@ -73,7 +73,7 @@ impl<'a> Trial<'a> {
         let model = trained.replaced(golden.clone())?;
         let runner = BurnRunner::classifier(&model, &chosen, &context.device)?;
         let network = stored(&runner, ALONE)?;
-        let groups: Vec<_> = network.groups().iter().map(|stored| stored.group.clone()).collect();
+        let groups = network.weight_groups();
         let projections = context.size(512, 16) as u32;
         let norms = gradient_norms(&runner, &groups, projections, context.seed)?;
         Ok(Self { context, runner: Box::new(runner), golden, norms, images })
