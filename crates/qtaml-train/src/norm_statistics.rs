@@ -45,7 +45,9 @@ impl ModuleMapper for Flags {
 /// What batch norms know, by name.
 pub(crate) type Statistics = BTreeMap<String, Vec<f32>>;
 
-/// The momentum of each batch norm that one of the batches reaches: of the model, whatever its weights.
+/// The momentum of each batch norm that one of the batches reaches: of the model, whatever its weights. That
+/// of a norm that is called `k` times in a pass is `1 - (1 - m)^k`, with which the statistics become those
+/// that training would converge to.
 /// `forward` runs the model and says how many samples the batch has.
 pub(crate) fn momenta_of<M: Module, B>(
     model: &M,
@@ -323,6 +325,44 @@ mod tests {
         for name in ["norm.running_mean", "norm.running_var"] {
             for (a, b) in statistics(&alone)[name].iter().zip(&found[&format!("heard.{name}")]) {
                 assert!((a - b).abs() < 1e-4 * a.abs().max(1e-2), "{name}: {a} {b}");
+            }
+        }
+    }
+
+    #[derive(Module, Debug)]
+    struct Shared {
+        norm: BatchNorm,
+    }
+
+    impl Classifier for Shared {
+        fn logits(&self, images: Tensor<4>) -> Tensor<2> {
+            let once = self.norm.forward(images.clone());
+            let twice = self.norm.forward(images * 2.0 + 1.0);
+            (once + twice).mean_dims(&[2, 3]).squeeze_dims(&[2, 3])
+        }
+    }
+
+    /// A layer that is called twice has no one input. It gets what many passes in training would leave.
+    #[test]
+    fn a_norm_that_is_called_twice_gets_what_training_converges_to() {
+        let device = Device::flex();
+        let images = Dataset::digits().unwrap().calibration;
+        for momentum in [0.1, 0.5] {
+            let norm = BatchNormConfig::new(1).with_momentum(momentum).init(&device);
+            let found = statistics(&reestimated(&Shared { norm }, &images));
+            let inputs = images.tensor(&device);
+            let mean = f64::from(to_host(inputs.clone().mean())[0]);
+            let variance = f64::from(to_host(inputs.flatten::<1>(0, 3).var(0))[0]);
+            let limit = |first: f64, second: f64| {
+                let pass = |old: f64, new: f64| (1.0 - momentum) * old + momentum * new;
+                (0..500).fold(0.0, |running, _| pass(pass(running, first), second))
+            };
+            for (name, expected) in [
+                ("norm.running_mean", limit(mean, 2.0 * mean + 1.0)),
+                ("norm.running_var", limit(variance, 4.0 * variance)),
+            ] {
+                let found = f64::from(found[name][0]);
+                assert!((found - expected).abs() < 1e-3 * expected, "{name}: {found} {expected}");
             }
         }
     }

@@ -19,6 +19,9 @@ pub(crate) enum Purpose {
 /// it cheap to begin in its middle.
 const PER_SPAN: f64 = 32.0;
 
+/// Where fewer places are expected, their logarithms are taken one by one, as they are needed.
+const FEW: f64 = 2.0;
+
 /// Places among a long row of bits, each chosen independently with the same small probability.
 ///
 /// The row is cut into spans that are drawn on their own, from one place to the next: the gap
@@ -82,11 +85,15 @@ impl Places {
         let start = span * self.span;
         let end = to.min(start.saturating_add(self.span));
         let mut place = start;
+        let are_few = (end - start) as f64 * self.rate < FEW;
         // So many at once, because their digits are drawn side by side.
         for batch in (0..).step_by(LANES) {
             let first = PLACES | self.purpose as u32 | batch;
-            let exponentials = exponentials(&stream.digits_of_lanes(span, first));
-            for (exponential, lane) in exponentials.into_iter().zip(first..) {
+            let digits = stream.digits_of_lanes(span, first);
+            let side_by_side = if are_few { None } else { Some(exponentials(&digits)) };
+            for (i, lane) in (first..).take(LANES).enumerate() {
+                let one = || exponential(digits[i]);
+                let exponential = side_by_side.as_ref().map_or_else(one, |all| all[i]);
                 let gap = exponential / self.rate;
                 // Beyond 2^64 the cast saturates, which is beyond every span as well.
                 place = place.saturating_add(gap as u64);
@@ -130,10 +137,17 @@ impl Draw {
 fn exponentials(digits: &[u128; LANES]) -> [f64; LANES] {
     let mut logarithms = digits.map(|digits| fraction(digits.wrapping_neg()));
     logarithm::ln(&mut logarithms);
-    std::array::from_fn(|lane| match digits[lane] {
-        small if small < 1 << 125 => -libm::log1p(-fraction(small)),
-        _ => -logarithms[lane],
-    })
+    std::array::from_fn(|lane| small(digits[lane]).unwrap_or(-logarithms[lane]))
+}
+
+/// One of them, the same bit by bit.
+fn exponential(digits: u128) -> f64 {
+    small(digits).unwrap_or_else(|| -libm::log(fraction(digits.wrapping_neg())))
+}
+
+/// The variate of small digits.
+fn small(digits: u128) -> Option<f64> {
+    (digits < 1 << 125).then(|| -libm::log1p(-fraction(digits)))
 }
 
 /// So many units of 2^-128; in two halves, because a processor converts 64 bits at a time.
@@ -154,7 +168,9 @@ mod tests {
     }
 
     fn exponential(digits: u128) -> f64 {
-        exponentials(&[digits; LANES])[0]
+        let one = super::exponential(digits);
+        assert_eq!(exponentials(&[digits; LANES]), [one; LANES]);
+        one
     }
 
     fn places(p: f64, from: u64, to: u64) -> Vec<u64> {
