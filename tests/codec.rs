@@ -25,7 +25,7 @@ impl std::ops::Deref for Folder {
     }
 }
 
-/// Weights in a bell: quantiles of the logistic law, in no order.
+/// Weights in a bell: quantiles of the logistic distribution, in no order.
 fn bell(count: u32) -> Vec<f32> {
     let uniform = |i: u32| (f64::from(i.wrapping_mul(2_654_435_761)) + 0.5) / 2_f64.powi(32);
     (1..=count).map(|i| (0.05 * (uniform(i) / (1.0 - uniform(i))).ln()) as f32).collect()
@@ -100,13 +100,13 @@ fn row<'a>(report: &'a Value, tensor: &str) -> &'a Value {
 #[test]
 fn a_model_that_went_through_the_memory_is_off_by_what_was_predicted() {
     let folder = Folder::new();
-    for (law, bits) in
+    for (flips, bits) in
         [("--p 0.1", 8), ("--p 0.05", 3), ("--p01 0.01 --p10 0.2", 5), ("--p 0.02", 9)]
     {
-        let report = folder.encode(&format!("{law} --bits {bits}"));
+        let report = folder.encode(&format!("{flips} --bits {bits}"));
         let fc = row(&report, "fc.weight");
         assert_eq!(fc["stored_bytes"], (66_600_u64 * bits).div_ceil(8));
-        folder.run(&format!("inject s.safetensors {law} --out f.safetensors")).success();
+        folder.run(&format!("inject s.safetensors {flips} --out f.safetensors")).success();
         let (clean, read) = (bell(66_600), folder.decode("f.safetensors"));
         let read = values(&SafeTensors::deserialize(&read).unwrap(), "fc.weight");
 
@@ -117,10 +117,10 @@ fn a_model_that_went_through_the_memory_is_off_by_what_was_predicted() {
         let variance = errors.iter().map(|error| (error - mean).powi(2)).sum::<f64>() / n;
         let predicted = fc["mean_square_error"].as_f64().unwrap();
         let z = (mean - predicted) / (variance / n).sqrt();
-        assert!(z.abs() < 5.0, "{law}, {bits} bits: {mean} for {predicted}, z = {z}");
+        assert!(z.abs() < 5.0, "{flips}, {bits} bits: {mean} for {predicted}, z = {z}");
         let square = clean.iter().map(|&w| f64::from(w).powi(2)).sum::<f64>() / n;
         let relative = fc["relative_error"].as_f64().unwrap();
-        assert!((relative * square / predicted - 1.0).abs() < 1e-9, "{law}");
+        assert!((relative * square / predicted - 1.0).abs() < 1e-9, "{flips}");
     }
 }
 

@@ -115,8 +115,8 @@ fn a_material_is_a_barrier_and_a_mass() {
 
 #[test]
 fn leakage_decides_which_value_is_lost() {
-    let flips = |law: &str| {
-        let line = format!("--oxide-nm 4.5 --retention-s 3.156e8 --leakage {law} --json");
+    let flips = |direction: &str| {
+        let line = format!("--oxide-nm 4.5 --retention-s 3.156e8 --leakage {direction} --json");
         let chain = json(physics(&line));
         ["p01", "p10"].map(|p| chain["probability"][p].as_f64().unwrap())
     };
@@ -843,8 +843,8 @@ mod inject {
         let weights = [0x7bff_u16, 0, 0, 0x3c00].map(u16::to_le_bytes).concat();
         folder.model(&[("w", Dtype::F16, vec![2, 2], weights)]);
         // Every 0 is read as 1 in the top bit alone: codes 127, 0, 0, 0 become -1, -128, -128, -128.
-        let law = "--p-per-bit 0,0,0,0,0,0,0,1:0";
-        let report = folder.json(law, "f.safetensors");
+        let flips = "--p-per-bit 0,0,0,0,0,0,0,1:0";
+        let report = folder.json(flips, "f.safetensors");
         assert_eq!(report["tensors"][0]["clamped"], 3);
         let file = folder.read("f.safetensors");
         let model = SafeTensors::deserialize(&file).unwrap();
@@ -860,7 +860,7 @@ mod inject {
         assert_eq!(read[1..], [0xfbff; 3]);
         let clean = folder.json("--p 0", "f.safetensors");
         assert_eq!(clean["tensors"][0].get("clamped"), None);
-        let run = folder.inject_slice(law, "f.safetensors").assert().success();
+        let run = folder.inject_slice(flips, "f.safetensors").assert().success();
         run.stdout(contains("beyond their type, read as its largest number: 3"));
     }
 
@@ -998,7 +998,7 @@ mod inject {
     #[test]
     fn bursts_and_stuck_cells_are_injected_and_replayed() {
         let folder = Folder::new();
-        for (line, law) in [
+        for (line, model) in [
             ("--bursts 1e-3:5", "bursts of 5 bits, p = 0.001"),
             ("--stuck-at-1 0.05", "cells stuck at 0 with p = 0.0, at 1 with p = 0.05"),
             ("--stuck-at-0 0.01 --stuck-at-1 0.02", "cells stuck at 0 with p = 0.01"),
@@ -1006,7 +1006,7 @@ mod inject {
         ] {
             let drawn =
                 folder.json(&format!("{line} --bits 4 --record f.bin"), "drawn.safetensors");
-            assert!(drawn["faults"].as_str().unwrap().starts_with(law), "{drawn}");
+            assert!(drawn["faults"].as_str().unwrap().starts_with(model), "{drawn}");
             assert!(drawn["total"]["flipped_bits"].as_u64().unwrap() > 300, "{drawn}");
             let replayed = folder.json("--replay f.bin", "replayed.safetensors");
             assert_eq!(replayed["total"], drawn["total"], "{line}");

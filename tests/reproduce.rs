@@ -19,6 +19,9 @@ fn results(out: &Path) -> serde_json::Value {
     let text = fs::read_to_string(out.join("results.json")).unwrap();
     let mut results: serde_json::Value = serde_json::from_str(&text).unwrap();
     results["seconds"] = 0.into();
+    for experiment in results["experiments"].as_array_mut().unwrap() {
+        experiment["seconds"] = 0.into();
+    }
     results
 }
 

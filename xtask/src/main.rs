@@ -14,7 +14,10 @@ mod bench;
 mod check;
 mod content;
 mod map;
+#[path = "../../crates/qtaml-experiments/src/numbers.rs"]
+mod numbers;
 mod reproduce;
+mod results;
 mod tidy;
 mod workspace;
 
@@ -31,6 +34,7 @@ enum Xtask {
     Tidy,
     /// Write the code map of docs/architecture.md, from the first lines of the source files
     Map,
+    Results(results::ResultsArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -41,6 +45,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Xtask::Check => check::run()?,
         Xtask::Tidy => tidy::run()?,
         Xtask::Map => map::run(&tidy::members()?)?,
+        Xtask::Results(args) => results::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -9,8 +9,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use crate::map;
 use crate::workspace::{cargo, root, stdout_of};
+use crate::{map, results};
 
 /// The members from left to right: each may use those of the columns before its own.
 const COLUMNS: [&[&str]; 7] = [
@@ -145,6 +145,7 @@ fn violations() -> Result<Vec<String>> {
         violations.extend(no_leftovers(&path, &read(&path)?));
     }
     violations.extend(map::violations(&from_left_to_right(&metadata))?);
+    violations.extend(results::violations());
     Ok(violations)
 }
 

@@ -4,8 +4,8 @@
 //!
 //! 1. A [`Chart`] is two axes and what lies between them. An [`Axis`] has a label, a unit and a
 //!    [`Scale`], and fits its data unless told its range. [`Axis::named`] is an axis of things.
-//! 2. A [`Series`] is a row of [`Point`]s under one name; its [`Mark`] says whether they are a law
-//!    (a line), a histogram (steps) or measurements (markers). A point may carry its interval.
+//! 2. A [`Series`] is a row of [`Point`]s under one name; its [`Mark`] says whether they are a
+//!    formula (a line), a histogram (steps) or measurements (markers). A point may carry its interval.
 //! 3. A [`Rule`] is a reference line with a few words to it.
 //! 4. A [`Heatmap`] has two axes of things, and a value where they meet.
 //! 5. [`Picture::to_svg`] draws either. The picture scales with the page, uses no ids, styles or
@@ -16,13 +16,13 @@
 //! use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 //!
 //! // A decade per 0.2 nm, and two measurements with their 95 % intervals.
-//! let law = (0..=20).map(|i| 2.0 + 0.1 * f64::from(i)).map(|d| (d, 10f64.powf(-d / 0.2)));
+//! let formula = (0..=20).map(|i| 2.0 + 0.1 * f64::from(i)).map(|d| (d, 10f64.powf(-d / 0.2)));
 //! let seen = [(2.5, 4e-13, [2e-13, 6e-13]), (3.5, 3e-18, [1e-18, 5e-18])];
 //! let chart = Chart {
 //!     x: Axis::linear("oxide thickness", "nm"),
 //!     y: Axis::log10("transmission", ""),
 //!     series: vec![
-//!         Series::new("law", Mark::Line, law),
+//!         Series::new("formula", Mark::Line, formula),
 //!         Series::new("seen", Mark::Points, seen),
 //!     ],
 //!     rules: vec![Rule::horizontal(1e-15, "one in 10\u{b9}\u{2075}")],

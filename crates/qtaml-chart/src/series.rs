@@ -28,7 +28,7 @@ impl Series {
 /// How a series is drawn; intervals become a band around lines and bars through points.
 #[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mark {
-    /// A line through the points: a law, a dense curve.
+    /// A line through the points: a formula, a dense curve.
     Line,
     /// Each value holds from its point to the next: a histogram, a distribution function.
     Steps,

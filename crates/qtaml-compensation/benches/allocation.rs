@@ -33,7 +33,7 @@ struct Row {
     /// The share of all bits that may be protected.
     budget: f64,
     seconds: f64,
-    /// The share of the distortion that may lie above the optimum; water has another law.
+    /// The share of the distortion that may lie above the optimum; water has another model.
     gap: Option<f64>,
 }
 

@@ -23,7 +23,7 @@
 //! is a difference of two look-ups. The shares `n_q / n` are the histogram from which prior and
 //! decoder follow, so these adapt to every range that is tried; `m_q` and `v_q` take `b 2^b` steps
 //! (docs/theory.md, section 3.2). One evaluation costs some ten microseconds, a few times as many
-//! where a law is fitted, and hardly depends on the number of weights.
+//! where a distribution is fitted, and hardly depends on the number of weights.
 //!
 //! # The search
 //! The objective has many small corners, where a weight moves from one code to the next, on one

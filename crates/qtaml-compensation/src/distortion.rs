@@ -76,7 +76,7 @@ mod tests {
         QuantizedTensor::quantize(&weights, &[1000], format).unwrap()
     }
 
-    /// Every format under three laws, with every decoder, and the tensor that it reads.
+    /// Every format under three memories, with every decoder, and the tensor that it reads.
     fn every_case(
         check: impl Fn(&QuantizedTensor, &QuantizedChannel, &ChannelMatrix, &DecodeTable),
     ) {

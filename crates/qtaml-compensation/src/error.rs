@@ -65,7 +65,7 @@ pub enum CompensationError {
     /// A name that is no prior's.
     #[error("prior {0:?} is unknown: generalised-normal and histogram are there")]
     UnknownPrior(String),
-    /// A law that no weights are fitted with.
+    /// A prior that no weights are fitted with.
     #[error(
         "a generalised normal law of width {width} and shape {shape} is not allowed: the width \
          must be finite and not negative, the shape in 0.25..=16"

@@ -4,7 +4,7 @@ use qtaml_quant::{Format, QuantizedTensor, Word};
 
 use crate::CompensationError;
 
-/// How often each word is stored in a unit of weights: all that the error law, and a decoder, need
+/// How often each word is stored in a unit of weights: all that the error distribution, and a decoder, need
 /// to know of it.
 ///
 /// ```

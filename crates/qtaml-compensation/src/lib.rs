@@ -4,7 +4,7 @@
 //! every word through a table that expects the faults ([`DecodeTable`]), and choose the range of
 //! the weights for a memory that flips ([`clipping`]). The third costs stored bits: protect some of
 //! them, and choose which ([`allocation`]). The fourth stores other words in the first place, chosen
-//! together with the table ([`codebook`]). All follow from the exact error law in [`qtaml_fault`];
+//! together with the table ([`codebook`]). All follow from the exact error distribution in [`qtaml_fault`];
 //! nothing here draws a random number but the baseline [`Score::Random`].
 //! What is stored in the end, and what it costs, is a [`WeightStorage`].
 //!
@@ -19,7 +19,7 @@
 //! use qtaml_quant::{Code, Format, QuantizedTensor};
 //!
 //! let int8 = Format::INT8;
-//! // Weights in a bell: the quantiles of a logistic law.
+//! // Weights in a bell: the quantiles of a logistic distribution.
 //! let quantile = |u: f32| (u / (1.0 - u)).ln();
 //! let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
 //! let stored = CodeHistogram::of(&QuantizedTensor::quantize(&weights, &[1000], int8)?);

@@ -21,7 +21,7 @@ use crate::{CodeHistogram, CompensationError};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Prior {
-    /// A generalised normal law around zero, of two numbers. It suits weights in one heap; it does
+    /// A generalised normal distribution around zero, of two numbers. It suits weights in one heap; it does
     /// not suit a tensor of two values.
     ///
     /// # Formula
@@ -111,11 +111,11 @@ impl std::str::FromStr for Prior {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FittedPrior {
-    /// A law of density `∝ exp(-|q / width|^shape)` over the codes `q`; width 0 is certainty of 0.
+    /// A distribution of density `∝ exp(-|q / width|^shape)` over the codes `q`; width 0 is certainty of 0.
     GeneralisedNormal {
         /// The width, in units of the code.
         width: f64,
-        /// The shape, in 1/4..=16: 2 is normal, 1 is Laplace's law.
+        /// The shape, in 1/4..=16: 2 is normal, 1 is that of Laplace.
         shape: f64,
     },
     /// How often each word is stored, in the order of their bit patterns.
@@ -147,7 +147,7 @@ impl FittedPrior {
     }
 }
 
-/// The law of density `∝ exp(-|w / width|^shape)`; width 0 is certainty of 0.
+/// The distribution of density `∝ exp(-|w / width|^shape)`; width 0 is certainty of 0.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct GeneralisedNormal {
     width: f64,
@@ -158,7 +158,7 @@ impl GeneralisedNormal {
     /// From tails that hardly fall to a box; normal is 2, Laplace 1.
     const SHAPES: [f64; 2] = [0.25, 16.0];
 
-    /// The law with the first two absolute moments of the codes. What is stored beside the weights
+    /// The one with the first two absolute moments of the codes. What is stored beside the weights
     /// are two numbers of 32 bits, and so it is them that it has.
     fn fitted_to(stored: &CodeHistogram) -> Self {
         let (magnitude, power) = (stored.expect(f64::abs), stored.mean_square());
@@ -236,7 +236,7 @@ mod tests {
     use super::*;
     use crate::{DecodeTable, Decoder, mean_square_error};
 
-    /// Quantiles of a law whose magnitude has the given quantile function, both signs: a sample
+    /// Quantiles of a distribution whose magnitude has the given quantile function, both signs: a sample
     /// without chance.
     fn sample(quantile: impl Fn(f64) -> f64, n: u32) -> Vec<f32> {
         let magnitude = |i| quantile((f64::from(i) + 0.5) / f64::from(n)) as f32;
@@ -278,7 +278,7 @@ mod tests {
         }
     }
 
-    /// The masses of a normal law against its quadrature, code by code.
+    /// The masses of a normal distribution against its quadrature, code by code.
     #[test]
     fn masses_are_integrals_of_the_density() {
         let (sigma, n) = (3.0_f64, 2000);

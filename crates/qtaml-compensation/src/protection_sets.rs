@@ -207,7 +207,7 @@ mod tests {
         }
     }
 
-    /// The law of a real ecc against the channel that has it built in.
+    /// What a real code leaves against the channel that has it built in.
     #[test]
     fn a_keeper_leaves_what_it_leaves() {
         let (width, p) = (BitWidth::INT4, FlipProbability::symmetric(0.05).unwrap());

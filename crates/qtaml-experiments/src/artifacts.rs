@@ -51,7 +51,7 @@ fn render(
             data.push((format!("{stem}.svg"), figure.picture.to_svg(&figure.title)?.into_bytes()));
             data.push((format!("{stem}.csv"), csv(&figure.to_table())?));
         }
-        for table in &outcome.tables {
+        for table in outcome.all_tables() {
             data.push((format!("{}.csv", stem(&table.id)?), csv(table)?));
         }
     }

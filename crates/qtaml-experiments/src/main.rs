@@ -1,15 +1,17 @@
 //! The experiment runner: the claims as code, their runs and their reports.
 //!
-//! `cargo xtask reproduce` builds and starts it. A claim is one file or folder under [`claims`]; what
-//! several of them measure is under [`workloads`]; around them lie the [`context`] that they share,
+//! `cargo xtask reproduce` builds and starts it. A claim is one folder under [`claims`]; what
+//! several of them measure is under [`workloads`], what they try protection on under [`bench`](mod@bench); around them lie the [`context`] that they share,
 //! whose units of work are jobs on disk, and the presentation: [`results`], [`report`], [`artifacts`], [`terminal`], [`progress`].
 
 mod args;
 pub mod artifacts;
 pub mod backend;
+pub mod bench;
 pub mod claims;
 pub mod context;
 mod merge;
+mod numbers;
 pub mod progress;
 pub mod report;
 pub mod reproduce;

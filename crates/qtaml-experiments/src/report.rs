@@ -3,10 +3,11 @@
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::numbers::{estimate, number};
 use crate::progress::span;
 use crate::results::{Claim, Figure, Results, Section, Table, Value, Verdict};
 use crate::stopwatch;
-use crate::terminal::{estimate, number, unit};
+use crate::terminal::unit;
 
 /// The page for a run. `command` is the line that repeats it, `files` the names written beside it.
 ///
@@ -171,7 +172,7 @@ fn section(section: &Section) -> Result<Markup> {
             @if !figures.is_empty() {
                 div.figures { @for figure in &figures { (figure) } }
             }
-            @for shown in outcome.tables.iter().filter(|table| table.in_report) { (table(shown)) }
+            @for shown in outcome.all_tables().filter(|table| table.in_report) { (table(shown)) }
             @for claim in &outcome.claims { (details(claim)) }
         }
     })

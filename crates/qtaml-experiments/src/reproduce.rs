@@ -17,7 +17,7 @@ use crate::args::{Profile, ReproduceArgs};
 use crate::claims::{Experiment, experiments};
 use crate::context::{Context, Run};
 use crate::progress::{Kind, Progress};
-use crate::results::{Results, SCHEMA, Section};
+use crate::results::{Record, Results, SCHEMA, Section};
 use crate::stopwatch::Stopwatch;
 use crate::{artifacts, terminal};
 
@@ -63,8 +63,10 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         seed: args.seed,
         version: env!("CARGO_PKG_VERSION").into(),
         commit: commit(args).into(),
+        build: context.jobs.build().content.clone(),
         seconds: start.elapsed().as_secs_f64(),
         claims: sections.iter().flat_map(|s| s.outcome.claims.clone()).collect(),
+        experiments: sections.iter().map(Record::from).collect(),
     };
     let files = artifacts::write(&args.out, &results, &sections, &command(args))?;
     conclude(args, &results, files.len());

@@ -24,10 +24,16 @@ pub struct Results {
     pub version: String,
     /// Commit of the source tree.
     pub commit: String,
+    /// The code that did the work: a hash of its sources, or of the program.
+    #[serde(default)]
+    pub build: String,
     /// Wall-clock time of the run in seconds.
     pub seconds: f64,
     /// The claims, in the order in which they were measured.
     pub claims: Vec<Claim>,
+    /// The experiments, in the same order: their tables and times.
+    #[serde(default)]
+    pub experiments: Vec<Record>,
 }
 
 impl Results {
@@ -41,6 +47,45 @@ impl Results {
         ensure!(self.seconds.is_finite(), "seconds is {}, must be finite", self.seconds);
         self.claims.iter().try_for_each(Claim::check)?;
         serde_json::to_string_pretty(self).context("results do not serialise")
+    }
+}
+
+/// What `results.json` keeps of an experiment beside its claims.
+#[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
+pub struct Record {
+    /// Stable name such as `qtaml.tac.lenet`.
+    pub id: String,
+    /// Heading.
+    pub title: String,
+    /// The time that it took; all that differs from one run to the next.
+    pub seconds: Seconds,
+    /// The tables of the report.
+    pub tables: Vec<Table>,
+}
+
+/// The seconds of an experiment, to tenths.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq)]
+pub struct Seconds {
+    /// Making networks.
+    pub training: f64,
+    /// Finding out which weights matter.
+    pub sensitivity: f64,
+    /// Reading stored networks with faults, and asking them.
+    pub trials: f64,
+    /// Everything.
+    pub all: f64,
+}
+
+impl From<&Section> for Record {
+    fn from(Section { id, title, outcome, spent }: &Section) -> Self {
+        let tenths = |seconds: f64| (10.0 * seconds).round() / 10.0;
+        let [training, sensitivity, trials] = spent.phases.map(tenths);
+        Self {
+            id: id.clone(),
+            title: title.clone(),
+            seconds: Seconds { training, sensitivity, trials, all: tenths(spent.all) },
+            tables: outcome.tables.iter().filter(|t| t.in_report).map(Table::for_json).collect(),
+        }
     }
 }
 
@@ -174,6 +219,17 @@ pub struct Outcome {
     pub figures: Vec<Figure>,
     /// Tables in reading order.
     pub tables: Vec<Table>,
+    /// Tables of times: numbers of the machine and not of the claim. They follow the others in the
+    /// report, and `results.json` does not have them.
+    #[serde(default)]
+    pub timings: Vec<Table>,
+}
+
+impl Outcome {
+    /// All tables in reading order.
+    pub fn all_tables(&self) -> impl Iterator<Item = &Table> {
+        self.tables.iter().chain(&self.timings)
+    }
 }
 
 /// A chart with its words.
@@ -256,6 +312,19 @@ pub struct Table {
     pub in_report: bool,
 }
 
+impl Table {
+    /// The same with words for numbers that JSON lacks: they are cells of a table, and no reason to
+    /// lose a run.
+    fn for_json(&self) -> Self {
+        let cell = |value: &Value| match value {
+            Value::Number(number) if !number.is_finite() => Value::Text(number.to_string()),
+            value => value.clone(),
+        };
+        let rows = self.rows.iter().map(|row| row.iter().map(cell).collect()).collect();
+        Self { rows, ..self.clone() }
+    }
+}
+
 /// One cell of a [`Table`].
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
 // Untagged keeps raw trials small. Integers come first: read as a number they would lose digits.
@@ -313,7 +382,9 @@ pub(crate) mod sample {
     use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
     use serde_json::json;
 
-    use super::{Claim, Figure, Outcome, Results, SCHEMA, Section, Source, Spent, Table, Verdict};
+    use super::{
+        Claim, Figure, Outcome, Record, Results, SCHEMA, Section, Source, Spent, Table, Verdict,
+    };
 
     pub(crate) fn claim(id: &str, verdict: Verdict) -> Claim {
         Claim {
@@ -383,6 +454,7 @@ pub(crate) mod sample {
                         in_report: false,
                     },
                 ],
+                timings: vec![],
             },
         }
     }
@@ -398,8 +470,10 @@ pub(crate) mod sample {
             seed: 42,
             version: "0.1.0".into(),
             commit: "0123abc".into(),
+            build: "sources 4567def".into(),
             seconds: 412.5,
             claims,
+            experiments: vec![Record::from(&section())],
         }
     }
 }
@@ -418,7 +492,11 @@ mod tests {
             names.sort();
             names.join(" ")
         };
-        assert_eq!(sorted(keys(&json)), "claims commit device profile schema seconds seed version");
+        assert_eq!(
+            sorted(keys(&json)),
+            "build claims commit device experiments profile schema seconds seed version"
+        );
+        assert_eq!(sorted(keys(&json["experiments"][0])), "id seconds tables title");
         assert_eq!(
             sorted(keys(&json["claims"][0])),
             "details expected id interval measured n source statement unit verdict"
@@ -441,6 +519,29 @@ mod tests {
         let text = serde_json::to_string(&section)?;
         assert_eq!(serde_json::from_str::<Section>(&text)?, section);
         Ok(())
+    }
+
+    /// `xtask` reads what is written here, and may not depend on this crate.
+    #[test]
+    fn the_fixture_of_xtask_is_what_a_run_writes() -> Result<()> {
+        let fixture = include_str!("../../../xtask/src/results/fixture.json");
+        let fixture: serde_json::Value = serde_json::from_str(fixture)?;
+        let written: serde_json::Value = serde_json::from_str(&sample::results().to_json()?)?;
+        assert_eq!(fixture, written);
+        Ok(())
+    }
+
+    #[test]
+    fn the_record_of_an_experiment_has_the_tables_of_the_report_without_times() {
+        let mut section = sample::section();
+        section.outcome.timings = section.outcome.tables.clone();
+        section.outcome.tables[0].rows[0][1] = f64::INFINITY.into();
+        section.spent = Spent { phases: [1.04, 0.0, 2.0], all: 3.06 };
+        let Record { tables, seconds, .. } = Record::from(&section);
+        let seconds = [seconds.training, seconds.sensitivity, seconds.trials, seconds.all];
+        assert_eq!(seconds, [1.0, 0.0, 2.0, 3.1]);
+        assert_eq!(tables.len(), 1, "no raw trials, and no times");
+        assert_eq!(tables[0].rows[0][1], Value::from("inf"));
     }
 
     #[test]

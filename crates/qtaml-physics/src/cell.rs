@@ -86,7 +86,7 @@ pub struct Chain {
     pub rates: Rates,
     /// How long the bit was stored, in s.
     pub retention_s: f64,
-    /// The law that the other crates work with.
+    /// The flip probability that the other crates work with.
     pub probability: FlipProbability,
 }
 

@@ -22,7 +22,7 @@ const RATIO: RangeInclusive<f64> = 0.0..=1e6;
 #[derive(Debug, Clone, Copy, Default, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case", deny_unknown_fields)]
 pub enum Leakage {
-    /// Both values flip at the leak rate: our simplification, which makes the flip law symmetric.
+    /// Both values flip at the leak rate: our simplification, which makes the flip probability symmetric.
     #[default]
     Symmetric,
     /// A stored 1 leaks away; an empty cell stays empty.
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn the_named_laws_are_special_ratios() {
+    fn the_named_directions_are_special_ratios() {
         for (leakage, g01_over_g10) in [(Leakage::Symmetric, 1.0), (Leakage::OneWay, 0.0)] {
             assert_eq!(leakage.rates(1e-9), Leakage::Ratio { g01_over_g10 }.rates(1e-9));
         }
@@ -112,7 +112,7 @@ mod tests {
     }
 
     #[test]
-    fn files_name_the_law() {
+    fn files_name_the_direction() {
         let parse = serde_json::from_str::<Leakage>;
         assert_eq!(parse(r#""one_way""#).ok(), Some(Leakage::OneWay));
         let ratio = parse(r#"{"ratio": {"g01_over_g10": 0.5}}"#).ok();

@@ -46,7 +46,7 @@
 //! ```
 //!
 //! [`Preset`] has cells of familiar memories to start from. Where the bits of a word are not kept
-//! alike, a [`FlipProfile`] holds one law per bit.
+//! alike, a [`FlipProfile`] holds one flip probability per bit.
 //!
 //! # Other barriers
 //!

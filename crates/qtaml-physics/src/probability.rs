@@ -6,7 +6,7 @@ use std::fmt;
 
 /// The probability that one stored bit is read back flipped, for each stored value.
 ///
-/// It is a law of the cell, independent from bit to bit. Values down to 1e-18 and below are held
+/// It is a property of the cell, independent from bit to bit. Values down to 1e-18 and below are held
 /// to full relative precision.
 ///
 /// ```
@@ -33,7 +33,7 @@ impl FlipProbability {
     /// Both values flip with probability `p`.
     ///
     /// The limit of 1/2 is complete loss: a bit that flips more often is one read with the wrong
-    /// sign. A law that really does so can be stated with [`asymmetric`](Self::asymmetric).
+    /// sign. A cell that really does so can be stated with [`asymmetric`](Self::asymmetric).
     ///
     /// # Errors
     ///
@@ -72,7 +72,7 @@ impl FlipProbability {
         self.p01 == self.p10
     }
 
-    /// The one probability of a symmetric law, `None` if the two differ. It exceeds 1/2 only if
+    /// The one probability where both values flip alike, `None` if the two differ. It exceeds 1/2 only if
     /// [`asymmetric`](Self::asymmetric) was told so.
     pub fn symmetric_value(self) -> Option<f64> {
         self.is_symmetric().then_some(self.p01)

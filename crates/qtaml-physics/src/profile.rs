@@ -9,13 +9,13 @@ use std::fmt;
 use std::ops::RangeInclusive;
 use std::sync::Arc;
 
-/// Allowed lengths of a law bit by bit.
+/// Allowed lengths of a list of flip probabilities, one per bit.
 const BITS: RangeInclusive<f64> = 1.0..=16.0;
 
 /// The flip probability at each bit position of a stored word, bit 0 being the least significant.
 ///
-/// It is either one law for all bits, which fits a word of any width, or one law per bit. It knows
-/// nothing of what the bits mean.
+/// It is either one flip probability for all bits, which fits a word of any width, or one per bit. It
+/// knows nothing of what the bits mean.
 ///
 /// ```
 /// use qtaml_physics::{FlipProbability, FlipProfile};
@@ -32,68 +32,68 @@ const BITS: RangeInclusive<f64> = 1.0..=16.0;
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(transparent)]
-pub struct FlipProfile(Law);
+pub struct FlipProfile(Bits);
 
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
-enum Law {
+enum Bits {
     Uniform(FlipProbability),
     PerBit(#[serde(serialize_with = "as_list")] Arc<[FlipProbability]>),
 }
 
 impl FlipProfile {
-    /// One law per bit, least significant first.
+    /// One flip probability per bit, least significant first.
     ///
     /// # Errors
     ///
     /// [`PhysicsError::OutOfRange`] unless there are 1 to 16 of them.
-    pub fn per_bit(laws: Vec<FlipProbability>) -> Result<Self, PhysicsError> {
-        checked("bits", laws.len() as f64, BITS)?;
-        Ok(Self(Law::PerBit(laws.into())))
+    pub fn per_bit(flips: Vec<FlipProbability>) -> Result<Self, PhysicsError> {
+        checked("bits", flips.len() as f64, BITS)?;
+        Ok(Self(Bits::PerBit(flips.into())))
     }
 
-    /// The law of the bit at position `bit`.
+    /// The flip probability of the bit at position `bit`.
     ///
     /// # Panics
     ///
-    /// If this is a law per bit and has no such bit: see [`bits`](Self::bits).
+    /// If this has one flip probability per bit and no such bit: see [`bits`](Self::bits).
     pub fn at(&self, bit: usize) -> FlipProbability {
         match &self.0 {
-            Law::Uniform(law) => *law,
-            Law::PerBit(laws) => laws[bit],
+            Bits::Uniform(flip) => *flip,
+            Bits::PerBit(flips) => flips[bit],
         }
     }
 
-    /// How many bits a word must have for this law; `None` if any number will do.
+    /// How many bits a word must have for this; `None` if any number will do.
     pub fn bits(&self) -> Option<usize> {
         match &self.0 {
-            Law::Uniform(_) => None,
-            Law::PerBit(laws) => Some(laws.len()),
+            Bits::Uniform(_) => None,
+            Bits::PerBit(flips) => Some(flips.len()),
         }
     }
 
     /// Whether both values of every bit flip with the same probability.
     pub fn is_symmetric(&self) -> bool {
-        self.laws().iter().all(|law| law.is_symmetric())
+        self.flips().iter().all(|flip| flip.is_symmetric())
     }
 
-    /// The one law of all bits, `None` if they differ.
+    /// The one flip probability of all bits, `None` if they differ.
     pub fn uniform(&self) -> Option<FlipProbability> {
-        let (first, rest) = self.laws().split_first()?;
-        rest.iter().all(|law| law == first).then_some(*first)
+        let (first, rest) = self.flips().split_first()?;
+        rest.iter().all(|flip| flip == first).then_some(*first)
     }
 
-    fn laws(&self) -> &[FlipProbability] {
+    fn flips(&self) -> &[FlipProbability] {
         match &self.0 {
-            Law::Uniform(law) => std::slice::from_ref(law),
-            Law::PerBit(laws) => laws,
+            Bits::Uniform(flip) => std::slice::from_ref(flip),
+            Bits::PerBit(flips) => flips,
         }
     }
 }
 
 impl From<FlipProbability> for FlipProfile {
-    fn from(law: FlipProbability) -> Self {
-        Self(Law::Uniform(law))
+    fn from(flip: FlipProbability) -> Self {
+        Self(Bits::Uniform(flip))
     }
 }
 
@@ -101,10 +101,10 @@ impl From<FlipProbability> for FlipProfile {
 impl fmt::Display for FlipProfile {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.0 {
-            Law::Uniform(law) => law.fmt(f),
-            Law::PerBit(laws) => laws.iter().enumerate().try_for_each(|(bit, law)| {
+            Bits::Uniform(flip) => flip.fmt(f),
+            Bits::PerBit(flips) => flips.iter().enumerate().try_for_each(|(bit, flip)| {
                 let separator = if bit == 0 { "" } else { "; " };
-                write!(f, "{separator}bit {bit}: {law}")
+                write!(f, "{separator}bit {bit}: {flip}")
             }),
         }
     }
@@ -112,23 +112,23 @@ impl fmt::Display for FlipProfile {
 
 /// Serde writes slices behind an `Arc` only with a feature that nothing else here needs.
 fn as_list<S: serde::Serializer>(
-    laws: &Arc<[FlipProbability]>,
+    flips: &Arc<[FlipProbability]>,
     serializer: S,
 ) -> Result<S::Ok, S::Error> {
-    laws.as_ref().serialize(serializer)
+    flips.as_ref().serialize(serializer)
 }
 
 /// Either `{"p01": .., "p10": ..}` or a list of those. Not an untagged enum, which would say of a
 /// wrong number only that nothing matched.
 impl<'de> Deserialize<'de> for FlipProfile {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(LawOrList)
+        deserializer.deserialize_any(OneOrList)
     }
 }
 
-struct LawOrList;
+struct OneOrList;
 
-impl<'de> Visitor<'de> for LawOrList {
+impl<'de> Visitor<'de> for OneOrList {
     type Value = FlipProfile;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -140,8 +140,8 @@ impl<'de> Visitor<'de> for LawOrList {
     }
 
     fn visit_seq<A: SeqAccess<'de>>(self, list: A) -> Result<FlipProfile, A::Error> {
-        let laws = Vec::deserialize(SeqAccessDeserializer::new(list))?;
-        FlipProfile::per_bit(laws).map_err(A::Error::custom)
+        let flips = Vec::deserialize(SeqAccessDeserializer::new(list))?;
+        FlipProfile::per_bit(flips).map_err(A::Error::custom)
     }
 }
 
@@ -150,45 +150,45 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn law(p01: f64, p10: f64) -> FlipProbability {
+    fn flip(p01: f64, p10: f64) -> FlipProbability {
         FlipProbability::asymmetric(p01, p10).unwrap()
     }
 
     #[test]
     fn a_word_has_one_to_sixteen_bits() {
         for bits in [1, 8, 16] {
-            let profile = FlipProfile::per_bit(vec![law(0.1, 0.2); bits]).unwrap();
+            let profile = FlipProfile::per_bit(vec![flip(0.1, 0.2); bits]).unwrap();
             assert_eq!(profile.bits(), Some(bits));
         }
         for bits in [0, 17] {
-            let message = FlipProfile::per_bit(vec![law(0.1, 0.2); bits]).unwrap_err().to_string();
+            let message = FlipProfile::per_bit(vec![flip(0.1, 0.2); bits]).unwrap_err().to_string();
             assert_eq!(message, format!("bits = {bits}.0 is outside 1.0..=16.0"));
         }
     }
 
     #[test]
     #[should_panic(expected = "index out of bounds")]
-    fn a_missing_bit_has_no_law() {
+    fn a_missing_bit_has_no_flip_probability() {
         FlipProfile::per_bit(vec![FlipProbability::NEVER]).unwrap().at(1);
     }
 
     #[test]
-    fn equal_laws_are_uniform_and_one_other_is_enough_to_differ() {
-        let equal = FlipProfile::per_bit(vec![law(0.1, 0.1); 3]).unwrap();
-        assert_eq!((equal.uniform(), equal.is_symmetric()), (Some(law(0.1, 0.1)), true));
-        let differing = FlipProfile::per_bit(vec![law(0.1, 0.1), law(0.1, 0.2)]).unwrap();
+    fn equal_probabilities_are_uniform_and_one_other_is_enough_to_differ() {
+        let equal = FlipProfile::per_bit(vec![flip(0.1, 0.1); 3]).unwrap();
+        assert_eq!((equal.uniform(), equal.is_symmetric()), (Some(flip(0.1, 0.1)), true));
+        let differing = FlipProfile::per_bit(vec![flip(0.1, 0.1), flip(0.1, 0.2)]).unwrap();
         assert_eq!((differing.uniform(), differing.is_symmetric()), (None, false));
-        assert_eq!(FlipProfile::from(law(0.1, 0.2)).uniform(), Some(law(0.1, 0.2)));
-        assert!(!FlipProfile::from(law(0.1, 0.2)).is_symmetric());
+        assert_eq!(FlipProfile::from(flip(0.1, 0.2)).uniform(), Some(flip(0.1, 0.2)));
+        assert!(!FlipProfile::from(flip(0.1, 0.2)).is_symmetric());
     }
 
     #[test]
-    fn deserialising_takes_one_law_or_a_list_and_checks_the_numbers() {
+    fn deserialising_takes_one_probability_or_a_list_and_checks_the_numbers() {
         let parse = serde_json::from_str::<FlipProfile>;
         let one = parse(r#"{"p01": 0.1, "p10": 0.2}"#).unwrap();
-        assert_eq!(one, FlipProfile::from(law(0.1, 0.2)));
+        assert_eq!(one, FlipProfile::from(flip(0.1, 0.2)));
         let list = parse(r#"[{"p01": 0.1, "p10": 0.2}, {"p01": 0.0, "p10": 0.0}]"#).unwrap();
-        assert_eq!((list.at(0), list.at(1)), (law(0.1, 0.2), FlipProbability::NEVER));
+        assert_eq!((list.at(0), list.at(1)), (flip(0.1, 0.2), FlipProbability::NEVER));
         for (bad, complaint) in [
             ("[]", "bits = 0.0 is outside 1.0..=16.0"),
             (r#"[{"p01": 0.1, "p10": 1.5}]"#, "p10 = 1.5 is outside 0.0..=1.0"),
@@ -205,8 +205,8 @@ mod tests {
         fn serialising_keeps_the_digits(
             pairs in prop::collection::vec((0.0..=1.0, 0.0..=1e-18), 1..=16),
         ) {
-            let laws: Vec<_> = pairs.into_iter().map(|(p01, p10)| law(p01, p10)).collect();
-            for profile in [FlipProfile::from(laws[0]), FlipProfile::per_bit(laws).unwrap()] {
+            let flips: Vec<_> = pairs.into_iter().map(|(p01, p10)| flip(p01, p10)).collect();
+            for profile in [FlipProfile::from(flips[0]), FlipProfile::per_bit(flips).unwrap()] {
                 let json = serde_json::to_string(&profile).unwrap();
                 prop_assert_eq!(serde_json::from_str::<FlipProfile>(&json).unwrap(), profile);
             }

@@ -10,7 +10,7 @@
 //! | [`GreedyPath`] | the optimum for some budgets, and nested allocations in between | `n log n` |
 //! | [`lagrangian`] | the same by a price per bit, and a bound on the optimum | at most `64 n` |
 //! | [`exact`] | the optimum for any budget, or how far it may be | `n log n`, and a search |
-//! | [`WaterFilling`] | the optimum of the law `S 4^-k` with real `k`, in closed form | `n log n` |
+//! | [`WaterFilling`] | the optimum where distortions are `S 4^-k` with real `k`, in closed form | `n log n` |
 //!
 //! ```
 //! use qtaml_compensation::allocation::{Candidate, GreedyPath, AllocationProblem, exact};

@@ -26,7 +26,7 @@ pub enum Decoder {
     #[default]
     Raw,
     /// Invert the mean drift, so that the mean of what is believed is what was stored. For two's
-    /// complement and one law for all bits it is
+    /// complement and one flip probability for all bits it is
     /// `g(y) = y_M + (y_U - p01 Σ_U w_i) / (1 - p01 - p10)` with the parts `y_M`, `y_U` of the code
     /// that protected and unprotected bits hold: affine in what was read, and noisier than it by
     /// the factor `1 / (1 - p01 - p10)`.
@@ -227,7 +227,7 @@ mod fixtures {
         QuantizedChannel::new(p, format, BitMask::top(k, format.bits()).unwrap()).unwrap()
     }
 
-    /// Every format under every law, with no, one and half of its bits protected.
+    /// Every format in every memory, with no, one and half of its bits protected.
     pub(super) fn channels() -> impl Iterator<Item = QuantizedChannel> {
         Format::all().flat_map(|format| {
             LAWS.into_iter().flat_map(move |(p01, p10)| {

@@ -357,7 +357,7 @@ mod tests {
             .collect()
     }
 
-    /// The exact error against that of sampled faults, for every decoder, encoding, law and
+    /// The exact error against that of sampled faults, for every decoder, encoding, memory and
     /// protection, clipped and not: each within six standard errors, in 240 comparisons. False
     /// alarm of all together: 5e-7.
     #[test]
@@ -453,7 +453,7 @@ mod tests {
         assert_eq!(error, CompensationError::Fault(expected));
     }
 
-    /// The residual law of the code predicts the error that is read: five standard errors of code
+    /// What is left by the code predicts the error that is read: five standard errors of code
     /// words, since the bits of one are wrong together.
     #[test]
     fn the_error_behind_a_code_is_that_of_sampled_faults() {

@@ -1,4 +1,7 @@
-//! The claims, one file or folder each, in the order of the report.
+//! The claims, one folder each, in the order of the report.
+//!
+//! `measure` makes numbers, `verdict` judges them by the stated rule, and `present` makes prose, figures
+//! and tables of them and measures nothing.
 
 #![allow(
     clippy::missing_errors_doc,
@@ -56,7 +59,7 @@ const CLAIMS: [Claim; 18] = [
     Once("physics.decade", "From oxide to flip probability", physics::decade::run),
     Once("qtaml.drift", "The mean drifts affinely", qtaml::drift::run),
     Once("qtaml.variance", "The top bit owns the variance", qtaml::variance::run),
-    Once("qtaml.layer", "Where the linear law of the layers ends", qtaml::layer::run),
+    Once("qtaml.layer", "Where the first-order model of the layers ends", qtaml::layer::run),
     Once("ours.real_ecc", "What a kept bit costs", ours::real_ecc::run),
     Nets("qtaml.tac", "Tunneling-aware compensation on", &Net::ALL, tac::run),
     Once("qtaml.rho", "The gain, forecast", qtaml::rho::run),

@@ -5,7 +5,9 @@ mod rank;
 
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::Seed;
+use qtaml_chart::Point;
 use rand::RngExt as _;
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
 use crate::results::Verdict;
@@ -14,7 +16,7 @@ pub use paired::{Paired, holm};
 pub use rank::spearman;
 
 /// A mean with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     /// The mean.
     pub value: f64,
@@ -22,6 +24,25 @@ pub struct Mean {
     pub interval: [f64; 2],
     /// The standard deviation of one value.
     pub deviation: f64,
+}
+
+impl Mean {
+    /// The mean of so many times each value, for a factor above zero.
+    #[must_use]
+    pub fn times(self, factor: f64) -> Self {
+        let Self { value, interval, deviation } = self;
+        Self {
+            value: factor * value,
+            interval: interval.map(|end| factor * end),
+            deviation: factor * deviation,
+        }
+    }
+
+    /// A mean in percent as a point of a figure: no interval leaves the range from 0 to 100.
+    pub fn percent_at(self, x: f64) -> Point {
+        let interval = self.interval.map(|end| end.clamp(0.0, 100.0));
+        Point { x, y: self.value, interval: Some(interval) }
+    }
 }
 
 /// Mean of at least two values.

@@ -1,13 +1,14 @@
 //! The paired comparison of two methods, over the same seeds or fault patterns.
 
 use anyhow::{Context, Result, ensure};
+use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
 use super::mean;
 use super::rank::ranks;
 
 /// A comparison in pairs.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
     /// Mean of the differences.
     pub difference: f64,

@@ -7,5 +7,6 @@
 
 pub mod networks;
 pub mod qat_nets;
+pub mod reference_cell;
 pub mod regressions;
 pub mod sampled_channel;

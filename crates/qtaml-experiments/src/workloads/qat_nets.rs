@@ -97,12 +97,23 @@ pub const fn published_t0() -> QatMethod {
 /// None for these constants.
 pub fn matched_t0() -> Result<T0> {
     let (bits, flips) = (BitWidth::INT4, FlipProbability::symmetric(TRAINING_FLIPS)?);
-    let law = QuantizedChannel::new(flips, bits, BitMask::NONE)?;
-    let sigma = law.variance(Word(0)).sqrt() / f64::from(bits.max_code());
+    let channel = QuantizedChannel::new(flips, bits, BitMask::NONE)?;
+    let sigma = channel.variance(Word(0)).sqrt() / f64::from(bits.max_code());
     Ok(T0 { scaling: sigma / XI, relative: true })
 }
 
+/// What [`matched_t0`] is, in words.
+pub fn matched_in_words(matched: T0) -> String {
+    format!(
+        "s = {:.0} relative to the largest weight of each tensor, noise of {:.1} % of it, which is the \
+         standard deviation of an INT4 weight whose bits flip at p = {TRAINING_FLIPS}",
+        matched.scaling,
+        100.0 * XI * matched.scaling
+    )
+}
+
 /// The accuracy of every candidate in its settings.
+#[derive(Clone, Debug, Serialize)]
 pub struct Measured {
     /// By candidate and setting, for each training seed in the mean over fault patterns.
     cells: Vec<(&'static str, Setting, Vec<f64>)>,

@@ -6,6 +6,7 @@ use anyhow::{Result, ensure};
 use qtaml::fault::{BitMask, ChannelSample, QuantizedChannel, ZScore};
 use qtaml::physics::FlipProbability;
 use qtaml::quant::Format;
+use serde::Serialize;
 
 use crate::context::Context;
 use crate::results::Value;
@@ -58,32 +59,66 @@ pub fn sampled(context: &Context) -> Result<Vec<Sampled>> {
 }
 
 /// The code that each word of a sample stands for, in the order of its moments.
-pub fn codes(sample: &ChannelSample) -> impl Iterator<Item = i32> {
+fn codes(sample: &ChannelSample) -> impl Iterator<Item = i32> {
     sample.moments().iter().map(|m| FORMAT.code_of(m.stored).0)
 }
 
-/// The largest `|z|` of all scores.
-pub fn largest(scores: &[Vec<ZScore>]) -> f64 {
-    scores.iter().flatten().fold(0.0_f64, |largest, score| largest.max(score.z().abs()))
+/// One number of every code under one flip probability, against its theory.
+#[derive(Clone, Debug, Serialize)]
+pub struct CodeScores {
+    /// How the flip probability is called in tables.
+    pub label: String,
+    /// In the order of the words.
+    pub codes: Vec<CodeScore>,
 }
 
-/// One row per case and code: the law and what was sampled, with its score.
-pub fn code_rows(cases: &[Sampled], scores: &[Vec<ZScore>]) -> Vec<Vec<Value>> {
-    let of_case = |(case, scores): (&Sampled, &Vec<ZScore>)| -> Vec<Vec<Value>> {
-        let words = codes(&case.sample).zip(case.sample.moments());
-        let row = |((code, m), score): ((i32, _), &ZScore)| {
-            let m: &qtaml::fault::WordMoments = m;
+impl CodeScores {
+    /// The scores of a sample, in the order of its moments.
+    pub fn new(case: &Sampled, scores: Vec<ZScore>) -> Self {
+        let reads = case.sample.moments().iter().map(|m| m.n);
+        let codes = codes(&case.sample).zip(reads).zip(scores);
+        let codes = codes.map(|((code, reads), score)| CodeScore { code, reads, score });
+        Self { label: case.label.clone(), codes: codes.collect() }
+    }
+}
+
+/// One number of one code.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct CodeScore {
+    /// The code.
+    pub code: i32,
+    /// How often it was read.
+    pub reads: u64,
+    /// What was sampled, and what theory says.
+    pub score: ZScore,
+}
+
+/// The largest `|z|` of all codes.
+pub fn largest(cases: &[CodeScores]) -> f64 {
+    let scores = cases.iter().flat_map(|case| &case.codes);
+    scores.fold(0.0_f64, |largest, code| largest.max(code.score.z().abs()))
+}
+
+/// How many codes are tested at once.
+pub fn tests(cases: &[CodeScores]) -> usize {
+    cases.iter().map(|case| case.codes.len()).sum()
+}
+
+/// One row per case and code: theory and sample, with the score.
+pub fn code_rows(cases: &[CodeScores]) -> Vec<Vec<Value>> {
+    let of_case = |case: &CodeScores| -> Vec<Vec<Value>> {
+        let row = |CodeScore { code, reads, score }: &CodeScore| {
             vec![
                 case.label.as_str().into(),
-                i64::from(code).into(),
-                (m.n as i64).into(),
+                i64::from(*code).into(),
+                (*reads as i64).into(),
                 score.theory.into(),
                 score.measured.into(),
                 score.standard_error.into(),
                 score.z().into(),
             ]
         };
-        words.zip(scores).map(row).collect()
+        case.codes.iter().map(row).collect()
     };
-    cases.iter().zip(scores).flat_map(of_case).collect()
+    cases.iter().flat_map(of_case).collect()
 }

@@ -56,7 +56,7 @@ impl BitErrors {
     /// The codes that are read where these are stored.
     fn read<const D: usize>(&self, codes: Tensor<D>, draw: &Draw<'_>) -> Tensor<D> {
         let (shape, device) = (codes.dims(), codes.device());
-        // One law for every bit fits words of any width.
+        // One flip probability for every bit fits words of any width.
         let Ok(faults) = BitFlips::new(self.flips_at(draw.step), self.format.bits()) else {
             return codes;
         };

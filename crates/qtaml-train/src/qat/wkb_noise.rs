@@ -33,7 +33,7 @@ impl WkbNoise {
         Self { format: format.into(), flips }
     }
 
-    /// Tabulates the law.
+    /// Tabulates the error distribution.
     pub(super) fn moments(&self) -> Result<Moments, FaultError> {
         let channel = QuantizedChannel::new(self.flips, self.format, BitMask::NONE)?;
         let codes = self.format.min_code()..=self.format.bits().max_code();
@@ -95,7 +95,7 @@ mod tests {
 
     /// In steps, the noise has the published moments: each bound is five standard errors.
     #[test]
-    fn the_noise_has_the_moments_of_the_law() {
+    fn the_noise_has_the_moments_of_the_faults() {
         let (p, n) = (0.1, 50_000);
         let draw = Draw { seed: Seed(4), step: 0, name: "w" };
         let weights = draw.normals(&Tensor::<1>::zeros([n], &Device::flex()));

@@ -12,6 +12,7 @@ mod vgg;
 use anyhow::Result;
 use qtaml::train::qat::QatMethod;
 use qtaml::train::{AccuracyTest, Classifier, Dataset, Images, LeNet, TrainerConfig};
+use serde::Serialize;
 
 use crate::args::for_networks;
 use crate::context::Context;
@@ -117,7 +118,7 @@ fn many_epochs(images: ImageSet) -> TrainerConfig {
 macro_rules! networks {
     ([] $($module:ident $net:ident,)*) => {
         /// A network by name.
-        #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+        #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         pub enum Net {
             $(#[doc = concat!("See `", stringify!($module), ".rs`.")] $net,)*
         }

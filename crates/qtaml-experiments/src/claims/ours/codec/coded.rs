@@ -4,8 +4,8 @@ use anyhow::Result;
 use qtaml::compensation::Accounting;
 use qtaml::physics::FlipProbability;
 
-use crate::claims::tac::bench::{Bench, Stored};
-use crate::claims::tac::scheme::{Allocator, Scheme};
+use crate::bench::scheme::{Allocator, Scheme};
+use crate::bench::{Bench, Stored};
 
 /// A network as quantized words, as words of codebooks, and as all of these beside block codes. To make
 /// quantized words takes longest, and they are made once.

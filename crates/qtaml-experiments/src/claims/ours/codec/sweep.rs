@@ -2,20 +2,18 @@
 
 use anyhow::Result;
 use qtaml::compensation::{Accounting, Score};
-use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
+use serde::Serialize;
 
+use super::P;
 use super::coded::Coded;
-use super::{P, schemes};
-use crate::claims::tac::bench::{Bench, Stored};
-use crate::claims::tac::scheme::{Allocator, Scheme};
-use crate::claims::tac::{TARGET, percent};
-use crate::results::{Figure, Table, Value};
-use crate::workloads::networks::Net;
+use super::measure::schemes;
+use crate::bench::scheme::{Allocator, Scheme};
+use crate::bench::{Bench, Level, Stored, TARGET};
 
 /// Flip probabilities.
-const SWEEP: [f64; 8] = [1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.14, 0.2];
+pub(super) const SWEEP: [f64; 8] = [1e-4, 1e-3, 0.01, 0.02, 0.05, 0.1, 0.14, 0.2];
 /// Fault patterns behind a point.
-const PATTERNS: u32 = 10;
+pub(super) const PATTERNS: u32 = 10;
 /// Stored bits per weight.
 const BITS: u64 = 8;
 
@@ -31,7 +29,7 @@ const WAYS: [&str; 6] = [
 
 /// Accuracy in each of these ways. Layers have their linear scores: to measure them at every flip
 /// probability would take longer than all trials.
-fn points(bench: &Bench<'_>, p: f64) -> Result<Vec<Point>> {
+fn levels(bench: &Bench<'_>, p: f64) -> Result<Vec<Level>> {
     let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
     let [_, numbers, words, any] = schemes(bench)?.map(linear);
     let bayes = Scheme {
@@ -53,17 +51,18 @@ fn points(bench: &Bench<'_>, p: f64) -> Result<Vec<Point>> {
         (&codebook, bits),
         (&mixed, bits),
     ];
-    let point = |(stored, budget): (&Stored, u64)| {
+    let level = |(stored, budget): (&Stored, u64)| {
         let allocation = stored.path().within(budget)?;
         let patterns = 0..PATTERNS.min(bench.few);
-        percent(p, &bench.accuracies(stored, allocation.selection(), patterns)?)
+        Level::new(p, &bench.accuracies(stored, allocation.selection(), patterns)?)
     };
-    spent.into_iter().map(point).collect()
+    spent.into_iter().map(level).collect()
 }
 
 /// Accuracy over flip probabilities, way by way.
+#[derive(Clone, Debug, Serialize)]
 pub(super) struct Sweep {
-    curves: Vec<(&'static str, Vec<Point>)>,
+    pub(super) curves: Vec<(&'static str, Vec<Level>)>,
 }
 
 impl Sweep {
@@ -73,8 +72,8 @@ impl Sweep {
         let task = bench.context.progress.task(&name, sweep.len() as u64);
         let mut curves = WAYS.map(|name| (name, Vec::new())).to_vec();
         for &p in sweep {
-            for ((_, curve), point) in curves.iter_mut().zip(points(bench, p)?) {
-                curve.push(point);
+            for ((_, curve), level) in curves.iter_mut().zip(levels(bench, p)?) {
+                curve.push(level);
             }
             task.tick(1);
         }
@@ -83,80 +82,42 @@ impl Sweep {
 
     /// The flip probability at which each falls below the target, if it does.
     pub(super) fn falls(&self, clean: f64) -> Vec<(&'static str, Option<f64>)> {
-        let falls = |(name, points): &(_, Vec<Point>)| (*name, falls(points, target(clean)));
+        let falls = |(name, levels): &(_, Vec<Level>)| (*name, falls(levels, target(clean)));
         self.curves.iter().map(falls).collect()
-    }
-
-    pub(super) fn figure(&self, bench: &Bench<'_>, clean: f64) -> Figure {
-        let series = self
-            .curves
-            .iter()
-            .map(|(name, points)| Series::new(name, Mark::LinePoints, points.iter().copied()));
-        let repaired = if bench.net.has_batch_norm() {
-            " All but the raw weights have their batch norm recalibrated under the faults."
-        } else {
-            ""
-        };
-        Figure {
-            id: format!("ours.codec.{}.sweep", bench.net.id()),
-            title: "Accuracy at eight stored bits per weight".into(),
-            caption: format!(
-                "Mean over {PATTERNS} fault patterns, with 95 % intervals. \
-                 Codes and allocations are made for each flip probability. Numbers have 8 bits, and \
-                 their scales beside; one bit in eight that is kept ideally is protection which \
-                 nobody pays for. The other three have 8 bits a weight for everything.{repaired}"
-            ),
-            picture: Chart {
-                x: Axis::log10("flip probability per stored bit", ""),
-                y: Axis::linear("accuracy", "%").between(0.0, 100.0),
-                series: series.collect(),
-                rules: vec![Rule::horizontal(target(clean), "95 % of clean")],
-            }
-            .into(),
-        }
-    }
-
-    pub(super) fn table(&self, net: Net, clean: f64) -> Table {
-        let columns = ["eight stored bits per weight", "keeps 95 % of clean up to p ="];
-        let row = |(name, falls): (&'static str, Option<f64>)| {
-            let beyond = || format!("beyond {}", SWEEP[SWEEP.len() - 1]).into();
-            vec![name.into(), falls.map_or_else(beyond, Value::from)]
-        };
-        Table {
-            id: format!("ours.codec.{}.falls", net.id()),
-            title: "How bad the memory may be".into(),
-            columns: columns.map(String::from).to_vec(),
-            rows: self.falls(clean).into_iter().map(row).collect(),
-            in_report: true,
-        }
     }
 }
 
 /// Accuracy in percent that has to be kept.
-fn target(clean: f64) -> f64 {
+pub(super) fn target(clean: f64) -> f64 {
     100.0 * TARGET * clean
 }
 
 /// Where a curve first falls below the target, on a straight line between two points whose flip
 /// probabilities are drawn logarithmically.
-fn falls(points: &[Point], target: f64) -> Option<f64> {
-    let below = points.iter().position(|point| point.y < target)?;
-    let (before, after) = (points[below.saturating_sub(1)], points[below]);
+fn falls(levels: &[Level], target: f64) -> Option<f64> {
+    let accuracy = |level: &Level| level.accuracy.value;
+    let below = levels.iter().position(|level| accuracy(level) < target)?;
+    let (before, after) = (levels[below.saturating_sub(1)], levels[below]);
     if below == 0 {
         return Some(after.x);
     }
-    let share = (before.y - target) / (before.y - after.y);
+    let share = (accuracy(&before) - target) / (accuracy(&before) - accuracy(&after));
     Some(before.x * (after.x / before.x).powf(share))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::stats::Mean;
 
     #[test]
     fn a_curve_falls_between_two_points() {
-        let curve = |y: [f64; 3]| -> Vec<Point> {
-            [1e-4, 1e-2, 0.1].into_iter().zip(y).map(Point::from).collect()
+        let level = |(x, value)| {
+            let accuracy = Mean { value, interval: [value; 2], deviation: 0.0 };
+            Level { x, accuracy }
+        };
+        let curve = |y: [f64; 3]| -> Vec<Level> {
+            [1e-4, 1e-2, 0.1].into_iter().zip(y).map(level).collect()
         };
         assert_eq!(falls(&curve([99.0, 97.0, 96.0]), 95.0), None);
         assert_eq!(falls(&curve([94.0, 97.0, 96.0]), 95.0), Some(1e-4));

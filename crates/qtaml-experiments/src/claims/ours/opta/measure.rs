@@ -1,5 +1,6 @@
 //! Errors of storages for normal weights, and the Shannon bound.
 
+use std::hint::black_box;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -11,8 +12,9 @@ use qtaml::fault::ecc::capacity;
 use qtaml::fault::{FaultStream, Seed};
 use qtaml::physics::FlipProbability;
 use rand::RngExt as _;
+use serde::Serialize;
 
-use super::{BITS, CLIFF, CLIFF_BLOCKS, DRAWS, P, RATES, SWEEP, WEIGHTS};
+use super::{BITS, CLIFF, CLIFF_BLOCKS, DRAWS, GUESSES, P, RATES, SWEEP, WEIGHTS};
 use crate::context::Context;
 use crate::stats::{Mean, mean};
 
@@ -26,7 +28,34 @@ pub(super) fn decibels(ratio: f64) -> f64 {
     10.0 * ratio.log10()
 }
 
+/// All numbers of the claim.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) survey: Vec<Surveyed>,
+    pub(super) distance: Distance,
+    /// The bound at [`P`], by stored bits from none on.
+    pub(super) limit: Vec<f64>,
+    /// For each of [`GUESSES`], the errors of its words by the memory that they are used in.
+    pub(super) guesses: Vec<Vec<(f64, f64)>>,
+    /// The same of sequences for [`P`].
+    pub(super) cliff: Vec<(f64, f64)>,
+    pub(super) loads: Vec<Load>,
+}
+
+/// Measures the claim.
+pub(super) fn measure(context: &Context) -> Result<Measured> {
+    Ok(Measured {
+        survey: survey(context)?,
+        distance: Distance::new(context)?,
+        limit: (0..=BITS).map(|bits| bound(P, bits)).collect::<Result<_>>()?,
+        cliff: cliff(context)?,
+        guesses: GUESSES.iter().map(|&made_for| guess(context, made_for)).collect::<Result<_>>()?,
+        loads: [0.01, 0.05, P].iter().map(|&p| Load::new(context, p)).collect::<Result<_>>()?,
+    })
+}
+
 /// Errors per variance with one memory and rate.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Surveyed {
     pub(super) p: f64,
     pub(super) bits: u32,
@@ -48,7 +77,7 @@ impl Surveyed {
     }
 }
 
-pub(super) fn survey(context: &Context) -> Result<Vec<Surveyed>> {
+fn survey(context: &Context) -> Result<Vec<Surveyed>> {
     let task = context.progress.task("codes near the bound", SWEEP.len() as u64);
     let mut survey = Vec::new();
     for p in SWEEP {
@@ -60,7 +89,7 @@ pub(super) fn survey(context: &Context) -> Result<Vec<Surveyed>> {
     Ok(survey)
 }
 
-pub(super) fn codebook(p: f64, bits: u32) -> Result<Codebook> {
+fn codebook(p: f64, bits: u32) -> Result<Codebook> {
     let channel = WordChannel::new(FlipProbability::symmetric(p)?, bits)?;
     Ok(Codebook::design(&Sample::gaussian(), &channel, &DesignConfig::default()))
 }
@@ -76,15 +105,15 @@ pub(super) fn normal(seed: Seed, draw: usize, count: usize) -> Vec<f32> {
 }
 
 /// What one trial with one draw of weights gives back.
-pub(super) struct Sequences {
+struct Sequences {
     /// Mean square error over mean square weight.
-    pub(super) error: f64,
+    error: f64,
     /// Whether a block was lost.
-    pub(super) lost: bool,
+    lost: bool,
 }
 
 impl Sequences {
-    pub(super) fn read(
+    fn read(
         context: &Context,
         codes: &Arc<BlockCodes>,
         bits: u32,
@@ -102,6 +131,7 @@ impl Sequences {
 }
 
 /// The claim's own measurement: over several draws.
+#[derive(Clone, Copy, Debug, Serialize)]
 pub(super) struct Distance {
     pub(super) above: Mean,
     pub(super) draws: usize,
@@ -129,7 +159,7 @@ impl Distance {
 }
 
 /// Mean errors of sequences for [`P`] in other memories.
-pub(super) fn cliff(context: &Context) -> Result<Vec<(f64, f64)>> {
+fn cliff(context: &Context) -> Result<Vec<(f64, f64)>> {
     let made_for = BlockCodes::new(FlipProbability::symmetric(P)?)?;
     let task = context.progress.task("sequences in other memories", CLIFF.len() as u64);
     let mut points = Vec::new();
@@ -146,7 +176,48 @@ pub(super) fn cliff(context: &Context) -> Result<Vec<(f64, f64)>> {
     Ok(points)
 }
 
-pub(super) fn per_million(count: usize, rounds: u32, load: impl Fn()) -> f64 {
+/// Errors of words made for one memory, by the memory that they are used in.
+fn guess(context: &Context, made_for: f64) -> Result<Vec<(f64, f64)>> {
+    let grid: Vec<f64> = (0..=66).map(|i| 1e-4 * 10_f64.powf(f64::from(i) / 20.0)).collect();
+    context.unit(&("ours.opta", "guess", made_for, BITS, &grid), || {
+        let (sample, code) = (Sample::gaussian(), codebook(made_for, BITS)?);
+        let error = |&p: &f64| {
+            let memory = WordChannel::new(FlipProbability::symmetric(p)?, BITS)?;
+            Ok((p, code.mse_on(&sample, &memory)?))
+        };
+        grid.iter().map(error).collect()
+    })
+}
+
+/// Seconds for a million weights on all threads of this machine.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub(super) struct Load {
+    pub(super) p: f64,
+    pub(super) words: f64,
+    pub(super) sequences: f64,
+}
+
+impl Load {
+    fn new(context: &Context, p: f64) -> Result<Self> {
+        let count = context.size(WEIGHTS, 1 << 10);
+        let [words, sequences] = context.unit(&("ours.opta", "time", p, BITS, count), || {
+            let (weights, flips) = (normal(context.seed, 0, count), FlipProbability::symmetric(p)?);
+            let code = codebook(p, BITS)?;
+            let words = code.encode(&weights)?;
+            let unit = BlockCodedStorage::new(&weights, &Arc::new(BlockCodes::new(flips)?), BITS)?;
+            let stream = FaultStream::new(context.seed, 1, "ours.opta");
+            // The first read makes the codes as well.
+            unit.read(&stream, 0)?;
+            Ok([
+                per_million(count, 100, || drop(black_box(code.decode(black_box(&words))))),
+                per_million(count, 1, || drop(black_box(unit.read(&stream, 0)))),
+            ])
+        })?;
+        Ok(Self { p, words, sequences })
+    }
+}
+
+fn per_million(count: usize, rounds: u32, load: impl Fn()) -> f64 {
     let start = Instant::now();
     (0..rounds).for_each(|_| load());
     start.elapsed().as_secs_f64() / f64::from(rounds) / count as f64 * 1e6

@@ -6,7 +6,7 @@ mod verdict;
 
 use anyhow::Result;
 
-use self::measure::{Distance, cliff, survey};
+use self::measure::measure;
 use self::present::{
     distance_figure, load_table, method, mismatch_figure, rate_figure, survey_table,
 };
@@ -34,18 +34,17 @@ const CLIFF_BLOCKS: usize = 16;
 
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
-    let survey = survey(context)?;
-    let distance = Distance::new(context)?;
-    let cliff = cliff(context)?;
+    let measured = measure(context)?;
     Ok(Outcome {
-        claims: vec![claim(&distance, &survey)],
+        claims: vec![claim(&measured)],
         method: method(),
         figures: vec![
-            distance_figure(&survey),
-            rate_figure(&survey)?,
-            mismatch_figure(context, &cliff)?,
+            distance_figure(&measured.survey),
+            rate_figure(&measured),
+            mismatch_figure(&measured),
         ],
-        tables: vec![survey_table(&survey), load_table(context)?],
+        tables: vec![survey_table(&measured.survey)],
+        timings: vec![load_table(&measured.loads)],
     })
 }
 

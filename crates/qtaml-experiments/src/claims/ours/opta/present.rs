@@ -1,20 +1,9 @@
 //! Method, figures and tables of the distance to the bound.
 
-use std::hint::black_box;
-use std::sync::Arc;
-
-use anyhow::Result;
-use qtaml::compensation::WeightStorage;
-use qtaml::compensation::blockcode::{BlockCodedStorage, BlockCodes};
-use qtaml::compensation::codebook::{Sample, WordChannel};
-use qtaml::fault::FaultStream;
-use qtaml::physics::FlipProbability;
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 
-use super::measure::{Surveyed, bound, codebook, decibels, normal, per_million};
-
+use super::measure::{Load, Measured, Surveyed, decibels};
 use super::{BITS, CLIFF_BLOCKS, DRAWN, DRAWS, GUESSES, P, WEIGHTS};
-use crate::context::Context;
 use crate::results::{Figure, Table, Value};
 
 pub(super) fn method() -> Vec<String> {
@@ -65,16 +54,14 @@ pub(super) fn distance_figure(survey: &[Surveyed]) -> Figure {
     }
 }
 
-pub(super) fn rate_figure(survey: &[Surveyed]) -> Result<Figure> {
+pub(super) fn rate_figure(measured: &Measured) -> Figure {
     let at = |error: fn(&Surveyed) -> f64| -> Vec<(f64, f64)> {
-        let points = survey.iter().filter(|point| point.p == P);
+        let points = measured.survey.iter().filter(|point| point.p == P);
         points.map(|point| (f64::from(point.bits), -decibels(error(point)))).collect()
     };
-    let mut limit = Vec::new();
-    for bits in 0..=BITS {
-        limit.push((f64::from(bits), -decibels(bound(P, bits)?)));
-    }
-    Ok(Figure {
+    let limit = measured.limit.iter().enumerate();
+    let limit = limit.map(|(bits, error)| (bits as f64, -decibels(*error)));
+    Figure {
         id: "ours.opta.rate".into(),
         title: format!("What a stored bit buys at p = {P}"),
         caption: "Variance of normal weights over their mean square error when read.".into(),
@@ -89,28 +76,16 @@ pub(super) fn rate_figure(survey: &[Surveyed]) -> Result<Figure> {
             rules: vec![],
         }
         .into(),
-    })
+    }
 }
 
-pub(super) fn mismatch_figure(context: &Context, cliff: &[(f64, f64)]) -> Result<Figure> {
-    let sample = Sample::gaussian();
-    let grid: Vec<f64> = (0..=66).map(|i| 1e-4 * 10_f64.powf(f64::from(i) / 20.0)).collect();
-    let mut series = Vec::new();
-    for guess in GUESSES {
-        let curve: Vec<(f64, f64)> =
-            context.unit(&("ours.opta", "guess", guess, BITS, &grid), || {
-                let code = codebook(guess, BITS)?;
-                let error = |&p: &f64| {
-                    let memory = WordChannel::new(FlipProbability::symmetric(p)?, BITS)?;
-                    Ok((p, code.mse_on(&sample, &memory)?))
-                };
-                grid.iter().map(error).collect()
-            })?;
-        series.push(Series::new(&format!("words made for {guess}"), Mark::Line, curve));
-    }
-    let points = cliff.iter().copied();
-    series.push(Series::new(&format!("sequences made for {P}"), Mark::LinePoints, points));
-    Ok(Figure {
+pub(super) fn mismatch_figure(measured: &Measured) -> Figure {
+    let words = GUESSES.iter().zip(&measured.guesses).map(|(made_for, curve)| {
+        Series::new(&format!("words made for {made_for}"), Mark::Line, curve.iter().copied())
+    });
+    let sequences = measured.cliff.iter().copied();
+    let sequences = Series::new(&format!("sequences made for {P}"), Mark::LinePoints, sequences);
+    Figure {
         id: "ours.opta.mismatch".into(),
         title: "A wrong guess of the flip probability".into(),
         caption: format!(
@@ -122,11 +97,11 @@ pub(super) fn mismatch_figure(context: &Context, cliff: &[(f64, f64)]) -> Result
         picture: Chart {
             x: Axis::log10("flip probability of the memory", ""),
             y: Axis::log10("error over variance", ""),
-            series,
+            series: words.chain([sequences]).collect(),
             rules: vec![Rule::horizontal(1.0, "zeros instead of weights")],
         }
         .into(),
-    })
+    }
 }
 
 pub(super) fn survey_table(survey: &[Surveyed]) -> Table {
@@ -141,37 +116,19 @@ pub(super) fn survey_table(survey: &[Surveyed]) -> Table {
         title: "Signal over error of normal weights".into(),
         columns: columns.map(String::from).to_vec(),
         rows: survey.iter().map(row).collect(),
-        in_report: false,
+        in_report: true,
     }
 }
 
 /// Seconds for a million weights on all threads.
-pub(super) fn load_table(context: &Context) -> Result<Table> {
+pub(super) fn load_table(loads: &[Load]) -> Table {
     let columns = ["flip probability", "words [s]", "sequences [s]"];
-    let count = context.size(WEIGHTS, 1 << 10);
-    let weights = normal(context.seed, 0, count);
-    let mut rows = Vec::new();
-    for p in [0.01, 0.05, P] {
-        let [words, sequences] = context.unit(&("ours.opta", "time", p, BITS, count), || {
-            let flips = FlipProbability::symmetric(p)?;
-            let code = codebook(p, BITS)?;
-            let words = code.encode(&weights)?;
-            let unit = BlockCodedStorage::new(&weights, &Arc::new(BlockCodes::new(flips)?), BITS)?;
-            let stream = FaultStream::new(context.seed, 1, "ours.opta");
-            // The first read makes the codes as well.
-            unit.read(&stream, 0)?;
-            Ok([
-                per_million(count, 100, || drop(black_box(code.decode(black_box(&words))))),
-                per_million(count, 1, || drop(black_box(unit.read(&stream, 0)))),
-            ])
-        })?;
-        rows.push(vec![p.into(), words.into(), sequences.into()]);
-    }
-    Ok(Table {
+    let row = |load: &Load| [load.p, load.words, load.sequences].map(Value::from).to_vec();
+    Table {
         id: "ours.opta.load".into(),
         title: format!("Seconds to load a million weights of {BITS} bits, on this run's machine"),
         columns: columns.map(String::from).to_vec(),
-        rows,
+        rows: loads.iter().map(row).collect(),
         in_report: true,
-    })
+    }
 }

@@ -2,11 +2,12 @@
 
 use serde_json::json;
 
-use super::measure::{Distance, Surveyed, decibels};
+use super::measure::{Measured, decibels};
 use super::{BITS, P, WEIGHTS};
 use crate::results::{Claim, Source, Verdict};
 
-pub(super) fn claim(distance: &Distance, survey: &[Surveyed]) -> Claim {
+pub(super) fn claim(measured: &Measured) -> Claim {
+    let Measured { distance, survey, .. } = measured;
     let words = survey.iter().find(|point| (point.p, point.bits) == (P, BITS));
     Claim {
         id: "ours.opta".into(),

@@ -5,12 +5,10 @@ mod present;
 mod verdict;
 
 use anyhow::Result;
-use qtaml::physics::FlipProbability;
 
-use self::measure::{Measured, all_codes, cheapest, simulated};
+use self::measure::measure;
 use self::present::{method, price_figure, sweep_figure, table, tallies, weight_figure};
 use self::verdict::claim;
-use crate::claims::physics::decade::SOURCE_P;
 use crate::context::Context;
 use crate::results::Outcome;
 
@@ -30,6 +28,8 @@ const CODES: [&str; 10] = [
 
 /// Raw flip probabilities.
 const SWEEP: [f64; 9] = [1e-4, 3e-4, 1e-3, 3e-3, 0.01, 0.03, 0.05, 0.1, 0.2];
+/// Those that the table shows.
+const IN_TABLE: [f64; 5] = [1e-4, 1e-3, 0.01, 0.1, 0.2];
 /// Stored bits that each simulation is made of.
 const BITS: usize = 1 << 21;
 /// Failed words below which a simulated point says too little to be drawn.
@@ -42,29 +42,28 @@ const PROTECTED: [f64; 2] = [2.0, 8.0];
 
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
-    let codes: Vec<Measured> =
-        CODES.iter().map(|name| Measured::new(context, name.parse()?)).collect::<Result<_>>()?;
-    let all = all_codes()?;
-    let flips = FlipProbability::symmetric(SOURCE_P)?;
-    let best = cheapest(&all, flips)?;
-    let tally = simulated(context, best.spec, SOURCE_P, context.size(BITS << 3, BITS >> 7))?;
+    let measured = measure(context)?;
     Ok(Outcome {
-        claims: vec![claim(&best, &tally, flips)],
+        claims: vec![claim(&measured)],
         method: method(),
         figures: vec![
-            sweep_figure(&codes)?,
-            price_figure(&codes, &best, flips)?,
-            weight_figure(&all)?,
+            sweep_figure(&measured.codes),
+            price_figure(&measured),
+            weight_figure(&measured.prices),
         ],
-        tables: vec![table(&codes)?, tallies(&codes)?],
+        tables: vec![table(&measured.codes), tallies(&measured.codes)],
+        ..Outcome::default()
     })
 }
 
 #[cfg(test)]
 mod tests {
     use qtaml::fault::ecc::{Bch, EccCode, least_overhead};
+    use qtaml::physics::FlipProbability;
 
-    use super::*;
+    use super::KEPT;
+    use super::measure::{all_codes, cheapest};
+    use crate::workloads::reference_cell::SOURCE_P;
 
     /// Nothing in reach was overlooked: one more data bit, and the code no longer keeps its bits.
     #[test]

@@ -1,15 +1,13 @@
 //! Method, figures and tables of the overhead of codes.
 
-use anyhow::Result;
-use qtaml::fault::ecc::{Code, EccCode, Repetition, Tally, least_overhead};
-use qtaml::physics::FlipProbability;
+use qtaml::fault::ecc::{EccCode, least_overhead};
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
-use super::measure::{AllCodes, Measured, Offer, cheapest};
+use super::measure::{Measured, Shown, Simulated};
 use super::verdict::interval;
-use super::{FEWEST_FAILURES, KEPT, PROTECTED, WEIGHT_BITS};
-use crate::claims::physics::decade::SOURCE_P;
+use super::{FEWEST_FAILURES, IN_TABLE, KEPT, PROTECTED, WEIGHT_BITS};
 use crate::results::{Figure, Table, Value};
+use crate::workloads::reference_cell::SOURCE_P;
 
 pub(super) fn method() -> Vec<String> {
     vec![
@@ -27,7 +25,7 @@ pub(super) fn method() -> Vec<String> {
         format!(
             "The claim searches repetition up to 31 copies, SEC-DED of 4 to 64 bits, and every \
              binary primitive BCH code of length 7 to 1023 with every shortening, for the least \
-             overhead that leaves at most {KEPT:e} by these laws; the code it finds is then \
+             overhead that leaves at most {KEPT:e} by these computations; the code it finds is then \
              simulated, and more than five standard errors between the two would speak against the \
              claim. Concatenated, LDPC and polar codes are not among them: they come nearer \
              to the limit, with words of thousands of bits and decoders of another kind."
@@ -39,20 +37,20 @@ pub(super) fn method() -> Vec<String> {
     ]
 }
 
-pub(super) fn sweep_figure(codes: &[Measured]) -> Result<Figure> {
-    let shown: Vec<&Measured> =
+pub(super) fn sweep_figure(codes: &[Shown]) -> Figure {
+    let shown: Vec<&Shown> =
         codes.iter().filter(|c| !matches!(c.spec, EccCode::Parity { .. })).collect();
-    let mut series = Vec::new();
-    for code in &shown {
-        let points: Result<Vec<_>> = grid(1e-4, 0.2).map(|p| Ok((p, code.residual(p)?))).collect();
-        series.push(Series::new(&code.spec.to_string(), Mark::Line, points?));
-    }
-    let seen = shown.iter().flat_map(|code| &code.tallies);
-    let enough = seen.filter(|(_, tally)| tally.detected + tally.miscorrected >= FEWEST_FAILURES);
-    let point =
-        |(p, tally): &(f64, Tally)| Point::from((*p, tally.residual().bit_flips, interval(tally)));
-    series.push(Series::new("simulated", Mark::Points, enough.map(point)));
-    Ok(Figure {
+    let curve =
+        |code: &&Shown| Series::new(&code.spec.to_string(), Mark::Line, code.curve.iter().copied());
+    let mut series: Vec<Series> = shown.iter().map(curve).collect();
+    let enough =
+        |seen: &&Simulated| seen.tally.detected + seen.tally.miscorrected >= FEWEST_FAILURES;
+    let point = |Simulated { p, tally, .. }: &Simulated| {
+        Point::from((*p, tally.residual().bit_flips, interval(tally)))
+    };
+    let seen = shown.iter().flat_map(|code| &code.simulated).filter(enough).map(point);
+    series.push(Series::new("simulated", Mark::Points, seen));
+    Figure {
         id: "ours.real_ecc.residual".into(),
         title: "What real codes leave of the flips".into(),
         caption: format!(
@@ -68,34 +66,21 @@ pub(super) fn sweep_figure(codes: &[Measured]) -> Result<Figure> {
             rules: vec![Rule::horizontal(KEPT, "kept")],
         }
         .into(),
-    })
+    }
 }
 
-/// Flip probabilities at equal factors.
-pub(super) fn grid(from: f64, to: f64) -> impl Iterator<Item = f64> {
-    (0..=40).map(move |i| from * (to / from).powf(f64::from(i) / 40.0))
-}
-
-pub(super) fn price_figure(
-    codes: &[Measured],
-    best: &Offer,
-    flips: FlipProbability,
-) -> Result<Figure> {
+pub(super) fn price_figure(measured: &Measured) -> Figure {
+    let Measured { codes, best, repetitions, flips, .. } = measured;
+    let flips = *flips;
     let limit = (0..=150).map(|i| {
         let residual = SOURCE_P * 10_f64.powf(-f64::from(i) / 25.0);
         (least_overhead(flips, residual), residual)
     });
-    let kind = |name: &str, of: fn(&EccCode) -> bool| -> Result<Series> {
-        let codes = codes.iter().filter(|c| of(&c.spec));
-        let points = codes.map(|c| Ok((c.code.overhead(), c.residual(SOURCE_P)?)));
-        Ok(Series::new(name, Mark::Points, points.collect::<Result<Vec<_>>>()?))
+    let kind = |name: &str, of: fn(&EccCode) -> bool| {
+        let codes = codes.iter().filter(|code| of(&code.spec));
+        Series::new(name, Mark::Points, codes.map(|code| (code.overhead, code.at_source)))
     };
-    let mut repetitions = Vec::new();
-    for copies in (1..=11).step_by(2) {
-        let code = Repetition::new(copies)?;
-        repetitions.push((code.overhead(), code.after_majority(flips).p01()));
-    }
-    Ok(Figure {
+    Figure {
         id: "ours.real_ecc.price".into(),
         title: format!("The price of a kept bit at p = {SOURCE_P}"),
         caption:
@@ -108,9 +93,9 @@ pub(super) fn price_figure(
             y: Axis::log10("residual flip probability", ""),
             series: vec![
                 Series::new("Shannon limit", Mark::Line, limit),
-                Series::new("repetition", Mark::LinePoints, repetitions),
-                kind("SEC-DED", |spec| matches!(spec, EccCode::SecDed { .. }))?,
-                kind("BCH", |spec| matches!(spec, EccCode::Bch { .. }))?,
+                Series::new("repetition", Mark::LinePoints, repetitions.iter().copied()),
+                kind("SEC-DED", |spec| matches!(spec, EccCode::SecDed { .. })),
+                kind("BCH", |spec| matches!(spec, EccCode::Bch { .. })),
                 Series::new(
                     &format!("cheapest that keeps: {}", best.spec),
                     Mark::Points,
@@ -123,15 +108,10 @@ pub(super) fn price_figure(
             ],
         }
         .into(),
-    })
+    }
 }
 
-pub(super) fn weight_figure(all: &AllCodes) -> Result<Figure> {
-    let price = |p: f64| {
-        let flips = FlipProbability::symmetric(p)?;
-        Ok((p, cheapest(all, flips)?.overhead, least_overhead(flips, KEPT)))
-    };
-    let prices: Vec<(f64, f64, f64)> = grid(KEPT, 0.2).map(price).collect::<Result<_>>()?;
+pub(super) fn weight_figure(prices: &[(f64, f64, f64)]) -> Figure {
     let series = PROTECTED.iter().flat_map(|&protected| {
         let kept = if protected == WEIGHT_BITS { "all bits" } else { "top two bits" };
         let stored = |overhead: f64| WEIGHT_BITS + protected * overhead;
@@ -142,10 +122,10 @@ pub(super) fn weight_figure(all: &AllCodes) -> Result<Figure> {
             Series::new(&format!("{kept}, Shannon limit"), Mark::Line, limit),
         ]
     });
-    Ok(Figure {
+    Figure {
         id: "ours.real_ecc.weight".into(),
         title: format!("Stored bits per INT8 weight, for a residual of {KEPT:e}"),
-        caption: "The cheapest code of ours at each raw flip probability, by the computed laws, \
+        caption: "The cheapest code of ours at each raw flip probability, by computation, \
                   and what the best code possible would take."
             .into(),
         picture: Chart {
@@ -155,53 +135,41 @@ pub(super) fn weight_figure(all: &AllCodes) -> Result<Figure> {
             rules: vec![],
         }
         .into(),
-    })
+    }
 }
 
-pub(super) fn table(codes: &[Measured]) -> Result<Table> {
-    let shown = [1e-4, 1e-3, 0.01, 0.1, 0.2];
-    let row = |c: &Measured| {
-        let (k, n, overhead) = (c.code.data_bits(), c.code.stored_bits(), c.code.overhead());
+pub(super) fn table(codes: &[Shown]) -> Table {
+    let row = |code: &Shown| {
         let mut row: Vec<Value> = vec![
-            c.spec.to_string().as_str().into(),
-            format!("({n}, {k})").as_str().into(),
-            overhead.into(),
+            code.spec.to_string().as_str().into(),
+            format!("({}, {})", code.stored_bits, code.data_bits).as_str().into(),
+            code.overhead.into(),
         ];
-        row.extend(PROTECTED.map(|protected| (WEIGHT_BITS + protected * overhead).into()));
-        for p in shown {
-            row.push(c.residual(p)?.into());
-        }
-        Ok(row)
+        row.extend(PROTECTED.map(|protected| (WEIGHT_BITS + protected * code.overhead).into()));
+        row.extend(code.in_table.map(Value::from));
+        row
     };
     let columns = ["code", "(n, k)", "extra bits/bit", "bits/weight, top 2", "bits/weight, all 8"];
-    let residuals = shown.map(|p| format!("residual at {p:?}"));
-    Ok(Table {
+    let residuals = IN_TABLE.map(|p| format!("residual at {p:?}"));
+    Table {
         id: "ours.real_ecc.codes".into(),
         title: "Real codes: what they store, and what they leave (computed)".into(),
         columns: columns.into_iter().map(String::from).chain(residuals).collect(),
-        rows: codes.iter().map(row).collect::<Result<_>>()?,
+        rows: codes.iter().map(row).collect(),
         in_report: true,
-    })
+    }
 }
 
-pub(super) fn tallies(codes: &[Measured]) -> Result<Table> {
-    let mut rows = Vec::new();
-    for code in codes {
-        for (p, tally) in &code.tallies {
+pub(super) fn tallies(codes: &[Shown]) -> Table {
+    let rows = codes.iter().flat_map(|code| {
+        code.simulated.iter().map(|Simulated { p, computed, tally }| -> Vec<Value> {
             let [low, high] = interval(tally);
             let counts = [tally.clean, tally.corrected, tally.detected, tally.miscorrected];
-            let mut row: Vec<Value> = vec![
-                code.spec.to_string().as_str().into(),
-                (*p).into(),
-                code.residual(*p)?.into(),
-                tally.residual().bit_flips.into(),
-                low.into(),
-                high.into(),
-            ];
-            row.extend(counts.map(|count| Value::from(count as i64)));
-            rows.push(row);
-        }
-    }
+            let numbers = [*p, *computed, tally.residual().bit_flips, low, high].map(Value::from);
+            let counts = counts.map(|count| Value::from(count as i64));
+            std::iter::once(code.spec.to_string().into()).chain(numbers).chain(counts).collect()
+        })
+    });
     let columns = [
         "code",
         "p",
@@ -214,11 +182,11 @@ pub(super) fn tallies(codes: &[Measured]) -> Result<Table> {
         "detected",
         "miscorrected",
     ];
-    Ok(Table {
+    Table {
         id: "ours.real_ecc.tallies".into(),
         title: "Every simulation".into(),
         columns: columns.map(String::from).to_vec(),
-        rows,
+        rows: rows.collect(),
         in_report: false,
-    })
+    }
 }

@@ -1,25 +1,26 @@
 //! Verdict on the overhead of codes.
 
 use qtaml::fault::ecc::{Tally, capacity, least_overhead};
-use qtaml::physics::FlipProbability;
 use serde_json::json;
 
-use super::measure::Offer;
+use super::measure::Measured;
 use super::{KEPT, WEIGHT_BITS};
-use crate::claims::physics::decade::SOURCE_P;
 use crate::results::{Claim, Source, Verdict};
+use crate::workloads::reference_cell::SOURCE_P;
 
 pub(super) fn interval(tally: &Tally) -> [f64; 2] {
     let (seen, half) = (tally.residual().bit_flips, 1.96 * tally.standard_error());
     [(seen - half).max(0.0), seen + half]
 }
 
-/// Whether what was simulated is what the law says, by five standard errors.
-pub(super) fn obeyed(best: &Offer, tally: &Tally) -> bool {
+/// Whether what was simulated is what was computed, by five standard errors.
+fn obeyed(Measured { best, tally, .. }: &Measured) -> bool {
     (tally.residual().bit_flips - best.residual).abs() <= 5.0 * tally.standard_error()
 }
 
-pub(super) fn claim(best: &Offer, tally: &Tally, flips: FlipProbability) -> Claim {
+pub(super) fn claim(measured: &Measured) -> Claim {
+    let Measured { best, tally, flips, .. } = measured;
+    let flips = *flips;
     let limit = least_overhead(flips, 0.0);
     Claim {
         id: "ours.real_ecc".into(),
@@ -34,8 +35,8 @@ pub(super) fn claim(best: &Offer, tally: &Tally, flips: FlipProbability) -> Clai
         unit: "bits/bit".into(),
         interval: [best.overhead; 2],
         n: tally.words(),
-        // A price found with a law that the code does not obey would be no price.
-        verdict: if obeyed(best, tally) { Verdict::New } else { Verdict::NotReproduced },
+        // A price found with a formula that the code does not obey would be no price.
+        verdict: if obeyed(measured) { Verdict::New } else { Verdict::NotReproduced },
         details: json!({
             "code": best.spec, "p": SOURCE_P, "largest_residual": KEPT,
             "residual_by_formula": best.residual,

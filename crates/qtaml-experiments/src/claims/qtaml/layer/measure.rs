@@ -17,7 +17,7 @@ use crate::context::Context;
 use crate::stats::{Mean, mean};
 use crate::workloads::networks::{self, Trained};
 
-/// The variance that the law predicts and the one that was sampled.
+/// The variance that the first-order model predicts and the one that was sampled.
 pub(super) struct Compared {
     pub(super) what: String,
     pub(super) p: f64,
@@ -38,7 +38,7 @@ impl Compared {
         (ratio, [end(interval[0], -1.0), end(interval[1], 1.0)])
     }
 
-    /// Whether the law may be right to within what counts as near.
+    /// Whether the model may be right to within what counts as near.
     pub(super) fn is_near(&self) -> bool {
         self.relative_error().1[0] <= NEAR
     }

@@ -22,7 +22,7 @@ const SMALL: f64 = 1e-3;
 const ALONE: f64 = 1e-3;
 /// The top bits that are protected to make each error small instead of rare.
 const KEPT: u32 = 4;
-/// How near to the law counts as obeying it (ours: the source gives no number).
+/// How near to the model counts as obeying it (ours: the source gives no number).
 const NEAR: f64 = 0.1;
 
 /// Measures the claim.
@@ -41,5 +41,6 @@ pub fn run(context: &Context) -> Result<Outcome> {
             "Output variance over flip probabilities",
             &[&rare[..], &fine, &alone],
         )],
+        ..Outcome::default()
     })
 }

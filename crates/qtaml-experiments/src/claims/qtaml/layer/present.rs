@@ -20,7 +20,7 @@ pub(super) fn method(trial: &Trial) -> Vec<String> {
             trial.patterns(1.0),
             trial.images
         ),
-        "A first-order law needs small errors, and rare ones are not small: a flipped sign bit \
+        "A first-order model needs small errors, and rare ones are not small: a flipped sign bit \
          moves a weight by the largest weight of its layer however seldom it happens. So the same \
          sweep is done twice: with every bit exposed, and with the top four bits protected, where \
          no error exceeds an eighth of the largest weight."
@@ -45,7 +45,7 @@ pub(super) fn ratio_figure(rare: &[Compared], fine: &[Compared]) -> Figure {
         id: "qtaml.layer.ratio".into(),
         title: "Output variance, sampled over predicted".into(),
         caption:
-            "The dashed line is the first-order law. Bars are 95 % intervals over fault patterns."
+            "The dashed line is the first-order model. Bars are 95 % intervals over fault patterns."
                 .into(),
         picture: Chart {
             x: Axis::log10("flip probability", ""),
@@ -67,7 +67,7 @@ pub(super) fn layer_figure(alone: &[Compared]) -> Figure {
     };
     let ends = alone.iter().map(|c| c.predicted);
     let line = [ends.clone().fold(f64::INFINITY, f64::min), ends.fold(0.0, f64::max)];
-    let law = Series::new("first-order law", Mark::Line, line.map(|x| (x, x)));
+    let model = Series::new("first-order model", Mark::Line, line.map(|x| (x, x)));
     Figure {
         id: "qtaml.layer.alone".into(),
         title: format!("One faulty layer at a time, p = {ALONE:e}"),
@@ -76,7 +76,7 @@ pub(super) fn layer_figure(alone: &[Compared]) -> Figure {
         picture: Chart {
             x: Axis::log10("predicted variance", ""),
             y: Axis::log10("sampled variance", ""),
-            series: std::iter::once(law).chain(alone.iter().map(series)).collect(),
+            series: std::iter::once(model).chain(alone.iter().map(series)).collect(),
             rules: vec![],
         }
         .into(),

@@ -6,19 +6,33 @@ use qtaml::compensation::{
     Accounting, bits_saved, noise_for_disagreement, rho_star, rho_star_exact,
 };
 use qtaml::quant::BitWidth;
-use qtaml::train::Classifier;
 use serde::{Deserialize, Serialize};
 
 use super::{CLASSES, DISAGREEMENT, PATTERNS, PROBABILITIES, WIDTHS};
-use crate::claims::tac::TARGET;
-use crate::claims::tac::bench::Bench;
-use crate::claims::tac::budget::crossing;
-use crate::claims::tac::scheme::{Allocator, Scheme};
+use crate::bench::budget::crossing;
+use crate::bench::scheme::{Allocator, Scheme};
+use crate::bench::{Bench, TARGET, on_bench};
 use crate::context::Context;
-use crate::stats::spearman;
-use crate::workloads::networks::{Net, Trained, WithNet};
+use crate::stats::{bootstrap, spearman};
+use crate::workloads::networks::Net;
 
-pub(super) struct Measure;
+/// All cases, and how sure their order is.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Measured {
+    pub(super) cases: Vec<Case>,
+    /// Of the rank correlation of the closed form, over networks.
+    pub(super) interval: [f64; 2],
+}
+
+impl Measured {
+    pub(super) fn closed_form(&self) -> Forecast<'_> {
+        Forecast::new(&self.cases, |case| case.closed_form)
+    }
+
+    pub(super) fn exact_curves(&self) -> Forecast<'_> {
+        Forecast::new(&self.cases, |case| Some(case.exact_curves))
+    }
+}
 
 /// One network at one width and flip probability.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -29,38 +43,48 @@ pub(super) struct Case {
     /// From the closed form of water-filling, and from exact curves.
     pub(super) closed_form: Option<f64>,
     pub(super) exact_curves: f64,
-    /// The large-budget law of the coding gain.
+    /// The coding gain, which holds at large budgets.
     pub(super) coding_gain: Option<f64>,
     pub(super) measured: f64,
 }
 
-impl WithNet for Measure {
-    type Out = Vec<Case>;
-
-    fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Vec<Case>> {
-        let bench = Bench::new(context, trained)?;
-        let noise = noise_for_disagreement(&bench.margins()?, CLASSES, DISAGREEMENT)?;
-        let (widths, ps) = if context.smoke {
-            (&WIDTHS[..1], &PROBABILITIES[2..])
-        } else {
-            (&WIDTHS[..], &PROBABILITIES[..])
-        };
-        let steps = (widths.len() * ps.len()) as u64;
-        let task = context.progress.task(&format!("{} ρ*", bench.net.id()), steps);
-        let mut cases = Vec::new();
-        for &bits in widths {
-            for &p in ps {
-                cases.extend(case(&bench, BitWidth::new(bits)?, p, noise)?);
-                task.tick(1);
-            }
-        }
-        Ok(cases)
+/// Measures all networks.
+pub(super) fn measure(context: &Context) -> Result<Measured> {
+    let mut cases = Vec::new();
+    for net in Net::ALL {
+        cases.extend(on_bench(context, net, |bench, _| of_network(bench))?);
     }
+    let closed_form = Forecast::new(&cases, |case| case.closed_form);
+    // Cases of one network are alike: whole networks are drawn again.
+    let interval = bootstrap(Net::ALL.len(), 2000, context.seed, |drawn| {
+        let of_net = |&net: &usize| closed_form.of(Net::ALL[net]);
+        Ok(Forecast(drawn.iter().flat_map(of_net).collect()).correlation())
+    })?;
+    Ok(Measured { cases, interval })
+}
+
+fn of_network(bench: &Bench<'_>) -> Result<Vec<Case>> {
+    let noise = noise_for_disagreement(&bench.margins()?, CLASSES, DISAGREEMENT)?;
+    let (widths, ps) = if bench.context.smoke {
+        (&WIDTHS[..1], &PROBABILITIES[2..])
+    } else {
+        (&WIDTHS[..], &PROBABILITIES[..])
+    };
+    let steps = (widths.len() * ps.len()) as u64;
+    let task = bench.context.progress.task(&format!("{} ρ*", bench.net.id()), steps);
+    let mut cases = Vec::new();
+    for &bits in widths {
+        for &p in ps {
+            cases.extend(case(bench, BitWidth::new(bits)?, p, noise)?);
+            task.tick(1);
+        }
+    }
+    Ok(cases)
 }
 
 /// Nothing comes of a case in which no protection is needed, or all of it is too little: there is
 /// no gain to predict.
-pub(super) fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Result<Option<Case>> {
+fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Result<Option<Case>> {
     let tac = Scheme { bits, ..Scheme::tac() };
     let uniform = Scheme { allocator: Allocator::Uniform, ..tac.clone() };
     let [tac, uniform] =
@@ -90,7 +114,7 @@ pub(super) fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Res
         p,
         closed_form: rho_star(&water, noise).ok(),
         exact_curves: rho_star_exact(&alike, &optimal, noise)?,
-        // Beyond its range, where it turns negative, the law says nothing.
+        // Beyond its range, where it turns negative, it says nothing.
         coding_gain: large.ok().filter(|ratio| *ratio >= 1.0),
         measured: of_uniform / of_tac,
     }))

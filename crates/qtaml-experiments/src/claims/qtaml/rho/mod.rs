@@ -6,12 +6,12 @@ mod verdict;
 
 use anyhow::Result;
 
-use self::measure::Measure;
-use self::verdict::outcome;
-use crate::claims::tac::TARGET;
+use self::measure::measure;
+use self::present::{figure, method, table};
+use self::verdict::claim;
+use crate::bench::TARGET;
 use crate::context::Context;
 use crate::results::Outcome;
-use crate::workloads::networks::Net;
 
 const WIDTHS: [u32; 3] = [8, 6, 4];
 const PROBABILITIES: [f64; 3] = [0.02, 0.05, 0.1];
@@ -23,17 +23,20 @@ const CLASSES: usize = 10;
 
 /// Measures the claim on all networks.
 pub fn run(context: &Context) -> Result<Outcome> {
-    let mut cases = Vec::new();
-    for net in Net::ALL {
-        cases.extend(net.with(context, Measure)?);
-    }
-    outcome(context, &cases)
+    let measured = measure(context)?;
+    Ok(Outcome {
+        claims: vec![claim(&measured)],
+        method: method(&measured),
+        figures: vec![figure(&measured.cases)],
+        tables: vec![table(&measured.cases)],
+        ..Outcome::default()
+    })
 }
 
 #[cfg(test)]
 mod tests {
     use super::measure::{Case, Forecast};
-    use super::*;
+    use crate::workloads::networks::Net;
 
     /// Forecasts of 2 for each measured gain.
     fn cases(measured: &[(&str, Option<f64>, f64)]) -> Vec<Case> {

@@ -2,13 +2,13 @@
 
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 
-use super::measure::{Case, Forecast};
+use super::measure::{Case, Measured};
 use super::{CLASSES, DISAGREEMENT, PATTERNS};
 use crate::results::{Figure, Table, Value};
-
 use crate::workloads::networks::Net;
 
-pub(super) fn method(closed_form: &Forecast<'_>, exact: &Forecast<'_>) -> Vec<String> {
+pub(super) fn method(measured: &Measured) -> Vec<String> {
+    let (closed_form, exact) = (measured.closed_form(), measured.exact_curves());
     vec![
         format!(
             "The source says that its saturation ratio is closed-form and computed before any \
@@ -26,7 +26,7 @@ pub(super) fn method(closed_form: &Forecast<'_>, exact: &Forecast<'_>) -> Vec<St
             "Measured is the ratio of the budgets at which accuracy crosses 95 % of clean, each \
              between two steps of its path on the line through them, under {PATTERNS} fault patterns, \
              raw decoder, layer by layer. Predictions are typically off by a factor of {:.2}: the \
-             ratio of budgets depends on τ, and the linear law that it rests on overrates large noise. \
+             ratio of budgets depends on τ, and the first-order model that it rests on overrates large noise. \
              What is judged is the order of the cases; the interval is a bootstrap over the five \
              networks, as cases of one are alike, and rough, as five are few. Cases in which no bit or \
              every bit is needed are left out.",

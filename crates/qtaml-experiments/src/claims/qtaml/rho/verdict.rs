@@ -1,25 +1,16 @@
 //! Verdict on the forecast of the gain.
 
-use anyhow::Result;
 use serde_json::json;
 
-use super::measure::{Case, Forecast};
-use super::present::{figure, method, table};
+use super::measure::Measured;
 use super::{DISAGREEMENT, PATTERNS};
-use crate::context::Context;
-use crate::results::{Claim, Outcome, Source, Verdict};
-use crate::stats::bootstrap;
+use crate::results::{Claim, Source, Verdict};
 use crate::workloads::networks::Net;
 
-pub(super) fn outcome(context: &Context, cases: &[Case]) -> Result<Outcome> {
-    let exact = Forecast::new(cases, |case| Some(case.exact_curves));
-    let closed_form = Forecast::new(cases, |case| case.closed_form);
-    // Cases of one network are alike: whole networks are drawn again.
-    let interval = bootstrap(Net::ALL.len(), 2000, context.seed, |drawn| {
-        let of_net = |&net: &usize| closed_form.of(Net::ALL[net]);
-        Ok(Forecast(drawn.iter().flat_map(of_net).collect()).correlation())
-    })?;
-    let claim = Claim {
+pub(super) fn claim(measured: &Measured) -> Claim {
+    let (closed_form, exact) = (measured.closed_form(), measured.exact_curves());
+    let interval = measured.interval;
+    Claim {
         id: "qtaml.rho".into(),
         source: Source::Qtaml,
         statement:
@@ -43,13 +34,7 @@ pub(super) fn outcome(context: &Context, cases: &[Case]) -> Result<Outcome> {
             "exact_curves_typical_factor": exact.error(),
             "disagreement": DISAGREEMENT,
             "patterns": PATTERNS,
-            "cases": cases,
+            "cases": measured.cases,
         }),
-    };
-    Ok(Outcome {
-        claims: vec![claim],
-        method: method(&closed_form, &exact),
-        figures: vec![figure(cases)],
-        tables: vec![table(cases)],
-    })
+    }
 }

@@ -1,0 +1,193 @@
+//! The least storage with which schemes keep their accuracy, everything counted.
+
+use std::collections::BTreeSet;
+
+use anyhow::Result;
+use qtaml::compensation::storage::ScalePolicy;
+use qtaml::compensation::{Accounting, Decoder, Score};
+use qtaml::deploy::{Granularity, Recalibration};
+use qtaml::fault::{Ecc, Seed};
+use serde::Serialize;
+
+use crate::bench::budget::{Found, judge, smallest};
+use crate::bench::scheme::{Allocator, Scheme};
+use crate::bench::{Bench, Level, Stored, TARGET, on_bench};
+use crate::context::Context;
+use crate::stats::bootstrap;
+use crate::workloads::networks::Net;
+
+/// Codes that may keep protected bits: at one flip in ten bits, copies are what is left.
+const CODES: [&str; 4] = ["repetition:3", "repetition:5", "repetition:7", "repetition:9"];
+
+/// All numbers of one network.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Measured {
+    pub(super) net: Net,
+    pub(super) clean: f64,
+    /// Fault patterns that judge, and that compare.
+    pub(super) patterns: u32,
+    pub(super) few: u32,
+    pub(super) tried: Vec<Tried>,
+    /// Where the best that is read as it is, and the best with Bayes tables are.
+    raw: usize,
+    best: usize,
+    /// Of the bits that the best needs, over fault patterns.
+    pub(super) interval: [f64; 2],
+    /// Accuracy by stored bits per weight, of these two.
+    pub(super) curves: [Vec<Level>; 2],
+}
+
+impl Measured {
+    pub(super) fn raw(&self) -> &Tried {
+        &self.tried[self.raw]
+    }
+
+    pub(super) fn best(&self) -> &Tried {
+        &self.tried[self.best]
+    }
+}
+
+/// One scheme, and what it needs.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Tried {
+    pub(super) scheme: String,
+    /// Stored bits per weight.
+    pub(super) bits: f64,
+    /// Whether even these are too few.
+    pub(super) missed: bool,
+    /// Fault patterns behind it.
+    pub(super) patterns: u32,
+    /// Accuracy under patterns that chose nothing.
+    pub(super) fresh: f64,
+}
+
+/// The same codes everywhere, then where they count, then with what the decoder can know.
+fn schemes(net: Net) -> Result<Vec<Scheme>> {
+    let eccs = CODES.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
+    let measured = Allocator::Tac(Score::Measured);
+    let raw = Scheme { eccs, ..Scheme::tac() };
+    let bayes = Scheme { decoder: Decoder::BayesGain, scale: ScalePolicy::MinMse, ..raw.clone() };
+    let mut schemes = vec![
+        raw.clone(),
+        Scheme { allocator: measured, ..raw },
+        bayes.clone(),
+        Scheme { allocator: measured, ..bayes.clone() },
+        Scheme { granularity: Granularity::Channel, ..bayes.clone() },
+        Scheme { granularity: Granularity::Group(64), allocator: measured, ..bayes.clone() },
+    ];
+    if net.has_batch_norm() {
+        schemes.push(Scheme {
+            recalibration: Recalibration::BatchNorm,
+            allocator: measured,
+            ..bayes
+        });
+    } else {
+        schemes.push(Scheme { recalibration: Recalibration::Logits, ..bayes });
+    }
+    Ok(schemes)
+}
+
+/// A scheme under trial.
+struct Trial {
+    stored: Stored,
+    search: Found,
+}
+
+impl Trial {
+    fn new(bench: &Bench<'_>, scheme: &Scheme, clean: f64) -> Result<Self> {
+        let stored = bench.store(scheme, bench.net.flip_probability(), Accounting::AllBits)?;
+        let search = smallest(bench, &stored, TARGET * clean, bench.few)?;
+        Ok(Self { stored, search })
+    }
+
+    fn per_weight(&self, cost: u64) -> f64 {
+        cost as f64 / self.stored.model.weights() as f64
+    }
+
+    fn bits(&self) -> f64 {
+        self.per_weight(self.search.cost)
+    }
+
+    fn tried(&self) -> Tried {
+        Tried {
+            scheme: self.stored.scheme.to_string(),
+            bits: self.bits(),
+            missed: self.search.missed,
+            patterns: self.search.patterns.count,
+            fresh: self.search.fresh.value,
+        }
+    }
+
+    /// Accuracy along the path, at what was found and at eighths of the way.
+    fn curve(&self, bench: &Bench<'_>) -> Result<Vec<Level>> {
+        let path = self.stored.path();
+        let mut steps: Vec<usize> = (0..=8).map(|i| i * (path.len() - 1) / 8).collect();
+        steps.push(self.search.step);
+        steps.sort_unstable();
+        steps.dedup();
+        let level = |step: usize| {
+            let selection = path.at(step).selection().clone();
+            let accuracy = bench.accuracies(&self.stored, &selection, 0..bench.few)?;
+            Level::new(self.per_weight(path.cost(step)), &accuracy)
+        };
+        steps.into_iter().map(level).collect()
+    }
+}
+
+/// The cheapest with a decoder. One that misses the target counts only where all do.
+fn best(trials: &[Trial], decoder: Decoder) -> usize {
+    let with_it = (0..trials.len()).filter(|&i| trials[i].stored.scheme.decoder == decoder);
+    let better = |&a: &usize, &b: &usize| {
+        let missed = trials[a].search.missed.cmp(&trials[b].search.missed);
+        missed.then(trials[a].bits().total_cmp(&trials[b].bits()))
+    };
+    with_it.min_by(better).unwrap_or(0)
+}
+
+/// Measures one network.
+pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
+    on_bench(context, net, measured)
+}
+
+fn measured(bench: &Bench<'_>, clean: f64) -> Result<Measured> {
+    let mut schemes = schemes(bench.net)?;
+    schemes.truncate(bench.context.size(schemes.len(), 3));
+    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme, clean));
+    let mut trials = trials.collect::<Result<Vec<_>>>()?;
+    let [raw, best] = [Decoder::Raw, Decoder::BayesGain].map(|decoder| best(&trials, decoder));
+    // Chosen under a few patterns, judged by others.
+    for i in BTreeSet::from([raw, best]) {
+        let Trial { stored, search } = &trials[i];
+        let judged = judge(bench, stored, TARGET * clean, bench.patterns, search.bracket)?;
+        trials[i].search = judged;
+    }
+    let (patterns, seed) = (bench.patterns as usize, Seed(bench.context.seed.0));
+    let interval = bootstrap(patterns, 2000, seed, |patterns| {
+        Ok(trials[best].per_weight(trials[best].search.cost_over(patterns)))
+    })?;
+    Ok(Measured {
+        net: bench.net,
+        clean,
+        patterns: bench.patterns,
+        few: bench.few,
+        raw,
+        best,
+        interval,
+        curves: [trials[raw].curve(bench)?, trials[best].curve(bench)?],
+        tried: trials.iter().map(Trial::tried).collect(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn schemes_have_names_of_their_own() {
+        for net in Net::ALL {
+            let schemes = schemes(net).unwrap();
+            let names: BTreeSet<String> = schemes.iter().map(ToString::to_string).collect();
+            assert_eq!(names.len(), schemes.len(), "{names:?}");
+        }
+    }
+}

@@ -1,0 +1,181 @@
+//! `cargo xtask results`: the pages and tables of the documentation, made of the results of a run.
+//!
+//! `docs/results.json` is a copy of what a run left as `results.json`. All numbers of results in the
+//! documentation follow from it: `docs/results.md`, and the blocks between two marks of `README.md`.
+
+mod blocks;
+mod page;
+mod run;
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result, bail, ensure};
+use clap::Args;
+
+use self::run::Run;
+use crate::workspace::root;
+
+/// The committed results, which everything is made of.
+const DATA: &str = "docs/results.json";
+/// The page of all results.
+const PAGE: &str = "docs/results.md";
+/// The pages with blocks.
+const WITH_BLOCKS: [&str; 1] = ["README.md"];
+/// How large the committed results may be; larger ones are committed without the claims' details.
+const LARGEST: usize = 300_000;
+
+/// Write docs/results.md and the tables of README.md from the results of a run
+#[derive(Debug, Args)]
+pub(crate) struct ResultsArgs {
+    /// The `results.json` of a run, to be kept as docs/results.json; without it, that file is used
+    #[arg(value_name = "RESULTS.json")]
+    results: Option<PathBuf>,
+}
+
+/// Keeps the results of a run, if one is named, and writes all that is made of them.
+///
+/// # Errors
+/// Results that cannot be read or are none, a page with wrong marks, or files that cannot be written.
+pub(crate) fn run(args: &ResultsArgs) -> Result<()> {
+    if let Some(path) = &args.results {
+        let text =
+            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+        let kept = committed(&text).with_context(|| path.display().to_string())?;
+        write(DATA, &kept)?;
+    }
+    for (path, text) in pages(read()?.as_ref())? {
+        if fs::read_to_string(root().join(path)).ok().as_ref() != Some(&text) {
+            write(path, &text)?;
+        }
+    }
+    Ok(())
+}
+
+/// The rule of `cargo xtask tidy`: all pages are what this program makes of the committed results.
+pub(crate) fn violations() -> Vec<String> {
+    let is_old = |(path, text): &(&str, String)| {
+        fs::read_to_string(root().join(path)).ok().as_ref() != Some(text)
+    };
+    match read().and_then(|run| pages(run.as_ref())) {
+        Ok(pages) => pages
+            .into_iter()
+            .filter(is_old)
+            .map(|(path, _)| format!("{path} is not what {DATA} says: cargo xtask results"))
+            .collect(),
+        Err(error) => vec![format!("{error:#}")],
+    }
+}
+
+/// The committed results, if there are any yet.
+fn read() -> Result<Option<Run>> {
+    let path = root().join(DATA);
+    if !path.exists() {
+        return Ok(None);
+    }
+    let text = fs::read_to_string(&path).with_context(|| format!("cannot read {DATA}"))?;
+    Run::parse(&text).context(DATA).map(Some)
+}
+
+/// All pages with their texts.
+fn pages(run: Option<&Run>) -> Result<Vec<(&'static str, String)>> {
+    let mut pages = vec![(PAGE, page::rendered(run))];
+    for path in WITH_BLOCKS {
+        let old =
+            fs::read_to_string(root().join(path)).with_context(|| format!("cannot read {path}"))?;
+        pages.push((path, blocks::filled(&old, run).context(path)?));
+    }
+    Ok(pages)
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    fs::write(root().join(Path::new(path)), text).with_context(|| format!("cannot write {path}"))
+}
+
+/// What is committed of a run's results: a copy, or, if that is too large, all but the claims' details.
+///
+/// # Errors
+/// A text that holds no results, those of a smoke run, and what is too large even so.
+fn committed(text: &str) -> Result<String> {
+    let run = Run::parse(text)?;
+    ensure!(run.profile != "smoke", "these are the numbers of a smoke run, which are no results");
+    if text.len() <= LARGEST {
+        return Ok(text.to_owned());
+    }
+    let mut results: serde_json::Value = serde_json::from_str(text)?;
+    for claim in results["claims"].as_array_mut().into_iter().flatten() {
+        let Some(claim) = claim.as_object_mut() else { bail!("a claim is no object") };
+        let told = claim.get_mut("details").and_then(serde_json::Value::as_object_mut);
+        if let Some(details) = told {
+            details.retain(|name, _| blocks::DETAILS.contains(&name.as_str()));
+        }
+    }
+    results["reduced"] = format!(
+        "details of claims that no page shows are left out, as the whole is {} bytes",
+        text.len()
+    )
+    .into();
+    let reduced = serde_json::to_string_pretty(&results)?;
+    ensure!(
+        reduced.len() <= LARGEST,
+        "{} bytes without the details of claims, but {DATA} may have {LARGEST}",
+        reduced.len()
+    );
+    Ok(reduced)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The results of a small run. The experiment runner has a test that it would write them so.
+    pub(super) const FIXTURE: &str = include_str!("results/fixture.json");
+
+    pub(super) fn fixture() -> Run {
+        Run::parse(FIXTURE).expect("the fixture holds results")
+    }
+
+    #[test]
+    fn the_results_of_a_run_are_kept_as_they_are() {
+        assert_eq!(committed(FIXTURE).expect("it is small"), FIXTURE);
+    }
+
+    #[test]
+    fn the_numbers_of_a_smoke_run_are_no_results() {
+        let smoke = FIXTURE.replacen("\"quick\"", "\"smoke\"", 1);
+        let error = committed(&smoke).expect_err("a smoke run");
+        assert!(error.to_string().contains("smoke run"), "{error}");
+        let error = committed("{}").expect_err("no results");
+        assert!(format!("{error:#}").contains("schema"), "{error:#}");
+    }
+
+    #[test]
+    fn large_results_lose_the_details_that_no_page_shows_and_say_so() {
+        let mut results: serde_json::Value = serde_json::from_str(FIXTURE).expect("it is JSON");
+        results["claims"][0]["details"] =
+            serde_json::json!({ "raw": "x".repeat(LARGEST), "as_derived": 1.85 });
+        let text = serde_json::to_string(&results).expect("it is JSON");
+        let kept = committed(&text).expect("the rest is small");
+        let kept: serde_json::Value = serde_json::from_str(&kept).expect("it is JSON");
+        assert_eq!(kept["claims"][0]["details"], serde_json::json!({ "as_derived": 1.85 }));
+        assert!(kept["reduced"].as_str().is_some_and(|why| why.contains("left out")), "{kept}");
+
+        results["claims"][0]["details"] = serde_json::Value::Null;
+        results["claims"][0]["statement"] = "x".repeat(LARGEST).into();
+        let text = serde_json::to_string(&results).expect("it is JSON");
+        let error = committed(&text).expect_err("nothing more can be left out");
+        assert!(error.to_string().contains("300000"), "{error}");
+    }
+
+    #[test]
+    fn all_pages_can_be_made_with_a_run_and_without() -> Result<()> {
+        for run in [None, Some(fixture())] {
+            let pages = pages(run.as_ref())?;
+            assert_eq!(
+                pages.iter().map(|(path, _)| *path).collect::<Vec<_>>(),
+                [PAGE, "README.md"]
+            );
+        }
+        Ok(())
+    }
+}
