@@ -52,15 +52,12 @@ impl FlipProfile {
         Ok(Self(Law::PerBit(laws.into())))
     }
 
-    /// The law of the bit at position `bit`.
-    ///
-    /// # Panics
-    ///
-    /// If this is a law per bit and has no such bit: see [`bits`](Self::bits).
+    /// The law of the bit at position `bit`. A bit that a law per bit does not have
+    /// ([`bits`](Self::bits)) never flips.
     pub fn at(&self, bit: usize) -> FlipProbability {
         match &self.0 {
             Law::Uniform(law) => *law,
-            Law::PerBit(laws) => laws[bit],
+            Law::PerBit(laws) => laws.get(bit).copied().unwrap_or(FlipProbability::NEVER),
         }
     }
 
@@ -167,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "index out of bounds")]
-    fn a_missing_bit_has_no_law() {
-        FlipProfile::per_bit(vec![FlipProbability::NEVER]).unwrap().at(1);
+    fn a_missing_bit_never_flips() {
+        let one = FlipProfile::per_bit(vec![law(0.1, 0.2)]).unwrap();
+        assert_eq!([one.at(0), one.at(1)], [law(0.1, 0.2), FlipProbability::NEVER]);
     }
 
     #[test]

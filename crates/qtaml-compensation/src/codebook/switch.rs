@@ -76,8 +76,8 @@ impl<'a> Search<'a> {
             Some(other) => [mass - self.cells[other][0], first - self.cells[other][1]],
             None => [mass, first],
         };
-        self.channel.row(from, &mut self.rows[0]);
-        self.channel.row(to, &mut self.rows[1]);
+        self.channel.row_into(from, &mut self.rows[0]);
+        self.channel.row_into(to, &mut self.rows[1]);
         let step = || self.rows[0].iter().zip(&self.rows[1]).map(|(from, to)| to - from);
         let read = self.mass.iter().zip(&self.first).zip(step());
         let explained = read.map(|((n, s), step)| share(n + mass * step, s + first * step)).sum();
