@@ -388,7 +388,7 @@ impl StoredModel {
         seed: Seed,
         trial: u32,
         selection: &Selection,
-    ) -> Result<Values, StoredModelError> {
+    ) -> Result<Values, DeployError> {
         let storages = self.selected(selection)?;
         let read = |tensor: &StoredTensor| {
             let stream = FaultStream::new(seed, trial, &tensor.name);

@@ -92,6 +92,9 @@ impl BlockCodedStorage {
     /// # Errors
     /// [`BlockCodeError::StoredBits`] outside 1..=8, [`WeightsError::None`],
     /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
+    ///
+    /// [`WeightsError::None`]: crate::WeightsError::None
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn new(
         weights: &[f32],
         codes: &Arc<BlockCodes>,

@@ -191,6 +191,9 @@ impl CodebookStorage {
     /// [`FaultError::WordWidth`] outside 1..=12, [`CodebookError::ProtectedBits`],
     /// [`WeightsError::None`], [`WeightsError::NotFinite`] for one that is NaN or
     /// infinite, [`CodebookError::Sigma`] if what is read could be infinite.
+    ///
+    /// [`WeightsError::None`]: crate::WeightsError::None
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn new(
         weights: &[f32],
         codes: &Arc<Codebooks>,

@@ -120,6 +120,8 @@ impl StorageWriter {
     /// # Errors
     /// [`StorageError::Quant`] or [`WeightsError::NotFinite`] for weights that are NaN or
     /// infinite, and as the storages themselves.
+    ///
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn candidates(&self, groups: &[GroupWeights]) -> Result<Vec<Candidates>, StorageError> {
         match &self.ways {
             Ways::Quantized { memory, spec, masks } => {

@@ -22,6 +22,10 @@ use crate::{DeployError, Output, Runner, SensitivityError, Values, WeightGroup, 
 /// than two projections, [`SensitivityError::ForeignGroup`] for a group that is not of its tensors,
 /// [`EvaluationError::NoOutputs`] or [`EvaluationError::EmptyOutput`] without outputs or samples, and
 /// [`DeployError::Runner`] if the model cannot be run.
+///
+/// [`BudgetError::TooFew`]: crate::BudgetError::TooFew
+/// [`EvaluationError::NoOutputs`]: crate::EvaluationError::NoOutputs
+/// [`EvaluationError::EmptyOutput`]: crate::EvaluationError::EmptyOutput
 pub fn gradient_norms(
     runner: &dyn Runner,
     groups: &[WeightGroup],

@@ -35,6 +35,12 @@ pub struct NoiseResponse {
 /// [`BudgetError::TooFew`] for fewer than two patterns, [`EvaluationError::NoOutputs`] or
 /// [`EvaluationError::EmptyOutput`] without outputs or samples, [`EvaluationError::UnknownOutput`] or
 /// [`EvaluationError::OutputShape`] for outputs unlike the golden ones, and what `faulty` fails with.
+///
+/// [`BudgetError::TooFew`]: crate::BudgetError::TooFew
+/// [`EvaluationError::NoOutputs`]: crate::EvaluationError::NoOutputs
+/// [`EvaluationError::EmptyOutput`]: crate::EvaluationError::EmptyOutput
+/// [`EvaluationError::UnknownOutput`]: crate::EvaluationError::UnknownOutput
+/// [`EvaluationError::OutputShape`]: crate::EvaluationError::OutputShape
 pub fn noise_response<E: From<DeployError> + Send>(
     golden: &[Output],
     patterns: u32,
