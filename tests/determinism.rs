@@ -11,7 +11,7 @@ const P: f64 = 0.05;
 
 fn network(device: &Device) -> StoredModel {
     let model = initialise(LeNetConfig::digits().init(device), Seed(3)).unwrap();
-    let images = Dataset::digits().unwrap().calibration.select(&[0]);
+    let images = Dataset::digits().unwrap().calibration.select(&[0]).unwrap();
     let runner = BurnRunner::classifier(&model, &images, device).unwrap();
     let memory = MemoryModel::new(FlipProbability::symmetric(P).unwrap());
     let storing = [Storing::new(memory, QuantizedSpec::default())];

@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use qtaml::compensation::CompensationError;
 use qtaml::fault::{Ecc, FaultError};
 use qtaml::physics::PhysicsError;
 
@@ -16,8 +15,6 @@ pub(crate) enum UsageError {
     Physics(#[from] PhysicsError),
     #[error(transparent)]
     Fault(#[from] FaultError),
-    #[error(transparent)]
-    Compensation(#[from] CompensationError),
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     #[error("--ecc {0} has no bits to keep: --protect says which it should")]

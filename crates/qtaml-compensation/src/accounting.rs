@@ -1,11 +1,5 @@
 //! Accounting: which bits count as the cost of a storage.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
-use crate::CompensationError;
 use crate::storage::WeightStorage;
 
 /// What the cost of storing a group counts.
@@ -16,8 +10,7 @@ use crate::storage::WeightStorage;
 /// assert_eq!("all-bits".parse(), Ok(Accounting::AllBits));
 /// assert_eq!(Accounting::ProtectedBits.to_string(), "protected-bits");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Accounting {
     /// Protected bits, as if protection were free: the source's *ideal* overhead.
@@ -28,19 +21,13 @@ pub enum Accounting {
     AllBits,
 }
 
+qtaml_quant::names!(Accounting, "accounting", {
+    ProtectedBits: "protected-bits",
+    CheckBits: "check-bits",
+    AllBits: "all-bits",
+});
+
 impl Accounting {
-    /// Every way of counting.
-    pub const ALL: [Self; 3] = [Self::ProtectedBits, Self::CheckBits, Self::AllBits];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::ProtectedBits => "protected-bits",
-            Self::CheckBits => "check-bits",
-            Self::AllBits => "all-bits",
-        }
-    }
-
     /// What a storage costs, in bits.
     pub fn cost_of(self, storage: &dyn WeightStorage) -> u64 {
         match self {
@@ -48,21 +35,6 @@ impl Accounting {
             Self::CheckBits => storage.check_bits(),
             Self::AllBits => storage.stored_bits().saturating_add(storage.metadata_bits()),
         }
-    }
-}
-
-impl fmt::Display for Accounting {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Accounting {
-    type Err = CompensationError;
-
-    fn from_str(name: &str) -> Result<Self, CompensationError> {
-        let known = Self::ALL.into_iter().find(|accounting| accounting.name() == name);
-        known.ok_or_else(|| CompensationError::UnknownAccounting(name.to_owned()))
     }
 }
 

@@ -36,7 +36,7 @@
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Code, Format, QuantizedTensor};
 
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, Prior, weight_error};
+use crate::{CodeHistogram, DecodeTable, Decoder, DecoderError, Prior, weight_error};
 
 /// A range and what it costs.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -75,14 +75,14 @@ const SAMPLE: usize = 1 << 20;
 /// ```
 ///
 /// # Errors
-/// [`CompensationError::Quant`] for no weights, or NaN and infinite ones, and as
+/// [`DecoderError::Quant`] for no weights, or NaN and infinite ones, and as
 /// [`DecodeTable::new`].
 pub fn best_range(
     weights: &[f32],
     channel: &QuantizedChannel,
     decoder: Decoder,
     prior: Prior,
-) -> Result<Range, CompensationError> {
+) -> Result<Range, DecoderError> {
     let reader = Reader { channel, decoder, prior };
     let largest = weights.iter().fold(0.0_f32, |max, w| max.max(w.abs()));
     let whole = reader.exact(weights, largest)?;
@@ -137,21 +137,21 @@ struct Reader<'a> {
 }
 
 impl Reader<'_> {
-    fn table(&self, stored: &CodeHistogram) -> Result<DecodeTable, CompensationError> {
+    fn table(&self, stored: &CodeHistogram) -> Result<DecodeTable, DecoderError> {
         DecodeTable::of_unit(self.decoder, self.channel, self.prior, stored)
     }
 
     /// The error of the tensor that this range leads to.
-    fn exact(&self, weights: &[f32], limit: f32) -> Result<Range, CompensationError> {
+    fn exact(&self, weights: &[f32], limit: f32) -> Result<Range, DecoderError> {
         let format = self.channel.format();
         let stored = QuantizedTensor::quantize_within(weights, &[weights.len()], format, limit)?;
         let table = self.table(&CodeHistogram::of(&stored))?;
-        let mean_square_error = weight_error(weights, &stored, self.channel, &table);
+        let mean_square_error = weight_error(weights, &stored, self.channel, &table)?;
         Ok(Range { limit, mean_square_error })
     }
 
     /// `E(L)` by the sums over codes.
-    fn error(&self, sums: &SortedSums, limit: f64) -> Result<f64, CompensationError> {
+    fn error(&self, sums: &SortedSums, limit: f64) -> Result<f64, DecoderError> {
         let format = self.channel.format();
         let scale = limit / f64::from(format.bits().max_code());
         let cells = sums.cells(format, scale);
@@ -161,7 +161,7 @@ impl Reader<'_> {
             let spread = scale * scale * (mean * mean + variance);
             cell.square - 2.0 * scale * mean * cell.sum + spread * cell.count
         };
-        let believed = self.channel.moments_of(table.values());
+        let believed = self.channel.moments_of(table.values())?;
         Ok(cells.iter().zip(believed).map(error).sum())
     }
 }

@@ -2,7 +2,7 @@
 
 use statrs::function::erf::erfc;
 
-use crate::CompensationError;
+use crate::DisagreementError;
 use crate::allocation::bisect;
 
 /// The output noise at which a wanted share of the predictions changes.
@@ -18,8 +18,8 @@ use crate::allocation::bisect;
 /// only the best two can swap, and that the noise is independent, are approximations (ours).
 ///
 /// # Errors
-/// [`CompensationError::Classes`] for fewer than 2 classes, [`CompensationError::Margin`] for a
-/// margin that is negative, NaN or infinite, and [`CompensationError::Disagreement`] unless `share`
+/// [`DisagreementError::Classes`] for fewer than 2 classes, [`DisagreementError::Margin`] for a
+/// margin that is negative, NaN or infinite, and [`DisagreementError::Share`] unless `share`
 /// is more than half the share of margins that are 0, and less than one half. Without margins there
 /// is no such share.
 ///
@@ -29,26 +29,26 @@ use crate::allocation::bisect;
 /// // Q(1.644854) = 0.05, and 10 classes share the noise.
 /// let noise = noise_for_disagreement(&[2.0], 10, 0.05)?;
 /// assert!((noise - 5.0 * (2.0_f64 / 1.644_853_626_951_473).powi(2)).abs() < 1e-9);
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::DisagreementError>(())
 /// ```
 pub fn noise_for_disagreement(
     margins: &[f64],
     classes: usize,
     share: f64,
-) -> Result<f64, CompensationError> {
+) -> Result<f64, DisagreementError> {
     if classes < 2 {
-        return Err(CompensationError::Classes(classes));
+        return Err(DisagreementError::Classes(classes));
     }
     let bad = |margin: &f64| !(margin.is_finite() && *margin >= 0.0);
     if let Some(index) = margins.iter().position(bad) {
-        return Err(CompensationError::Margin { index, value: margins[index] });
+        return Err(DisagreementError::Margin { index, value: margins[index] });
     }
     let mean = |sum: f64| sum / margins.len() as f64;
     let ties = margins.iter().filter(|margin| **margin == 0.0).count();
     let least = mean(ties as f64) / 2.0;
     // False as well without margins, where `least` is NaN.
     if !(share > least && share < 0.5) {
-        return Err(CompensationError::Disagreement { share, least });
+        return Err(DisagreementError::Share { share, least });
     }
     // In units of the standard deviation of a difference of two scores, Q(x) = erfc(x / sqrt 2) /
     // 2.
@@ -102,19 +102,19 @@ mod tests {
         let refused = |margins: &[f64], classes, share| {
             noise_for_disagreement(margins, classes, share).unwrap_err()
         };
-        assert_eq!(refused(&[1.0], 1, 0.1), CompensationError::Classes(1));
+        assert_eq!(refused(&[1.0], 1, 0.1), DisagreementError::Classes(1));
         for value in [-1.0, f64::INFINITY] {
             assert_eq!(
                 refused(&[1.0, value], 2, 0.1),
-                CompensationError::Margin { index: 1, value }
+                DisagreementError::Margin { index: 1, value }
             );
         }
         for share in [0.0, 0.5, 1.0, f64::NAN] {
             let error = refused(&[1.0], 2, share);
-            assert!(matches!(error, CompensationError::Disagreement { .. }), "{share}");
+            assert!(matches!(error, DisagreementError::Share { .. }), "{share}");
         }
         // Half of the ties swap at the least noise.
-        let error = CompensationError::Disagreement { share: 0.2, least: 0.25 };
+        let error = DisagreementError::Share { share: 0.2, least: 0.25 };
         assert_eq!(refused(&[0.0, 1.0], 2, 0.2), error);
         assert!(refused(&[], 2, 0.1).to_string().contains("NaN < share"));
     }

@@ -1,9 +1,9 @@
 //! The exact mean square error of the weights that are read.
 
 use qtaml_fault::QuantizedChannel;
-use qtaml_quant::QuantizedTensor;
+use qtaml_quant::{Format, QuantizedTensor, Word};
 
-use crate::{CodeHistogram, DecodeTable};
+use crate::{CodeHistogram, DecodeTable, DecoderError};
 
 /// Mean square error per weight of a unit read through `channel` and decoded by `table`, in squared
 /// units of the code: exact, by summation over all words, without sampling, in `b 2^b` steps.
@@ -12,24 +12,21 @@ use crate::{CodeHistogram, DecodeTable};
 /// `Σ_q π(q) Σ_y P(y | q) (g(y) - q)^2 = Σ_q π(q) (Var[g | q] + (E[g | q] - q)^2)` (docs/theory.md,
 /// section 3).
 ///
-/// # Panics
-/// If the three are not for words of one format.
+/// # Errors
+/// [`DecoderError::Format`] unless the three are for words of one format.
 pub fn mean_square_error(
     histogram: &CodeHistogram,
     channel: &QuantizedChannel,
     table: &DecodeTable,
-) -> f64 {
-    assert_eq!(histogram.format(), channel.format(), "one format");
-    assert_eq!(table.format(), channel.format(), "one format");
-    let believed = channel.moments_of(table.values());
-    histogram
-        .iter()
-        .map(|(stored, share)| {
-            let (mean, variance) = believed[usize::from(stored)];
-            let bias = mean - f64::from(channel.format().code_of(stored));
-            share * (variance + bias * bias)
-        })
-        .sum()
+) -> Result<f64, DecoderError> {
+    check_formats(channel, [histogram.format(), table.format()])?;
+    let believed = channel.moments_of(table.values())?;
+    let error = |(stored, share): (Word, f64)| {
+        let (mean, variance) = believed[usize::from(stored)];
+        let bias = mean - f64::from(channel.format().code_of(stored));
+        share * (variance + bias * bias)
+    };
+    Ok(histogram.iter().map(error).sum())
 }
 
 /// Mean square error per weight of `weights` stored as `stored`, read through `channel` and decoded
@@ -39,26 +36,39 @@ pub fn mean_square_error(
 /// `1/n Σ_w (w - Δ E[g | q_w])^2 + Δ^2 Var[g | q_w]` with the code `q_w` of the weight `w`
 /// (docs/theory.md, section 3.2).
 ///
-/// # Panics
-/// If there are not as many weights as words, or not all is of one format.
+/// # Errors
+/// [`DecoderError::Words`] unless there are as many weights as words, [`DecoderError::Format`]
+/// unless all is of one format.
 pub fn weight_error(
     weights: &[f32],
     stored: &QuantizedTensor,
     channel: &QuantizedChannel,
     table: &DecodeTable,
-) -> f64 {
-    assert_eq!(weights.len(), stored.len(), "one weight per word");
-    assert_eq!(stored.format(), channel.format(), "one format");
-    assert_eq!(table.format(), channel.format(), "one format");
+) -> Result<f64, DecoderError> {
+    check_lengths(stored.len(), weights.len())?;
+    check_formats(channel, [stored.format(), table.format()])?;
     let scale = f64::from(stored.scale());
     let in_weights = |(mean, variance)| (scale * mean, scale * scale * variance);
-    let moments = channel.moments_of(table.values());
+    let moments = channel.moments_of(table.values())?;
     let believed: Vec<(f64, f64)> = moments.into_iter().map(in_weights).collect();
     let error = |(&w, &word): (&f32, &u8)| {
         let (mean, variance) = believed[usize::from(word)];
         (f64::from(w) - mean).powi(2) + variance
     };
-    weights.iter().zip(stored.words()).map(error).sum::<f64>() / weights.len() as f64
+    Ok(weights.iter().zip(stored.words()).map(error).sum::<f64>() / weights.len() as f64)
+}
+
+/// Refuses another number of weights than of words.
+pub(crate) fn check_lengths(words: usize, weights: usize) -> Result<(), DecoderError> {
+    if words == weights { Ok(()) } else { Err(DecoderError::Words { words, weights }) }
+}
+
+fn check_formats(channel: &QuantizedChannel, formats: [Format; 2]) -> Result<(), DecoderError> {
+    let expected = channel.format();
+    match formats.into_iter().find(|&given| given != expected) {
+        Some(given) => Err(DecoderError::Format { given, expected }),
+        None => Ok(()),
+    }
 }
 
 #[cfg(test)]
@@ -66,7 +76,7 @@ mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::{BitWidth, Format, Word};
+    use qtaml_quant::BitWidth;
 
     use super::*;
     use crate::Decoder;
@@ -105,7 +115,7 @@ mod tests {
                 matrix.expect(x, |read| (table.value(read) - code).powi(2))
             };
             let sum: f64 = histogram.iter().map(|(x, share)| share * of(x)).sum();
-            let error = mean_square_error(&histogram, channel, table);
+            let error = mean_square_error(&histogram, channel, table).unwrap();
             assert_relative_eq!(error, sum, max_relative = 1e-8, epsilon = 1e-24);
         });
     }
@@ -122,7 +132,7 @@ mod tests {
                     matrix.expect(Word(x), |read| (f64::from(w) - step * table.value(read)).powi(2))
                 };
                 let mean = weights.iter().zip(tensor.words()).map(of).sum::<f64>() / 1000.0;
-                let error = weight_error(&weights, tensor, channel, table);
+                let error = weight_error(&weights, tensor, channel, table).unwrap();
                 assert_relative_eq!(error, mean, max_relative = 1e-8, epsilon = 1e-24);
             }
         });
@@ -145,14 +155,14 @@ mod tests {
                 .iter()
                 .map(|&word| channel.drift(Word(word)).powi(2) + channel.variance(Word(word)))
                 .sum();
-            let error = mean_square_error(&histogram, &channel, &raw);
+            let error = mean_square_error(&histogram, &channel, &raw).unwrap();
             assert_relative_eq!(error, expected / n, epsilon = 1e-9, max_relative = 1e-9);
 
             let affine = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
             let variance = tensor.words().iter().map(|&word| channel.variance(Word(word)));
             let variance: f64 = variance.sum();
             let expected = variance / (1.0_f64 - 0.1 - 0.2).powi(2) / n;
-            let error = mean_square_error(&histogram, &channel, &affine);
+            let error = mean_square_error(&histogram, &channel, &affine).unwrap();
             assert_relative_eq!(error, expected, epsilon = 1e-9, max_relative = 1e-9);
         }
     }

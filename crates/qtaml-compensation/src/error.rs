@@ -1,13 +1,109 @@
-//! Errors of compensation.
+//! Errors of compensation: one for each family of modules.
 
 use qtaml_fault::FaultError;
-use qtaml_fault::frame::FrameError;
+use qtaml_fault::frame::{FrameError, JsonError};
 use qtaml_quant::{Format, QuantError};
 
-/// Why a compensation could not be made.
+/// Why weights are none that something can be designed for, or stored.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
-pub enum CompensationError {
+pub enum WeightsError {
+    /// There are none.
+    #[error("there are no weights to make a code for")]
+    None,
+    /// A weight is NaN or infinite.
+    #[error("weight {index} is {value}: weights must be finite")]
+    NotFinite {
+        /// Position of the first such weight.
+        index: usize,
+        /// The offending value.
+        value: f32,
+    },
+    /// An entry of a histogram that is none.
+    #[error(
+        "entry {index} of the histogram has mass {mass} at {value}: \
+         the value must be finite, the mass in 0..=1e300"
+    )]
+    Mass {
+        /// Position of the first such entry.
+        index: usize,
+        /// Its value.
+        value: f32,
+        /// Its mass.
+        mass: f64,
+    },
+}
+
+/// Why a codebook cannot be made, read or used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum CodebookError {
+    /// Weights that have no code.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// A channel of another width than the words, or words that it does not read.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// Packed words that are too few or too many.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// A channel for words of another width than the code's.
+    #[error("a channel of {given}-bit words does not fit a code of {expected}-bit words")]
+    OtherWidth {
+        /// The width of the channel's words.
+        given: u32,
+        /// The width of the code's words.
+        expected: u32,
+    },
+    /// Words that do not fit a byte.
+    #[error("words of {0} bits do not fit bytes: at most 8 bits do")]
+    TooWideForBytes(u32),
+    /// More protected bits than a word has.
+    #[error("{protected} protected bits do not fit words of {width} bits")]
+    ProtectedBits {
+        /// The number of protected bits.
+        protected: u32,
+        /// The width of the words.
+        width: u32,
+    },
+    /// A scale that is negative or NaN, or makes some value infinite.
+    #[error("sigma {0} is not allowed: it must be at least 0, and every value times it finite")]
+    Sigma(f32),
+    /// A tensor that cannot be stored, or not addressed.
+    #[error("a tensor of shape {0:?} cannot be coded: it takes 1 to 2^48 weights")]
+    TensorShape(Vec<usize>),
+    /// A file of codes that cannot be read.
+    #[error(transparent)]
+    File(#[from] FrameError),
+    /// The code of a tensor that cannot be read, within a file of codes.
+    #[error("the code of tensor {name:?} cannot be read")]
+    Tensor {
+        /// The name of the tensor.
+        name: String,
+        /// Why.
+        source: Box<CodebookError>,
+    },
+}
+
+/// Why weights cannot be stored by block codes.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BlockCodeError {
+    /// A number of stored bits per weight that block codes cannot have.
+    #[error("{0} stored bits per weight cannot be had: 1..=8 can")]
+    StoredBits(u32),
+    /// Weights that have no code.
+    #[error(transparent)]
+    Weights(#[from] WeightsError),
+    /// Blocks that cannot be read where they lie.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+}
+
+/// Why words cannot be decoded.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecoderError {
     /// The mean of what is read does not depend on what is stored.
     #[error(
         "the affine decoder needs p01 + p10 < 1, but they are {p01} and {p10} for bit {bit}: \
@@ -21,54 +117,10 @@ pub enum CompensationError {
         /// Probability that a stored 1 is read as 0.
         p10: f64,
     },
-    /// A layer without weights.
-    #[error("group {0:?} has no weights")]
-    EmptyLayer(String),
-    /// A group without candidates.
-    #[error("group {0:?} has no candidates: it needs one at least")]
-    NoCandidate(String),
-    /// A distortion that is negative, NaN or infinite, or makes the sum of all infinite.
+    /// A generalised normal distribution that no weights are fitted with.
     #[error(
-        "candidate {candidate} of group {group:?} has distortion {value}: \
-         it must be finite, not negative, and so must be the sum over all groups"
-    )]
-    Distortion {
-        /// The group.
-        group: String,
-        /// The index of the candidate.
-        candidate: usize,
-        /// The offending value.
-        value: f64,
-    },
-    /// A name that is no way of counting.
-    #[error("accounting {0:?} is unknown: protected-bits, check-bits and all-bits are there")]
-    UnknownAccounting(String),
-    /// A name that is no scale policy's.
-    #[error("scale policy {0:?} is unknown: per-tensor, per-group and min-mse are there")]
-    UnknownScalePolicy(String),
-    /// A spec without sets of protected bits.
-    #[error(
-        "there is no set of protected bits to choose from: one at least is needed, it may be empty"
-    )]
-    NoBitSets,
-    /// A spec that offers no way to store anything.
-    #[error("the spec offers no candidate: a width or a rate is needed at least")]
-    NoCandidates,
-    /// Codes for a memory whose bits do not flip alike.
-    #[error(
-        "codebooks and block codes are made for one flip probability of all bits, not for one each"
-    )]
-    OneProbability,
-    /// A name that is no decoder's.
-    #[error("decoder {0:?} is unknown: raw, affine, linear-mmse, bayes and bayes-gain are there")]
-    UnknownDecoder(String),
-    /// A name that is no prior's.
-    #[error("prior {0:?} is unknown: generalised-normal and histogram are there")]
-    UnknownPrior(String),
-    /// A prior that no weights are fitted with.
-    #[error(
-        "a generalised normal law of width {width} and shape {shape} is not allowed: the width \
-         must be finite and not negative, the shape in 0.25..=16"
+        "a generalised normal distribution of width {width} and shape {shape} is not allowed: the \
+         width must be finite and not negative, the shape in 0.25..=16"
     )]
     FittedPrior {
         /// The width.
@@ -87,15 +139,123 @@ pub enum CompensationError {
         /// The format of the words.
         format: Format,
     },
+    /// A prior or a table for words of another format than the channel's.
+    #[error("a prior or table of {given} words does not fit a channel of {expected} words")]
+    Format {
+        /// The format of the prior or the table.
+        given: Format,
+        /// The format of the channel.
+        expected: Format,
+    },
+    /// Another number of weights than of words.
+    #[error("{words} words cannot be decoded into {weights} weights: one for each is needed")]
+    Words {
+        /// The number of words.
+        words: usize,
+        /// The number of weights.
+        weights: usize,
+    },
     /// Weights that cannot be quantized.
     #[error(transparent)]
     Quant(#[from] QuantError),
-    /// A channel, a protection or a code that does not fit.
+    /// A channel that cannot be made.
     #[error(transparent)]
     Fault(#[from] FaultError),
-    /// A budget that is none.
-    #[error("a budget of {0} bits: it must not be negative or NaN")]
-    Bits(f64),
+}
+
+/// Why a group of weights cannot be stored or read.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StorageError {
+    /// A spec without sets of protected bits.
+    #[error(
+        "there is no set of protected bits to choose from: one at least is needed, it may be empty"
+    )]
+    NoBitSets,
+    /// A spec that offers no way to store anything.
+    #[error("the spec offers no candidate: a width or a rate is needed at least")]
+    NoCandidates,
+    /// Codes for a memory whose bits do not flip alike.
+    #[error(
+        "codebooks and block codes are made for one flip probability of all bits, not for one each"
+    )]
+    OneProbability,
+    /// A part that a tensor does not have.
+    #[error("weights {start} to {end} are no part of a tensor of {weights}")]
+    Part {
+        /// The first weight.
+        start: usize,
+        /// The weight after the last.
+        end: usize,
+        /// The weights of the tensor.
+        weights: usize,
+    },
+    /// Weights that cannot be quantized.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// A memory that cannot hold them, or words that do not fit it.
+    #[error(transparent)]
+    Fault(#[from] FaultError),
+    /// Words that cannot be decoded.
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
+    /// A codebook that cannot be made or used.
+    #[error(transparent)]
+    Codebook(#[from] CodebookError),
+    /// Blocks that cannot be made or read.
+    #[error(transparent)]
+    BlockCode(#[from] BlockCodeError),
+}
+
+/// Why a group has no score.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum ScoreError {
+    /// A group lacks what its score is made of.
+    #[error("the {score} score of group {group:?} needs its {statistic}, which was not given")]
+    MissingStatistic {
+        /// The group.
+        group: String,
+        /// The score.
+        score: &'static str,
+        /// What is missing.
+        statistic: &'static str,
+    },
+    /// A statistic that makes no score.
+    #[error(
+        "the {score} score of group {group:?} is {value}: its statistics must be finite and not \
+         negative"
+    )]
+    BadStatistic {
+        /// The group.
+        group: String,
+        /// The score.
+        score: &'static str,
+        /// What came out.
+        value: f64,
+    },
+}
+
+/// Why a budget cannot be allocated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum AllocationError {
+    /// A group without candidates.
+    #[error("group {0:?} has no candidates: it needs one at least")]
+    NoCandidate(String),
+    /// A distortion that is negative, NaN or infinite, or makes the sum of all infinite.
+    #[error(
+        "candidate {candidate} of group {group:?} has distortion {value}: \
+         it must be finite, not negative, and so must be the sum over all groups"
+    )]
+    Distortion {
+        /// The group.
+        group: String,
+        /// The index of the candidate.
+        candidate: usize,
+        /// The offending value.
+        value: f64,
+    },
     /// Costs that are too large to be counted.
     #[error("with group {0:?} the groups can cost more than 2^64 - 1 bits")]
     Cost(String),
@@ -115,6 +275,9 @@ pub enum CompensationError {
         /// The least that can be spent.
         least: u64,
     },
+    /// A budget that is none.
+    #[error("a budget of {0} bits: it must not be negative or NaN")]
+    Bits(f64),
     /// A share of the stored bits that is none.
     #[error(
         "a budget of {0} of the stored bits is not a share: it must be finite and not negative"
@@ -146,32 +309,12 @@ pub enum CompensationError {
     /// A cap on the bits per weight that is none.
     #[error("at most {0} bits per weight: it must be positive and finite")]
     MostBits(f64),
-    /// No such score.
-    #[error("no score is called {0:?}: {names} are", names = crate::Score::NAMES)]
-    UnknownScore(String),
-    /// A layer lacks what its score is made of.
-    #[error("the {score} score of group {layer:?} needs its {statistic}, which was not given")]
-    MissingStatistic {
-        /// The layer.
-        layer: String,
-        /// The score.
-        score: &'static str,
-        /// What is missing.
-        statistic: &'static str,
-    },
-    /// A statistic that makes no score.
-    #[error(
-        "the {score} score of group {layer:?} is {value}: its statistics must be finite and not \
-         negative"
-    )]
-    BadStatistic {
-        /// The layer.
-        layer: String,
-        /// The score.
-        score: &'static str,
-        /// What came out.
-        value: f64,
-    },
+}
+
+/// Why no output noise changes a given share of the predictions.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum DisagreementError {
     /// A margin that no prediction has.
     #[error("margin {value} of image {index} must be finite and not negative")]
     Margin {
@@ -184,7 +327,7 @@ pub enum CompensationError {
     #[error(
         "no noise changes a share {share} of the predictions: it changes {least} < share < 0.5"
     )]
-    Disagreement {
+    Share {
         /// The share asked for.
         share: f64,
         /// The share that the least noise changes: half of those with margin 0.
@@ -193,15 +336,27 @@ pub enum CompensationError {
     /// A network of too few classes to change a prediction.
     #[error("{0} classes leave nothing to confuse: 2 at least are needed")]
     Classes(usize),
+}
+
+/// Why a plan cannot be read, or not be true.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum PlanFileError {
     /// A text that is no plan.
-    #[error("not a plan: {0}")]
-    PlanText(String),
+    #[error("not a plan")]
+    Text(#[source] JsonError),
     /// A plan of another version.
     #[error("the plan has schema {0}, and {known} is known", known = crate::Plan::SCHEMA)]
-    PlanSchema(u64),
-    /// A number in a plan that cannot be.
+    Schema(u64),
+    /// A group without weights.
+    #[error("group {0:?} has no weights")]
+    EmptyGroup(String),
+    /// Two groups of one name.
+    #[error("the plan has two groups called {0:?}")]
+    DuplicateGroup(String),
+    /// A number that cannot be.
     #[error("the plan's {what} is {value}: it must be finite and not negative")]
-    PlanNumber {
+    Number {
         /// What the number is.
         what: String,
         /// Its value.
@@ -212,7 +367,7 @@ pub enum CompensationError {
         "the plan has output noise {noise}, none less than {bound}, proven: {proven}: the bound \
          must not be above the noise, and is proven where it meets it"
     )]
-    PlanBound {
+    Bound {
         /// The predicted output noise.
         noise: f64,
         /// The bound.
@@ -220,103 +375,38 @@ pub enum CompensationError {
         /// Whether they are said to be the same.
         proven: bool,
     },
-    /// A layer without what its decoder must know, or with what it does not ask.
+    /// A group without what its decoder must know, or with what it does not ask.
     #[error(
-        "group {layer:?} {} a prior, and the decoder {decoder} {}",
+        "group {group:?} {} a prior, and the decoder {decoder} {}",
         if decoder.needs_prior() { "lacks" } else { "has" },
         if decoder.needs_prior() { "needs one" } else { "asks none" }
     )]
-    PlanPrior {
-        /// The layer.
-        layer: String,
+    Prior {
+        /// The group.
+        group: String,
         /// The decoder.
         decoder: crate::Decoder,
     },
-    /// Two layers of one name.
-    #[error("the plan has two groups called {0:?}")]
-    DuplicateLayer(String),
-    /// Bits that a layer's words lack, or that are listed twice.
-    #[error("group {layer:?} protects bits {bits:?}: they must be different and below {width}")]
-    PlanBits {
-        /// The layer.
-        layer: String,
+    /// Bits that a group's words lack, or that are listed twice.
+    #[error("group {group:?} protects bits {bits:?}: they must be different and below {width}")]
+    Bits {
+        /// The group.
+        group: String,
         /// The bits.
         bits: Vec<u32>,
         /// The number of bits that there are.
         width: u32,
     },
-    /// Words that are too wide for a code, or of no bits at all.
-    #[error("words of {0} bits cannot be designed: 1..=12 bits are allowed")]
-    WordWidth(u32),
-    /// Flip probabilities for another number of bits.
-    #[error("{bits} flip probabilities do not fit words of {width} bits: one per bit is needed")]
-    ProfileWidth {
-        /// The number of probabilities.
-        bits: usize,
-        /// The width of the words.
-        width: u32,
-    },
-    /// Nothing to make a code for.
-    #[error("there are no weights to make a code for")]
-    NoWeights,
-    /// A weight is NaN or infinite.
-    #[error("weight {index} is {value}: weights must be finite")]
-    Weight {
-        /// Position of the first such weight.
-        index: usize,
-        /// The offending value.
-        value: f32,
-    },
-    /// An entry of a histogram that is none.
-    #[error(
-        "entry {index} of the histogram has mass {mass} at {value}: \
-         the value must be finite, the mass in 0..=1e300"
-    )]
-    Mass {
-        /// Position of the first such entry.
-        index: usize,
-        /// Its value.
-        value: f32,
-        /// Its mass.
-        mass: f64,
-    },
-    /// A channel for words of another width than the code's.
-    #[error("a channel of {given}-bit words does not fit a code of {expected}-bit words")]
-    OtherWidth {
-        /// The width of the channel's words.
-        given: u32,
-        /// The width of the code's words.
-        expected: u32,
-    },
-    /// Words that do not fit a byte.
-    #[error("words of {0} bits do not fit bytes: at most 8 bits do")]
-    TooWideForBytes(u32),
-    /// A scale that is negative or NaN, or makes some value infinite.
-    #[error("sigma {0} is not allowed: it must be at least 0, and every value times it finite")]
-    Sigma(f32),
-    /// A file of codes that cannot be read.
+    /// Flip probabilities or a code that do not fit a group's words.
     #[error(transparent)]
-    File(#[from] FrameError),
-    /// The code of a tensor that cannot be read, within a file of codes.
-    #[error("the code of tensor {name:?} cannot be read")]
-    CodecTensor {
-        /// The name of the tensor.
-        name: String,
-        /// Why.
-        source: Box<CompensationError>,
-    },
-    /// A tensor that cannot be stored, or not addressed.
-    #[error("a tensor of shape {0:?} cannot be coded: it takes 1 to 2^48 weights")]
-    TensorShape(Vec<usize>),
-    /// More protected bits than a word has.
-    #[error("{protected} protected bits do not fit words of {width} bits")]
-    ProtectedBits {
-        /// The number of protected bits.
-        protected: u32,
-        /// The width of the words.
-        width: u32,
-    },
-    /// A number of stored bits per weight that sequences cannot have.
-    #[error("{0} stored bits per weight cannot be had: 1..=8 can")]
-    StoredBits(u32),
+    Fault(#[from] FaultError),
+    /// Words that cannot be decoded.
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
+    /// Words of a codebook that does not exist.
+    #[error(transparent)]
+    Codebook(#[from] CodebookError),
+    /// Blocks of a code that does not exist.
+    #[error(transparent)]
+    BlockCode(#[from] BlockCodeError),
 }

@@ -2,7 +2,7 @@
 
 use qtaml_quant::{Format, QuantizedTensor, Word};
 
-use crate::CompensationError;
+use crate::DecoderError;
 
 /// How often each word is stored in a unit of weights: all that the error distribution, and a decoder, need
 /// to know of it.
@@ -38,14 +38,11 @@ impl CodeHistogram {
     /// patterns; a width alone stands for two's complement.
     ///
     /// # Errors
-    /// [`CompensationError::Counts`] unless there is one count per word and one above 0.
-    pub fn from_counts(
-        format: impl Into<Format>,
-        counts: &[u64],
-    ) -> Result<Self, CompensationError> {
+    /// [`DecoderError::Counts`] unless there is one count per word and one above 0.
+    pub fn from_counts(format: impl Into<Format>, counts: &[u64]) -> Result<Self, DecoderError> {
         let format = format.into();
         if counts.len() != format.bits().levels() || counts.iter().all(|&count| count == 0) {
-            return Err(CompensationError::Counts { given: counts.len(), format });
+            return Err(DecoderError::Counts { given: counts.len(), format });
         }
         Ok(Self::normalised(format, counts.iter().map(|&count| count as f64).collect()))
     }

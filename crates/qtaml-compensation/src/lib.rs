@@ -56,7 +56,7 @@
 //! // it is no more sensitive than the second.
 //! assert_eq!(tac.at(3).selection(), [3, 0]);
 //! assert!(tac.distortion(4) < uniform.distortion(2) && tac.cost(4) == uniform.cost(2));
-//! # Ok::<(), qtaml_compensation::CompensationError>(())
+//! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!
 //! Most users start from statistics of layers ([`Score`]), a histogram of their codes and a budget,
@@ -90,7 +90,10 @@ pub use codebook::Codebook;
 pub use decoder::{DecodeTable, Decoder};
 pub use disagreement::noise_for_disagreement;
 pub use distortion::{mean_square_error, weight_error};
-pub use error::CompensationError;
+pub use error::{
+    AllocationError, BlockCodeError, CodebookError, DecoderError, DisagreementError, PlanFileError,
+    ScoreError, StorageError, WeightsError,
+};
 pub use histogram::CodeHistogram;
 pub use plan::{Plan, PlanGroup, PlannedStorage};
 pub use prior::{FittedPrior, Prior};

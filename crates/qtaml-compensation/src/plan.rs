@@ -2,13 +2,16 @@
 
 use std::collections::HashSet;
 
-use qtaml_fault::{BitMask, Ecc, MemoryModel};
+use qtaml_fault::{BitMask, Ecc, FaultError, MemoryModel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::Format;
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codebook::StandardShape;
-use crate::{Accounting, CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior};
+use crate::{
+    Accounting, BlockCodeError, CodeHistogram, CodebookError, DecodeTable, Decoder, FittedPrior,
+    PlanFileError,
+};
 
 /// How each group of a model is stored and protected, and what that is predicted to leave.
 ///
@@ -162,18 +165,18 @@ impl Plan {
     /// The plan in a JSON text.
     ///
     /// # Errors
-    /// [`CompensationError::PlanSchema`] for another version,
-    /// [`CompensationError::PlanText`] if the text is no JSON or fields are missing, unknown or of
+    /// [`PlanFileError::Schema`] for another version,
+    /// [`PlanFileError::Text`] if the text is no JSON or fields are missing, unknown or of
     /// another kind, and as [`check`](Self::check).
-    pub fn from_json(text: &str) -> Result<Self, CompensationError> {
+    pub fn from_json(text: &str) -> Result<Self, PlanFileError> {
         #[derive(Deserialize)]
         struct Version {
             schema: u64,
         }
-        let wrong = |error: serde_json::Error| CompensationError::PlanText(error.to_string());
+        let wrong = |error: serde_json::Error| PlanFileError::Text(error.into());
         let Version { schema } = serde_json::from_str(text).map_err(wrong)?;
         if schema != Self::SCHEMA {
-            return Err(CompensationError::PlanSchema(schema));
+            return Err(PlanFileError::Schema(schema));
         }
         let mut source = serde_json::Deserializer::from_str(text);
         // The derived function, which checks nothing.
@@ -192,30 +195,30 @@ impl Plan {
     /// Refuses what is no plan; whether its predictions are true it cannot know.
     ///
     /// # Errors
-    /// [`CompensationError::PlanSchema`] for another version, [`CompensationError::Fault`] for flip
-    /// probabilities of another width, [`CompensationError::EmptyLayer`],
-    /// [`CompensationError::DuplicateLayer`], [`CompensationError::PlanBits`] for protected bits
-    /// that a word lacks or that are listed twice, [`CompensationError::PlanNumber`] for a number
-    /// that is negative, NaN or infinite, [`CompensationError::PlanPrior`] for a prior that is
-    /// missing or that nobody asks, [`CompensationError::PlanBound`] for a bound above the noise or
-    /// a false proof, [`CompensationError::WordWidth`], [`CompensationError::ProtectedBits`] or
-    /// [`CompensationError::StoredBits`] for codes that do not exist, and as
+    /// [`PlanFileError::Schema`] for another version, [`PlanFileError::Fault`] for flip
+    /// probabilities of another width, [`PlanFileError::EmptyGroup`],
+    /// [`PlanFileError::DuplicateGroup`], [`PlanFileError::Bits`] for protected bits
+    /// that a word lacks or that are listed twice, [`PlanFileError::Number`] for a number
+    /// that is negative, NaN or infinite, [`PlanFileError::Prior`] for a prior that is
+    /// missing or that nobody asks, [`PlanFileError::Bound`] for a bound above the noise or
+    /// a false proof, [`FaultError::WordWidth`], [`CodebookError::ProtectedBits`] or
+    /// [`BlockCodeError::StoredBits`] for codes that do not exist, and as
     /// [`FittedPrior::histogram`].
-    pub fn check(&self) -> Result<(), CompensationError> {
+    pub fn check(&self) -> Result<(), PlanFileError> {
         if self.schema != Self::SCHEMA {
-            return Err(CompensationError::PlanSchema(self.schema));
+            return Err(PlanFileError::Schema(self.schema));
         }
         number("overhead", self.overhead)?;
         number("predicted output noise", self.predicted_output_noise)?;
         number("lower bound", self.lower_bound)?;
         let (noise, bound) = (self.predicted_output_noise, self.lower_bound);
         if bound > noise || self.proven != (bound == noise) {
-            return Err(CompensationError::PlanBound { noise, bound, proven: self.proven });
+            return Err(PlanFileError::Bound { noise, bound, proven: self.proven });
         }
         let mut names = HashSet::new();
         for group in &self.groups {
             if !names.insert(&group.name) {
-                return Err(CompensationError::DuplicateLayer(group.name.clone()));
+                return Err(PlanFileError::DuplicateGroup(group.name.clone()));
             }
             group.check(&self.flips)?;
         }
@@ -232,16 +235,16 @@ impl Plan {
     /// values are weights. `None` where words are not quantized weights.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for a code that cannot keep the protected bits under these flip
+    /// [`PlanFileError::Fault`] for a code that cannot keep the protected bits under these flip
     /// probabilities, and as [`check`](Self::check) and [`DecodeTable::new`].
-    pub fn table(&self, group: &PlanGroup) -> Result<Option<DecodeTable>, CompensationError> {
+    pub fn table(&self, group: &PlanGroup) -> Result<Option<DecodeTable>, PlanFileError> {
         let PlannedStorage::Quantized { format, ecc, decoder, prior, .. } = &group.storage else {
             return Ok(None);
         };
         let memory = MemoryModel::new(self.flips.clone()).with_ecc(*ecc);
         let channel = memory.channel(*format, group.mask()?.unwrap_or_default())?;
         let believed = group.believed(*format, *decoder, prior.as_ref())?;
-        DecodeTable::new(*decoder, &channel, &believed).map(Some)
+        Ok(Some(DecodeTable::new(*decoder, &channel, &believed)?))
     }
 }
 
@@ -268,9 +271,9 @@ impl PlanGroup {
     /// The protected bits of quantized words as a set; `None` for other storages.
     ///
     /// # Errors
-    /// [`CompensationError::PlanBits`] for bits that the words of this format lack, or that are
+    /// [`PlanFileError::Bits`] for bits that the words of this format lack, or that are
     /// listed twice.
-    pub fn mask(&self) -> Result<Option<BitMask>, CompensationError> {
+    pub fn mask(&self) -> Result<Option<BitMask>, PlanFileError> {
         let PlannedStorage::Quantized { format, protected, .. } = &self.storage else {
             return Ok(None);
         };
@@ -281,8 +284,8 @@ impl PlanGroup {
         });
         match mask {
             Some(mask) => Ok(Some(BitMask::of_bits(mask, width)?)),
-            None => Err(CompensationError::PlanBits {
-                layer: self.name.clone(),
+            None => Err(PlanFileError::Bits {
+                group: self.name.clone(),
                 bits: protected.clone(),
                 width: width.get(),
             }),
@@ -295,19 +298,19 @@ impl PlanGroup {
         format: Format,
         decoder: Decoder,
         prior: Option<&FittedPrior>,
-    ) -> Result<CodeHistogram, CompensationError> {
+    ) -> Result<CodeHistogram, PlanFileError> {
         match prior {
-            Some(prior) if decoder.needs_prior() => prior.histogram(format, self.weights),
+            Some(prior) if decoder.needs_prior() => Ok(prior.histogram(format, self.weights)?),
             None if !decoder.needs_prior() => {
-                CodeHistogram::from_counts(format, &vec![1; format.bits().levels()])
+                Ok(CodeHistogram::from_counts(format, &vec![1; format.bits().levels()])?)
             }
-            _ => Err(CompensationError::PlanPrior { layer: self.name.clone(), decoder }),
+            _ => Err(PlanFileError::Prior { group: self.name.clone(), decoder }),
         }
     }
 
-    fn check(&self, flips: &FlipProfile) -> Result<(), CompensationError> {
+    fn check(&self, flips: &FlipProfile) -> Result<(), PlanFileError> {
         if self.weights == 0 {
-            return Err(CompensationError::EmptyLayer(self.name.clone()));
+            return Err(PlanFileError::EmptyGroup(self.name.clone()));
         }
         let what = |what: &str| format!("{what} of group {:?}", self.name);
         match &self.storage {
@@ -319,16 +322,16 @@ impl PlanGroup {
             }
             &PlannedStorage::Codebook { width, protected, sigma, .. } => {
                 if !(1..=12).contains(&width) {
-                    return Err(CompensationError::WordWidth(width));
+                    return Err(FaultError::WordWidth(width).into());
                 }
                 if protected > width {
-                    return Err(CompensationError::ProtectedBits { protected, width });
+                    return Err(CodebookError::ProtectedBits { protected, width }.into());
                 }
                 number(&what("sigma"), sigma.into())?;
             }
             &PlannedStorage::BlockCoded { rate, sigma, step, .. } => {
                 if !(1..=8).contains(&rate) {
-                    return Err(CompensationError::StoredBits(rate));
+                    return Err(BlockCodeError::StoredBits(rate).into());
                 }
                 number(&what("sigma"), sigma.into())?;
                 number(&what("step"), step.into())?;
@@ -339,11 +342,11 @@ impl PlanGroup {
     }
 }
 
-fn number(what: &str, value: f64) -> Result<(), CompensationError> {
+fn number(what: &str, value: f64) -> Result<(), PlanFileError> {
     if value >= 0.0 && value.is_finite() {
         Ok(())
     } else {
-        Err(CompensationError::PlanNumber { what: what.to_owned(), value })
+        Err(PlanFileError::Number { what: what.to_owned(), value })
     }
 }
 
@@ -404,26 +407,23 @@ mod tests {
         assert_eq!(read(&one).unwrap(), one);
 
         let twice = plan(vec![layer("a", &[]), layer("a", &[])]);
-        assert_eq!(read(&twice), Err(CompensationError::DuplicateLayer("a".into())));
+        assert_eq!(read(&twice), Err(PlanFileError::DuplicateGroup("a".into())));
         for bits in [vec![8], vec![3, 3], vec![u32::MAX]] {
             let error = read(&plan(vec![layer("a", &bits)])).unwrap_err();
-            assert!(matches!(error, CompensationError::PlanBits { .. }), "{bits:?}");
+            assert!(matches!(error, PlanFileError::Bits { .. }), "{bits:?}");
         }
         let empty = plan(vec![PlanGroup { weights: 0, ..layer("a", &[]) }]);
-        assert_eq!(read(&empty), Err(CompensationError::EmptyLayer("a".into())));
-        assert_eq!(read(&Plan { schema: 2, ..one.clone() }), Err(CompensationError::PlanSchema(2)));
+        assert_eq!(read(&empty), Err(PlanFileError::EmptyGroup("a".into())));
+        assert_eq!(read(&Plan { schema: 2, ..one.clone() }), Err(PlanFileError::Schema(2)));
         let negative = read(&Plan { overhead: -0.5, ..one.clone() }).unwrap_err().to_string();
         assert_eq!(negative, "the plan's overhead is -0.5: it must be finite and not negative");
         for (lower_bound, proven) in [(0.4, false), (0.2, true), (0.3, false)] {
             let error = read(&Plan { lower_bound, proven, ..one.clone() }).unwrap_err();
-            assert_eq!(
-                error,
-                CompensationError::PlanBound { noise: 0.3, bound: lower_bound, proven }
-            );
+            assert_eq!(error, PlanFileError::Bound { noise: 0.3, bound: lower_bound, proven });
         }
         let narrow = FlipProfile::per_bit(vec![FlipProbability::NEVER; 4]).unwrap();
         let narrow = read(&Plan { flips: narrow, ..one.clone() });
-        assert!(matches!(narrow, Err(CompensationError::Fault(_))));
+        assert!(matches!(narrow, Err(PlanFileError::Fault(_))));
 
         // JSON has no NaN; what has been built by hand may.
         let nan = Plan { overhead: f64::NAN, ..one };
@@ -464,14 +464,14 @@ mod tests {
             assert_eq!(good.table(&good.groups[0]), Ok(None));
         }
         let error = |storage| of(storage).check().unwrap_err();
-        assert_eq!(error(codebook(13, 0, 1.0)), CompensationError::WordWidth(13));
+        assert_eq!(error(codebook(13, 0, 1.0)), FaultError::WordWidth(13).into());
         assert_eq!(
             error(codebook(2, 3, 1.0)),
-            CompensationError::ProtectedBits { protected: 3, width: 2 }
+            CodebookError::ProtectedBits { protected: 3, width: 2 }.into()
         );
-        assert_eq!(error(blocks(9, 1.0)), CompensationError::StoredBits(9));
+        assert_eq!(error(blocks(9, 1.0)), BlockCodeError::StoredBits(9).into());
         for bad in [codebook(4, 0, -1.0), blocks(4, f32::INFINITY)] {
-            assert!(matches!(error(bad), CompensationError::PlanNumber { .. }));
+            assert!(matches!(error(bad), PlanFileError::Number { .. }));
         }
     }
 

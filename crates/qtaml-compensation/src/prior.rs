@@ -4,7 +4,7 @@ use qtaml_quant::{Code, Format};
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::{gamma_lr, ln_gamma};
 
-use crate::{CodeHistogram, CompensationError};
+use crate::{CodeHistogram, DecoderError};
 
 /// How the distribution of the stored codes is known to the reader.
 ///
@@ -18,8 +18,7 @@ use crate::{CodeHistogram, CompensationError};
 /// assert_eq!(Prior::GeneralisedNormal.metadata_bits(Format::INT8), 64);
 /// assert_eq!(Prior::Histogram.metadata_bits(Format::INT8), 8192);
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Prior {
     /// A generalised normal distribution around zero, of two numbers. It suits weights in one heap; it does
     /// not suit a tensor of two values.
@@ -36,18 +35,12 @@ pub enum Prior {
     Histogram,
 }
 
+qtaml_quant::names!(Prior, "prior", {
+    GeneralisedNormal: "generalised-normal",
+    Histogram: "histogram",
+});
+
 impl Prior {
-    /// Every prior there is.
-    pub const ALL: [Self; 2] = [Self::GeneralisedNormal, Self::Histogram];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::GeneralisedNormal => "generalised-normal",
-            Self::Histogram => "histogram",
-        }
-    }
-
     /// What is believed of weights that are stored as `stored` says.
     pub fn apply(self, stored: &CodeHistogram) -> CodeHistogram {
         match self {
@@ -75,21 +68,6 @@ impl Prior {
             Self::GeneralisedNormal => 2 * 32,
             Self::Histogram => 32 * format.bits().levels() as u64,
         }
-    }
-}
-
-impl std::fmt::Display for Prior {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for Prior {
-    type Err = CompensationError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|prior| prior.name() == name);
-        known.ok_or_else(|| CompensationError::UnknownPrior(name.into()))
     }
 }
 
@@ -126,20 +104,16 @@ impl FittedPrior {
     /// What is believed of so many weights, stored as words of this format.
     ///
     /// # Errors
-    /// [`CompensationError::FittedPrior`] for a width that is negative, NaN or infinite, or a shape
+    /// [`DecoderError::FittedPrior`] for a width that is negative, NaN or infinite, or a shape
     /// beyond 1/4..=16, and as [`CodeHistogram::from_counts`].
-    pub fn histogram(
-        &self,
-        format: Format,
-        weights: usize,
-    ) -> Result<CodeHistogram, CompensationError> {
+    pub fn histogram(&self, format: Format, weights: usize) -> Result<CodeHistogram, DecoderError> {
         match *self {
             Self::GeneralisedNormal { width, shape } => {
                 let [least, most] = GeneralisedNormal::SHAPES;
                 if width >= 0.0 && width.is_finite() && (least..=most).contains(&shape) {
                     Ok(GeneralisedNormal { width, shape }.histogram(format, weights as f64))
                 } else {
-                    Err(CompensationError::FittedPrior { width, shape })
+                    Err(DecoderError::FittedPrior { width, shape })
                 }
             }
             Self::Histogram(ref counts) => CodeHistogram::from_counts(format, counts),
@@ -325,7 +299,7 @@ mod tests {
                 let channel = QuantizedChannel::new(p, format, BitMask::NONE).unwrap();
                 let error = |decoder, prior: Prior| {
                     let table = DecodeTable::new(decoder, &channel, &prior.apply(&stored)).unwrap();
-                    mean_square_error(&stored, &channel, &table)
+                    mean_square_error(&stored, &channel, &table).unwrap()
                 };
                 let fitted = error(Decoder::Bayes, Prior::GeneralisedNormal);
                 let best = error(Decoder::Bayes, Prior::Histogram);

@@ -1,10 +1,10 @@
 //! Sets of protected bits, and the error that each leaves.
 
 use qtaml_fault::{BitMask, FaultError, MemoryModel, QuantizedChannel};
-use qtaml_physics::{FlipProbability, FlipProfile};
+use qtaml_physics::FlipProfile;
 use qtaml_quant::{Encoding, Format, Word};
 
-use crate::{CodeHistogram, CompensationError, DecodeTable, Decoder, mean_square_error};
+use crate::{CodeHistogram, DecodeTable, Decoder, DecoderError, mean_square_error};
 
 /// A set of protected bits and the mean square error that it leaves, in squared units of the code.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -39,7 +39,7 @@ impl Reading {
         let additive = matches!(encoding, Encoding::TwosComplement | Encoding::OffsetBinary)
             && decoder == Decoder::Raw;
         let word = |word| WordError::new([&exposed, &kept], word);
-        let words = additive.then(|| format.bits().words().map(word).collect());
+        let words = additive.then(|| format.bits().words().map(word).collect()).transpose()?;
         Ok(Self { decoder, exposed, kept, words })
     }
 
@@ -49,14 +49,14 @@ impl Reading {
         &self,
         histogram: &CodeHistogram,
         prior: &CodeHistogram,
-    ) -> Result<Vec<Protected>, CompensationError> {
+    ) -> Result<Vec<Protected>, DecoderError> {
         let width = self.exposed.bits();
         let errors = self.words.as_ref().map(|words| Additive::new(words, histogram));
         let error_of = |bits: BitMask| match &errors {
             Some(errors) => Ok(errors.with(bits)),
             None => self.any(histogram, prior, bits),
         };
-        let measured = |bits| -> Result<_, CompensationError> {
+        let measured = |bits| -> Result<_, DecoderError> {
             Ok(Protected { bits, mean_square_error: error_of(bits)? })
         };
         let mut best: Vec<Option<Protected>> = vec![None; width.get() as usize + 1];
@@ -77,20 +77,18 @@ impl Reading {
         histogram: &CodeHistogram,
         prior: &CodeHistogram,
         bits: BitMask,
-    ) -> Result<f64, CompensationError> {
-        let law = |bit| {
+    ) -> Result<f64, DecoderError> {
+        let of_bit = |bit: usize| {
             let protected = bits.mask() >> bit & 1 == 1;
             let channel = if protected { &self.kept } else { &self.exposed };
-            FlipProbability::asymmetric(channel.flip(bit, false), channel.flip(bit, true))
-                .map_err(|_| FaultError::Probability(channel.flip(bit, false)))
+            channel.word_channel().flips()[bit]
         };
         let width = self.exposed.bits().get() as usize;
-        let laws = (0..width).map(law).collect::<Result<Vec<_>, _>>()?;
-        let flips = FlipProfile::per_bit(laws)
+        let flips = FlipProfile::per_bit((0..width).map(of_bit).collect())
             .map_err(|_| FaultError::ProfileWidth { bits: width, width: self.exposed.bits() })?;
         let channel = QuantizedChannel::new(flips, self.exposed.format(), BitMask::NONE)?;
         let table = DecodeTable::new(self.decoder, &channel, prior)?;
-        Ok(mean_square_error(histogram, &channel, &table))
+        mean_square_error(histogram, &channel, &table)
     }
 }
 
@@ -102,16 +100,16 @@ struct WordError {
 }
 
 impl WordError {
-    fn new(channels: [&QuantizedChannel; 2], word: Word) -> Self {
+    fn new(channels: [&QuantizedChannel; 2], word: Word) -> Result<Self, FaultError> {
         let mut error = Self::default();
         for bit in 0..channels[0].bits().get() as usize {
             for (s, channel) in channels.into_iter().enumerate() {
-                let (p, change) = (channel.flip(bit, word.bit(bit)), channel.change(bit, word));
+                let (p, change) = (channel.flip(bit, word.bit(bit))?, channel.change(bit, word)?);
                 error.variance[bit][s] = p * (1.0 - p) * change * change;
                 error.drift[bit][s] = p * change;
             }
         }
-        error
+        Ok(error)
     }
 }
 
@@ -163,6 +161,7 @@ impl Additive {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
+    use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, QuantizedTensor};
 
     use super::*;
@@ -217,7 +216,7 @@ mod tests {
             let ecc = "repetition:3".parse().unwrap();
             let channel = QuantizedChannel::new(p, width, set.bits).unwrap().with_ecc(ecc).unwrap();
             let table = DecodeTable::new(Decoder::Affine, &channel, &histogram).unwrap();
-            let expected = mean_square_error(&histogram, &channel, &table);
+            let expected = mean_square_error(&histogram, &channel, &table).unwrap();
             assert_relative_eq!(set.mean_square_error, expected, max_relative = 1e-12);
         }
     }

@@ -1,6 +1,6 @@
 //! The saturation ratio: how much less a budget laid out by response needs than a uniform one.
 
-use crate::CompensationError;
+use crate::AllocationError;
 use crate::allocation::{GreedyPath, WaterFilling};
 
 /// `ρ*(τ) = B_uniform(τ) / B_TAC(τ)` of discrete predicted curves (ours).
@@ -13,12 +13,12 @@ use crate::allocation::{GreedyPath, WaterFilling};
 /// simulation; its formula is not in the abstract.
 ///
 /// # Errors
-/// [`CompensationError::Noise`] if one of the paths never gets down to `noise`.
+/// [`AllocationError::Noise`] if one of the paths never gets down to `noise`.
 pub fn rho_star_exact(
     uniform: &GreedyPath<'_>,
     optimal: &GreedyPath<'_>,
     noise: f64,
-) -> Result<f64, CompensationError> {
+) -> Result<f64, AllocationError> {
     Ok(ratio(uniform.budget_for(noise)?, optimal.budget_for(noise)?))
 }
 
@@ -37,12 +37,12 @@ pub fn rho_star_exact(
 /// let water = WaterFilling::new(&sources, 8.0)?;
 /// // The first unit alone needs three bits; both need log4(65/2) = 2.51 each.
 /// assert!((rho_star(&water, 2.0)? - 2.0 * 32.5_f64.log(4.0) / 3.0).abs() < 1e-12);
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::AllocationError>(())
 /// ```
 ///
 /// # Errors
-/// [`CompensationError::Noise`] if `noise` is not between what the cap leaves and what there is.
-pub fn rho_star(water: &WaterFilling, noise: f64) -> Result<f64, CompensationError> {
+/// [`AllocationError::Noise`] if `noise` is not between what the cap leaves and what there is.
+pub fn rho_star(water: &WaterFilling, noise: f64) -> Result<f64, AllocationError> {
     Ok(ratio(water.uniform_cost(noise)?, water.for_noise(noise)?.cost))
 }
 

@@ -4,10 +4,11 @@ use std::fmt;
 use std::str::FromStr;
 
 use qtaml_fault::Seed;
+use qtaml_quant::UnknownName;
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
 
-use crate::CompensationError;
+use crate::ScoreError;
 
 /// Decades over which random scores spread.
 const DECADES: f64 = 6.0;
@@ -37,7 +38,7 @@ const DECADES: f64 = 6.0;
 /// assert_eq!(wkb.of(&group)?, 50.0);
 /// let error = Score::Measured.of(&group).unwrap_err().to_string();
 /// assert!(error.ends_with("group \"fc1\" needs its response, which was not given"));
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::ScoreError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -76,20 +77,20 @@ pub struct GroupStatistics {
 }
 
 impl Score {
-    /// What the names of scores look like.
-    pub const NAMES: &str =
-        "wkb, jacobian, magnitude-max, magnitude-mean, random:SEED and measured";
+    /// Those that are a name and nothing else.
+    const PLAIN: [Self; 5] =
+        [Self::Wkb, Self::Jacobian, Self::MagnitudeMax, Self::MagnitudeMean, Self::Measured];
 
     /// The score of a layer: output noise, or a stand-in for it, per unit of mean square error of
     /// the weights.
     ///
     /// # Errors
-    /// [`CompensationError::MissingStatistic`] if the layer lacks what this score is made of, and
-    /// [`CompensationError::BadStatistic`] if the score is negative, NaN or infinite.
-    pub fn of(self, layer: &GroupStatistics) -> Result<f64, CompensationError> {
+    /// [`ScoreError::MissingStatistic`] if the layer lacks what this score is made of, and
+    /// [`ScoreError::BadStatistic`] if the score is negative, NaN or infinite.
+    pub fn of(self, layer: &GroupStatistics) -> Result<f64, ScoreError> {
         let given = |value: Option<f64>, statistic| {
-            value.ok_or_else(|| CompensationError::MissingStatistic {
-                layer: layer.name.clone(),
+            value.ok_or_else(|| ScoreError::MissingStatistic {
+                group: layer.name.clone(),
                 score: self.kind(),
                 statistic,
             })
@@ -113,8 +114,8 @@ impl Score {
         if value >= 0.0 && value.is_finite() {
             Ok(value)
         } else {
-            let (layer, score) = (layer.name.clone(), self.kind());
-            Err(CompensationError::BadStatistic { layer, score, value })
+            let (group, score) = (layer.name.clone(), self.kind());
+            Err(ScoreError::BadStatistic { group, score, value })
         }
     }
 
@@ -138,23 +139,22 @@ impl fmt::Display for Score {
 }
 
 impl FromStr for Score {
-    type Err = CompensationError;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, CompensationError> {
-        let plain =
-            [Self::Wkb, Self::Jacobian, Self::MagnitudeMax, Self::MagnitudeMean, Self::Measured];
-        let seed = || name.strip_prefix("random:")?.parse().ok();
-        let found = plain.into_iter().find(|score| score.kind() == name);
-        found
-            .or_else(|| seed().map(|seed| Self::Random(Seed(seed))))
-            .ok_or_else(|| CompensationError::UnknownScore(name.to_owned()))
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
+        let seed = || Some(Self::Random(Seed(name.strip_prefix("random:")?.parse().ok()?)));
+        let plain = Self::PLAIN.into_iter().find(|score| score.kind() == name);
+        let known = || Self::PLAIN.iter().map(|score| score.kind()).chain(["random:SEED"]);
+        plain
+            .or_else(seed)
+            .ok_or_else(|| UnknownName::new("score", name, known().collect::<Vec<_>>()))
     }
 }
 
 impl TryFrom<String> for Score {
-    type Error = CompensationError;
+    type Error = UnknownName;
 
-    fn try_from(name: String) -> Result<Self, CompensationError> {
+    fn try_from(name: String) -> Result<Self, UnknownName> {
         name.parse()
     }
 }
@@ -213,7 +213,7 @@ mod tests {
         }
         for bad in [-1.0, f64::NAN, f64::INFINITY] {
             let error = Score::Wkb.of(&GroupStatistics { jacobian_squared: Some(bad), ..layer() });
-            assert!(matches!(error, Err(CompensationError::BadStatistic { .. })), "{bad}");
+            assert!(matches!(error, Err(ScoreError::BadStatistic { .. })), "{bad}");
         }
     }
 
@@ -228,7 +228,10 @@ mod tests {
             assert_eq!(serde_json::from_str::<Score>(&json).unwrap(), score);
         }
         for bad in ["", "WKB", "random", "random:", "random:-1"] {
-            assert_eq!(bad.parse::<Score>(), Err(CompensationError::UnknownScore(bad.into())));
+            let error = bad.parse::<Score>().unwrap_err();
+            assert_eq!((error.what, error.name.as_str()), ("score", bad));
+            let known = "wkb, jacobian, magnitude-max, magnitude-mean, measured and random:SEED";
+            assert!(error.to_string().ends_with(&format!("{known} are there")), "{error}");
         }
     }
 }

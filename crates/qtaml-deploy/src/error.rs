@@ -1,30 +1,53 @@
-//! Errors of deployment.
+//! Errors of deployment: one for each family of modules.
 
-use qtaml_compensation::CompensationError;
+use qtaml_compensation::{AllocationError, PlanFileError, ScoreError, StorageError};
 
 use crate::{PlanError, RunnerError};
 
-/// Why a model cannot be judged, measured, repaired or given a budget.
+/// Why a model cannot be stored, judged, measured, repaired, planned or given a budget: what can go
+/// wrong wherever a model is run.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeployError {
     /// The model could not be run.
     #[error(transparent)]
     Runner(#[from] RunnerError),
-    /// A group that is not of the model's tensors.
-    #[error("group {name:?} is of tensor number {tensor}, weights {start} to {end}: {problem}")]
-    ForeignGroup {
-        /// The group.
-        name: String,
-        /// The number of its tensor.
-        tensor: usize,
-        /// Its first weight.
-        start: usize,
-        /// The weight after its last.
-        end: usize,
-        /// What does not fit.
-        problem: String,
-    },
+    /// Outputs that cannot be judged.
+    #[error(transparent)]
+    Evaluation(#[from] EvaluationError),
+    /// Sensitivities that cannot be measured.
+    #[error(transparent)]
+    Sensitivity(#[from] SensitivityError),
+    /// A model that cannot be recalibrated.
+    #[error(transparent)]
+    Recalibration(#[from] RecalibrationError),
+    /// A budget that cannot be found.
+    #[error(transparent)]
+    Budget(#[from] BudgetError),
+    /// A model that cannot be stored or read.
+    #[error(transparent)]
+    Stored(#[from] StoredModelError),
+    /// A storing that makes no sense.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// A group without a score.
+    #[error(transparent)]
+    Score(#[from] ScoreError),
+    /// A budget that cannot be allocated.
+    #[error(transparent)]
+    Allocation(#[from] AllocationError),
+    /// A plan that cannot be true.
+    #[error(transparent)]
+    PlanFile(#[from] PlanFileError),
+    /// A plan that does not fit the model.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+}
+
+/// Why outputs cannot be judged.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EvaluationError {
     /// A model that has no outputs.
     #[error("the model has no outputs")]
     NoOutputs,
@@ -96,6 +119,68 @@ pub enum DeployError {
         /// The metric.
         metric: String,
     },
+}
+
+/// Why sensitivities cannot be measured.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum SensitivityError {
+    /// A runner that does not differentiate.
+    #[error(
+        "the runner does not differentiate: forward-only or measured sensitivities are possible"
+    )]
+    NoGradients,
+    /// A method that reads faults, without any to read.
+    #[error("measured sensitivities need a memory to read faults from, and none was given")]
+    NeedsFaults,
+    /// Faults that leave a group as it is.
+    #[error("no fault pattern of {patterns} changes a weight of group {group:?}")]
+    NoFaults {
+        /// The group.
+        group: String,
+        /// The number of fault patterns.
+        patterns: u32,
+    },
+    /// A tensor that a fault pattern was to be read from, without values.
+    #[error("tensor {tensor:?} was not read")]
+    NotRead {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A group that is not of the model's tensors.
+    #[error("group {name:?} is of tensor number {tensor}, weights {start} to {end}: {problem}")]
+    ForeignGroup {
+        /// The group.
+        name: String,
+        /// The number of its tensor.
+        tensor: usize,
+        /// Its first weight.
+        start: usize,
+        /// The weight after its last.
+        end: usize,
+        /// What does not fit.
+        problem: String,
+    },
+}
+
+/// Why a model cannot be recalibrated.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecalibrationError {
+    /// A runner that cannot measure normalization layers.
+    #[error("the runner cannot measure the statistics of normalization layers")]
+    NoStatistics,
+    /// A model without normalization layers that could be measured.
+    #[error(
+        "the model has no normalization layer with statistics: batch-norm recalibration does nothing"
+    )]
+    NoNormalization,
+}
+
+/// Why no budget can be found, or two not be compared.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum BudgetError {
     /// Too few draws.
     #[error("{what} is {given}: at least {least} are needed")]
     TooFew {
@@ -115,36 +200,6 @@ pub enum DeployError {
         given: u64,
         /// The most allowed.
         most: u64,
-    },
-    /// A runner that does not differentiate.
-    #[error(
-        "the runner does not differentiate: forward-only or measured sensitivities are possible"
-    )]
-    NoGradients,
-    /// A runner that cannot measure normalization layers.
-    #[error("the runner cannot measure the statistics of normalization layers")]
-    NoStatistics,
-    /// A model without normalization layers that could be measured.
-    #[error(
-        "the model has no normalization layer with statistics: batch-norm recalibration does nothing"
-    )]
-    NoNormalization,
-    /// Faults that leave a group as it is.
-    #[error("no fault pattern of {patterns} changes a weight of group {group:?}")]
-    NoFaults {
-        /// The group.
-        group: String,
-        /// The number of fault patterns.
-        patterns: u32,
-    },
-    /// A method that reads faults, without any to read.
-    #[error("measured sensitivities need a memory to read faults from, and none was given")]
-    NeedsFaults,
-    /// A tensor that a fault pattern was to be read from, without values.
-    #[error("tensor {tensor:?} was not read")]
-    NotRead {
-        /// The tensor.
-        tensor: String,
     },
     /// A number outside its range.
     #[error("{what} is {value}: {allowed} is allowed")]
@@ -189,6 +244,12 @@ pub enum DeployError {
         /// The patterns of the other.
         right: String,
     },
+}
+
+/// Why a model cannot be stored, or not be read as selected.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum StoredModelError {
     /// A model without weights to store.
     #[error(
         "the model has no weights to store: no tensor has the role of a weight and a number in it"
@@ -204,11 +265,8 @@ pub enum DeployError {
         name: String,
         /// Why.
         #[source]
-        source: CompensationError,
+        source: StorageError,
     },
-    /// A compensation that cannot be made.
-    #[error(transparent)]
-    Compensation(#[from] CompensationError),
     /// A selection, scores or statistics for another model.
     #[error("{given} groups were given, the model stores {groups}")]
     Groups {
@@ -247,9 +305,6 @@ pub enum DeployError {
         /// What the sensitivities have there.
         found: Option<String>,
     },
-    /// A plan that does not fit the model.
-    #[error(transparent)]
-    Plan(#[from] PlanError),
 }
 
 fn name_or_none(name: Option<&str>) -> String {

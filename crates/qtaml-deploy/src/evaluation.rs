@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use crate::highest::{agree, margin};
 use crate::metric::{Judge, Judged, UNLABELLED};
-use crate::{DeployError, Output};
+use crate::{EvaluationError, Output};
 
 /// What faulty outputs are judged by: the outputs of the golden model on the same inputs, a metric, and
 /// labels where it needs them. It knows no model, so that outputs can be repaired before they are
@@ -21,7 +21,7 @@ use crate::{DeployError, Output};
 /// assert_eq!((accuracy.clean(), accuracy.score(&faulty)?), (0.5, 1.0));
 /// assert_eq!(accuracy.disagreement(&faulty)?, Some(0.5));
 /// assert_eq!(accuracy.margins(), [1.0, 1.0]);
-/// # Ok::<(), qtaml_deploy::DeployError>(())
+/// # Ok::<(), qtaml_deploy::EvaluationError>(())
 /// ```
 #[derive(Clone)]
 pub struct Evaluation {
@@ -47,10 +47,10 @@ impl Evaluation {
     /// Judges the first output, without labels.
     ///
     /// # Errors
-    /// [`DeployError::NeedsLabels`] for a metric that compares with labels,
-    /// [`DeployError::NoOutputs`] and [`DeployError::EmptyOutput`] if there is nothing to judge,
-    /// [`DeployError::OutputAxes`] if the metric needs classes and the output has none.
-    pub fn new(golden: Vec<Output>, judge: impl Judge + 'static) -> Result<Self, DeployError> {
+    /// [`EvaluationError::NeedsLabels`] for a metric that compares with labels,
+    /// [`EvaluationError::NoOutputs`] and [`EvaluationError::EmptyOutput`] if there is nothing to judge,
+    /// [`EvaluationError::OutputAxes`] if the metric needs classes and the output has none.
+    pub fn new(golden: Vec<Output>, judge: impl Judge + 'static) -> Result<Self, EvaluationError> {
         Self::build(golden, Arc::new(judge), None, None)
     }
 
@@ -59,25 +59,25 @@ impl Evaluation {
     /// reads no more of them than that.
     ///
     /// # Errors
-    /// As [`new`](Self::new), [`DeployError::LabelCount`] and [`DeployError::LabelRange`].
+    /// As [`new`](Self::new), [`EvaluationError::LabelCount`] and [`EvaluationError::LabelRange`].
     pub fn labelled(
         golden: Vec<Output>,
         judge: impl Judge + 'static,
         labels: Vec<usize>,
-    ) -> Result<Self, DeployError> {
+    ) -> Result<Self, EvaluationError> {
         Self::build(golden, Arc::new(judge), Some(labels), None)
     }
 
     /// Judges the output of this name, with labels or without.
     ///
     /// # Errors
-    /// As [`labelled`](Self::labelled), and [`DeployError::UnknownOutput`].
+    /// As [`labelled`](Self::labelled), and [`EvaluationError::UnknownOutput`].
     pub fn of_output(
         golden: Vec<Output>,
         name: &str,
         judge: impl Judge + 'static,
         labels: Option<Vec<usize>>,
-    ) -> Result<Self, DeployError> {
+    ) -> Result<Self, EvaluationError> {
         Self::build(golden, Arc::new(judge), labels, Some(name))
     }
 
@@ -86,24 +86,24 @@ impl Evaluation {
         judge: Arc<dyn Judge>,
         labels: Option<Vec<usize>>,
         name: Option<&str>,
-    ) -> Result<Self, DeployError> {
+    ) -> Result<Self, EvaluationError> {
         let index = position(&golden, name)?;
         let evaluation = Self { golden, index, judge, labels };
         evaluation.check()?;
         Ok(evaluation)
     }
 
-    fn check(&self) -> Result<(), DeployError> {
+    fn check(&self) -> Result<(), EvaluationError> {
         let (output, judge) = (self.judged(), &self.judge);
         let (name, shape) = (output.name.clone(), output.shape.clone());
-        let axes = |needed| DeployError::OutputAxes {
+        let axes = |needed| EvaluationError::OutputAxes {
             output: name.clone(),
             shape: shape.clone(),
             what: format!("metric {}", judge.name()),
             needed,
         };
         if output.values.is_empty() {
-            return Err(DeployError::EmptyOutput { output: name, shape });
+            return Err(EvaluationError::EmptyOutput { output: name, shape });
         }
         if judge.needs_classes() && (shape.len() < 2 || output.classes() < 2) {
             return Err(axes(
@@ -113,24 +113,24 @@ impl Evaluation {
         let Some(labels) = &self.labels else {
             let metric = judge.name().to_owned();
             return if judge.needs_labels() {
-                Err(DeployError::NeedsLabels { metric })
+                Err(EvaluationError::NeedsLabels { metric })
             } else {
                 Ok(())
             };
         };
         let (rows, classes) = (output.rows().len(), output.classes());
         if labels.len() != rows {
-            return Err(DeployError::LabelCount { output: name, rows, labels: labels.len() });
+            return Err(EvaluationError::LabelCount { output: name, rows, labels: labels.len() });
         }
         if judge.needs_labels() && judge.needs_classes() {
             let foreign = |label: usize| label != UNLABELLED && label >= classes;
             if let Some(row) = labels.iter().position(|&label| foreign(label)) {
                 let label = labels[row];
-                return Err(DeployError::LabelRange { output: name, row, label, classes });
+                return Err(EvaluationError::LabelRange { output: name, row, label, classes });
             }
         }
         if labels.iter().all(|&label| label == UNLABELLED) {
-            return Err(DeployError::EmptyOutput { output: name, shape });
+            return Err(EvaluationError::EmptyOutput { output: name, shape });
         }
         Ok(())
     }
@@ -162,9 +162,9 @@ impl Evaluation {
     /// The score of a faulty model.
     ///
     /// # Errors
-    /// [`DeployError::UnknownOutput`] if the output that is judged is missing, and
-    /// [`DeployError::OutputShape`] if it has another shape than the golden one.
-    pub fn score(&self, faulty: &[Output]) -> Result<f64, DeployError> {
+    /// [`EvaluationError::UnknownOutput`] if the output that is judged is missing, and
+    /// [`EvaluationError::OutputShape`] if it has another shape than the golden one.
+    pub fn score(&self, faulty: &[Output]) -> Result<f64, EvaluationError> {
         Ok(self.judge.judge(&self.pair(self.find(faulty)?, faulty)))
     }
 
@@ -173,7 +173,7 @@ impl Evaluation {
     ///
     /// # Errors
     /// As [`score`](Self::score).
-    pub fn disagreement(&self, faulty: &[Output]) -> Result<Option<f64>, DeployError> {
+    pub fn disagreement(&self, faulty: &[Output]) -> Result<Option<f64>, EvaluationError> {
         let judged = self.pair(self.find(faulty)?, faulty);
         let differs = judged.share(|row| !agree(row.golden, row.faulty));
         Ok((self.judged().classes() > 1).then_some(differs))
@@ -186,7 +186,7 @@ impl Evaluation {
         judged.rows().map(|row| margin(row.golden)).collect()
     }
 
-    fn find<'a>(&self, faulty: &'a [Output]) -> Result<&'a Output, DeployError> {
+    fn find<'a>(&self, faulty: &'a [Output]) -> Result<&'a Output, EvaluationError> {
         let golden = self.judged();
         let found = &faulty[position(faulty, Some(&golden.name))?];
         same_shape(golden, found)?;
@@ -205,23 +205,23 @@ impl Evaluation {
 }
 
 /// The position of the output of this name, or of the first.
-fn position(outputs: &[Output], name: Option<&str>) -> Result<usize, DeployError> {
+fn position(outputs: &[Output], name: Option<&str>) -> Result<usize, EvaluationError> {
     if outputs.is_empty() {
-        return Err(DeployError::NoOutputs);
+        return Err(EvaluationError::NoOutputs);
     }
     let Some(name) = name else { return Ok(0) };
     outputs.iter().position(|output| output.name == name).ok_or_else(|| {
         let known = outputs.iter().map(|output| output.name.clone()).collect();
-        DeployError::UnknownOutput { name: name.to_owned(), known }
+        EvaluationError::UnknownOutput { name: name.to_owned(), known }
     })
 }
 
 /// Refuses an output that cannot be compared with `golden`, value by value.
-pub(crate) fn same_shape(golden: &Output, found: &Output) -> Result<(), DeployError> {
+pub(crate) fn same_shape(golden: &Output, found: &Output) -> Result<(), EvaluationError> {
     if golden.shape == found.shape && golden.values.len() == found.values.len() {
         return Ok(());
     }
-    Err(DeployError::OutputShape {
+    Err(EvaluationError::OutputShape {
         output: golden.name.clone(),
         found: found.shape.clone(),
         expected: golden.shape.clone(),
@@ -232,7 +232,7 @@ pub(crate) fn same_shape(golden: &Output, found: &Output) -> Result<(), DeployEr
 pub(crate) fn matched<'a>(
     golden: &[Output],
     found: &'a [Output],
-) -> Result<Vec<&'a Output>, DeployError> {
+) -> Result<Vec<&'a Output>, EvaluationError> {
     let matching = golden.iter().map(|golden| {
         let found = &found[position(found, Some(&golden.name))?];
         same_shape(golden, found)?;
@@ -257,7 +257,7 @@ mod tests {
         ]
     }
 
-    fn error(result: Result<Evaluation, DeployError>) -> String {
+    fn error(result: Result<Evaluation, EvaluationError>) -> String {
         result.unwrap_err().to_string()
     }
 
@@ -290,17 +290,17 @@ mod tests {
             error(labelled(&[1, 2])),
             "label 2 of row 1 is none of the 2 classes of output \"classes\""
         );
-        assert!(matches!(labelled(&[UNLABELLED; 2]), Err(DeployError::EmptyOutput { .. })));
+        assert!(matches!(labelled(&[UNLABELLED; 2]), Err(EvaluationError::EmptyOutput { .. })));
         assert_eq!(
             error(Evaluation::new(classes(), Metric::Perplexity)),
             "metric perplexity needs labels, and none were given"
         );
         let single = error(Evaluation::new(two(), Metric::Agreement));
         assert!(single.starts_with("output \"boxes\" has shape [2, 1]: metric agreement needs"));
-        assert!(matches!(Evaluation::new(vec![], Metric::Cosine), Err(DeployError::NoOutputs)));
+        assert!(matches!(Evaluation::new(vec![], Metric::Cosine), Err(EvaluationError::NoOutputs)));
         assert!(matches!(
             Evaluation::new(vec![output("y", &[0, 3], &[])], Metric::Cosine),
-            Err(DeployError::EmptyOutput { .. })
+            Err(EvaluationError::EmptyOutput { .. })
         ));
         let unknown = error(Evaluation::of_output(two(), "box", Metric::Cosine, None));
         assert_eq!(unknown, "the model has no output \"box\": its outputs are boxes, classes");
@@ -321,7 +321,7 @@ mod tests {
         let evaluation = judged(Some(vec![7, 30])).unwrap();
         assert_eq!((evaluation.clean(), evaluation.metric()), (39.0, "own"));
         assert!(evaluation.higher_is_better());
-        assert!(matches!(judged(None), Err(DeployError::NeedsLabels { .. })));
+        assert!(matches!(judged(None), Err(EvaluationError::NeedsLabels { .. })));
     }
 
     #[test]

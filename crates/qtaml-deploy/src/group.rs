@@ -6,7 +6,7 @@ use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::WeightTensor;
+use crate::{UnknownName, WeightTensor};
 
 /// How finely the weights of a model are told apart.
 ///
@@ -39,30 +39,26 @@ impl fmt::Display for Granularity {
     }
 }
 
-/// A text that is no granularity.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "granularity {0:?} is unknown: tensor, channel, or group:N with N of at least 1 is allowed"
-)]
-pub struct GranularityError(pub String);
-
 impl FromStr for Granularity {
-    type Err = GranularityError;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, GranularityError> {
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
         let group = || name.strip_prefix("group:")?.parse().ok().filter(|&weights| weights > 0);
+        let known = ["tensor", "channel", "group:N with N of at least 1"];
         match name {
             "tensor" => Ok(Self::Tensor),
             "channel" => Ok(Self::Channel),
-            _ => group().map(Self::Group).ok_or_else(|| GranularityError(name.to_owned())),
+            _ => {
+                group().map(Self::Group).ok_or_else(|| UnknownName::new("granularity", name, known))
+            }
         }
     }
 }
 
 impl TryFrom<String> for Granularity {
-    type Error = GranularityError;
+    type Error = UnknownName;
 
-    fn try_from(name: String) -> Result<Self, GranularityError> {
+    fn try_from(name: String) -> Result<Self, UnknownName> {
         name.parse()
     }
 }
@@ -321,7 +317,8 @@ mod tests {
             assert_eq!(serde_json::from_str::<Granularity>(&json).unwrap(), granularity);
         }
         for bad in ["group:0", "group:", "row", ""] {
-            assert_eq!(bad.parse::<Granularity>(), Err(GranularityError(bad.into())));
+            let error = bad.parse::<Granularity>().unwrap_err();
+            assert_eq!((error.what, error.name.as_str()), ("granularity", bad));
         }
     }
 }

@@ -39,15 +39,19 @@ mod tensor;
 mod testing;
 mod trials;
 
-pub use error::DeployError;
+pub use error::{
+    BudgetError, DeployError, EvaluationError, RecalibrationError, SensitivityError,
+    StoredModelError,
+};
 pub use evaluation::Evaluation;
-pub use group::{ChannelMajor, Granularity, GranularityError, WeightGroup, groups_of};
+pub use group::{ChannelMajor, Granularity, WeightGroup, groups_of};
 pub use highest::{highest, margin};
 pub use metric::{Judge, Judged, JudgedRow, Metric, OwnMetric, UNLABELLED};
 pub use planned::PlanError;
+pub use qtaml_quant::UnknownName;
 pub use recalibration::{Recalibration, RecalibrationNeeds, Recalibrator};
 pub use runner::{Output, Runner, RunnerError, Values, check_values};
 pub use sensitivity::GroupSensitivity;
 pub use stored::{StoredGroup, StoredModel, Storing};
-pub use tensor::{FloatType, Role, UnknownName, WeightTensor};
+pub use tensor::{FloatType, Role, WeightTensor};
 pub use trials::Trials;

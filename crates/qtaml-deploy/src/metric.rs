@@ -1,13 +1,10 @@
 //! Metrics: the quality of the outputs of a faulty model, in one number.
 
 use std::fmt;
-use std::str::FromStr;
 use std::sync::Arc;
 
-use serde::{Deserialize, Serialize};
-
+use crate::Output;
 use crate::highest::{agree, highest};
-use crate::{Output, UnknownName};
 
 /// The label of a row that is not judged, such as a padded token. It works with every metric.
 pub const UNLABELLED: usize = usize::MAX;
@@ -22,8 +19,7 @@ pub const UNLABELLED: usize = usize::MAX;
 /// assert_eq!("exact-sequence".parse(), Ok(Metric::ExactSequence));
 /// assert!(Metric::Accuracy.higher_is_better() && !Metric::Perplexity.higher_is_better());
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Metric {
     /// The share of rows whose highest value is that of their label.
@@ -43,31 +39,17 @@ pub enum Metric {
     ExactSequence,
 }
 
+qtaml_quant::names!(Metric, "metric", {
+    Accuracy: "accuracy",
+    Agreement: "agreement",
+    Kl: "kl",
+    Perplexity: "perplexity",
+    Cosine: "cosine",
+    RelativeError: "relative-error",
+    ExactSequence: "exact-sequence",
+});
+
 impl Metric {
-    /// Every metric there is.
-    pub const ALL: [Self; 7] = [
-        Self::Accuracy,
-        Self::Agreement,
-        Self::Kl,
-        Self::Perplexity,
-        Self::Cosine,
-        Self::RelativeError,
-        Self::ExactSequence,
-    ];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Accuracy => "accuracy",
-            Self::Agreement => "agreement",
-            Self::Kl => "kl",
-            Self::Perplexity => "perplexity",
-            Self::Cosine => "cosine",
-            Self::RelativeError => "relative-error",
-            Self::ExactSequence => "exact-sequence",
-        }
-    }
-
     /// Whether a larger value is a better one.
     pub const fn higher_is_better(self) -> bool {
         !matches!(self, Self::Kl | Self::Perplexity | Self::RelativeError)
@@ -81,21 +63,6 @@ impl Metric {
     /// Whether the last axis are classes, two at least, one of which is chosen.
     pub const fn needs_classes(self) -> bool {
         !matches!(self, Self::Cosine | Self::RelativeError)
-    }
-}
-
-impl fmt::Display for Metric {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Metric {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|metric| metric.name() == name);
-        known.ok_or_else(|| UnknownName::new("metric", name, &Self::ALL.map(Self::name)))
     }
 }
 

@@ -123,7 +123,7 @@ impl StoredModel {
     ///
     /// # Errors
     /// [`DeployError::Plan`] unless it plans exactly the groups of this model, of the same weights, in
-    /// the same memory, and as one of their candidates; [`DeployError::Compensation`] as
+    /// the same memory, and as one of their candidates; [`DeployError::PlanFile`] as
     /// [`Plan::check`].
     pub fn selection_of(&self, plan: &Plan) -> Result<Selection, DeployError> {
         plan.check()?;

@@ -1,11 +1,10 @@
 //! Recalibration of batch norm and logits, from inputs without labels.
 
 use std::fmt;
-use std::str::FromStr;
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeployError, Output, Runner, UnknownName, Values};
+use crate::{DeployError, EvaluationError, Output, RecalibrationError, Runner, Values};
 
 /// What is measured again after each read, on calibration inputs without labels.
 ///
@@ -20,20 +19,16 @@ use crate::{DeployError, Output, Runner, UnknownName, Values};
 /// let needs = Recalibration::Logits.needs(10);
 /// assert_eq!((needs.forward_passes, needs.metadata_bits), (1, 640));
 /// ```
-#[derive(
-    Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord, Serialize, Deserialize,
-)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Recalibration {
     /// Nothing.
     #[default]
-    #[serde(rename = "none")]
     None,
     /// The mean and variance of every batch norm. Faults shift and widen what reaches each of them;
     /// measured again, its input is centred and of unit variance as the next layer expects. (ours;
     /// the method goes back to Y. Li et al., "Revisiting Batch Normalization For Practical Domain
     /// Adaptation", 2016.)
-    #[serde(rename = "batch-norm")]
     BatchNorm,
     /// The mean and deviation of each class of the outputs: a factor and an offset for each bring them
     /// back to what they are without faults. Faults prefer classes: over many inputs one gets higher
@@ -41,10 +36,8 @@ pub enum Recalibration {
     /// does inside a model this does at its end, so any model has use for it. (ours; in the manner of
     /// the bias correction of M. Nagel et al., "Data-Free Quantization Through Weight Equalization and
     /// Bias Correction", ICCV 2019.)
-    #[serde(rename = "logits")]
     Logits,
     /// First the batch norms, then the logits of the model so repaired.
-    #[serde(rename = "batch-norm+logits")]
     BatchNormAndLogits,
 }
 
@@ -60,21 +53,14 @@ pub struct RecalibrationNeeds {
     pub metadata_bits: u64,
 }
 
+qtaml_quant::names!(Recalibration, "recalibration", {
+    None: "none",
+    BatchNorm: "batch-norm",
+    Logits: "logits",
+    BatchNormAndLogits: "batch-norm+logits",
+});
+
 impl Recalibration {
-    /// Every kind there is.
-    pub const ALL: [Self; 4] =
-        [Self::None, Self::BatchNorm, Self::Logits, Self::BatchNormAndLogits];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::None => "none",
-            Self::BatchNorm => "batch-norm",
-            Self::Logits => "logits",
-            Self::BatchNormAndLogits => "batch-norm+logits",
-        }
-    }
-
     /// Whether batch norms are measured again.
     pub const fn batch_norm(self) -> bool {
         matches!(self, Self::BatchNorm | Self::BatchNormAndLogits)
@@ -94,21 +80,6 @@ impl Recalibration {
             forward_passes: batch_norm as u32 + logits as u32,
             metadata_bits: if logits { 64 * classes as u64 } else { 0 },
         }
-    }
-}
-
-impl fmt::Display for Recalibration {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Recalibration {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|kind| kind.name() == name);
-        known.ok_or_else(|| UnknownName::new("recalibration", name, &Self::ALL.map(Self::name)))
     }
 }
 
@@ -133,9 +104,9 @@ impl<'a> Recalibrator<'a> {
     /// stored tensors as they are read without faults.
     ///
     /// # Errors
-    /// [`DeployError::NoStatistics`] if batch norms are to be measured by a runner that cannot,
-    /// [`DeployError::NoNormalization`] if the model has none, [`DeployError::OutputAxes`] or
-    /// [`DeployError::EmptyOutput`] for logits of an output without classes or samples, and
+    /// [`RecalibrationError::NoStatistics`] if batch norms are to be measured by a runner that cannot,
+    /// [`RecalibrationError::NoNormalization`] if the model has none, [`EvaluationError::OutputAxes`] or
+    /// [`EvaluationError::EmptyOutput`] for logits of an output without classes or samples, and
     /// [`DeployError::Runner`] if the model cannot be run.
     pub fn new(
         kind: Recalibration,
@@ -144,12 +115,12 @@ impl<'a> Recalibrator<'a> {
     ) -> Result<Self, DeployError> {
         let mut recalibrator = Self { kind, calibration, golden, moments: Vec::new() };
         if kind.batch_norm() && recalibrator.statistics(golden)?.is_empty() {
-            return Err(DeployError::NoNormalization);
+            return Err(RecalibrationError::NoNormalization.into());
         }
         if kind.logits() {
             let outputs = calibration.outputs(golden.clone())?;
             recalibrator.moments =
-                outputs.iter().map(ClassMoments::of).collect::<Result<_, DeployError>>()?;
+                outputs.iter().map(ClassMoments::of).collect::<Result<_, EvaluationError>>()?;
         }
         Ok(recalibrator)
     }
@@ -172,7 +143,7 @@ impl<'a> Recalibrator<'a> {
     /// The outputs of a model on the inputs of `test` after its weights were read as `read` and repaired.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`DeployError::UnknownOutput`] or [`DeployError::OutputAxes`] if `test`
+    /// As [`new`](Self::new), and [`EvaluationError::UnknownOutput`] or [`EvaluationError::OutputAxes`] if `test`
     /// has other outputs than the calibration runner.
     pub fn outputs(&self, test: &dyn Runner, mut read: Values) -> Result<Vec<Output>, DeployError> {
         if self.kind.batch_norm() {
@@ -203,19 +174,21 @@ impl<'a> Recalibrator<'a> {
     }
 
     fn statistics(&self, values: &Values) -> Result<Values, DeployError> {
-        self.calibration.statistics(values.clone())?.ok_or(DeployError::NoStatistics)
+        Ok(self.calibration.statistics(values.clone())?.ok_or(RecalibrationError::NoStatistics)?)
     }
 
-    fn unknown(&self, name: &str) -> DeployError {
+    fn unknown(&self, name: &str) -> EvaluationError {
         let known = self.moments.iter().map(|moments| moments.output.clone()).collect();
-        DeployError::UnknownOutput { name: name.to_owned(), known }
+        EvaluationError::UnknownOutput { name: name.to_owned(), known }
     }
 }
 
-fn named<'a>(outputs: &'a [Output], name: &str) -> Result<&'a Output, DeployError> {
-    outputs.iter().find(|output| output.name == name).ok_or_else(|| DeployError::UnknownOutput {
-        name: name.to_owned(),
-        known: outputs.iter().map(|output| output.name.clone()).collect(),
+fn named<'a>(outputs: &'a [Output], name: &str) -> Result<&'a Output, EvaluationError> {
+    outputs.iter().find(|output| output.name == name).ok_or_else(|| {
+        EvaluationError::UnknownOutput {
+            name: name.to_owned(),
+            known: outputs.iter().map(|output| output.name.clone()).collect(),
+        }
     })
 }
 
@@ -227,15 +200,15 @@ struct ClassMoments {
 }
 
 impl ClassMoments {
-    fn of(output: &Output) -> Result<Self, DeployError> {
+    fn of(output: &Output) -> Result<Self, EvaluationError> {
         let (name, shape) = (output.name.clone(), output.shape.clone());
         if shape.len() < 2 {
             let what = "logit recalibration".to_owned();
             let needed = "samples along the first axis and classes along the last";
-            return Err(DeployError::OutputAxes { output: name, shape, what, needed });
+            return Err(EvaluationError::OutputAxes { output: name, shape, what, needed });
         }
         if output.values.is_empty() {
-            return Err(DeployError::EmptyOutput { output: name, shape });
+            return Err(EvaluationError::EmptyOutput { output: name, shape });
         }
         let (classes, rows) = (output.classes(), output.rows().len());
         let of_class = |class: usize| output.values.iter().skip(class).step_by(classes);
@@ -245,10 +218,10 @@ impl ClassMoments {
 
     /// Multiplies and moves an output, class by class, so that moments like these become those of
     /// `golden`.
-    fn towards(&self, golden: &Self, output: &mut Output) -> Result<(), DeployError> {
+    fn towards(&self, golden: &Self, output: &mut Output) -> Result<(), EvaluationError> {
         let classes = golden.moments.len();
         if [self.moments.len(), output.classes()] != [classes; 2] {
-            return Err(DeployError::OutputAxes {
+            return Err(EvaluationError::OutputAxes {
                 output: output.name.clone(),
                 shape: output.shape.clone(),
                 what: "logit recalibration".to_owned(),
@@ -461,11 +434,17 @@ mod tests {
         let blind = Perceptron { measures: false, ..calibration() };
         let golden = blind.all_values();
         let new = |kind, runner| Recalibrator::new(kind, runner, &golden).map(|_| ());
-        assert!(matches!(new(Recalibration::BatchNorm, &blind), Err(DeployError::NoStatistics)));
+        assert!(matches!(
+            new(Recalibration::BatchNorm, &blind),
+            Err(DeployError::Recalibration(RecalibrationError::NoStatistics))
+        ));
         assert!(new(Recalibration::Logits, &blind).is_ok());
         let empty = calibration().on_inputs(1, 0);
         let refused = new(Recalibration::Logits, &empty);
-        assert!(matches!(refused, Err(DeployError::EmptyOutput { .. })));
+        assert!(matches!(
+            refused,
+            Err(DeployError::Evaluation(EvaluationError::EmptyOutput { .. }))
+        ));
         let other = Perceptron::new(1, 4, 3);
         let runner = calibration();
         let recalibrator = Recalibrator::new(Recalibration::Logits, &runner, &golden).unwrap();

@@ -8,7 +8,7 @@ use qtaml_compensation::storage::{
     Candidates, CodeLibrary, GroupWeights, StorageSpec, StorageWriter, StoredAs, WeightStorage,
     WordStorage,
 };
-use qtaml_compensation::{Accounting, CompensationError, GroupStatistics, Score};
+use qtaml_compensation::{Accounting, GroupStatistics, Score, StorageError};
 use qtaml_fault::{
     BitFlips, BitMask, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap, Seed,
 };
@@ -16,8 +16,8 @@ use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    ChannelMajor, DeployError, Granularity, GroupSensitivity, Runner, Values, WeightGroup,
-    WeightTensor, groups_of,
+    ChannelMajor, DeployError, Granularity, GroupSensitivity, Runner, RunnerError,
+    StoredModelError, Values, WeightGroup, WeightTensor, groups_of,
 };
 
 /// A memory, and one way to store weights in it.
@@ -152,9 +152,9 @@ impl StoredModel {
     /// whose role is not that of a weight: they stay as they are in the model.
     ///
     /// # Errors
-    /// [`DeployError::NoWeights`] if nothing is left to store, [`DeployError::NoStoring`] without a
-    /// way to store, [`DeployError::Stored`] naming the tensor whose weights are NaN or infinite, or
-    /// cannot be stored so, [`DeployError::Compensation`] for a storing that makes no sense, and what
+    /// [`StoredModelError::NoWeights`] if nothing is left to store, [`StoredModelError::NoStoring`] without a
+    /// way to store, [`StoredModelError::Stored`] naming the tensor whose weights are NaN or infinite, or
+    /// cannot be stored so, [`DeployError::Storage`] for a storing that makes no sense, and what
     /// `values` fails with.
     pub fn store_tensors(
         tensors: &[WeightTensor],
@@ -169,12 +169,12 @@ impl StoredModel {
     /// candidates of each, by rising cost. For scales that training learned, say.
     ///
     /// # Errors
-    /// [`DeployError::NoWeights`] and [`DeployError::Stored`] as [`store_tensors`](Self::store_tensors),
-    /// [`DeployError::NoStoring`] for a group without candidates.
+    /// [`StoredModelError::NoWeights`] and [`StoredModelError::Stored`] as [`store_tensors`](Self::store_tensors),
+    /// [`StoredModelError::NoStoring`] for a group without candidates.
     pub fn store_by(
         runner: &dyn Runner,
         granularity: Granularity,
-        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, CompensationError>,
+        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
     ) -> Result<Self, DeployError> {
         let values = |index| Ok(runner.values(index)?);
         Self::collect(runner.tensors(), values, granularity, Vec::new(), store)
@@ -188,7 +188,7 @@ impl StoredModel {
         library: &CodeLibrary,
     ) -> Result<Self, DeployError> {
         if storings.is_empty() {
-            return Err(DeployError::NoStoring);
+            return Err(StoredModelError::NoStoring.into());
         }
         let writer = |s: &Storing| StorageWriter::new(&s.memory, &s.spec, library);
         let writers = storings.iter().map(writer).collect::<Result<Vec<_>, _>>()?;
@@ -209,7 +209,7 @@ impl StoredModel {
         values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
         granularity: Granularity,
         storings: Vec<Storing>,
-        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, CompensationError>,
+        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
     ) -> Result<Self, DeployError> {
         let mut model = Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings };
         for (index, tensor) in tensors.iter().enumerate() {
@@ -218,19 +218,22 @@ impl StoredModel {
             }
             let order = order_of(tensor, granularity);
             let groups = groups_of(index, tensor, granularity);
-            let weights: Arc<[f32]> = order.gather(&values(index)?).into();
+            let values = values(index)?;
+            if values.len() != tensor.len() {
+                let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+                return Err(RunnerError::Length { name, shape, values: values.len() }.into());
+            }
+            let weights: Arc<[f32]> = order.gather(&values).into();
             let ranges = groups.iter().map(|group| group.range.clone());
-            let parts = GroupWeights::parts(&weights, ranges);
-            let candidates = store(tensor, &parts).map_err(|source| {
-                let name = tensor.name.clone();
-                DeployError::Stored { name, source }
-            })?;
+            let stored = |source| StoredModelError::Stored { name: tensor.name.clone(), source };
+            let parts = GroupWeights::parts(&weights, ranges).map_err(stored)?;
+            let candidates = store(tensor, &parts).map_err(stored)?;
             if candidates.len() != groups.len() || candidates.iter().any(Vec::is_empty) {
-                return Err(DeployError::NoStoring);
+                return Err(StoredModelError::NoStoring.into());
             }
             model.add(tensor, order, groups, &parts, candidates);
         }
-        if model.groups.is_empty() { Err(DeployError::NoWeights) } else { Ok(model) }
+        if model.groups.is_empty() { Err(StoredModelError::NoWeights.into()) } else { Ok(model) }
     }
 
     fn add(
@@ -255,12 +258,12 @@ impl StoredModel {
     /// Without faults it is as `other`.
     ///
     /// # Errors
-    /// [`DeployError::Groups`] or [`DeployError::OtherGroup`] if `other` has other groups.
-    pub fn merge(mut self, other: Self) -> Result<Self, DeployError> {
+    /// [`StoredModelError::Groups`] or [`StoredModelError::OtherGroup`] if `other` has other groups.
+    pub fn merge(mut self, other: Self) -> Result<Self, StoredModelError> {
         self.check_groups(other.groups.len())?;
         for (stored, other) in self.groups.iter_mut().zip(other.groups) {
             if stored.group != other.group {
-                return Err(DeployError::OtherGroup {
+                return Err(StoredModelError::OtherGroup {
                     expected: stored.group.name.clone(),
                     found: other.group.name,
                 });
@@ -319,18 +322,18 @@ impl StoredModel {
     /// What scores are made of, group by group, with these sensitivities where they are needed.
     ///
     /// # Errors
-    /// [`DeployError::Sensitivities`] if they are not of these groups in this order.
+    /// [`StoredModelError::Sensitivities`] if they are not of these groups in this order.
     pub fn statistics(
         &self,
         sensitivities: &[GroupSensitivity],
-    ) -> Result<Vec<GroupStatistics>, DeployError> {
+    ) -> Result<Vec<GroupStatistics>, StoredModelError> {
         let names =
             |stored: &StoredGroup, found: &GroupSensitivity| stored.group.name == found.name;
         let differs = self.groups.iter().zip(sensitivities).position(|(s, f)| !names(s, f));
         let count = self.groups.len().min(sensitivities.len());
         if differs.is_some() || sensitivities.len() != self.groups.len() {
             let at = differs.unwrap_or(count);
-            return Err(DeployError::Sensitivities {
+            return Err(StoredModelError::Sensitivities {
                 expected: self.groups.get(at).map(|stored| stored.group.name.clone()),
                 found: sensitivities.get(at).map(|found| found.name.clone()),
             });
@@ -352,8 +355,8 @@ impl StoredModel {
     /// (docs/theory.md, section 4).
     ///
     /// # Errors
-    /// [`DeployError::Compensation`] if `statistics` lack what the score is made of,
-    /// [`DeployError::Groups`] if they are of another model.
+    /// [`DeployError::Score`] if `statistics` lack what the score is made of,
+    /// [`StoredModelError::Groups`] if they are of another model.
     pub fn problem(
         &self,
         score: Score,
@@ -377,8 +380,8 @@ impl StoredModel {
     /// `selection[g]`.
     ///
     /// # Errors
-    /// [`DeployError::Groups`] if there is not one candidate for each group,
-    /// [`DeployError::Candidate`] for one that a group does not have, [`DeployError::Stored`] for what
+    /// [`StoredModelError::Groups`] if there is not one candidate for each group,
+    /// [`StoredModelError::Candidate`] for one that a group does not have, [`StoredModelError::Stored`] for what
     /// cannot be read.
     pub fn read(
         &self,
@@ -391,7 +394,7 @@ impl StoredModel {
             let stream = FaultStream::new(seed, trial, &tensor.name);
             let values = self.read_tensor(tensor, &storages[tensor.groups.clone()], &stream);
             let values = values
-                .map_err(|source| DeployError::Stored { name: tensor.name.clone(), source })?;
+                .map_err(|source| StoredModelError::Stored { name: tensor.name.clone(), source })?;
             Ok((tensor.name.clone(), values))
         };
         self.tensors.iter().map(read).collect()
@@ -400,16 +403,19 @@ impl StoredModel {
     /// How each group is stored under a selection.
     ///
     /// # Errors
-    /// [`DeployError::Groups`] and [`DeployError::Candidate`] as [`read`](Self::read).
-    pub fn stored_as(&self, selection: &Selection) -> Result<Vec<StoredAs>, DeployError> {
+    /// [`StoredModelError::Groups`] and [`StoredModelError::Candidate`] as [`read`](Self::read).
+    pub fn stored_as(&self, selection: &Selection) -> Result<Vec<StoredAs>, StoredModelError> {
         Ok(self.selected(selection)?.into_iter().map(WeightStorage::stored_as).collect())
     }
 
     /// The storages that a selection takes.
     ///
     /// # Errors
-    /// [`DeployError::Groups`] and [`DeployError::Candidate`] as [`read`](Self::read).
-    pub fn selected(&self, selection: &Selection) -> Result<Vec<&dyn WeightStorage>, DeployError> {
+    /// [`StoredModelError::Groups`] and [`StoredModelError::Candidate`] as [`read`](Self::read).
+    pub fn selected(
+        &self,
+        selection: &Selection,
+    ) -> Result<Vec<&dyn WeightStorage>, StoredModelError> {
         self.check_groups(selection.len())?;
         let take = |(stored, &candidate): (&'_ StoredGroup, &u32)| {
             let (index, candidates) = (candidate as usize, stored.candidates.len());
@@ -417,7 +423,7 @@ impl StoredModel {
                 Ok(index)
             } else {
                 let group = stored.group.name.clone();
-                Err(DeployError::Candidate { group, candidate: index, candidates })
+                Err(StoredModelError::Candidate { group, candidate: index, candidates })
             }
         };
         let indices = self.groups.iter().zip(selection).map(take);
@@ -433,7 +439,7 @@ impl StoredModel {
         tensor: &StoredTensor,
         storages: &[&dyn WeightStorage],
         stream: &FaultStream,
-    ) -> Result<Vec<f32>, CompensationError> {
+    ) -> Result<Vec<f32>, StorageError> {
         let order = tensor.order;
         let groups = &self.groups[tensor.groups.clone()];
         let mut values = vec![0.0; order.len()];
@@ -459,9 +465,9 @@ impl StoredModel {
         Ok(values)
     }
 
-    fn check_groups(&self, given: usize) -> Result<(), DeployError> {
+    fn check_groups(&self, given: usize) -> Result<(), StoredModelError> {
         let groups = self.groups.len();
-        if groups == given { Ok(()) } else { Err(DeployError::Groups { groups, given }) }
+        if groups == given { Ok(()) } else { Err(StoredModelError::Groups { groups, given }) }
     }
 }
 
@@ -479,7 +485,7 @@ impl Pass<'_> {
         &self,
         parts: &[(usize, &dyn WordStorage)],
         values: &mut [f32],
-    ) -> Result<(), CompensationError> {
+    ) -> Result<(), StorageError> {
         let order = self.tensor.order;
         let range = |part: usize| self.groups[part].group.range.clone();
         let mut words = vec![0; order.len()];
@@ -786,7 +792,10 @@ mod tests {
                 storings,
             )
         };
-        assert!(matches!(store(vec![1.0, 2.0], &[]), Err(DeployError::NoStoring)));
+        assert!(matches!(
+            store(vec![1.0, 2.0], &[]),
+            Err(DeployError::Stored(StoredModelError::NoStoring))
+        ));
         let infinite = store(vec![1.0, f32::INFINITY], &storing).unwrap_err();
         assert_eq!(infinite.to_string(), "tensor \"w\" cannot be stored");
         let source = std::error::Error::source(&infinite).unwrap().to_string();
@@ -795,11 +804,11 @@ mod tests {
             QuantizedSpec { protection: BitChoice::Sets(vec![]), ..QuantizedSpec::default() };
         assert!(matches!(
             store(vec![1.0, 2.0], &quantized(0.1, none)),
-            Err(DeployError::Compensation(CompensationError::NoBitSets))
+            Err(DeployError::Storage(StorageError::NoBitSets))
         ));
         let biases = [WeightTensor::new("b", [3], Role::Bias)];
         let nothing =
             StoredModel::store_tensors(&biases, |_| Ok(vec![]), Granularity::Tensor, &storing);
-        assert!(matches!(nothing, Err(DeployError::NoWeights)));
+        assert!(matches!(nothing, Err(DeployError::Stored(StoredModelError::NoWeights))));
     }
 }

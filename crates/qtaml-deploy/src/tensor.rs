@@ -1,8 +1,5 @@
 //! Weight tensors of a model, as a runner names them.
 
-use std::fmt;
-use std::str::FromStr;
-
 use serde::{Deserialize, Serialize};
 
 use crate::ChannelMajor;
@@ -99,8 +96,7 @@ impl WeightTensor {
 /// assert!(Role::Embedding.is_weight() && !Role::Bias.is_weight());
 /// assert_eq!("transposed-convolution".parse(), Ok(Role::TransposedConvolution));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Role {
     /// The matrix of a linear layer, or of a gate of a recurrent one.
@@ -123,20 +119,19 @@ pub enum Role {
     Other,
 }
 
-impl Role {
-    /// Every role there is.
-    pub const ALL: [Self; 9] = [
-        Self::Linear,
-        Self::Convolution,
-        Self::TransposedConvolution,
-        Self::Embedding,
-        Self::OtherWeight,
-        Self::Bias,
-        Self::Norm,
-        Self::Statistics,
-        Self::Other,
-    ];
+qtaml_quant::names!(Role, "role", {
+    Linear: "linear",
+    Convolution: "convolution",
+    TransposedConvolution: "transposed-convolution",
+    Embedding: "embedding",
+    OtherWeight: "other-weight",
+    Bias: "bias",
+    Norm: "norm",
+    Statistics: "statistics",
+    Other: "other",
+});
 
+impl Role {
     /// Whether such tensors are stored as codes unless another choice is made: those that take most of
     /// the memory.
     pub const fn is_weight(self) -> bool {
@@ -149,41 +144,10 @@ impl Role {
                 | Self::OtherWeight
         )
     }
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Linear => "linear",
-            Self::Convolution => "convolution",
-            Self::TransposedConvolution => "transposed-convolution",
-            Self::Embedding => "embedding",
-            Self::OtherWeight => "other-weight",
-            Self::Bias => "bias",
-            Self::Norm => "norm",
-            Self::Statistics => "statistics",
-            Self::Other => "other",
-        }
-    }
-}
-
-impl fmt::Display for Role {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Role {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|role| role.name() == name);
-        known.ok_or_else(|| UnknownName::new("role", name, &Self::ALL.map(Self::name)))
-    }
 }
 
 /// A type of float in which a model keeps weights.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum FloatType {
     /// IEEE 754 double precision.
@@ -197,20 +161,14 @@ pub enum FloatType {
     Bf16,
 }
 
+qtaml_quant::names!(FloatType, "float type", {
+    F64: "f64",
+    F32: "f32",
+    F16: "f16",
+    Bf16: "bf16",
+});
+
 impl FloatType {
-    /// Every type there is.
-    pub const ALL: [Self; 4] = [Self::F64, Self::F32, Self::F16, Self::Bf16];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::F64 => "f64",
-            Self::F32 => "f32",
-            Self::F16 => "f16",
-            Self::Bf16 => "bf16",
-        }
-    }
-
     /// The bits of one number.
     pub const fn bits(self) -> u32 {
         match self {
@@ -218,39 +176,6 @@ impl FloatType {
             Self::F32 => 32,
             Self::F16 | Self::Bf16 => 16,
         }
-    }
-}
-
-impl fmt::Display for FloatType {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for FloatType {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|dtype| dtype.name() == name);
-        known.ok_or_else(|| UnknownName::new("float type", name, &Self::ALL.map(Self::name)))
-    }
-}
-
-/// A name that nothing has.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("unknown {what} {name:?}: one of {} is allowed", allowed.join(", "))]
-pub struct UnknownName {
-    /// What was named.
-    pub what: &'static str,
-    /// The name that was given.
-    pub name: String,
-    /// The names that exist.
-    pub allowed: Vec<&'static str>,
-}
-
-impl UnknownName {
-    pub(crate) fn new(what: &'static str, name: &str, allowed: &[&'static str]) -> Self {
-        Self { what, name: name.to_owned(), allowed: allowed.to_vec() }
     }
 }
 
@@ -269,10 +194,7 @@ mod tests {
             assert_eq!(serde_json::to_string(&dtype).unwrap(), format!("{:?}", dtype.name()));
         }
         let error = "matrix".parse::<Role>().unwrap_err().to_string();
-        assert!(
-            error.starts_with("unknown role \"matrix\": one of linear, convolution"),
-            "{error}"
-        );
+        assert!(error.starts_with("role \"matrix\" is unknown: linear, convolution, "), "{error}");
     }
 
     #[test]

@@ -74,7 +74,7 @@ impl<'a> Trials<'a> {
     /// # Errors
     /// As [`Recalibrator::outputs`] and [`Evaluation::score`].
     pub fn score(&self, read: Values) -> Result<f64, DeployError> {
-        self.evaluation.score(&self.recalibrator.outputs(self.runner, read)?)
+        Ok(self.evaluation.score(&self.recalibrator.outputs(self.runner, read)?)?)
     }
 
     /// The score under each of some fault patterns, side by side, in their order.
@@ -93,6 +93,7 @@ impl<'a> Trials<'a> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::SensitivityError;
     use crate::testing::Perceptron;
     use crate::{Metric, Recalibration};
 
@@ -126,8 +127,12 @@ mod tests {
         let evaluation =
             Evaluation::new(model.outputs(Values::new()).unwrap(), Metric::Agreement).unwrap();
         let trials = Trials::new(&model, &recalibrator, &evaluation);
-        let read = |_| Err(DeployError::NotRead { tensor: "fc1.weight".into() });
-        assert!(matches!(trials.scores(0..3, read), Err(DeployError::NotRead { .. })));
+        let read =
+            |_| Err(DeployError::from(SensitivityError::NotRead { tensor: "fc1.weight".into() }));
+        assert!(matches!(
+            trials.scores(0..3, read),
+            Err(DeployError::Sensitivity(SensitivityError::NotRead { .. }))
+        ));
         let unknown = |_| Ok::<_, DeployError>(Values::from([("fc9".to_owned(), vec![])]));
         assert!(matches!(trials.scores(0..3, unknown), Err(DeployError::Runner(_))));
     }

@@ -73,7 +73,7 @@ pub(crate) fn run(args: &BackendArgs) -> Result<()> {
 fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
     let digits = Dataset::digits()?;
     let (training, test) = if args.tiny {
-        (first(&digits.train, 128), first(&digits.test, 64))
+        (first(&digits.train, 128)?, first(&digits.test, 64)?)
     } else {
         (digits.train.clone(), digits.test.clone())
     };
@@ -117,8 +117,8 @@ fn measure(args: &BackendArgs, device: &Device) -> Result<Measurement> {
     })
 }
 
-fn first(images: &Images, count: usize) -> Images {
-    images.select(&(0..count).collect::<Vec<_>>())
+fn first(images: &Images, count: usize) -> Result<Images> {
+    Ok(images.select(&(0..count).collect::<Vec<_>>())?)
 }
 
 /// Trains from the seed; the time of a step is the median over those with a whole batch, the first

@@ -292,7 +292,7 @@ mod tests {
 
     /// One training of 300 steps in `out`, and the forward passes that it took.
     fn trained(method: QatMethod, out: &Path) -> (Vec<f32>, usize) {
-        let images = Dataset::digits().unwrap().train.select(&(0..60).collect::<Vec<_>>());
+        let images = Dataset::digits().unwrap().train.select(&(0..60).collect::<Vec<_>>()).unwrap();
         let config = TrainerConfig { epochs: 5, batch_size: 1, shift: 0.5, ..TrainerConfig::new() };
         let model = Mortal { fc: LinearConfig::new(64, 10).init(&Device::flex()) };
         let before = PASSES_LEFT.load(Ordering::Relaxed);

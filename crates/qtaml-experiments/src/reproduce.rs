@@ -10,6 +10,7 @@ use std::time::Instant;
 use anyhow::{Context as _, Result};
 use qtaml::deploy::job::{Build, JobStore, Shard};
 use qtaml::fault::Seed;
+use qtaml::files::remove_temporaries;
 use qtaml::train::device;
 use sha2::{Digest, Sha256};
 
@@ -145,10 +146,12 @@ fn sha256_of(path: &Path) -> Result<String> {
 }
 
 /// The first Ctrl-C, or signal to end, lets the part under way finish, or a training write its
-/// checkpoint; the second does not wait.
+/// checkpoint; the second does not wait, and leaves nothing temporary behind.
 fn watch_signals() -> Result<()> {
     ctrlc::set_handler(|| {
         if CTRL_C.swap(true, Ordering::Relaxed) {
+            // Held until the process has ended: no file is begun in between.
+            let _blocked = remove_temporaries();
             process::exit(i32::from(crate::INTERRUPTED));
         }
         eprintln!("stopping after the part under way; press Ctrl-C again to stop at once");

@@ -1,4 +1,4 @@
-//! Errors of fault models, codes and records.
+//! Errors of fault models, codes and records of faults.
 
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{BitWidth, Format, Word};
@@ -6,7 +6,7 @@ use qtaml_quant::{BitWidth, Format, Word};
 use crate::WordDigest;
 use crate::frame::FrameError;
 
-/// Why a fault model was refused.
+/// Why faults cannot be drawn, or their distribution not be computed.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
 #[non_exhaustive]
 pub enum FaultError {
@@ -42,6 +42,22 @@ pub enum FaultError {
         /// The width of the code.
         width: BitWidth,
     },
+    /// A bit that words lack.
+    #[error("an {width} word has no bit {bit}: its bits are 0 to {}", width.get() - 1)]
+    NoSuchBit {
+        /// The bit asked for, 0 for the least significant one.
+        bit: usize,
+        /// The width of the word.
+        width: BitWidth,
+    },
+    /// Another number of values than there are words.
+    #[error("{given} values for words of {width} bits: one for each of the {} is needed", 1_u64 << width)]
+    WordValues {
+        /// How many were given.
+        given: usize,
+        /// The bits of a word.
+        width: u32,
+    },
     /// Words in another format than the channel's.
     #[error("{given} words cannot be read as {expected}")]
     Format {
@@ -50,6 +66,9 @@ pub enum FaultError {
         /// The format of the channel.
         expected: Format,
     },
+    /// A code that cannot be built, or not keep these bits.
+    #[error(transparent)]
+    Ecc(#[from] EccError),
     /// A probability outside its range.
     #[error("probability {0} is outside what this fault model allows")]
     Probability(f64),
@@ -75,6 +94,70 @@ pub enum FaultError {
         /// The width of the words.
         width: BitWidth,
     },
+    /// A tensor of another size than the fault model's.
+    #[error("a tensor of {given} words cannot be damaged by a model of {expected} words")]
+    Words {
+        /// The number of words of the tensor.
+        given: u64,
+        /// The number of words that the model is made for.
+        expected: u64,
+    },
+    /// A fault model that leaves out check bits that a code stores in addition to the words.
+    #[error(
+        "a fault model of one tensor, of {words} words, leaves out its check bits: a code \
+         needs one that counts them, or one of any words"
+    )]
+    OneTensorOnly {
+        /// The words of its tensor.
+        words: u64,
+    },
+    /// A slice whose bits are too many to be counted.
+    #[error("the bits of {words} words from word {first} on cannot be counted in 64 bits")]
+    Uncountable {
+        /// The number of words of the slice.
+        words: usize,
+        /// The first word of the slice.
+        first: u64,
+    },
+    /// Words of a width that there is no memory for.
+    #[error("words of {0} bits are not supported: 1..=12 bits are")]
+    WordWidth(u32),
+    /// Words that only independent flips without a real code know.
+    #[error(
+        "words of {0} bits meet independent flips without a real code alone: bursts, stuck cells, counts \
+         of flips and codes need words of 2..=8 bits"
+    )]
+    FlipsOnly(u32),
+    /// Flip probabilities for words of another width.
+    #[error("{bits} flip probabilities do not fit words of {width} bits: one per bit is needed")]
+    WordProfile {
+        /// The number of probabilities.
+        bits: usize,
+        /// The bits of a word.
+        width: u32,
+    },
+    /// More protected bits than a word has.
+    #[error("cannot protect {protected} bits of a word of {width} bits: 0..={width} are allowed")]
+    WordBits {
+        /// The number of bits asked for.
+        protected: u32,
+        /// The bits of a word.
+        width: u32,
+    },
+    /// Words of another width than the fault model's.
+    #[error("{given} words cannot be damaged by a model of {expected} words")]
+    Width {
+        /// The width of the words.
+        given: BitWidth,
+        /// The width of the model.
+        expected: BitWidth,
+    },
+}
+
+/// Why an error-correcting code cannot be built, or not be used.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum EccError {
     /// A number that a code cannot be built with.
     #[error("no {code} code with {what} = {value}: {min}..={max} are allowed")]
     CodeParameter {
@@ -143,6 +226,23 @@ pub enum FaultError {
         /// The flip probabilities.
         flips: FlipProbability,
     },
+    /// A share of bits left wrong that is no probability.
+    #[error("the code leaves a share {0} of its bits wrong, which is no probability")]
+    Residual(f64),
+    /// A slice that begins in the middle of a code word.
+    #[error("a slice from word {first} on cuts code words: multiples of {alignment} do not")]
+    Misaligned {
+        /// The first word of the slice.
+        first: u64,
+        /// What it must be a multiple of.
+        alignment: u64,
+    },
+}
+
+/// Why a record of faults cannot be made, read or applied.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RecordError {
     /// Words that were read, but not as many as were stored.
     #[error("{read} words read do not answer {stored} stored ones")]
     ReadLength {
@@ -197,71 +297,5 @@ pub enum FaultError {
         recorded: WordDigest,
         /// The digest of the words given.
         given: WordDigest,
-    },
-    /// A slice that begins in the middle of a code word.
-    #[error("a slice from word {first} on cuts code words: multiples of {alignment} do not")]
-    Misaligned {
-        /// The first word of the slice.
-        first: u64,
-        /// What it must be a multiple of.
-        alignment: u64,
-    },
-    /// A tensor of another size than the fault model's.
-    #[error("a tensor of {given} words cannot be damaged by a model of {expected} words")]
-    Words {
-        /// The number of words of the tensor.
-        given: u64,
-        /// The number of words that the model is made for.
-        expected: u64,
-    },
-    /// A fault model that leaves out check bits that a code stores in addition to the words.
-    #[error(
-        "a fault model of one tensor, of {words} words, leaves out its check bits: a code \
-         needs one that counts them, or one of any words"
-    )]
-    OneTensorOnly {
-        /// The words of its tensor.
-        words: u64,
-    },
-    /// A slice whose bits are too many to be counted.
-    #[error("the bits of {words} words from word {first} on cannot be counted in 64 bits")]
-    Uncountable {
-        /// The number of words of the slice.
-        words: usize,
-        /// The first word of the slice.
-        first: u64,
-    },
-    /// Words of a width that there is no memory for.
-    #[error("words of {0} bits are not supported: 1..=12 bits are")]
-    WordWidth(u32),
-    /// Words that only independent flips without a real code know.
-    #[error(
-        "words of {0} bits meet independent flips without a real code alone: bursts, stuck cells, counts \
-         of flips and codes need words of 2..=8 bits"
-    )]
-    FlipsOnly(u32),
-    /// Flip probabilities for words of another width.
-    #[error("{bits} flip probabilities do not fit words of {width} bits: one per bit is needed")]
-    WordProfile {
-        /// The number of probabilities.
-        bits: usize,
-        /// The bits of a word.
-        width: u32,
-    },
-    /// More protected bits than a word has.
-    #[error("cannot protect {protected} bits of a word of {width} bits: 0..={width} are allowed")]
-    WordBits {
-        /// The number of bits asked for.
-        protected: u32,
-        /// The bits of a word.
-        width: u32,
-    },
-    /// Words of another width than the fault model's.
-    #[error("{given} words cannot be damaged by a model of {expected} words")]
-    Width {
-        /// The width of the words.
-        given: BitWidth,
-        /// The width of the model.
-        expected: BitWidth,
     },
 }

@@ -69,9 +69,9 @@ mod record;
 mod verify;
 
 pub use bit_mask::BitMask;
-pub use channel::{ChannelMatrix, QuantizedChannel};
+pub use channel::{ChannelMatrix, QuantizedChannel, WordChannel};
 pub use ecc::{Ecc, EccRead, EccTally};
-pub use error::FaultError;
+pub use error::{EccError, FaultError, RecordError};
 pub use fault_stream::{FaultStream, Seed};
 pub use memory::MemoryModel;
 pub use model::{

@@ -17,7 +17,7 @@ use crate::{BitFlips, BitMask, Ecc, FaultError, QuantizedChannel};
 /// let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
 /// let channel = memory.channel(Format::INT8, BitMask::top(2, Format::INT8.bits())?)?;
 /// // Protected bits are kept ideally.
-/// assert_eq!((channel.flip(7, true), channel.flip(0, true)), (0.0, 0.1));
+/// assert_eq!((channel.flip(7, true)?, channel.flip(0, true)?), (0.0, 0.1));
 ///
 /// let with_code = memory.with_ecc("secded:64".parse()?);
 /// assert_eq!(with_code.ecc.to_string(), "secded:64");
@@ -68,6 +68,7 @@ mod tests {
     use qtaml_physics::FlipProbability;
 
     use super::*;
+    use crate::EccError;
 
     #[test]
     fn a_memory_is_what_its_text_says() {
@@ -93,6 +94,6 @@ mod tests {
         let memory = MemoryModel::new(unequal).with_ecc("secded:64".parse().unwrap());
         let top = BitMask::top(1, BitWidth::INT8).unwrap();
         let refused = memory.channel(Format::INT8, top).unwrap_err();
-        assert!(matches!(refused, FaultError::Asymmetric { .. }), "{refused}");
+        assert!(matches!(refused, FaultError::Ecc(EccError::Asymmetric { .. })), "{refused}");
     }
 }

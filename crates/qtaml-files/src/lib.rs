@@ -5,7 +5,8 @@
 //! - [`header`] and [`write_in_background`]: a new model file, written while its next piece is made.
 //! - [`Float`]: the floating-point types of weights.
 //! - [`WholeFile`] and [`write()`]: a file is the old one or the new one, never half of either, and
-//!   [`remove_temporaries`] is what a handler of Ctrl-C calls.
+//!   [`remove_temporaries`] is what a handler of Ctrl-C calls. What a killed process leaves is told by
+//!   its name ([`is_temporary`]).
 //! - [`UnknownName`]: the error of a name that nothing has, with the nearest ones that exist.
 //!
 //! ```
@@ -41,5 +42,5 @@ pub use self::float::Float;
 pub use self::names::UnknownName;
 pub use self::safetensors::header::{TensorLayout, header};
 pub use self::safetensors::{ModelFile, TensorInfo};
-pub use self::temporaries::{CreationBlocked, remove_temporaries};
+pub use self::temporaries::{CreationBlocked, is_temporary, remove_temporaries};
 pub use self::whole_file::{WholeFile, is_same, open_regular, read, write};

@@ -1,12 +1,16 @@
 //! Temporary files that are removed when the process is interrupted.
 
 use std::collections::BTreeSet;
+use std::ffi::OsStr;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use tempfile::{Builder, NamedTempFile};
+
+/// How the names of all temporary files begin.
+const PREFIX: &str = ".unfinished-";
 
 /// The paths of all temporary files of this process.
 static LIVE: Mutex<BTreeSet<PathBuf>> = Mutex::new(BTreeSet::new());
@@ -29,6 +33,18 @@ pub fn remove_temporaries() -> CreationBlocked {
         _ = fs::remove_file(path);
     }
     CreationBlocked { _live: live }
+}
+
+/// Whether a file is named as one in the making, as a process leaves it that is killed.
+///
+/// ```
+/// use std::path::Path;
+///
+/// assert!(qtaml_files::is_temporary(Path::new("jobs/.unfinished-a1B2c3")));
+/// assert!(!qtaml_files::is_temporary(Path::new(".unfinished-jobs/a.json")));
+/// ```
+pub fn is_temporary(path: &Path) -> bool {
+    path.file_name().and_then(OsStr::to_str).is_some_and(|name| name.starts_with(PREFIX))
 }
 
 /// While it exists, this crate creates no file, puts none in place and removes none.
@@ -60,6 +76,7 @@ impl Temporary {
     /// A new file in `folder`.
     pub(crate) fn new_in(folder: &Path) -> io::Result<Self> {
         let mut builder = Builder::new();
+        builder.prefix(PREFIX);
         #[cfg(unix)]
         {
             use std::os::unix::fs::PermissionsExt;

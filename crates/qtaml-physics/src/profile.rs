@@ -52,15 +52,12 @@ impl FlipProfile {
         Ok(Self(Bits::PerBit(flips.into())))
     }
 
-    /// The flip probability of the bit at position `bit`.
-    ///
-    /// # Panics
-    ///
-    /// If this has one flip probability per bit and no such bit: see [`bits`](Self::bits).
+    /// The flip probability of the bit at position `bit`. A bit that a profile per bit does not have
+    /// ([`bits`](Self::bits)) never flips.
     pub fn at(&self, bit: usize) -> FlipProbability {
         match &self.0 {
             Bits::Uniform(flip) => *flip,
-            Bits::PerBit(flips) => flips[bit],
+            Bits::PerBit(flips) => flips.get(bit).copied().unwrap_or(FlipProbability::NEVER),
         }
     }
 
@@ -167,9 +164,9 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "index out of bounds")]
-    fn a_missing_bit_has_no_flip_probability() {
-        FlipProfile::per_bit(vec![FlipProbability::NEVER]).unwrap().at(1);
+    fn a_missing_bit_never_flips() {
+        let one = FlipProfile::per_bit(vec![flip(0.1, 0.2)]).unwrap();
+        assert_eq!([one.at(0), one.at(1)], [flip(0.1, 0.2), FlipProbability::NEVER]);
     }
 
     #[test]

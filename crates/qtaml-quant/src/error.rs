@@ -9,11 +9,6 @@ pub enum QuantError {
     /// A bit width outside the supported range.
     #[error("bit width {0} is not supported: it must be in 2..=8")]
     BitWidth(u32),
-    /// A name that is no encoding's.
-    #[error(
-        "encoding {0:?} is unknown: twos-complement, sign-magnitude, offset-binary and gray are there"
-    )]
-    Encoding(String),
     /// A tensor without elements has no scale.
     #[error("the tensor has no elements (shape {shape:?}): there is nothing to quantize")]
     Empty {

@@ -40,6 +40,7 @@ mod bit_width;
 mod encoding;
 mod error;
 mod format;
+mod names;
 mod packed;
 mod rounding;
 mod tensor;
@@ -49,7 +50,12 @@ pub use bit_width::BitWidth;
 pub use encoding::Encoding;
 pub use error::QuantError;
 pub use format::{Format, Term};
+pub use names::UnknownName;
 pub use packed::{PackedWords, pack_words, unpack_words};
 pub use rounding::Rounding;
 pub use tensor::QuantizedTensor;
 pub use word::{Code, Word};
+
+/// What [`names!`] writes its impls for, whatever crate it is called in.
+#[doc(hidden)]
+pub use serde;

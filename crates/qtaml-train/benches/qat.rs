@@ -79,7 +79,7 @@ fn main() {
     // Cargo passes `--bench`, and nothing else is understood.
     let digits = Dataset::digits().expect("embedded");
     let device = Device::flex().autodiff();
-    let images = digits.train.select(&(0..64).collect::<Vec<_>>());
+    let images = digits.train.select(&(0..64).collect::<Vec<_>>()).expect("64 images");
     let batch = Batch {
         images: images.tensor(&device),
         labels: images.label_tensor(&device),

@@ -73,7 +73,7 @@ fn measure<M: Classifier + 'static>(network: &'static str, model: M, images: &Im
 fn main() {
     let device = Device::flex();
     let digits = Dataset::digits().expect("embedded data");
-    let images = digits.test.select(&(0..IMAGES).collect::<Vec<_>>());
+    let images = digits.test.select(&(0..IMAGES).collect::<Vec<_>>()).expect("so many images");
     let rows: Vec<Row> = [
         measure("lenet", LeNetConfig::digits().init(&device), &images),
         measure("vgg", VggConfig::digits().init(&device), &images),

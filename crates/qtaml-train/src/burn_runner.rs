@@ -440,7 +440,7 @@ mod tests {
 
     fn images(range: std::ops::Range<usize>) -> Tensor<4> {
         let all = Dataset::digits().unwrap().calibration;
-        all.select(&range.collect::<Vec<_>>()).tensor(&Device::flex())
+        all.select(&range.collect::<Vec<_>>()).unwrap().tensor(&Device::flex())
     }
 
     /// Numbers that follow no pattern, from -1 to 1.
@@ -526,7 +526,7 @@ mod tests {
     #[test]
     fn trials_run_side_by_side() {
         let model = initialise(ResNetConfig::digits().init(&Device::flex()), Seed(1)).unwrap();
-        let images = Dataset::digits().unwrap().calibration.select(&[3, 1, 4, 1, 5]);
+        let images = Dataset::digits().unwrap().calibration.select(&[3, 1, 4, 1, 5]).unwrap();
         let runner = BurnRunner::classifier(&model, &images, &Device::flex()).unwrap();
         let trial = |trial: usize| {
             let index = trial % runner.tensors().len();
@@ -635,7 +635,8 @@ mod tests {
         let all = Dataset::digits().unwrap().calibration;
         let runner = BurnRunner::classifier(&model, &all, &Device::flex()).unwrap();
         assert_eq!(runner.statistics(Values::new()).unwrap(), Some(Values::new()));
-        let error = BurnRunner::classifier(&model, &all.select(&[]), &Device::flex()).unwrap_err();
+        let error =
+            BurnRunner::classifier(&model, &all.select(&[]).unwrap(), &Device::flex()).unwrap_err();
         assert_eq!(error.to_string(), "data set of the runner: has no inputs");
     }
 

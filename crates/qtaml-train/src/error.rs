@@ -2,7 +2,6 @@
 
 use std::path::PathBuf;
 
-use qtaml_compensation::CompensationError;
 use qtaml_fault::FaultError;
 use qtaml_physics::PhysicsError;
 use qtaml_quant::QuantError;
@@ -62,7 +61,7 @@ pub enum TrainError {
         allowed: &'static str,
     },
     /// A file that could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}", path.display())]
     File {
         /// What was tried.
         action: &'static str,
@@ -83,7 +82,7 @@ pub enum TrainError {
     #[error(transparent)]
     Physics(#[from] PhysicsError),
     /// Weights that cannot be quantized.
-    #[error("parameter {name:?}: {source}")]
+    #[error("parameter {name:?} cannot be quantized")]
     Quant {
         /// The parameter.
         name: String,
@@ -93,9 +92,6 @@ pub enum TrainError {
     /// A fault model that makes no sense.
     #[error(transparent)]
     Fault(#[from] FaultError),
-    /// A compensation that cannot be made.
-    #[error(transparent)]
-    Compensation(#[from] CompensationError),
     /// A loss or a weight that stopped being a number.
     #[error(
         "training diverged at step {step} (learning rate {learning_rate}): the loss is {loss}, and not finite first are the {first}"

@@ -1,9 +1,10 @@
 //! The pass through a file: weights to words, or back.
 
 use anyhow::{Context, Result};
-use qtaml::compensation::CompensationError;
+use qtaml::compensation::WeightsError;
 use qtaml::compensation::codebook::TensorCode;
 use qtaml::files::{BackgroundWriter, Float, ModelFile, TensorInfo};
+use qtaml::quant::QuantError;
 use rayon::prelude::*;
 
 use super::plan::{Part, Plan, Work};
@@ -91,7 +92,7 @@ impl Pass<'_> {
                 let values = code.code().decode_packed(bytes, (words - i * SLICE).min(SLICE))?;
                 let mut read = vec![0; values.len() * Float::F32.bytes()];
                 Float::F32.encode(&values, &mut read);
-                Ok::<_, CompensationError>(read)
+                Ok::<_, QuantError>(read)
             };
             let slices = bytes.par_chunks(bytes_of(SLICE)).enumerate().map(slice);
             let read = slices.collect::<Result<Vec<_>, _>>()?;
@@ -110,7 +111,7 @@ struct Slice {
 }
 
 impl Slice {
-    fn of(bytes: &[u8], float: Float, code: &TensorCode) -> Result<Self, CompensationError> {
+    fn of(bytes: &[u8], float: Float, code: &TensorCode) -> Result<Self, WeightsError> {
         let weights = float.decode(bytes);
         let words = code.code().encode_packed(&weights)?;
         let error = code.code().square_error(&weights)?;
@@ -122,16 +123,16 @@ impl Slice {
 /// Names a weight that is no number by its place in the tensor, of which `bytes` begin with weight
 /// `first`; and one that only F64 can hold as what it is.
 pub(super) fn not_a_weight(
-    error: CompensationError,
+    error: WeightsError,
     index_of: impl Fn(usize) -> usize,
     float: Float,
     bytes: &[u8],
     first: u64,
 ) -> anyhow::Error {
-    let CompensationError::Weight { index, value } = error else { return error.into() };
+    let WeightsError::NotFinite { index, value } = error else { return error.into() };
     let index = index_of(index);
     let beyond = float.beyond_f32(bytes, index, first);
-    beyond.map_or_else(|| CompensationError::Weight { index, value }.into(), Into::into)
+    beyond.map_or_else(|| WeightsError::NotFinite { index, value }.into(), Into::into)
 }
 
 #[cfg(test)]

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::fmt;
 use std::iter::Peekable;
 
+use anyhow::Result;
 use qtaml::fault::{
-    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultEffect, FaultError, FaultModel,
-    FaultRecord, FaultStream, FlipCount, ProtectionMap, Seed, WordDigester, WordFault, WordFlips,
+    BitFlips, BitMask, Bursts, Ecc, EccError, EccRead, EccTally, FaultEffect, FaultError,
+    FaultModel, FaultRecord, FaultStream, FlipCount, ProtectionMap, RecordError, Seed,
+    WordDigester, WordFault, WordFlips,
 };
 use qtaml::files::Dtype;
 use qtaml::physics::FlipProfile;
@@ -129,7 +131,7 @@ impl Source {
     }
 
     /// Refuses faults that were drawn on other words than those of the tensor `name`.
-    pub(super) fn check_words(&self, name: &str, words: WordDigester) -> Result<(), FaultError> {
+    pub(super) fn check_words(&self, name: &str, words: WordDigester) -> Result<(), RecordError> {
         match self {
             Self::Replayed(record, WhenOther::Refuse) => {
                 record.tensor(name)?.check_digest(name, words.finish())
@@ -144,7 +146,7 @@ impl Source {
     }
 
     /// Words after which a tensor may be cut into pieces.
-    pub(super) fn alignment(&self) -> Result<usize, FaultError> {
+    pub(super) fn alignment(&self) -> Result<usize, EccError> {
         match self {
             Self::Drawn(_, draw) => draw.ecc.alignment(),
             Self::Replayed(..) => Ok(1),
@@ -152,12 +154,7 @@ impl Source {
     }
 
     /// What is read of the scale of the tensor `name`; only codes have one that is stored.
-    pub(super) fn read_scale(
-        &self,
-        name: &str,
-        storage: Storage,
-        scale: f32,
-    ) -> Result<f32, FaultError> {
+    pub(super) fn read_scale(&self, name: &str, storage: Storage, scale: f32) -> Result<f32> {
         match (self, storage) {
             (Self::Drawn(spec, draw), Storage::Codes(..)) if draw.scales => {
                 let mut bytes = scale.to_le_bytes();
@@ -171,7 +168,7 @@ impl Source {
     }
 
     /// The faults of the tensor `name`.
-    pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>, FaultError> {
+    pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>> {
         match self {
             Self::Drawn(spec, draw) => {
                 let packed = match storage {
@@ -218,7 +215,7 @@ impl FaultSpec {
     }
 
     /// What is injected into the words of the tensor `name`.
-    fn words(&self, name: &str, storage: Storage, draw: Draw) -> Result<Words, FaultError> {
+    fn words(&self, name: &str, storage: Storage, draw: Draw) -> Result<Words> {
         match self {
             Self::Flips(flips) if width(storage).is_err() && draw.ecc == Ecc::Ideal => {
                 let model = WordFlips::new(flips.clone(), storage.word_bits())?;
@@ -229,14 +226,14 @@ impl FaultSpec {
     }
 
     /// What is injected into the tensor `name`, whose words are no wider than a byte.
-    fn model(&self, name: &str, storage: Storage) -> Result<Box<dyn FaultModel>, FaultError> {
+    fn model(&self, name: &str, storage: Storage) -> Result<Box<dyn FaultModel>> {
         let bits = width(storage)?;
         Ok(match self {
             Self::Flips(flips) => Box::new(BitFlips::new(flips.clone(), bits)?),
             Self::Bursts { p, length } => Box::new(Bursts::new(*p, *length, bits)?),
             Self::Stuck { at_zero, at_one } => Box::new(BitFlips::stuck(*at_zero, *at_one, bits)?),
             Self::Count { shares, .. } => {
-                let unknown = || FaultError::UnknownTensor {
+                let unknown = || RecordError::UnknownTensor {
                     name: name.into(),
                     known: shares.keys().cloned().collect(),
                 };
@@ -325,7 +322,7 @@ impl Drawn {
                 let mut wide: Vec<u16> = words.iter().map(|&word| word.into()).collect();
                 model.inject_slice(&mut wide, first, stream, protect)?;
                 let words = wide.into_iter().map(|word| word as u8).collect();
-                Ok(EccRead { words, tally: EccTally::default() })
+                Ok(EccRead::new(words, EccTally::default()))
             }
         }
     }
@@ -357,7 +354,7 @@ impl Drawn {
                 *last |= stored >> used << used;
             }
         }
-        Ok(EccRead { words: read, tally })
+        Ok(EccRead::new(read, tally))
     }
 }
 
@@ -377,7 +374,7 @@ impl Piece<'_> {
                     let word = &mut read[(fault.index - first) as usize];
                     *word = fault.applied_to(*word);
                 }
-                Ok(EccRead { words: read, tally: EccTally::default() })
+                Ok(EccRead::new(read, EccTally::default()))
             }
         }
     }

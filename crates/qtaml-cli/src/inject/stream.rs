@@ -1,7 +1,9 @@
 //! The pass through a model, piece by piece: words out, faults in.
 
 use anyhow::{Context, Result};
-use qtaml::fault::{EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester};
+use qtaml::fault::{
+    EccError, EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester,
+};
 use qtaml::files::{BackgroundWriter, ModelFile, TensorInfo};
 use rayon::prelude::*;
 
@@ -113,7 +115,7 @@ impl Pass<'_> {
 
     /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many
     /// bytes as they have bits.
-    fn slice(&self, storage: Storage) -> Result<usize, FaultError> {
+    fn slice(&self, storage: Storage) -> Result<usize, EccError> {
         let step = match storage {
             Storage::Packed(packed) => packed.bits as usize,
             Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => 1,

@@ -152,7 +152,7 @@ mod tests {
 
     #[test]
     fn every_way_to_give_flip_probabilities() {
-        let flip = |line, bit, value| channel(line).unwrap().flip(bit, value);
+        let flip = |line, bit, value| channel(line).unwrap().flip(bit, value).unwrap();
         assert_eq!(flip("", 7, true), 0.1);
         assert_eq!(flip("--p 1e-18", 0, false), 1e-18);
         assert_eq!(flip("--p01 0.2 --p10 0.7", 3, true), 0.7);

@@ -1,7 +1,7 @@
 //! An allocation: the selected candidates, their cost and their distortion.
 
 use super::{AllocationProblem, Selection};
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// One candidate for each group, what they cost and what they leave.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,18 +15,18 @@ impl Allocation {
     /// The allocation of the candidate with index `selection[u]` to group `u`.
     ///
     /// # Errors
-    /// [`CompensationError::Selection`] unless there is one index for each group and a candidate for each
+    /// [`AllocationError::Selection`] unless there is one index for each group and a candidate for each
     /// index.
     pub fn new(
         selection: impl Into<Selection>,
         groups: &AllocationProblem,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, AllocationError> {
         let selection = selection.into();
         let exists = |(&index, candidates): (&u32, &[_])| (index as usize) < candidates.len();
         if selection.len() == groups.len() && selection.iter().zip(groups.iter()).all(exists) {
             Ok(Self::of(selection, groups))
         } else {
-            Err(CompensationError::Selection { given: selection.len(), groups: groups.len() })
+            Err(AllocationError::Selection { given: selection.len(), groups: groups.len() })
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::{AllocationProblem, GreedyPath, MOST_STATES, Solution, exact};
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// What may be spent, or what must be reached.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -27,30 +27,30 @@ impl Budget {
     /// may be possible between two steps of the path.
     ///
     /// # Errors
-    /// [`CompensationError::BudgetShare`] for a share that is negative, NaN or infinite,
-    /// [`CompensationError::Noise`] for noise that full protection exceeds, and
-    /// [`CompensationError::Budget`] if not even the cheapest candidates fit.
+    /// [`AllocationError::BudgetShare`] for a share that is negative, NaN or infinite,
+    /// [`AllocationError::Noise`] for noise that full protection exceeds, and
+    /// [`AllocationError::Budget`] if not even the cheapest candidates fit.
     pub fn solve(
         self,
         groups: &AllocationProblem,
         weight_bits: u64,
-    ) -> Result<Solution, CompensationError> {
+    ) -> Result<Solution, AllocationError> {
         match self {
             Self::Bits(bits) => exact(groups, bits, MOST_STATES),
             Self::Share(share) if share >= 0.0 && share.is_finite() => {
                 exact(groups, (share * weight_bits as f64) as u64, MOST_STATES)
             }
-            Self::Share(share) => Err(CompensationError::BudgetShare(share)),
+            Self::Share(share) => Err(AllocationError::BudgetShare(share)),
             Self::Noise(noise) => first_below(groups, noise),
         }
     }
 }
 
-fn first_below(groups: &AllocationProblem, noise: f64) -> Result<Solution, CompensationError> {
+fn first_below(groups: &AllocationProblem, noise: f64) -> Result<Solution, AllocationError> {
     let path = GreedyPath::optimal(groups);
     let found = (0..path.len()).find(|&step| path.distortion(step) <= noise);
     let range = |step| path.distortion(step);
-    let step = found.ok_or_else(|| CompensationError::Noise {
+    let step = found.ok_or_else(|| AllocationError::Noise {
         noise,
         least: range(path.len() - 1),
         most: range(0),
@@ -81,7 +81,7 @@ mod tests {
         assert!(share.allocation.cost() <= 800);
         for bad in [-1.0, f64::NAN, f64::INFINITY] {
             let error = Budget::Share(bad).solve(&problem, 3200).unwrap_err();
-            assert!(matches!(error, CompensationError::BudgetShare(_)), "{error}");
+            assert!(matches!(error, AllocationError::BudgetShare(_)), "{error}");
         }
     }
 
@@ -94,7 +94,7 @@ mod tests {
         }
         for bad in [-1.0, 1e-9, f64::NAN] {
             let error = Budget::Noise(bad).solve(&problem, 3200).unwrap_err();
-            assert!(matches!(error, CompensationError::Noise { .. }), "{error}");
+            assert!(matches!(error, AllocationError::Noise { .. }), "{error}");
         }
     }
 }

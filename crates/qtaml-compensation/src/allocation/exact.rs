@@ -2,7 +2,7 @@
 
 use super::path::Move;
 use super::{Allocation, AllocationProblem, GreedyPath, Solution};
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// A limit of [`exact`] that takes seconds and some 200 MB to reach.
 pub const MOST_STATES: usize = 1 << 23;
@@ -22,12 +22,12 @@ pub const MOST_STATES: usize = 1 << 23;
 /// that it has proven so far.
 ///
 /// # Errors
-/// [`CompensationError::Budget`] if not even the cheapest candidates fit.
+/// [`AllocationError::Budget`] if not even the cheapest candidates fit.
 pub fn exact(
     groups: &AllocationProblem,
     budget: u64,
     most_states: usize,
-) -> Result<Solution, CompensationError> {
+) -> Result<Solution, AllocationError> {
     let budget = spendable(groups, budget)?;
     let path = GreedyPath::optimal(groups);
     let step = path.step_within(budget)?;
@@ -49,7 +49,7 @@ pub fn exact(
 }
 
 /// The part of a budget that can be spent: costs differ by multiples of some number of bits.
-fn spendable(groups: &AllocationProblem, budget: u64) -> Result<u64, CompensationError> {
+fn spendable(groups: &AllocationProblem, budget: u64) -> Result<u64, AllocationError> {
     groups.check_budget(budget)?;
     let differences = groups
         .iter()

@@ -1,7 +1,7 @@
 //! The Lagrangian solver: one price for every bit.
 
 use super::{Allocation, AllocationProblem, Candidate, Selection, Solution, bisect};
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// What [`lagrangian`] found.
 #[derive(Debug, Clone, PartialEq)]
@@ -24,11 +24,8 @@ pub struct Lagrangian {
 /// `Σ_u min_c (D_u(c) + λ B_u(c)) - λ B`. The best of these bounds is found beside the allocation.
 ///
 /// # Errors
-/// [`CompensationError::Budget`] if not even the cheapest candidates fit.
-pub fn lagrangian(
-    groups: &AllocationProblem,
-    budget: u64,
-) -> Result<Lagrangian, CompensationError> {
+/// [`AllocationError::Budget`] if not even the cheapest candidates fit.
+pub fn lagrangian(groups: &AllocationProblem, budget: u64) -> Result<Lagrangian, AllocationError> {
     groups.check_budget(budget)?;
     let free = Priced::new(groups, 0.0);
     if free.cost <= budget {

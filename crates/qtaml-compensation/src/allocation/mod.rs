@@ -28,7 +28,7 @@
 //! let solution = exact(&groups, 2500, 1_000_000)?;
 //! assert!(solution.proven);
 //! assert_eq!(solution.allocation.selection(), [2, 1]);
-//! # Ok::<(), qtaml_compensation::CompensationError>(())
+//! # Ok::<(), qtaml_compensation::AllocationError>(())
 //! ```
 
 // The allocation is the noun of the field, and a file of its own.

@@ -2,7 +2,7 @@
 
 use super::hull::{Corner, lower_hull};
 use super::{Allocation, AllocationProblem, Candidate};
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// A sequence of allocations, from the cheapest on. Only their differences are kept.
 #[derive(Debug, Clone)]
@@ -109,11 +109,11 @@ impl<'a> GreedyPath<'a> {
     /// The last step that a budget pays for.
     ///
     /// # Errors
-    /// [`CompensationError::Budget`] if it pays for none.
-    pub fn step_within(&self, budget: u64) -> Result<usize, CompensationError> {
+    /// [`AllocationError::Budget`] if it pays for none.
+    pub fn step_within(&self, budget: u64) -> Result<usize, AllocationError> {
         self.stops.iter().rposition(|stop| stop.cost <= budget).ok_or_else(|| {
             let least = self.stops.iter().map(|stop| stop.cost).min().unwrap_or(0);
-            CompensationError::Budget { budget, least }
+            AllocationError::Budget { budget, least }
         })
     }
 
@@ -126,8 +126,8 @@ impl<'a> GreedyPath<'a> {
     /// alone ([`step_within`](Self::step_within)) are the same everywhere.
     ///
     /// # Errors
-    /// [`CompensationError::Budget`] if the budget pays for no step.
-    pub fn within(&self, budget: u64) -> Result<Allocation, CompensationError> {
+    /// [`AllocationError::Budget`] if the budget pays for no step.
+    pub fn within(&self, budget: u64) -> Result<Allocation, AllocationError> {
         let step = self.step_within(budget)?;
         let (mut selection, mut rest) = (self.selection(step), budget - self.cost(step));
         for &Move { group, candidate, .. } in &self.moves[self.stops[step].moves..] {
@@ -145,8 +145,8 @@ impl<'a> GreedyPath<'a> {
     /// convex hull of the path, as if a step could be taken for a part of the weights.
     ///
     /// # Errors
-    /// [`CompensationError::Noise`] if the path never gets there, or for NaN.
-    pub fn budget_for(&self, distortion: f64) -> Result<f64, CompensationError> {
+    /// [`AllocationError::Noise`] if the path never gets there, or for NaN.
+    pub fn budget_for(&self, distortion: f64) -> Result<f64, AllocationError> {
         let candidate = |stop: &Stop| Candidate { cost: stop.cost, distortion: stop.distortion };
         let candidates: Vec<Candidate> = self.stops.iter().map(candidate).collect();
         let mut corners = Vec::new();
@@ -155,7 +155,7 @@ impl<'a> GreedyPath<'a> {
         let Some(to) = corners.get(reached).filter(|_| !distortion.is_nan()) else {
             let [most, least] = [corners[0], corners[corners.len() - 1]];
             let [most, least] = [most, least].map(|corner| corner.candidate.distortion);
-            return Err(CompensationError::Noise { noise: distortion, least, most });
+            return Err(AllocationError::Noise { noise: distortion, least, most });
         };
         let Some(from) = reached.checked_sub(1).map(|before| corners[before]) else {
             return Ok(to.candidate.cost as f64);

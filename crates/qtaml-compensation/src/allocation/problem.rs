@@ -1,6 +1,6 @@
 //! The allocation problem: groups and their candidates.
 
-use crate::CompensationError;
+use crate::AllocationError;
 
 /// One way to treat a group.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -37,15 +37,15 @@ impl AllocationProblem {
     /// Adds a group.
     ///
     /// # Errors
-    /// [`CompensationError::NoCandidate`] without candidates, [`CompensationError::Distortion`] for a
+    /// [`AllocationError::NoCandidate`] without candidates, [`AllocationError::Distortion`] for a
     /// distortion that is negative, NaN or infinite, or so large that their sum is, and
-    /// [`CompensationError::Cost`] if the dearest candidates of all groups together cost more than 64
+    /// [`AllocationError::Cost`] if the dearest candidates of all groups together cost more than 64
     /// bits can count. The groups are then as before.
     pub fn push(
         &mut self,
         name: impl Into<Box<str>>,
         candidates: impl IntoIterator<Item = Candidate>,
-    ) -> Result<(), CompensationError> {
+    ) -> Result<(), AllocationError> {
         let (name, start) = (name.into(), self.candidates.len());
         self.candidates.extend(candidates);
         let checked = self.check(&name, start);
@@ -61,20 +61,20 @@ impl AllocationProblem {
     }
 
     /// The most that all groups together can cost and leave, the new one included.
-    fn check(&self, name: &str, start: usize) -> Result<(u64, f64), CompensationError> {
+    fn check(&self, name: &str, start: usize) -> Result<(u64, f64), AllocationError> {
         let new = &self.candidates[start..];
         let group = || name.to_owned();
         let Some(cost) = new.iter().map(|candidate| candidate.cost).max() else {
-            return Err(CompensationError::NoCandidate(group()));
+            return Err(AllocationError::NoCandidate(group()));
         };
         let cost =
-            self.most_cost.checked_add(cost).ok_or_else(|| CompensationError::Cost(group()))?;
+            self.most_cost.checked_add(cost).ok_or_else(|| AllocationError::Cost(group()))?;
         let bad = |c: &Candidate| {
             !(c.distortion >= 0.0 && (self.most_distortion + c.distortion).is_finite())
         };
         if let Some(candidate) = new.iter().position(bad) {
             let value = new[candidate].distortion;
-            return Err(CompensationError::Distortion { group: group(), candidate, value });
+            return Err(AllocationError::Distortion { group: group(), candidate, value });
         }
         let worst = new.iter().map(|candidate| candidate.distortion).fold(0.0, f64::max);
         Ok((cost, self.most_distortion + worst))
@@ -125,9 +125,9 @@ impl AllocationProblem {
     }
 
     /// Refuses budgets that no allocation meets.
-    pub(super) fn check_budget(&self, budget: u64) -> Result<(), CompensationError> {
+    pub(super) fn check_budget(&self, budget: u64) -> Result<(), AllocationError> {
         match self.least_cost() {
-            least if least > budget => Err(CompensationError::Budget { budget, least }),
+            least if least > budget => Err(AllocationError::Budget { budget, least }),
             _ => Ok(()),
         }
     }
@@ -159,7 +159,7 @@ mod tests {
         let before = groups.clone();
         let no_choice: [Candidate; 0] = [];
         let error = groups.push("b", no_choice).unwrap_err();
-        assert_eq!(error, CompensationError::NoCandidate("b".into()));
+        assert_eq!(error, AllocationError::NoCandidate("b".into()));
         for bad in [-1.0, f64::NAN, f64::INFINITY, f64::MAX] {
             let mut groups = groups.clone();
             groups.push("much", [candidate(0, f64::MAX)]).unwrap();
@@ -168,7 +168,7 @@ mod tests {
             assert!(error.starts_with("candidate 1 of group \"b\" has distortion"), "{error}");
         }
         let error = groups.push("b", [candidate(0, 0.0), candidate(u64::MAX, 0.0)]).unwrap_err();
-        assert_eq!(error, CompensationError::Cost("b".into()));
+        assert_eq!(error, AllocationError::Cost("b".into()));
         assert_eq!(groups, before);
     }
 }

@@ -95,7 +95,7 @@ proptest! {
     fn every_solver_agrees_with_trying_everything(groups in any_units(), budget in 0_u64..150) {
         let Some(best) = best_of(&everything(&groups), budget) else {
             let least = groups.least_cost();
-            let refused = crate::CompensationError::Budget { budget, least };
+            let refused = crate::AllocationError::Budget { budget, least };
             prop_assert_eq!(exact(&groups, budget, MOST_STATES).unwrap_err(), refused.clone());
             prop_assert_eq!(lagrangian(&groups, budget).unwrap_err(), refused.clone());
             prop_assert_eq!(GreedyPath::optimal(&groups).within(budget).unwrap_err(), refused);

@@ -2,7 +2,7 @@
 
 use std::f64::consts::LN_2;
 
-use crate::CompensationError;
+use crate::AllocationError;
 
 const LN_4: f64 = 2.0 * LN_2;
 
@@ -36,7 +36,7 @@ pub struct Source {
 /// // Up to three bits the first is worth more; it has then fallen from 64 to 1.
 /// assert!((filling.bits[0] - 3.0).abs() < 1e-12 && filling.bits[1].abs() < 1e-12);
 /// assert!((filling.noise - 2.0).abs() < 1e-12);
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::AllocationError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct WaterFilling {
@@ -61,18 +61,18 @@ impl WaterFilling {
     /// The problem for these groups and a cap in bits per weight.
     ///
     /// # Errors
-    /// [`CompensationError::Source`] for a group without weights, a score that is negative, NaN or
-    /// infinite, or scores whose sum is; [`CompensationError::MostBits`] for a cap that is not
+    /// [`AllocationError::Source`] for a group without weights, a score that is negative, NaN or
+    /// infinite, or scores whose sum is; [`AllocationError::MostBits`] for a cap that is not
     /// positive and finite.
-    pub fn new(sources: &[Source], most_bits: f64) -> Result<Self, CompensationError> {
+    pub fn new(sources: &[Source], most_bits: f64) -> Result<Self, AllocationError> {
         if !(most_bits > 0.0 && most_bits.is_finite()) {
-            return Err(CompensationError::MostBits(most_bits));
+            return Err(AllocationError::MostBits(most_bits));
         }
         let mut total = 0.0;
         for (index, &Source { score, weights }) in sources.iter().enumerate() {
             total += score;
             if weights == 0 || !(score >= 0.0 && total.is_finite()) {
-                return Err(CompensationError::Source { index, score, weights });
+                return Err(AllocationError::Source { index, score, weights });
             }
         }
         let begins = sources.iter().filter(|s| s.score > 0.0).map(Source::log_density);
@@ -84,10 +84,10 @@ impl WaterFilling {
     /// The least noise for a budget in bits. More than all caps are not spent.
     ///
     /// # Errors
-    /// [`CompensationError::Bits`] for a budget that is negative or NaN.
-    pub fn for_budget(&self, budget: f64) -> Result<Filling, CompensationError> {
+    /// [`AllocationError::Bits`] for a budget that is negative or NaN.
+    pub fn for_budget(&self, budget: f64) -> Result<Filling, AllocationError> {
         if budget.is_nan() || budget < 0.0 {
-            return Err(CompensationError::Bits(budget));
+            return Err(AllocationError::Bits(budget));
         }
         let cost = |level| self.cost(level);
         // Between two levels the cost is linear in the logarithm of the level.
@@ -103,8 +103,8 @@ impl WaterFilling {
     /// The least bits that bring the noise down to `noise`.
     ///
     /// # Errors
-    /// [`CompensationError::Noise`] outside `least_noise..=most_noise`, or for NaN.
-    pub fn for_noise(&self, noise: f64) -> Result<Filling, CompensationError> {
+    /// [`AllocationError::Noise`] outside `least_noise..=most_noise`, or for NaN.
+    pub fn for_noise(&self, noise: f64) -> Result<Filling, AllocationError> {
         self.check_noise(noise)?;
         // Between two levels the noise is linear in the level.
         let above = self.levels.partition_point(|&level| self.noise(level) < noise);
@@ -123,7 +123,7 @@ impl WaterFilling {
     ///
     /// # Errors
     /// As [`for_noise`](Self::for_noise).
-    pub fn uniform_cost(&self, noise: f64) -> Result<f64, CompensationError> {
+    pub fn uniform_cost(&self, noise: f64) -> Result<f64, AllocationError> {
         self.check_noise(noise)?;
         if self.most_noise() == 0.0 {
             return Ok(0.0);
@@ -164,12 +164,12 @@ impl WaterFilling {
         self.most_noise() * (-self.most_bits * LN_4).exp()
     }
 
-    fn check_noise(&self, noise: f64) -> Result<(), CompensationError> {
+    fn check_noise(&self, noise: f64) -> Result<(), AllocationError> {
         let (least, most) = (self.least_noise(), self.most_noise());
         if (least..=most).contains(&noise) {
             Ok(())
         } else {
-            Err(CompensationError::Noise { noise, least, most })
+            Err(AllocationError::Noise { noise, least, most })
         }
     }
 
@@ -257,7 +257,7 @@ mod tests {
         assert_eq!(water.for_budget(80.0).unwrap().bits, [0.0, 8.0]);
         for bad in [-1.0, f64::NAN] {
             let error = water.for_budget(bad).unwrap_err();
-            assert!(matches!(error, CompensationError::Bits(_)), "{error}");
+            assert!(matches!(error, AllocationError::Bits(_)), "{error}");
         }
         assert_eq!(water.coding_gain(), f64::INFINITY);
         let nothing = WaterFilling::new(&sources[..1], 8.0).unwrap();

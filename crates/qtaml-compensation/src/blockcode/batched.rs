@@ -7,7 +7,7 @@ use qtaml_fault::FaultStream;
 use super::BlockCodedStorage;
 use crate::memo::Memo;
 use crate::storage::{StoredAs, WeightStorage};
-use crate::{CompensationError, PlannedStorage};
+use crate::{BlockCodeError, PlannedStorage, StorageError};
 
 /// A block-coded group that is decoded once for each fault pattern, however many selections share it,
 /// and for as many trials at a time as the decoder takes.
@@ -32,7 +32,7 @@ impl BatchedBlocks {
     }
 
     /// On this thread alone: another one may wait for it.
-    fn decode(&self, first: &FaultStream, start: u64) -> Result<Batch, CompensationError> {
+    fn decode(&self, first: &FaultStream, start: u64) -> Result<Batch, BlockCodeError> {
         let trials = (0..BlockCodedStorage::TRIALS as u32).map(|i| first.trial().saturating_add(i));
         let streams: Vec<FaultStream> = trials.map(|trial| first.in_trial(trial)).collect();
         let stored = self.golden();
@@ -66,7 +66,7 @@ impl WeightStorage for BatchedBlocks {
         self.storage.golden()
     }
 
-    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
         let place = stream.trial() % BlockCodedStorage::TRIALS as u32;
         let first = stream.in_trial(stream.trial() - place);
         let batch: Arc<Batch> =

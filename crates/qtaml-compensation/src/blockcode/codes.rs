@@ -8,7 +8,6 @@ use qtaml_quant::BitWidth;
 use rand::Rng;
 
 use super::accumulate::{LANES, Lanes, NAT, RepeatAccumulate};
-use crate::CompensationError;
 use crate::memo::Memo;
 
 /// How surely one value of a bit is believed at most.
@@ -41,7 +40,7 @@ impl BlockCodes {
     ///
     /// # Errors
     /// As [`BitFlips::new`].
-    pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
+    pub fn new(flips: FlipProbability) -> Result<Self, FaultError> {
         let model = BitFlips::new(flips, BitWidth::INT8)?;
         Ok(Self { flips, model, codes: Memo::default() })
     }
@@ -51,7 +50,7 @@ impl BlockCodes {
     ///
     /// # Errors
     /// As [`BitFlips::new`].
-    pub fn in_memory(&self, flips: FlipProbability) -> Result<Self, CompensationError> {
+    pub fn in_memory(&self, flips: FlipProbability) -> Result<Self, FaultError> {
         let model = BitFlips::new(flips, BitWidth::INT8)?;
         Ok(Self { flips: self.flips, model, codes: Memo::default() })
     }

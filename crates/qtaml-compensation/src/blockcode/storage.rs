@@ -11,7 +11,7 @@ use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
 use crate::codebook::{Sample, StandardShape};
 use crate::storage::{StoredAs, WeightStorage};
-use crate::{CompensationError, PlannedStorage};
+use crate::{BlockCodeError, PlannedStorage, StorageError};
 
 /// Stored bytes of a block at most. Longer ones would gain little.
 const BLOCK: usize = 1 << 13;
@@ -90,15 +90,18 @@ impl BlockCodedStorage {
     /// Stores `weights` as one unit, in so many bits each, rounded down to whole bytes a block.
     ///
     /// # Errors
-    /// [`CompensationError::StoredBits`] outside 1..=8, [`CompensationError::NoWeights`],
-    /// [`CompensationError::Weight`] for one that is NaN or infinite.
+    /// [`BlockCodeError::StoredBits`] outside 1..=8, [`WeightsError::None`],
+    /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
+    ///
+    /// [`WeightsError::None`]: crate::WeightsError::None
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn new(
         weights: &[f32],
         codes: &Arc<BlockCodes>,
         bits: u32,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, BlockCodeError> {
         if !(1..=8).contains(&bits) {
-            return Err(CompensationError::StoredBits(bits));
+            return Err(BlockCodeError::StoredBits(bits));
         }
         let sigma = Sample::of(weights)?.rms() as f32;
         let parts = split(weights, codes, bits as usize);
@@ -120,7 +123,7 @@ impl BlockCodedStorage {
         &self,
         streams: &[FaultStream],
         start: u64,
-    ) -> Result<Vec<Vec<f32>>, CompensationError> {
+    ) -> Result<Vec<Vec<f32>>, BlockCodeError> {
         let mut read: Vec<Vec<f32>> = vec![vec![0.0; self.weights()]; streams.len()];
         for block in &self.blocks {
             for (streams, read) in streams.chunks(LANES).zip(read.chunks_mut(LANES)) {
@@ -138,7 +141,7 @@ impl BlockCodedStorage {
         &self,
         jobs: &[(&Block, &FaultStream)],
         start: u64,
-    ) -> Result<Vec<Vec<f32>>, CompensationError> {
+    ) -> Result<Vec<Vec<f32>>, BlockCodeError> {
         let Some((Block { code, .. }, _)) = jobs.first() else { return Ok(Vec::new()) };
         let entropy = &self.quantizer.entropy;
         let read = |(block, stream): &(&Block, &FaultStream)| {
@@ -272,7 +275,7 @@ impl WeightStorage for BlockCodedStorage {
     }
 
     /// On all threads, blocks of one length in each.
-    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
         let mut blocks: Vec<(&Block, &FaultStream)> =
             self.blocks.iter().map(|b| (b, stream)).collect();
         blocks.sort_by_key(|(block, _)| block.code.bytes());
@@ -309,6 +312,7 @@ mod tests {
     use rand::RngExt;
 
     use super::*;
+    use crate::WeightsError;
 
     fn codes(p: f64) -> Arc<BlockCodes> {
         Arc::new(BlockCodes::new(FlipProbability::symmetric(p).unwrap()).unwrap())
@@ -479,7 +483,7 @@ mod tests {
                 let read = unit.read(&stream(0), 0).unwrap();
                 assert!(read.iter().all(|weight| weight.is_finite()), "{weights:?} {p}");
             }
-            assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
+            assert_eq!(store(&[]).unwrap_err(), WeightsError::None.into());
             for value in [f32::NAN, f32::INFINITY] {
                 let error = store(&[1.0, value]).unwrap_err().to_string();
                 assert!(error.starts_with(&format!("weight 1 is {value}")), "{error}");
@@ -487,7 +491,7 @@ mod tests {
         }
         for bits in [0, 9] {
             let error = BlockCodedStorage::new(&[1.0], &codes(0.1), bits).unwrap_err();
-            assert_eq!(error, CompensationError::StoredBits(bits));
+            assert_eq!(error, BlockCodeError::StoredBits(bits));
         }
     }
 }

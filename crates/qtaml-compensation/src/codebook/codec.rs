@@ -6,7 +6,7 @@ use qtaml_fault::frame::FileKind;
 use serde::{Deserialize, Serialize};
 
 use super::{Codebook, DesignConfig, Sample, WordChannel};
-use crate::CompensationError;
+use crate::CodebookError;
 
 const FILE: FileKind = FileKind { name: "codec", magic: *b"QTAMLCDC", version: 2 };
 /// More weights than any tensor has, and few enough for their bits to be counted.
@@ -49,22 +49,22 @@ impl TensorCode {
     /// A code for a tensor of this shape whose weights are those of `sample`.
     ///
     /// # Errors
-    /// [`CompensationError::TensorShape`] without weights, or for more than `2^48`.
+    /// [`CodebookError::TensorShape`] without weights, or for more than `2^48`.
     pub fn design(
         shape: &[usize],
         sample: &Sample,
         channel: &WordChannel,
         config: &DesignConfig,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, CodebookError> {
         let code = Codebook::design(sample, channel, config);
         Self::new(shape.to_vec(), sample.rms().powi(2), code)
     }
 
-    fn new(shape: Vec<usize>, mean_square: f64, code: Codebook) -> Result<Self, CompensationError> {
+    fn new(shape: Vec<usize>, mean_square: f64, code: Codebook) -> Result<Self, CodebookError> {
         let product = |all: u64, &size: &usize| all.checked_mul(size as u64);
         match shape.iter().try_fold(1, product) {
             Some(weights @ 1..=MOST_WEIGHTS) => Ok(Self { shape, weights, mean_square, code }),
-            _ => Err(CompensationError::TensorShape(shape)),
+            _ => Err(CodebookError::TensorShape(shape)),
         }
     }
 
@@ -166,9 +166,9 @@ impl Codec {
     /// Reads a file. Every length is checked before anything is taken for granted.
     ///
     /// # Errors
-    /// [`CompensationError::File`] for what is no such file, of another version, damaged or corrupt;
-    /// [`CompensationError::CodecTensor`] for the code of a tensor that is.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CompensationError> {
+    /// [`CodebookError::File`] for what is no such file, of another version, damaged or corrupt;
+    /// [`CodebookError::Tensor`] for the code of a tensor that is.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodebookError> {
         let (Header { tensors }, mut rest) = FILE.read(bytes)?;
         if !tensors.is_sorted_by(|a, b| a.name < b.name) {
             return Err(FILE.corrupt("its tensors are not in rising order of names").into());
@@ -185,7 +185,7 @@ impl Codec {
             let (code, behind) = rest.split_at(entry.bytes as usize);
             rest = behind;
             let name = entry.name.clone();
-            let tensor = entry.read(code).map_err(|source| CompensationError::CodecTensor {
+            let tensor = entry.read(code).map_err(|source| CodebookError::Tensor {
                 name: name.clone(),
                 source: Box::new(source),
             })?;
@@ -196,7 +196,7 @@ impl Codec {
 }
 
 impl Entry {
-    fn read(self, code: &[u8]) -> Result<TensorCode, CompensationError> {
+    fn read(self, code: &[u8]) -> Result<TensorCode, CodebookError> {
         if self.mean_square < 0.0 {
             return Err(FILE.corrupt(format!("its mean square is {}", self.mean_square)).into());
         }
@@ -211,7 +211,7 @@ mod tests {
 
     use super::*;
 
-    fn tensor(shape: &[usize], width: u32) -> Result<TensorCode, CompensationError> {
+    fn tensor(shape: &[usize], width: u32) -> Result<TensorCode, CodebookError> {
         let flips = FlipProbability::asymmetric(0.1, 0.02).unwrap();
         let channel = WordChannel::new(flips, width).unwrap();
         let quick = DesignConfig { switches: 0, iterations: 5, ..DesignConfig::default() };
@@ -293,7 +293,7 @@ mod tests {
         }
         for shape in [&[1 << 30, 1 << 30][..], &[usize::MAX, 2], &[0]] {
             let error = tensor(shape, 1).unwrap_err();
-            assert_eq!(error, CompensationError::TensorShape(shape.to_vec()));
+            assert_eq!(error, CodebookError::TensorShape(shape.to_vec()));
         }
     }
 

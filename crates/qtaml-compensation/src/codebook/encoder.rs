@@ -48,7 +48,7 @@ impl Encoder {
             read[1][usize::from(word)] += first;
         }
         for stored in &mut read {
-            channel.carry(stored);
+            channel.carry(stored).expect("one value per word");
         }
         read
     }
@@ -57,8 +57,9 @@ impl Encoder {
 /// `E[g | x]` and `E[g^2 | x]` for every word stored.
 pub(super) fn moments(table: &[f64], channel: &WordChannel) -> (Vec<f64>, Vec<f64>) {
     let (mut mean, mut square) = (table.to_vec(), table.iter().map(|g| g * g).collect::<Vec<_>>());
-    channel.expect(&mut mean);
-    channel.expect(&mut square);
+    for values in [&mut mean, &mut square] {
+        channel.expect(values).expect("a table has one value per word");
+    }
     (mean, square)
 }
 

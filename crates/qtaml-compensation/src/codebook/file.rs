@@ -5,7 +5,7 @@ use qtaml_physics::{FlipProbability, FlipProfile};
 use serde::{Deserialize, Serialize};
 
 use super::{Codebook, WordChannel};
-use crate::CompensationError;
+use crate::CodebookError;
 
 const FILE: FileKind = FileKind { name: "codebook", magic: *b"QTAMLCBK", version: 2 };
 
@@ -45,9 +45,9 @@ impl Codebook {
     /// Reads a file. Every length is checked before anything is taken for granted.
     ///
     /// # Errors
-    /// [`CompensationError::File`] for what is no such file, of another version, damaged or corrupt.
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CompensationError> {
-        let corrupt = |what: String| CompensationError::from(FILE.corrupt(what));
+    /// [`CodebookError::File`] for what is no such file, of another version, damaged or corrupt.
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, CodebookError> {
+        let corrupt = |what: String| CodebookError::from(FILE.corrupt(what));
         let (Header { flips, mse }, table) = FILE.read(bytes)?;
         let width = flips.len() as u32;
         let flips = FlipProfile::per_bit(flips).map_err(|e| corrupt(e.to_string()))?;

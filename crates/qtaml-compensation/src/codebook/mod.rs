@@ -40,18 +40,18 @@ mod start;
 mod storage;
 mod streamed;
 mod switch;
-mod word_channel;
 
 use qtaml_fault::FaultStream;
+
+pub use qtaml_fault::WordChannel;
 
 pub use codec::{Codec, TensorCode};
 pub use design::DesignConfig;
 pub use sample::Sample;
 pub use storage::{CodebookStorage, Codebooks, StandardShape};
 pub use streamed::{SampleBins, SampleCounts};
-pub use word_channel::WordChannel;
 
-use crate::CompensationError;
+use crate::{CodebookError, WeightsError};
 use encoder::Encoder;
 use lookup::Lookup;
 
@@ -129,8 +129,8 @@ impl Codebook {
     /// moment `s` and second moment `q` of their weights (docs/theory.md, section 8.1).
     ///
     /// # Errors
-    /// [`CompensationError::OtherWidth`] for a channel of other words.
-    pub fn mse_on(&self, sample: &Sample, channel: &WordChannel) -> Result<f64, CompensationError> {
+    /// [`CodebookError::OtherWidth`] for a channel of other words.
+    pub fn mse_on(&self, sample: &Sample, channel: &WordChannel) -> Result<f64, CodebookError> {
         self.check_width(channel)?;
         Ok(self.mse_in(sample, channel))
     }
@@ -146,11 +146,11 @@ impl Codebook {
     /// its `sigma`.
     ///
     /// # Errors
-    /// [`CompensationError::Sigma`] unless it is at least 0 and leaves all values finite.
-    pub fn scaled(&self, sigma: f32) -> Result<Self, CompensationError> {
+    /// [`CodebookError::Sigma`] unless it is at least 0 and leaves all values finite.
+    pub fn scaled(&self, sigma: f32) -> Result<Self, CodebookError> {
         let table: Vec<f32> = self.table.iter().map(|value| value * sigma).collect();
         if !(sigma >= 0.0 && table.iter().all(|value| value.is_finite())) {
-            return Err(CompensationError::Sigma(sigma));
+            return Err(CodebookError::Sigma(sigma));
         }
         let mse = self.mse * f64::from(sigma).powi(2);
         Ok(Self::of_table(self.channel.clone(), table, mse))
@@ -159,8 +159,8 @@ impl Codebook {
     /// The word to store for each weight.
     ///
     /// # Errors
-    /// [`CompensationError::Weight`] for one that is NaN or infinite.
-    pub fn encode(&self, weights: &[f32]) -> Result<Vec<u16>, CompensationError> {
+    /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
+    pub fn encode(&self, weights: &[f32]) -> Result<Vec<u16>, WeightsError> {
         sample::check_finite(weights)?;
         Ok(self.lookup.cells(weights).map(|cell| self.words[cell]).collect())
     }
@@ -174,9 +174,14 @@ impl Codebook {
     /// [`encode`](Self::encode), for words of at most eight bits.
     ///
     /// # Errors
-    /// [`CompensationError::TooWideForBytes`], [`CompensationError::Weight`].
-    pub fn encode_bytes(&self, weights: &[f32]) -> Result<Vec<u8>, CompensationError> {
+    /// [`CodebookError::TooWideForBytes`], [`WeightsError::NotFinite`].
+    pub fn encode_bytes(&self, weights: &[f32]) -> Result<Vec<u8>, CodebookError> {
         self.check_bytes()?;
+        Ok(self.low_bytes(weights)?)
+    }
+
+    /// The low byte of the word to store for each weight.
+    fn low_bytes(&self, weights: &[f32]) -> Result<Vec<u8>, WeightsError> {
         sample::check_finite(weights)?;
         let words: Vec<u8> = self.words.iter().map(|&word| word as u8).collect();
         Ok(self.lookup.cells(weights).map(|cell| words[cell]).collect())
@@ -185,26 +190,30 @@ impl Codebook {
     /// [`decode`](Self::decode), for words of at most eight bits.
     ///
     /// # Errors
-    /// [`CompensationError::TooWideForBytes`].
-    pub fn decode_bytes(&self, words: &[u8]) -> Result<Vec<f32>, CompensationError> {
+    /// [`CodebookError::TooWideForBytes`].
+    pub fn decode_bytes(&self, words: &[u8]) -> Result<Vec<f32>, CodebookError> {
         self.check_bytes()?;
+        Ok(self.values_of_bytes(words))
+    }
+
+    fn values_of_bytes(&self, words: &[u8]) -> Vec<f32> {
         // A table for every byte needs no check of bounds.
         let table: [f32; 256] =
             std::array::from_fn(|byte| self.table[byte & (self.table.len() - 1)]);
-        Ok(words.iter().map(|&word| table[usize::from(word)]).collect())
+        words.iter().map(|&word| table[usize::from(word)]).collect()
     }
 
     /// What the memory `channel` gives back of stored words, the whole of a tensor, with the faults of
     /// [`WordFlips`](qtaml_fault::WordFlips) at this stream.
     ///
     /// # Errors
-    /// [`CompensationError::OtherWidth`] for a channel of other words.
+    /// [`CodebookError::OtherWidth`] for a channel of other words.
     pub fn read(
         &self,
         words: &[u16],
         channel: &WordChannel,
         stream: &FaultStream,
-    ) -> Result<Vec<f32>, CompensationError> {
+    ) -> Result<Vec<f32>, CodebookError> {
         self.check_width(channel)?;
         Ok(self.decode(&channel.fault_model()?.corrupted(words, stream)?))
     }
@@ -214,21 +223,13 @@ impl Codebook {
         Encoder { words: self.words.clone(), thresholds }.mse(&wide(&self.table), sample, channel)
     }
 
-    fn check_width(&self, channel: &WordChannel) -> Result<(), CompensationError> {
+    fn check_width(&self, channel: &WordChannel) -> Result<(), CodebookError> {
         let (given, expected) = (channel.width(), self.width());
-        if given == expected {
-            Ok(())
-        } else {
-            Err(CompensationError::OtherWidth { given, expected })
-        }
+        if given == expected { Ok(()) } else { Err(CodebookError::OtherWidth { given, expected }) }
     }
 
-    fn check_bytes(&self) -> Result<(), CompensationError> {
-        if self.width() <= 8 {
-            Ok(())
-        } else {
-            Err(CompensationError::TooWideForBytes(self.width()))
-        }
+    fn check_bytes(&self) -> Result<(), CodebookError> {
+        if self.width() <= 8 { Ok(()) } else { Err(CodebookError::TooWideForBytes(self.width())) }
     }
 }
 
@@ -297,8 +298,8 @@ mod tests {
                 for ([m, s, _], word) in cells.iter().zip(words) {
                     (mass[word], first[word]) = (*m, *s);
                 }
-                channel.carry(&mut mass);
-                channel.carry(&mut first);
+                channel.carry(&mut mass).unwrap();
+                channel.carry(&mut first).unwrap();
                 let of = |(m, s): (&f64, &f64)| if *m > 0.0 { s * s / m } else { 0.0 };
                 mass.iter().zip(&first).map(of).sum::<f64>()
             };
@@ -411,8 +412,8 @@ mod tests {
         let table = wide(code.table());
         let (mut mean, mut square) =
             (table.clone(), table.iter().map(|g| g * g).collect::<Vec<_>>());
-        memory.expect(&mut mean);
-        memory.expect(&mut square);
+        memory.expect(&mut mean).unwrap();
+        memory.expect(&mut square).unwrap();
         let weights: Vec<f32> = (-400..400).map(|i| i as f32 * 0.01).chain([1e30, -1e30]).collect();
         for (&weight, word) in weights.iter().zip(code.encode(&weights).unwrap()) {
             let cost = |x: usize| square[x] - 2.0 * mean[x] * f64::from(weight);
@@ -430,8 +431,8 @@ mod tests {
         assert!(words.iter().copied().eq(bytes.iter().map(|&byte| u16::from(byte))));
         assert_eq!(code.decode(&words), code.decode_bytes(&bytes).unwrap());
         let wide = Codebook::of_table(channel(0.1, 9), vec![0.0; 512], 0.0);
-        assert_eq!(wide.encode_bytes(&[0.0]), Err(CompensationError::TooWideForBytes(9)));
-        assert_eq!(wide.decode_bytes(&[0]), Err(CompensationError::TooWideForBytes(9)));
+        assert_eq!(wide.encode_bytes(&[0.0]), Err(CodebookError::TooWideForBytes(9)));
+        assert_eq!(wide.decode_bytes(&[0]), Err(CodebookError::TooWideForBytes(9)));
     }
 
     #[test]
@@ -456,7 +457,7 @@ mod tests {
         assert_eq!(twice.decode(&words), doubled);
         assert_eq!(code.scaled(0.0).unwrap().decode(&words), [0.0; 4]);
         for sigma in [-1.0, f32::NAN, f32::INFINITY, f32::MAX] {
-            assert!(matches!(code.scaled(sigma), Err(CompensationError::Sigma(_))), "{sigma}");
+            assert!(matches!(code.scaled(sigma), Err(CodebookError::Sigma(_))), "{sigma}");
         }
     }
 
@@ -464,12 +465,12 @@ mod tests {
     fn what_does_not_fit_is_refused() {
         let code = design(&Sample::gaussian(), &channel(0.1, 2));
         let other = channel(0.1, 3);
-        let error = CompensationError::OtherWidth { given: 3, expected: 2 };
+        let error = CodebookError::OtherWidth { given: 3, expected: 2 };
         assert_eq!(code.mse_on(&Sample::gaussian(), &other), Err(error.clone()));
         let stream = FaultStream::new(Seed(1), 0, "w");
         assert_eq!(code.read(&[0], &other, &stream), Err(error));
         let error = code.encode(&[0.0, f32::INFINITY]);
-        assert_eq!(error, Err(CompensationError::Weight { index: 1, value: f32::INFINITY }));
+        assert_eq!(error, Err(WeightsError::NotFinite { index: 1, value: f32::INFINITY }));
         assert_eq!(code.metadata_bits(), 128);
     }
 

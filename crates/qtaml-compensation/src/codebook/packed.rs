@@ -5,7 +5,7 @@ use qtaml_quant::{QuantError, pack_words, unpack_words};
 use super::Codebook;
 use super::encoder::moments;
 use super::{sample, wide};
-use crate::CompensationError;
+use crate::WeightsError;
 
 /// Eight words of `R` bits fill `R` bytes.
 const GROUP: usize = 8;
@@ -30,10 +30,10 @@ impl Codebook {
     /// ```
     ///
     /// # Errors
-    /// [`CompensationError::Weight`] for one that is NaN or infinite.
-    pub fn encode_packed(&self, weights: &[f32]) -> Result<Vec<u8>, CompensationError> {
+    /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
+    pub fn encode_packed(&self, weights: &[f32]) -> Result<Vec<u8>, WeightsError> {
         if self.width() == 8 {
-            return self.encode_bytes(weights);
+            return self.low_bytes(weights);
         }
         Ok(pack_words(&self.encode(weights)?, self.width()))
     }
@@ -42,14 +42,14 @@ impl Codebook {
     ///
     /// # Errors
     /// [`QuantError::PackedLength`] for too few or too many bytes.
-    pub fn decode_packed(&self, bytes: &[u8], words: usize) -> Result<Vec<f32>, CompensationError> {
+    pub fn decode_packed(&self, bytes: &[u8], words: usize) -> Result<Vec<f32>, QuantError> {
         let expected = self.packed_len(words);
         if bytes.len() != expected {
             let (bits, bytes) = (self.width(), bytes.len());
-            return Err(QuantError::PackedLength { words, bits, expected, bytes }.into());
+            return Err(QuantError::PackedLength { words, bits, expected, bytes });
         }
         if self.width() == 8 {
-            return self.decode_bytes(bytes);
+            return Ok(self.values_of_bytes(bytes));
         }
         Ok(self.decode(&unpack_words(bytes, self.width(), words)))
     }
@@ -65,8 +65,8 @@ impl Codebook {
     /// of the design.
     ///
     /// # Errors
-    /// [`CompensationError::Weight`] for one that is NaN or infinite.
-    pub fn square_error(&self, weights: &[f32]) -> Result<f64, CompensationError> {
+    /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
+    pub fn square_error(&self, weights: &[f32]) -> Result<f64, WeightsError> {
         sample::check_finite(weights)?;
         let (mean, square) = moments(&wide(&self.table), &self.channel);
         let laws: Vec<[f64; 2]> = self
@@ -89,7 +89,7 @@ mod tests {
     use proptest::prelude::*;
     use qtaml_physics::FlipProbability;
 
-    use crate::CompensationError;
+    use crate::WeightsError;
     use crate::codebook::{Codebook, DesignConfig, Sample, WordChannel};
 
     fn code(width: u32, weights: &[f32]) -> Codebook {
@@ -136,7 +136,7 @@ mod tests {
         let error = code.decode_packed(&[0; 2], 6).unwrap_err().to_string();
         assert_eq!(error, "6 words of 3 bits fill 3 bytes, and 2 were given");
         assert!(code.decode_packed(&[], usize::MAX).is_err());
-        let error = CompensationError::Weight { index: 1, value: f32::INFINITY };
+        let error = WeightsError::NotFinite { index: 1, value: f32::INFINITY };
         assert_eq!(code.encode_packed(&[0.0, f32::INFINITY]), Err(error.clone()));
         assert_eq!(code.square_error(&[0.0, f32::INFINITY]), Err(error));
     }

@@ -4,7 +4,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use statrs::function::erf::erfc;
 
-use crate::CompensationError;
+use crate::WeightsError;
 
 /// Each of two halves of the bins: so many for the mass, and so many for the range.
 const HALF: usize = 1 << 13;
@@ -22,7 +22,7 @@ const HALF: usize = 1 << 13;
 ///
 /// let sample = Sample::of(&[3.0, -1.0, 1.0, 1.0])?;
 /// assert_eq!((sample.mean(), sample.variance()), (1.0, 2.0));
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::WeightsError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq)]
 pub struct Sample {
@@ -36,9 +36,9 @@ impl Sample {
     /// The distribution of some weights.
     ///
     /// # Errors
-    /// [`CompensationError::NoWeights`], [`CompensationError::Weight`] for one that is NaN or
+    /// [`WeightsError::None`], [`WeightsError::NotFinite`] for one that is NaN or
     /// infinite.
-    pub fn of(weights: &[f32]) -> Result<Self, CompensationError> {
+    pub fn of(weights: &[f32]) -> Result<Self, WeightsError> {
         check_finite(weights)?;
         let mut sorted = weights.to_vec();
         sorted.sort_unstable_by(f32::total_cmp);
@@ -48,13 +48,13 @@ impl Sample {
     /// The distribution of values that occur with given masses, which need not sum to one.
     ///
     /// # Errors
-    /// [`CompensationError::NoWeights`] without any mass, [`CompensationError::Mass`] for a value
+    /// [`WeightsError::None`] without any mass, [`WeightsError::Mass`] for a value
     /// that is not finite, or a mass that is negative or not finite.
-    pub fn histogram(masses: &[(f32, f64)]) -> Result<Self, CompensationError> {
+    pub fn histogram(masses: &[(f32, f64)]) -> Result<Self, WeightsError> {
         let bad = |(value, mass): &(f32, f64)| !value.is_finite() || !(0.0..=1e300).contains(mass);
         if let Some(index) = masses.iter().position(bad) {
             let (value, mass) = masses[index];
-            return Err(CompensationError::Mass { index, value, mass });
+            return Err(WeightsError::Mass { index, value, mass });
         }
         let mut sorted: Vec<_> = masses.iter().copied().filter(|&(_, mass)| mass > 0.0).collect();
         sorted.sort_unstable_by(|(v, m), (w, n)| v.total_cmp(w).then(m.total_cmp(n)));
@@ -145,12 +145,12 @@ impl Sample {
 
     fn of_sorted(
         values: impl ExactSizeIterator<Item = (f64, f64)> + Clone,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, WeightsError> {
         let total: f64 = values.clone().map(|(_, mass)| mass).sum();
         let (Some((least, _)), Some((greatest, _))) =
             (values.clone().next(), values.clone().last())
         else {
-            return Err(CompensationError::NoWeights);
+            return Err(WeightsError::None);
         };
         let each = values.len() <= 2 * HALF;
         let step = (greatest - least) / HALF as f64;
@@ -203,13 +203,13 @@ fn add(a: [f64; 3], b: [f64; 3]) -> [f64; 3] {
     std::array::from_fn(|k| a[k] + b[k])
 }
 
-pub(super) fn check_finite(weights: &[f32]) -> Result<(), CompensationError> {
+pub(super) fn check_finite(weights: &[f32]) -> Result<(), WeightsError> {
     // Without a way out early, which the compiler would not vectorise.
     if weights.iter().fold(true, |all, weight| all & weight.is_finite()) {
         return Ok(());
     }
     let index = weights.iter().position(|weight| !weight.is_finite()).unwrap_or_default();
-    Err(CompensationError::Weight { index, value: weights[index] })
+    Err(WeightsError::NotFinite { index, value: weights[index] })
 }
 
 #[cfg(test)]
@@ -249,15 +249,15 @@ mod tests {
 
     #[test]
     fn what_is_no_sample_is_refused() {
-        assert_eq!(Sample::of(&[]), Err(CompensationError::NoWeights));
-        assert_eq!(Sample::histogram(&[(1.0, 0.0)]), Err(CompensationError::NoWeights));
+        assert_eq!(Sample::of(&[]), Err(WeightsError::None));
+        assert_eq!(Sample::histogram(&[(1.0, 0.0)]), Err(WeightsError::None));
         let error = Sample::of(&[1.0, f32::NEG_INFINITY]);
         let value = f32::NEG_INFINITY;
-        assert_eq!(error, Err(CompensationError::Weight { index: 1, value }));
+        assert_eq!(error, Err(WeightsError::NotFinite { index: 1, value }));
         assert!(Sample::of(&[f32::NAN]).is_err());
         for (value, mass) in [(f32::NAN, 1.0), (1.0, -1.0), (1.0, f64::NAN), (1.0, f64::INFINITY)] {
             let error = Sample::histogram(&[(0.0, 1.0), (value, mass)]).unwrap_err();
-            assert!(matches!(error, CompensationError::Mass { index: 1, .. }), "{error}");
+            assert!(matches!(error, WeightsError::Mass { index: 1, .. }), "{error}");
         }
     }
 

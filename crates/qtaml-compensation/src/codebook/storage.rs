@@ -5,20 +5,18 @@ use std::sync::Arc;
 
 use qtaml_fault::{BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, WordFlips};
 use qtaml_physics::FlipProbability;
-use serde::{Deserialize, Serialize};
 
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
 use crate::memo::Memo;
 use crate::storage::{StoredAs, WeightStorage, WordStorage};
-use crate::{CompensationError, PlannedStorage};
+use crate::{CodebookError, PlannedStorage, StorageError};
 
 /// Golden sections from a factor of four down to 0.4 %.
 const SECTIONS: usize = 12;
 
 /// A distribution of weights of mean 0 and variance 1 that codes are designed for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[non_exhaustive]
 pub enum StandardShape {
     /// [`Sample::gaussian`].
@@ -27,10 +25,12 @@ pub enum StandardShape {
     Laplacian,
 }
 
-impl StandardShape {
-    /// Every shape there is.
-    pub const ALL: [Self; 2] = [Self::Gaussian, Self::Laplacian];
+qtaml_quant::names!(StandardShape, "shape", {
+    Gaussian: "gaussian",
+    Laplacian: "laplacian",
+});
 
+impl StandardShape {
     /// The distribution.
     pub fn sample(self) -> Sample {
         match self {
@@ -71,7 +71,7 @@ impl Codebooks {
     ///
     /// # Errors
     /// None: every flip probability has a fault model.
-    pub fn new(flips: FlipProbability) -> Result<Self, CompensationError> {
+    pub fn new(flips: FlipProbability) -> Result<Self, CodebookError> {
         Ok(Self { flips, models: Memo::default(), codes: Memo::default() })
     }
 
@@ -81,18 +81,18 @@ impl Codebooks {
     }
 
     /// The code of words whose highest bits, so many, never flip.
-    fn code(&self, key: Key) -> Result<Arc<StandardCode>, CompensationError> {
+    fn code(&self, key: Key) -> Result<Arc<StandardCode>, CodebookError> {
         let (shape, width, protected) = key;
         let channel = WordChannel::new(self.flips, width)?;
         if protected > width {
-            return Err(CompensationError::ProtectedBits { protected, width });
+            return Err(CodebookError::ProtectedBits { protected, width });
         }
-        let channel = channel.keeping(protected as usize);
+        let channel = channel.keeping(protected);
         Ok(self.codes.get_or_make(key, || StandardCode::design(shape, &channel)))
     }
 
     /// The faults of words of so many bits, the same as those of [`Codebook::read`].
-    fn model(&self, width: u32) -> Result<Arc<WordFlips>, CompensationError> {
+    fn model(&self, width: u32) -> Result<Arc<WordFlips>, CodebookError> {
         self.models.get_or_try(width, || Ok(WordFlips::new(self.flips, width)?))
     }
 }
@@ -188,22 +188,24 @@ impl CodebookStorage {
     /// flip. Of both shapes, each at its best scale, that of the smaller error is taken.
     ///
     /// # Errors
-    /// [`CompensationError::WordWidth`] outside 1..=12, [`CompensationError::ProtectedBits`],
-    /// [`CompensationError::NoWeights`], [`CompensationError::Weight`] for one that is NaN or
-    /// infinite, [`CompensationError::Sigma`] if what is read could be infinite.
+    /// [`FaultError::WordWidth`] outside 1..=12, [`CodebookError::ProtectedBits`],
+    /// [`WeightsError::None`], [`WeightsError::NotFinite`] for one that is NaN or
+    /// infinite, [`CodebookError::Sigma`] if what is read could be infinite.
+    ///
+    /// [`WeightsError::None`]: crate::WeightsError::None
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn new(
         weights: &[f32],
         codes: &Arc<Codebooks>,
         width: u32,
         protected: u32,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, CodebookError> {
         let sample = Sample::of(weights)?;
-        let [gaussian, laplacian] =
-            StandardShape::ALL.map(|shape| -> Result<_, CompensationError> {
-                let code = codes.code((shape, width, protected))?;
-                let sigma = if sample.rms() > 0.0 { code.best_sigma(&sample) } else { 0.0 };
-                Self::scaled(weights, codes, code, shape, sigma, protected)
-            });
+        let [gaussian, laplacian] = StandardShape::ALL.map(|shape| -> Result<_, CodebookError> {
+            let code = codes.code((shape, width, protected))?;
+            let sigma = if sample.rms() > 0.0 { code.best_sigma(&sample) } else { 0.0 };
+            Self::scaled(weights, codes, code, shape, sigma, protected)
+        });
         let (gaussian, laplacian) = (gaussian?, laplacian?);
         let better = laplacian.mean_square_error < gaussian.mean_square_error;
         Ok(if better { laplacian } else { gaussian })
@@ -216,9 +218,9 @@ impl CodebookStorage {
         shape: StandardShape,
         sigma: f32,
         protected: u32,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, CodebookError> {
         if !code.code.table().iter().all(|value| (value * sigma).is_finite()) {
-            return Err(CompensationError::Sigma(sigma));
+            return Err(CodebookError::Sigma(sigma));
         }
         // Of what rounds to nothing nothing can be kept.
         let unit: Vec<f32> =
@@ -300,7 +302,7 @@ impl WeightStorage for CodebookStorage {
         self.values(&self.stored_words())
     }
 
-    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
         let mut words = self.stored_words();
         self.model.inject_slice(&mut words, start, stream, self.protected)?;
         Ok(self.values(&words))
@@ -338,7 +340,7 @@ impl WordStorage for CodebookStorage {
         Ecc::Ideal
     }
 
-    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, CompensationError> {
+    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, StorageError> {
         let (given, expected) = (read.len() as u64, self.low.len() as u64);
         if given != expected {
             return Err(FaultError::Words { given, expected }.into());
@@ -355,6 +357,7 @@ mod tests {
     use qtaml_fault::Seed;
 
     use super::*;
+    use crate::WeightsError;
 
     fn codes(p01: f64, p10: f64) -> Arc<Codebooks> {
         Arc::new(Codebooks::new(FlipProbability::asymmetric(p01, p10).unwrap()).unwrap())
@@ -534,7 +537,7 @@ mod tests {
                 assert!(unit.mean_square_error() <= most, "{weights:?} {unit:?}");
                 assert!(unit.read(&stream(0), 0).unwrap().iter().all(|w| w.is_finite()));
             }
-            assert_eq!(store(&[]).unwrap_err(), CompensationError::NoWeights);
+            assert_eq!(store(&[]).unwrap_err(), WeightsError::None.into());
             for value in [f32::NAN, f32::INFINITY, f32::NEG_INFINITY] {
                 let error = store(&[1.0, value]).unwrap_err().to_string();
                 assert!(error.starts_with(&format!("weight 1 is {value}")), "{error}");
@@ -544,11 +547,11 @@ mod tests {
         assert!(constant.mean_square_error() < 1e-12 * 0.49);
         let codes = codes(0.1, 0.1);
         let error = |width, protected| CodebookStorage::new(&[1.0], &codes, width, protected);
-        assert_eq!(error(13, 0).unwrap_err(), CompensationError::WordWidth(13));
-        let protected = CompensationError::ProtectedBits { protected: 4, width: 3 };
+        assert_eq!(error(13, 0).unwrap_err(), FaultError::WordWidth(13).into());
+        let protected = CodebookError::ProtectedBits { protected: 4, width: 3 };
         assert_eq!(error(3, 4).unwrap_err(), protected);
         let huge = CodebookStorage::new(&[f32::MAX, 0.0, 0.0], &codes, 8, 8);
-        assert!(matches!(huge.unwrap_err(), CompensationError::Sigma(_)));
+        assert!(matches!(huge.unwrap_err(), CodebookError::Sigma(_)));
     }
 
     #[test]

@@ -2,7 +2,7 @@
 
 use super::Sample;
 use super::sample::check_finite;
-use crate::CompensationError;
+use crate::WeightsError;
 
 /// Coarse bins: one for each upper half of a single precision number.
 const COARSE: usize = 1 << 16;
@@ -26,7 +26,7 @@ const NUMBERS: u32 = 1 << 16;
 /// let mut bins = counts.into_bins();
 /// pieces.iter().try_for_each(|piece| bins.add(piece))?;
 /// assert_eq!(bins.sample()?, Sample::of(&pieces.concat())?);
-/// # Ok::<(), qtaml_compensation::CompensationError>(())
+/// # Ok::<(), qtaml_compensation::WeightsError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct SampleCounts {
@@ -49,9 +49,9 @@ impl SampleCounts {
     /// Counts the next weights.
     ///
     /// # Errors
-    /// [`CompensationError::Weight`] for one that is NaN or infinite, with its number among all
+    /// [`WeightsError::NotFinite`] for one that is NaN or infinite, with its number among all
     /// weights so far.
-    pub fn add(&mut self, weights: &[f32]) -> Result<(), CompensationError> {
+    pub fn add(&mut self, weights: &[f32]) -> Result<(), WeightsError> {
         check_next(weights, &mut self.weights)?;
         for &weight in weights {
             self.counts[place(weight).0] += 1;
@@ -89,7 +89,7 @@ impl SampleBins {
     ///
     /// # Errors
     /// As [`SampleCounts::add`].
-    pub fn add(&mut self, weights: &[f32]) -> Result<(), CompensationError> {
+    pub fn add(&mut self, weights: &[f32]) -> Result<(), WeightsError> {
         check_next(weights, &mut self.weights)?;
         for &weight in weights {
             let (coarse, within) = place(weight);
@@ -108,13 +108,13 @@ impl SampleBins {
     /// The distribution of all weights that were added.
     ///
     /// # Errors
-    /// [`CompensationError::NoWeights`] if there were none.
-    pub fn sample(&self) -> Result<Sample, CompensationError> {
+    /// [`WeightsError::None`] if there were none.
+    pub fn sample(&self) -> Result<Sample, WeightsError> {
         let total = self.weights as f64;
         let filled = self.moments.iter().filter(|[count, ..]| *count > 0.0);
         let bins: Vec<_> = filled.map(|bin| bin.map(|moment| moment / total)).collect();
         if bins.is_empty() {
-            return Err(CompensationError::NoWeights);
+            return Err(WeightsError::None);
         }
         Ok(Sample::of_bins(&bins))
     }
@@ -128,10 +128,10 @@ fn place(weight: f32) -> (usize, u32) {
 }
 
 /// Whether the next weights are finite, of which `before` came before.
-fn check_next(weights: &[f32], before: &mut usize) -> Result<(), CompensationError> {
+fn check_next(weights: &[f32], before: &mut usize) -> Result<(), WeightsError> {
     check_finite(weights).map_err(|error| match error {
-        CompensationError::Weight { index, value } => {
-            CompensationError::Weight { index: *before + index, value }
+        WeightsError::NotFinite { index, value } => {
+            WeightsError::NotFinite { index: *before + index, value }
         }
         other => other,
     })?;
@@ -214,8 +214,8 @@ mod tests {
         let mut counts = SampleCounts::new();
         counts.add(&[0.0; 10]).unwrap();
         let error = counts.add(&[1.0, f32::INFINITY]);
-        assert_eq!(error, Err(CompensationError::Weight { index: 11, value: f32::INFINITY }));
+        assert_eq!(error, Err(WeightsError::NotFinite { index: 11, value: f32::INFINITY }));
         let nothing = SampleCounts::new().into_bins().sample();
-        assert_eq!(nothing, Err(CompensationError::NoWeights));
+        assert_eq!(nothing, Err(WeightsError::None));
     }
 }

@@ -1,5 +1,7 @@
 //! Binary switching: a better assignment of words to the same cells.
 
+use qtaml_physics::{FlipProbability, FlipProfile};
+
 use super::encoder::Encoder;
 use super::{Sample, WordChannel};
 
@@ -40,7 +42,7 @@ pub(super) fn switch_words(
 
 /// The cells and their words, and what is read of them.
 struct Search<'a> {
-    channel: &'a WordChannel,
+    channel: WordChannel,
     words: &'a mut [u16],
     cells: Vec<[f64; 3]>,
     /// The cell that has a word.
@@ -53,7 +55,7 @@ struct Search<'a> {
 }
 
 impl<'a> Search<'a> {
-    fn new(encoder: &'a mut Encoder, sample: &Sample, channel: &'a WordChannel) -> Self {
+    fn new(encoder: &'a mut Encoder, sample: &Sample, channel: &WordChannel) -> Self {
         let [mass, first] = encoder.read(sample, channel);
         let cells = sample.cells(&encoder.thresholds).collect();
         let words = encoder.words.as_mut_slice();
@@ -63,6 +65,7 @@ impl<'a> Search<'a> {
         }
         let explained = mass.iter().zip(&first).map(|(&n, &s)| share(n, s)).sum();
         let rows = [Vec::new(), Vec::new()];
+        let channel = as_first_designed(channel);
         Self { channel, words, cells, owner, mass, first, explained, rows }
     }
 
@@ -76,8 +79,8 @@ impl<'a> Search<'a> {
             Some(other) => [mass - self.cells[other][0], first - self.cells[other][1]],
             None => [mass, first],
         };
-        self.channel.row(from, &mut self.rows[0]);
-        self.channel.row(to, &mut self.rows[1]);
+        self.channel.row_into(from, &mut self.rows[0]);
+        self.channel.row_into(to, &mut self.rows[1]);
         let step = || self.rows[0].iter().zip(&self.rows[1]).map(|(from, to)| to - from);
         let read = self.mass.iter().zip(&self.first).zip(step());
         let explained = read.map(|((n, s), step)| share(n + mass * step, s + first * step)).sum();
@@ -99,6 +102,17 @@ impl<'a> Search<'a> {
     }
 }
 
+/// The same channel with each `p10` as `1 - (1 - p10)`, rounded twice. Standard codes are constants of
+/// a format: the first ones were designed with such rows, and must come out the same to the last bit.
+fn as_first_designed(channel: &WordChannel) -> WordChannel {
+    let rounded = |flips: &FlipProbability| {
+        FlipProbability::asymmetric(flips.p01(), 1.0 - (1.0 - flips.p10())).unwrap_or(*flips)
+    };
+    let flips = FlipProfile::per_bit(channel.flips().iter().map(rounded).collect()).ok();
+    let rounded = flips.and_then(|flips| WordChannel::new(flips, channel.width()).ok());
+    rounded.unwrap_or_else(|| channel.clone())
+}
+
 /// What of the mean square one word read explains; nothing where rounding alone left a mass.
 fn share(mass: f64, first: f64) -> f64 {
     first * first / mass.max(1e-18)
@@ -107,7 +121,6 @@ fn share(mass: f64, first: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use approx::assert_relative_eq;
-    use qtaml_physics::FlipProbability;
 
     use super::*;
     use crate::codebook::start::starts;
@@ -144,5 +157,23 @@ mod tests {
         let mut tries = usize::MAX;
         switch_words(&mut start.clone(), &sample, &channel, &mut tries);
         assert!(usize::MAX - tries < 10_000, "it ends on its own");
+    }
+
+    /// The probability of a 1 where a bit is read, and that of a 0 as what it leaves of 1.
+    #[test]
+    fn rows_are_those_of_the_first_codes_to_the_last_bit() {
+        for (p01, p10) in [(0.1, 0.1), (0.02, 0.3), (1e-17, 0.7), (0.9, 1e-9), (1.0, 1e-18)] {
+            let flips = FlipProbability::asymmetric(p01, p10).unwrap();
+            let channel = as_first_designed(&WordChannel::new(flips, 3).unwrap());
+            for stored in 0..8_u16 {
+                let bit = |read: u16, bit: u16| {
+                    let one = if stored >> bit & 1 == 1 { 1.0 - p10 } else { p01 };
+                    if read >> bit & 1 == 1 { one } else { 1.0 - one }
+                };
+                let row: Vec<f64> =
+                    (0..8).map(|read| bit(read, 0) * bit(read, 1) * bit(read, 2)).collect();
+                assert_eq!(channel.row(stored), row);
+            }
+        }
     }
 }

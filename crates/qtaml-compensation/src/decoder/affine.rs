@@ -3,9 +3,9 @@
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Format, Word};
 
-use crate::CompensationError;
+use crate::DecoderError;
 
-pub(super) fn values(channel: &QuantizedChannel) -> Result<Vec<f64>, CompensationError> {
+pub(super) fn values(channel: &QuantizedChannel) -> Result<Vec<f64>, DecoderError> {
     let signs = unbiased_signs(channel)?;
     let format = channel.format();
     Ok(format.bits().words().map(|read| with_signs(format, &signs, read)).collect())
@@ -15,12 +15,12 @@ pub(super) fn values(channel: &QuantizedChannel) -> Result<Vec<f64>, Compensatio
 ///
 /// The mean of the sign read is `(1 - p01 - p10) s + p10 - p01`. Solved for `s`, and the bits being
 /// independent, every product of such signs has the product of the stored signs as its mean.
-fn unbiased_signs(channel: &QuantizedChannel) -> Result<Vec<[f64; 2]>, CompensationError> {
+fn unbiased_signs(channel: &QuantizedChannel) -> Result<Vec<[f64; 2]>, DecoderError> {
     let sign = |bit| {
-        let (p01, p10) = (channel.flip(bit, false), channel.flip(bit, true));
+        let (p01, p10) = (channel.flip(bit, false)?, channel.flip(bit, true)?);
         let gain = 1.0 - p01 - p10;
         if gain <= 0.0 {
-            return Err(CompensationError::NotInvertible { bit, p01, p10 });
+            return Err(DecoderError::NotInvertible { bit, p01, p10 });
         }
         Ok([1.0, -1.0].map(|read| (read - (p10 - p01)) / gain))
     };
@@ -84,6 +84,6 @@ mod tests {
     #[test]
     fn a_channel_that_tells_nothing_is_refused() {
         let error = values(&channel(0.5, 0.5, BitWidth::INT8, 0));
-        assert_eq!(error, Err(CompensationError::NotInvertible { bit: 0, p01: 0.5, p10: 0.5 }));
+        assert_eq!(error, Err(DecoderError::NotInvertible { bit: 0, p01: 0.5, p10: 0.5 }));
     }
 }

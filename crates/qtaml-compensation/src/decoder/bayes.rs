@@ -1,6 +1,6 @@
 //! The Bayes decoder: the posterior mean of the stored code.
 
-use qtaml_fault::QuantizedChannel;
+use qtaml_fault::{FaultError, QuantizedChannel};
 
 use super::raw;
 use crate::CodeHistogram;
@@ -8,31 +8,40 @@ use crate::CodeHistogram;
 /// Below it the gain is what rounding left of nothing.
 const LEAST_GAIN: f64 = 1e-12;
 
-pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
-    posterior(channel, prior).0
+pub(super) fn values(
+    channel: &QuantizedChannel,
+    prior: &CodeHistogram,
+) -> Result<Vec<f64>, FaultError> {
+    Ok(posterior(channel, prior)?.0)
 }
 
 /// Divided by `α = E[q g] / E[q²]`. Given what is read, the mean of `q` is `g`: so
 /// `E[q g] = E[g²]`.
-pub(super) fn values_of_unit_gain(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
-    let (values, evidence) = posterior(channel, prior);
+pub(super) fn values_of_unit_gain(
+    channel: &QuantizedChannel,
+    prior: &CodeHistogram,
+) -> Result<Vec<f64>, FaultError> {
+    let (values, evidence) = posterior(channel, prior)?;
     let power: f64 = values.iter().zip(&evidence).map(|(g, share)| share * g * g).sum();
     let gain = power / prior.mean_square();
     // A prior of zeros alone has gain 0 / 0.
     if gain.is_nan() || gain < LEAST_GAIN {
-        return raw::values(channel.format());
+        return Ok(raw::values(channel.format()));
     }
-    values.iter().map(|g| g / gain).collect()
+    Ok(values.iter().map(|g| g / gain).collect())
 }
 
 /// `E[q | y]` and how often `y` is read; the raw value where it never is.
-fn posterior(channel: &QuantizedChannel, prior: &CodeHistogram) -> (Vec<f64>, Vec<f64>) {
+fn posterior(
+    channel: &QuantizedChannel,
+    prior: &CodeHistogram,
+) -> Result<(Vec<f64>, Vec<f64>), FaultError> {
     let codes = raw::values(channel.format());
     let moments: Vec<f64> = prior.shares().iter().zip(&codes).map(|(share, q)| share * q).collect();
-    let (evidence, moments) = (channel.pass(prior.shares()), channel.pass(&moments));
+    let (evidence, moments) = (channel.pass(prior.shares())?, channel.pass(&moments)?);
     let mean = |((moment, evidence), raw)| if evidence > 0.0 { moment / evidence } else { raw };
     let values = moments.into_iter().zip(evidence.iter().copied()).zip(codes).map(mean).collect();
-    (values, evidence)
+    Ok((values, evidence))
 }
 
 #[cfg(test)]
@@ -52,7 +61,8 @@ mod tests {
     fn it_is_the_conditional_mean() {
         for channel in channels() {
             let (format, prior) = (channel.format(), bell(channel.format()));
-            let (matrix, values) = (ChannelMatrix::new(&channel), values(&channel, &prior));
+            let (matrix, values) =
+                (ChannelMatrix::new(&channel), values(&channel, &prior).unwrap());
             for read in format.bits().words() {
                 let i = usize::from(read);
                 let joint = |(stored, share): (Word, f64)| (stored, share * matrix.row(stored)[i]);
@@ -69,7 +79,7 @@ mod tests {
     #[test]
     fn words_that_cannot_be_read_keep_their_value() {
         let channel = channel(0.1, 0.1, BitWidth::INT4, 1);
-        let values = values(&channel, &zeros(channel.format()));
+        let values = values(&channel, &zeros(channel.format())).unwrap();
         assert_eq!(values[..8], [0.0; 8]);
         assert_eq!(values[8..], [-8.0, -7.0, -6.0, -5.0, -4.0, -3.0, -2.0, -1.0]);
     }
@@ -79,7 +89,7 @@ mod tests {
     fn the_corrected_gain_is_one() {
         for channel in channels() {
             let (format, prior) = (channel.format(), bell(channel.format()));
-            let values = values_of_unit_gain(&channel, &prior);
+            let values = values_of_unit_gain(&channel, &prior).unwrap();
             let matrix = ChannelMatrix::new(&channel);
             let response: f64 = prior
                 .iter()
@@ -98,13 +108,16 @@ mod tests {
         let deaf = channel(0.5, 0.5, Format::INT8, 0);
         let even = CodeHistogram::from_counts(Format::INT8, &[1; 256]).unwrap();
         let silent = zeros(Format::INT8);
-        assert_eq!(values_of_unit_gain(&channel(0.1, 0.1, Format::INT8, 0), &silent), raw);
+        let unit_gain = |channel: &QuantizedChannel, prior: &CodeHistogram| {
+            values_of_unit_gain(channel, prior).unwrap()
+        };
+        assert_eq!(unit_gain(&channel(0.1, 0.1, Format::INT8, 0), &silent), raw);
         // The mean of all codes is -1/2, and not nothing: without -128 it is.
-        assert!((values_of_unit_gain(&deaf, &even)[0] - raw[0]).abs() > 1.0);
+        assert!((unit_gain(&deaf, &even)[0] - raw[0]).abs() > 1.0);
         let mut counts = [1; 256];
         counts[0x80] = 0;
         let balanced = CodeHistogram::from_counts(Format::INT8, &counts).unwrap();
-        assert_eq!(values_of_unit_gain(&deaf, &balanced), raw);
+        assert_eq!(unit_gain(&deaf, &balanced), raw);
     }
 
     proptest! {
@@ -124,7 +137,7 @@ mod tests {
             let prior = CodeHistogram::from_counts(format, &counts).unwrap();
             let error = |decoder| {
                 let table = DecodeTable::new(decoder, &channel, &prior).unwrap();
-                mean_square_error(&prior, &channel, &table)
+                mean_square_error(&prior, &channel, &table).unwrap()
             };
             let line = error(Decoder::LinearMmse);
             prop_assert!(error(Decoder::Bayes) <= line + 1e-9);

@@ -1,14 +1,17 @@
 //! The linear MMSE decoder.
 
-use qtaml_fault::QuantizedChannel;
+use qtaml_fault::{FaultError, QuantizedChannel};
 
 use super::raw;
 use crate::CodeHistogram;
 
-pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f64> {
+pub(super) fn values(
+    channel: &QuantizedChannel,
+    prior: &CodeHistogram,
+) -> Result<Vec<f64>, FaultError> {
     let codes = raw::values(channel.format());
     let dot = |a: &[f64], b: &[f64]| -> f64 { a.iter().zip(b).map(|(a, b)| a * b).sum() };
-    let read = channel.pass(prior.shares());
+    let read = channel.pass(prior.shares())?;
 
     // Both deviations are taken before they are multiplied: nothing large is subtracted.
     let (mean_stored, mean_read) = (prior.mean(), dot(&read, &codes));
@@ -16,10 +19,10 @@ pub(super) fn values(channel: &QuantizedChannel, prior: &CodeHistogram) -> Vec<f
         prior.shares().iter().zip(&codes).map(|(share, q)| share * (q - mean_stored)).collect();
     let read_deviation: Vec<f64> = codes.iter().map(|y| y - mean_read).collect();
 
-    let covariance = dot(&channel.pass(&stored_deviation), &read_deviation);
+    let covariance = dot(&channel.pass(&stored_deviation)?, &read_deviation);
     let variance: f64 = read.iter().zip(&read_deviation).map(|(share, y)| share * y * y).sum();
     let slope = if variance > 0.0 { covariance / variance } else { 1.0 };
-    read_deviation.iter().map(|y| mean_stored + slope * y).collect()
+    Ok(read_deviation.iter().map(|y| mean_stored + slope * y).collect())
 }
 
 #[cfg(test)]
@@ -37,7 +40,8 @@ mod tests {
     fn the_residual_is_orthogonal_to_every_line() {
         for channel in channels() {
             let (format, prior) = (channel.format(), bell(channel.format()));
-            let (matrix, values) = (ChannelMatrix::new(&channel), values(&channel, &prior));
+            let (matrix, values) =
+                (ChannelMatrix::new(&channel), values(&channel, &prior).unwrap());
             let code = |word| f64::from(format.code_of(word));
             let inner = |f: &dyn Fn(Word) -> f64| -> f64 {
                 let residual = |stored, read| values[usize::from(read)] - code(stored);

@@ -5,11 +5,11 @@ mod bayes;
 mod linear_mmse;
 mod raw;
 
-use qtaml_fault::{FaultError, QuantizedChannel};
+use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Format, Word};
-use serde::{Deserialize, Serialize};
 
-use crate::{CodeHistogram, CompensationError, Prior};
+use crate::distortion::check_lengths;
+use crate::{CodeHistogram, DecoderError, Prior};
 
 /// A rule that turns a read word into a value, in units of the code (docs/theory.md, section 3).
 ///
@@ -19,8 +19,7 @@ use crate::{CodeHistogram, CompensationError, Prior};
 /// assert_eq!("linear-mmse".parse(), Ok(Decoder::LinearMmse));
 /// assert_eq!(Decoder::BayesGain.to_string(), "bayes-gain");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Decoder {
     /// Believe the word: `g(y) = y`.
     #[default]
@@ -46,22 +45,15 @@ pub enum Decoder {
     BayesGain,
 }
 
+qtaml_quant::names!(Decoder, "decoder", {
+    Raw: "raw",
+    Affine: "affine",
+    LinearMmse: "linear-mmse",
+    Bayes: "bayes",
+    BayesGain: "bayes-gain",
+});
+
 impl Decoder {
-    /// Every decoder there is.
-    pub const ALL: [Self; 5] =
-        [Self::Raw, Self::Affine, Self::LinearMmse, Self::Bayes, Self::BayesGain];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Raw => "raw",
-            Self::Affine => "affine",
-            Self::LinearMmse => "linear-mmse",
-            Self::Bayes => "bayes",
-            Self::BayesGain => "bayes-gain",
-        }
-    }
-
     /// Whether it asks how the weights are distributed, and not for the channel alone.
     pub const fn needs_prior(self) -> bool {
         match self {
@@ -79,21 +71,6 @@ impl Decoder {
             Self::LinearMmse => 64,
             Self::Bayes | Self::BayesGain => prior.metadata_bits(format),
         }
-    }
-}
-
-impl std::fmt::Display for Decoder {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl std::str::FromStr for Decoder {
-    type Err = CompensationError;
-
-    fn from_str(name: &str) -> Result<Self, Self::Err> {
-        let known = Self::ALL.into_iter().find(|decoder| decoder.name() == name);
-        known.ok_or_else(|| CompensationError::UnknownDecoder(name.into()))
     }
 }
 
@@ -130,23 +107,23 @@ impl DecodeTable {
     /// each was stored: in `b 2^b` steps. The raw and the affine decoder do not ask the prior.
     ///
     /// # Errors
-    /// [`CompensationError::NotInvertible`] if the affine decoder meets a bit with
-    /// `p01 + p10 >= 1`, [`FaultError::Format`] for a prior over words in another format.
+    /// [`DecoderError::NotInvertible`] if the affine decoder meets a bit with
+    /// `p01 + p10 >= 1`, [`DecoderError::Format`] for a prior over words in another format.
     pub fn new(
         decoder: Decoder,
         channel: &QuantizedChannel,
         prior: &CodeHistogram,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, DecoderError> {
         let (given, format) = (prior.format(), channel.format());
         if given != format {
-            return Err(FaultError::Format { given, expected: format }.into());
+            return Err(DecoderError::Format { given, expected: format });
         }
         let values = match decoder {
             Decoder::Raw => raw::values(format),
             Decoder::Affine => affine::values(channel)?,
-            Decoder::LinearMmse => linear_mmse::values(channel, prior),
-            Decoder::Bayes => bayes::values(channel, prior),
-            Decoder::BayesGain => bayes::values_of_unit_gain(channel, prior),
+            Decoder::LinearMmse => linear_mmse::values(channel, prior)?,
+            Decoder::Bayes => bayes::values(channel, prior)?,
+            Decoder::BayesGain => bayes::values_of_unit_gain(channel, prior)?,
         };
         Ok(Self { format, values })
     }
@@ -160,7 +137,7 @@ impl DecodeTable {
         channel: &QuantizedChannel,
         prior: Prior,
         stored: &CodeHistogram,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, DecoderError> {
         // Fitting a prior that nobody asks would take longer than all the rest.
         if decoder.needs_prior() {
             Self::new(decoder, channel, &prior.apply(stored))
@@ -187,16 +164,26 @@ impl DecodeTable {
     /// The weights that `words`, read from a tensor of the given scale, stand for.
     pub fn weights(&self, words: &[u8], scale: f32) -> Vec<f32> {
         let mut weights = vec![0.0; words.len()];
-        self.weights_into(words, scale, &mut weights);
+        self.scale_into(words, scale, &mut weights);
         weights
     }
 
     /// The same, into `weights`.
     ///
-    /// # Panics
-    /// If there are not as many weights as words.
-    pub fn weights_into(&self, words: &[u8], scale: f32, weights: &mut [f32]) {
-        assert_eq!(words.len(), weights.len(), "one weight per word");
+    /// # Errors
+    /// [`DecoderError::Words`] unless there are as many weights as words.
+    pub fn weights_into(
+        &self,
+        words: &[u8],
+        scale: f32,
+        weights: &mut [f32],
+    ) -> Result<(), DecoderError> {
+        check_lengths(words.len(), weights.len())?;
+        self.scale_into(words, scale, weights);
+        Ok(())
+    }
+
+    fn scale_into(&self, words: &[u8], scale: f32, weights: &mut [f32]) {
         // All bytes, so that a look-up checks neither the width nor a bound.
         let scaled: [f32; 256] =
             std::array::from_fn(|word| (self.value(Word(word as u8)) * f64::from(scale)) as f32);
@@ -311,6 +298,6 @@ mod tests {
         let given = Format::INT8;
         let error = DecodeTable::new(Decoder::Raw, &channel, &bell(given)).unwrap_err();
         let expected = channel.format();
-        assert_eq!(error, CompensationError::Fault(FaultError::Format { given, expected }));
+        assert_eq!(error, DecoderError::Format { given, expected });
     }
 }

@@ -3,9 +3,9 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use qtaml_quant::{Format, QuantizedTensor};
+use qtaml_quant::{Format, QuantError, QuantizedTensor};
 
-use crate::CompensationError;
+use crate::StorageError;
 use crate::memo::Memo;
 
 /// The weights of one group, shared by all candidates that may store them.
@@ -19,9 +19,10 @@ use crate::memo::Memo;
 /// use qtaml_compensation::storage::GroupWeights;
 ///
 /// let tensor: Arc<[f32]> = vec![0.5, -1.0, 0.25, 2.0].into();
-/// let channel = GroupWeights::part(&tensor, 2..4);
+/// let channel = GroupWeights::part(&tensor, 2..4)?;
 /// assert_eq!(channel.weights(), [0.25, 2.0]);
 /// assert_eq!((channel.largest(), channel.largest_of_tensor()), (2.0, 2.0));
+/// # Ok::<(), qtaml_compensation::StorageError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct GroupWeights {
@@ -37,33 +38,47 @@ type Key = (Format, u32);
 impl GroupWeights {
     /// A group that is the whole tensor.
     pub fn whole(weights: &[f32]) -> Self {
-        Self::part(&weights.into(), 0..weights.len())
+        Self::all_of(&weights.into())
+    }
+
+    /// The same, of weights that are shared already.
+    pub(crate) fn all_of(tensor: &Arc<[f32]>) -> Self {
+        let largest_of_tensor = largest(tensor);
+        Self {
+            tensor: tensor.clone(),
+            range: 0..tensor.len(),
+            largest_of_tensor,
+            codes: Arc::default(),
+        }
     }
 
     /// A part of a tensor. Its groups must lie in rows in `tensor`, whatever order that is.
     ///
-    /// # Panics
-    /// If the tensor has no such range.
-    pub fn part(tensor: &Arc<[f32]>, range: Range<usize>) -> Self {
-        assert!(range.start <= range.end && range.end <= tensor.len(), "{range:?} lies outside");
-        let largest_of_tensor = largest(tensor);
-        Self { tensor: tensor.clone(), range, largest_of_tensor, codes: Arc::default() }
+    /// # Errors
+    /// [`StorageError::Part`] if the tensor has no such range.
+    pub fn part(tensor: &Arc<[f32]>, range: Range<usize>) -> Result<Self, StorageError> {
+        Self::all_of(tensor).with_range(range)
     }
 
     /// Several parts of a tensor.
     ///
-    /// # Panics
-    /// If the tensor lacks one of the ranges.
-    pub fn parts(tensor: &Arc<[f32]>, ranges: impl IntoIterator<Item = Range<usize>>) -> Vec<Self> {
-        let whole = Self::part(tensor, 0..tensor.len());
-        let part = |range: Range<usize>| {
-            assert!(
-                range.start <= range.end && range.end <= tensor.len(),
-                "{range:?} lies outside"
-            );
-            Self { range, codes: Arc::default(), ..whole.clone() }
-        };
-        ranges.into_iter().map(part).collect()
+    /// # Errors
+    /// [`StorageError::Part`] if the tensor lacks one of the ranges.
+    pub fn parts(
+        tensor: &Arc<[f32]>,
+        ranges: impl IntoIterator<Item = Range<usize>>,
+    ) -> Result<Vec<Self>, StorageError> {
+        let whole = Self::all_of(tensor);
+        ranges.into_iter().map(|range| whole.with_range(range)).collect()
+    }
+
+    /// Another part of the same tensor, with codes of its own.
+    fn with_range(&self, range: Range<usize>) -> Result<Self, StorageError> {
+        let (Range { start, end }, weights) = (range.clone(), self.tensor.len());
+        if start > end || end > weights {
+            return Err(StorageError::Part { start, end, weights });
+        }
+        Ok(Self { range, codes: Arc::default(), ..self.clone() })
     }
 
     /// The weights.
@@ -99,9 +114,9 @@ impl GroupWeights {
         &self,
         format: Format,
         limit: f32,
-    ) -> Result<QuantizedTensor, CompensationError> {
+    ) -> Result<QuantizedTensor, QuantError> {
         let weights = self.weights();
-        Ok(QuantizedTensor::quantize_within(weights, &[weights.len()], format, limit)?)
+        QuantizedTensor::quantize_within(weights, &[weights.len()], format, limit)
     }
 
     /// The same, made once and kept for all who ask.
@@ -112,7 +127,7 @@ impl GroupWeights {
         &self,
         format: Format,
         limit: f32,
-    ) -> Result<Arc<QuantizedTensor>, CompensationError> {
+    ) -> Result<Arc<QuantizedTensor>, QuantError> {
         self.codes.get_or_try((format, limit.to_bits()), || self.quantize(format, limit))
     }
 }
@@ -145,8 +160,8 @@ mod tests {
     fn a_part_knows_its_tensor() {
         let tensor: Arc<[f32]> = vec![3.0, -4.0, 0.0, 1.0].into();
         for part in [
-            GroupWeights::part(&tensor, 2..4),
-            GroupWeights::parts(&tensor, [0..2, 2..4]).remove(1),
+            GroupWeights::part(&tensor, 2..4).unwrap(),
+            GroupWeights::parts(&tensor, [0..2, 2..4]).unwrap().remove(1),
         ] {
             assert_eq!(
                 (part.weights(), part.largest(), part.largest_of_tensor()),
@@ -154,8 +169,9 @@ mod tests {
             );
         }
         assert!(
-            (GroupWeights::part(&tensor, 0..2).root_mean_square() - 12.5_f64.sqrt()).abs() < 1e-12
+            (GroupWeights::part(&tensor, 0..2).unwrap().root_mean_square() - 12.5_f64.sqrt()).abs()
+                < 1e-12
         );
-        assert_eq!(GroupWeights::part(&tensor, 1..1).root_mean_square(), 0.0);
+        assert_eq!(GroupWeights::part(&tensor, 1..1).unwrap().root_mean_square(), 0.0);
     }
 }

@@ -17,7 +17,7 @@ use std::fmt::Debug;
 
 use qtaml_fault::{BitFlips, BitMask, Ecc, FaultStream};
 
-use crate::{CompensationError, PlannedStorage};
+use crate::{PlannedStorage, StorageError};
 
 pub use group::GroupWeights;
 pub use quantized::{QuantizedMemory, QuantizedStorage};
@@ -56,9 +56,9 @@ pub trait WeightStorage: Send + Sync + Debug {
     /// `start` in the tensor of the stream is that of the first weight.
     ///
     /// # Errors
-    /// [`FaultError::Misaligned`](qtaml_fault::FaultError::Misaligned) for a position at which this
+    /// [`EccError::Misaligned`](qtaml_fault::EccError::Misaligned) for a position at which this
     /// storage cannot start.
-    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError>;
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError>;
 
     /// The storage as one byte for each weight, if that is what lies in the memory. Such weights may
     /// lie anywhere in their tensor: whoever knows where reads the bytes and has them decoded.
@@ -95,8 +95,8 @@ pub trait WordStorage: WeightStorage {
     /// The weights that these words are read as.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] if there are not as many words as weights.
-    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, CompensationError>;
+    /// [`StorageError::Fault`] if there are not as many words as weights.
+    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, StorageError>;
 }
 
 /// The way in which a group is stored.

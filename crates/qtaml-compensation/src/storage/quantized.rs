@@ -11,8 +11,8 @@ use super::{GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, WeightStorage, W
 use crate::clipping::best_range;
 use crate::memo::Memo;
 use crate::{
-    CodeHistogram, CompensationError, DecodeTable, Decoder, FittedPrior, PlanGroup, PlannedStorage,
-    Prior, weight_error,
+    CodeHistogram, DecodeTable, Decoder, FittedPrior, PlanGroup, PlannedStorage, Prior,
+    StorageError, weight_error,
 };
 
 /// A memory for words of one format: the fault model, and the channel of each set of protected bits,
@@ -27,7 +27,7 @@ use crate::{
 /// let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
 /// let memory = QuantizedMemory::new(memory, Format::INT8)?;
 /// let channel = memory.channel(BitMask::top(2, Format::INT8.bits())?)?;
-/// assert_eq!(channel.flip(7, true), 0.0);
+/// assert_eq!(channel.flip(7, true)?, 0.0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug)]
@@ -43,8 +43,8 @@ impl QuantizedMemory {
     /// The memory for words of this format.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for flip probabilities of another number of bits.
-    pub fn new(memory: MemoryModel, format: impl Into<Format>) -> Result<Self, CompensationError> {
+    /// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits.
+    pub fn new(memory: MemoryModel, format: impl Into<Format>) -> Result<Self, FaultError> {
         let format = format.into();
         let faults = memory.bit_flips(format.bits())?;
         Ok(Self { memory, format, faults, channels: Memo::default() })
@@ -64,13 +64,13 @@ impl QuantizedMemory {
     ///
     /// # Errors
     /// As [`MemoryModel::channel`].
-    pub fn channel(&self, mask: BitMask) -> Result<Arc<QuantizedChannel>, CompensationError> {
-        self.channels.get_or_try(mask.mask(), || Ok(self.memory.channel(self.format, mask)?))
+    pub fn channel(&self, mask: BitMask) -> Result<Arc<QuantizedChannel>, FaultError> {
+        self.channels.get_or_try(mask.mask(), || self.memory.channel(self.format, mask))
     }
 
     /// Check bits for so many weights, with those of the last, partly filled code word of each
     /// protected bit.
-    fn check_bits(&self, weights: usize, mask: BitMask) -> Result<u64, CompensationError> {
+    fn check_bits(&self, weights: usize, mask: BitMask) -> Result<u64, FaultError> {
         let each = self.memory.ecc.check_bits(weights as u64)?;
         Ok(each.saturating_mul(mask.count().into()))
     }
@@ -131,14 +131,14 @@ impl QuantizedStorage {
     /// group alone.
     ///
     /// # Errors
-    /// [`CompensationError::Quant`] for no weights, NaN or infinite ones; as
+    /// [`StorageError::Quant`] for no weights, NaN or infinite ones; as
     /// [`QuantizedMemory::channel`] and [`DecodeTable::new`].
     pub fn new(
         weights: &GroupWeights,
         memory: &Arc<QuantizedMemory>,
         spec: &QuantizedSpec,
         mask: BitMask,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, StorageError> {
         let limit = match spec.scale {
             ScalePolicy::PerTensor => weights.largest_of_tensor(),
             ScalePolicy::PerGroup => weights.largest(),
@@ -153,7 +153,7 @@ impl QuantizedStorage {
     /// The same where the largest code stands for `limit`: weights beyond it are clipped.
     ///
     /// # Errors
-    /// As [`new`](Self::new), and [`CompensationError::Quant`] for a limit that is negative, NaN or
+    /// As [`new`](Self::new), and [`StorageError::Quant`] for a limit that is negative, NaN or
     /// infinite, or 0 where not every weight is.
     pub fn within(
         weights: &GroupWeights,
@@ -161,7 +161,7 @@ impl QuantizedStorage {
         spec: &QuantizedSpec,
         mask: BitMask,
         limit: f32,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, StorageError> {
         let (channel, format) = (memory.channel(mask)?, memory.format());
         // A scale of its own for each set of protected bits: codes that nobody may ever read.
         let codes = match spec.scale {
@@ -180,7 +180,7 @@ impl QuantizedStorage {
             codes: OnceLock::new(),
             table: OnceLock::new(),
             check_bits: memory.check_bits(codes.len(), mask)?,
-            mean_square_error: weight_error(weights.weights(), &codes, &channel, &table),
+            mean_square_error: weight_error(weights.weights(), &codes, &channel, &table)?,
         })
     }
 
@@ -233,7 +233,7 @@ impl WeightStorage for QuantizedStorage {
     fn protected_bits(&self) -> u64 {
         match self.memory.memory().ecc {
             Ecc::Ideal => self.weights() as u64 * u64::from(self.mask.count()),
-            Ecc::Code(_) | Ecc::Interleaved { .. } => 0,
+            _ => 0,
         }
     }
 
@@ -255,7 +255,7 @@ impl WeightStorage for QuantizedStorage {
         self.tensor().dequantize()
     }
 
-    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, CompensationError> {
+    fn read(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
         let (words, model) = (self.tensor().words(), self.model());
         // Handing a small group to other threads takes longer than its faults.
         if self.ecc() == Ecc::Ideal && words.len() <= model.grain() {
@@ -308,7 +308,7 @@ impl WordStorage for QuantizedStorage {
         self.memory.memory().ecc
     }
 
-    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, CompensationError> {
+    fn decode(&self, read: &[u8]) -> Result<Vec<f32>, StorageError> {
         let expected = self.weights() as u64;
         if read.len() as u64 != expected {
             return Err(FaultError::Words { given: read.len() as u64, expected }.into());
@@ -319,7 +319,7 @@ impl WordStorage for QuantizedStorage {
 
 #[cfg(test)]
 mod tests {
-    use qtaml_fault::{FaultError, Seed};
+    use qtaml_fault::{EccError, Seed};
     use qtaml_physics::FlipProbability;
     use qtaml_quant::{BitWidth, QuantError};
 
@@ -449,8 +449,8 @@ mod tests {
         let kept = coded.ecc().read(coded.words(), coded.model(), &stream(0, "w"), mask);
         assert_eq!(kept.unwrap().tally.check_bits + 800, coded.stored_bits());
         let error = coded.read(&stream(0, "w"), 54).unwrap_err();
-        let expected = FaultError::Misaligned { first: 54, alignment: 64 };
-        assert_eq!(error, CompensationError::Fault(expected));
+        let expected = EccError::Misaligned { first: 54, alignment: 64 };
+        assert_eq!(error, StorageError::Fault(expected.into()));
     }
 
     /// What is left by the code predicts the error that is read: five standard errors of code

@@ -1,13 +1,10 @@
 //! Storage specs: how a group of weights may be stored, as data.
 
-use std::fmt;
-use std::str::FromStr;
-
 use qtaml_fault::{BitMask, FaultError};
 use qtaml_quant::Format;
 use serde::{Deserialize, Serialize};
 
-use crate::{CompensationError, Decoder, Prior};
+use crate::{Decoder, Prior, StorageError};
 
 /// The ways in which a weight group may be stored and decoded. Each gives candidates that an
 /// allocation chooses from.
@@ -91,8 +88,7 @@ impl Default for QuantizedSpec {
 }
 
 /// Where the scale of quantized weights comes from: what the largest code stands for.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ScalePolicy {
     /// The largest weight of the tensor, so that all its groups share one scale.
@@ -105,34 +101,11 @@ pub enum ScalePolicy {
     MinMse,
 }
 
-impl ScalePolicy {
-    /// Every policy there is.
-    pub const ALL: [Self; 3] = [Self::PerTensor, Self::PerGroup, Self::MinMse];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::PerTensor => "per-tensor",
-            Self::PerGroup => "per-group",
-            Self::MinMse => "min-mse",
-        }
-    }
-}
-
-impl fmt::Display for ScalePolicy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for ScalePolicy {
-    type Err = CompensationError;
-
-    fn from_str(name: &str) -> Result<Self, CompensationError> {
-        let known = Self::ALL.into_iter().find(|policy| policy.name() == name);
-        known.ok_or_else(|| CompensationError::UnknownScalePolicy(name.to_owned()))
-    }
-}
+qtaml_quant::names!(ScalePolicy, "scale policy", {
+    PerTensor: "per-tensor",
+    PerGroup: "per-group",
+    MinMse: "min-mse",
+});
 
 /// Which sets of bits may be protected.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -154,14 +127,14 @@ impl BitChoice {
     /// what is stored.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for bits that the format lacks, [`CompensationError::NoBitSets`]
+    /// [`StorageError::Fault`] for bits that the format lacks, [`StorageError::NoBitSets`]
     /// without a set.
-    pub fn masks(&self, format: Format) -> Result<Option<Vec<BitMask>>, CompensationError> {
+    pub fn masks(&self, format: Format) -> Result<Option<Vec<BitMask>>, StorageError> {
         let width = format.bits();
         let fitting = |set: &BitMask| BitMask::of_bits(set.mask(), width);
         let masks: Result<_, FaultError> = match self {
             Self::Best => return Ok(None),
-            Self::Sets(sets) if sets.is_empty() => return Err(CompensationError::NoBitSets),
+            Self::Sets(sets) if sets.is_empty() => return Err(StorageError::NoBitSets),
             Self::Sets(sets) => sets.iter().map(fitting).collect(),
             Self::Top => (0..=width.get()).map(|k| BitMask::top(k, width)).collect(),
         };
@@ -212,8 +185,8 @@ mod tests {
     fn sets_must_be_there_and_fit() {
         let masks = |choice: BitChoice| choice.masks(Format::new(BitWidth::INT4, Encoding::Gray));
         assert_eq!(masks(BitChoice::Top).unwrap().unwrap().len(), 5);
-        assert_eq!(masks(BitChoice::Sets(vec![])), Err(CompensationError::NoBitSets));
+        assert_eq!(masks(BitChoice::Sets(vec![])), Err(StorageError::NoBitSets));
         let high = BitMask::of_bits(0b1_0000, BitWidth::INT8).unwrap();
-        assert!(matches!(masks(BitChoice::Sets(vec![high])), Err(CompensationError::Fault(_))));
+        assert!(matches!(masks(BitChoice::Sets(vec![high])), Err(StorageError::Fault(_))));
     }
 }

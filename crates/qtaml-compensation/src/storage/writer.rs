@@ -15,7 +15,7 @@ use crate::clipping::best_range;
 use crate::codebook::{CodebookStorage, Codebooks};
 use crate::memo::Memo;
 use crate::protection_sets::Reading;
-use crate::{CodeHistogram, CompensationError};
+use crate::{CodeHistogram, StorageError};
 
 /// Codes that follow from a memory alone, designed once and shared by all who store in it.
 ///
@@ -30,21 +30,21 @@ impl CodeLibrary {
     /// The channel-optimised codebooks of a memory.
     ///
     /// # Errors
-    /// [`CompensationError::OneProbability`] unless all its bits flip alike.
-    pub fn codebooks(&self, memory: &MemoryModel) -> Result<Arc<Codebooks>, CompensationError> {
-        let flips = memory.flips.uniform().ok_or(CompensationError::OneProbability)?;
-        self.codebooks
-            .get_or_try([flips.p01(), flips.p10()].map(f64::to_bits), || Codebooks::new(flips))
+    /// [`StorageError::OneProbability`] unless all its bits flip alike.
+    pub fn codebooks(&self, memory: &MemoryModel) -> Result<Arc<Codebooks>, StorageError> {
+        let flips = memory.flips.uniform().ok_or(StorageError::OneProbability)?;
+        let key = [flips.p01(), flips.p10()].map(f64::to_bits);
+        Ok(self.codebooks.get_or_try(key, || Codebooks::new(flips))?)
     }
 
     /// The block codes of a memory.
     ///
     /// # Errors
-    /// [`CompensationError::OneProbability`] unless all its bits flip alike.
-    pub fn block_codes(&self, memory: &MemoryModel) -> Result<Arc<BlockCodes>, CompensationError> {
-        let flips = memory.flips.uniform().ok_or(CompensationError::OneProbability)?;
-        self.block_codes
-            .get_or_try([flips.p01(), flips.p10()].map(f64::to_bits), || BlockCodes::new(flips))
+    /// [`StorageError::OneProbability`] unless all its bits flip alike.
+    pub fn block_codes(&self, memory: &MemoryModel) -> Result<Arc<BlockCodes>, StorageError> {
+        let flips = memory.flips.uniform().ok_or(StorageError::OneProbability)?;
+        let key = [flips.p01(), flips.p10()].map(f64::to_bits);
+        Ok(self.block_codes.get_or_try(key, || BlockCodes::new(flips))?)
     }
 }
 
@@ -86,14 +86,14 @@ impl StorageWriter {
     /// What the spec offers in this memory.
     ///
     /// # Errors
-    /// [`CompensationError::Fault`] for flip probabilities that do not fit the format,
-    /// [`CompensationError::NoBitSets`] or [`CompensationError::NoCandidates`] for a spec that offers
+    /// [`StorageError::Fault`] for flip probabilities that do not fit the format,
+    /// [`StorageError::NoBitSets`] or [`StorageError::NoCandidates`] for a spec that offers
     /// nothing, and as [`CodeLibrary::codebooks`].
     pub fn new(
         memory: &MemoryModel,
         spec: &StorageSpec,
         library: &CodeLibrary,
-    ) -> Result<Self, CompensationError> {
+    ) -> Result<Self, StorageError> {
         let ways = match spec {
             StorageSpec::Quantized(spec) => Ways::Quantized {
                 memory: Arc::new(QuantizedMemory::new(memory.clone(), spec.format)?),
@@ -118,12 +118,11 @@ impl StorageWriter {
     /// The candidates of every group of one tensor, in the order of the groups.
     ///
     /// # Errors
-    /// [`CompensationError::Quant`] or [`CompensationError::Weight`] for weights that are NaN or
+    /// [`StorageError::Quant`] or [`WeightsError::NotFinite`] for weights that are NaN or
     /// infinite, and as the storages themselves.
-    pub fn candidates(
-        &self,
-        groups: &[GroupWeights],
-    ) -> Result<Vec<Candidates>, CompensationError> {
+    ///
+    /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
+    pub fn candidates(&self, groups: &[GroupWeights]) -> Result<Vec<Candidates>, StorageError> {
         match &self.ways {
             Ways::Quantized { memory, spec, masks } => {
                 quantized(groups, memory, spec, masks.as_deref())
@@ -139,15 +138,15 @@ impl StorageWriter {
     }
 }
 
-fn some(values: &[u32]) -> Result<Vec<u32>, CompensationError> {
-    if values.is_empty() { Err(CompensationError::NoCandidates) } else { Ok(values.to_vec()) }
+fn some(values: &[u32]) -> Result<Vec<u32>, StorageError> {
+    if values.is_empty() { Err(StorageError::NoCandidates) } else { Ok(values.to_vec()) }
 }
 
 fn each(
     groups: &[GroupWeights],
     values: &[u32],
-    store: impl Fn(&GroupWeights, u32) -> Result<Arc<dyn WeightStorage>, CompensationError> + Sync,
-) -> Result<Vec<Candidates>, CompensationError> {
+    store: impl Fn(&GroupWeights, u32) -> Result<Arc<dyn WeightStorage>, StorageError> + Sync,
+) -> Result<Vec<Candidates>, StorageError> {
     let of = |group: &GroupWeights| values.iter().map(|&value| store(group, value)).collect();
     groups.par_iter().map(of).collect()
 }
@@ -157,7 +156,7 @@ fn quantized(
     memory: &Arc<QuantizedMemory>,
     spec: &QuantizedSpec,
     masks: Option<&[BitMask]>,
-) -> Result<Vec<Candidates>, CompensationError> {
+) -> Result<Vec<Candidates>, StorageError> {
     let Some(first) = groups.first() else { return Ok(Vec::new()) };
     let masks = match masks {
         Some(masks) => masks.to_vec(),
@@ -192,8 +191,8 @@ fn best_masks(
     tensor: &Arc<[f32]>,
     memory: &QuantizedMemory,
     spec: &QuantizedSpec,
-) -> Result<Vec<BitMask>, CompensationError> {
-    let whole = GroupWeights::part(tensor, 0..tensor.len());
+) -> Result<Vec<BitMask>, StorageError> {
+    let whole = GroupWeights::all_of(tensor);
     let stored = CodeHistogram::of(&whole.quantize(spec.format, whole.largest())?);
     let believed =
         if spec.decoder.needs_prior() { spec.prior.apply(&stored) } else { stored.clone() };
@@ -207,7 +206,7 @@ fn relative_limits(
     memory: &QuantizedMemory,
     spec: &QuantizedSpec,
     masks: &[BitMask],
-) -> Result<Vec<f64>, CompensationError> {
+) -> Result<Vec<f64>, StorageError> {
     let rms = root_mean_square(tensor);
     let limit = |mask: &BitMask| {
         let best = best_range(tensor, &*memory.channel(*mask)?, spec.decoder, spec.prior)?;
@@ -233,7 +232,7 @@ mod tests {
     fn groups() -> Vec<GroupWeights> {
         let mut weights: Vec<f32> = (0..200).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
         weights[150] = 20.0;
-        GroupWeights::parts(&weights.into(), [0..100, 100..200])
+        GroupWeights::parts(&weights.into(), [0..100, 100..200]).unwrap()
     }
 
     fn limits(scale: ScalePolicy) -> Vec<Vec<f32>> {
@@ -305,16 +304,16 @@ mod tests {
         let library = CodeLibrary::default();
         let error =
             |spec: StorageSpec| StorageWriter::new(&memory(0.1), &spec, &library).unwrap_err();
-        assert_eq!(error(StorageSpec::codebook([])), CompensationError::NoCandidates);
+        assert_eq!(error(StorageSpec::codebook([])), StorageError::NoCandidates);
         let none =
             QuantizedSpec { protection: BitChoice::Sets(vec![]), ..QuantizedSpec::default() };
-        assert_eq!(error(none.into()), CompensationError::NoBitSets);
+        assert_eq!(error(none.into()), StorageError::NoBitSets);
         let mut bits = vec![FlipProbability::NEVER; 8];
         bits[3] = FlipProbability::symmetric(0.1).unwrap();
         let profile = MemoryModel::new(FlipProfile::per_bit(bits).unwrap());
         assert!(StorageWriter::new(&profile, &QuantizedSpec::default().into(), &library).is_ok());
         let refused = StorageWriter::new(&profile, &StorageSpec::codebook([4]), &library);
-        assert_eq!(refused.unwrap_err(), CompensationError::OneProbability);
+        assert_eq!(refused.unwrap_err(), StorageError::OneProbability);
         let nan = [GroupWeights::whole(&[1.0, f32::NAN])];
         for spec in [
             StorageSpec::codebook([4]),

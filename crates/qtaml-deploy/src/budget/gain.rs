@@ -4,7 +4,7 @@ use qtaml_fault::Seed;
 use serde::{Deserialize, Serialize};
 
 use super::{BudgetSearch, Interval, bootstrap};
-use crate::DeployError;
+use crate::BudgetError;
 
 /// A budget over the bits of all weights.
 #[derive(Debug, Clone, Copy)]
@@ -17,11 +17,11 @@ impl<'a> Overhead<'a> {
     /// What was found for weights of so many bits.
     ///
     /// # Errors
-    /// [`DeployError::OutOfRange`] unless there are bits.
-    pub fn new(search: &'a BudgetSearch, weight_bits: f64) -> Result<Self, DeployError> {
+    /// [`BudgetError::OutOfRange`] unless there are bits.
+    pub fn new(search: &'a BudgetSearch, weight_bits: f64) -> Result<Self, BudgetError> {
         if !(weight_bits.is_finite() && weight_bits > 0.0) {
             let (what, allowed) = ("the bits of all weights", "a finite number above 0");
-            return Err(DeployError::OutOfRange { what, value: weight_bits, allowed });
+            return Err(BudgetError::OutOfRange { what, value: weight_bits, allowed });
         }
         Ok(Self { search, weight_bits })
     }
@@ -63,22 +63,22 @@ pub struct Gain {
 /// same ones.
 ///
 /// # Errors
-/// [`DeployError::Unpaired`] if the two were searched under other fault patterns.
+/// [`BudgetError::Unpaired`] if the two were searched under other fault patterns.
 pub fn gain(
     over: Overhead<'_>,
     of: Overhead<'_>,
     resamples: usize,
     seed: Seed,
-) -> Result<Gain, DeployError> {
+) -> Result<Gain, BudgetError> {
     let (left, right) = (over.search.patterns, of.search.patterns);
     if left != right {
         let (left, right) = (left.to_string(), right.to_string());
-        return Err(DeployError::Unpaired { left, right });
+        return Err(BudgetError::Unpaired { left, right });
     }
     let resampled = |bits: fn(&BudgetSearch, &[usize]) -> f64| {
         bootstrap(left.count as usize, resamples, seed, |patterns| {
             let of_search = |overhead: Overhead<'_>| overhead.of(bits(overhead.search, patterns));
-            Ok::<_, DeployError>(of_search(over) / of_search(of))
+            Ok::<_, BudgetError>(of_search(over) / of_search(of))
         })
     };
     Ok(Gain {

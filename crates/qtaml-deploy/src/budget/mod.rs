@@ -39,4 +39,4 @@ pub use gain::{Gain, Overhead, gain};
 pub use patterns::Patterns;
 pub use search::{EarlyDecision, Search};
 pub use steps::{BudgetSteps, Budgets};
-pub use target::{Criterion, CriterionError, Estimate, Target};
+pub use target::{Criterion, Estimate, Target};

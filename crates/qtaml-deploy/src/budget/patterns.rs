@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use crate::DeployError;
+use crate::BudgetError;
 
 /// Between patterns for one purpose and those for the next.
 const APART: u32 = 1 << 20;
@@ -61,18 +61,18 @@ impl Patterns {
     }
 
     /// Refuses too few for a spread, or so many that purposes would meet.
-    pub(super) fn check(self) -> Result<(), DeployError> {
+    pub(super) fn check(self) -> Result<(), BudgetError> {
         let (what, given) = ("the number of fault patterns", u64::from(self.count));
         if self.count < 2 {
-            return Err(DeployError::TooFew { what, given, least: 2 });
+            return Err(BudgetError::TooFew { what, given, least: 2 });
         }
         if self.count > APART {
-            return Err(DeployError::TooMany { what, given, most: APART.into() });
+            return Err(BudgetError::TooMany { what, given, most: APART.into() });
         }
         let most = u32::MAX - 3 * APART;
         if self.first > most {
             let (what, given) = ("the number of the first fault pattern", self.first.into());
-            return Err(DeployError::TooMany { what, given, most: most.into() });
+            return Err(BudgetError::TooMany { what, given, most: most.into() });
         }
         Ok(())
     }

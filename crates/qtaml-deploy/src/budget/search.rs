@@ -7,7 +7,7 @@ use std::ops::Range;
 use serde::{Deserialize, Serialize};
 
 use super::{BudgetSearch, Budgets, Crossing, Patterns, Target, Visit};
-use crate::DeployError;
+use crate::{BudgetError, DeployError};
 
 /// When the first few fault patterns decide that a budget is far from enough, or far more.
 ///
@@ -92,8 +92,8 @@ impl<'a, B: Budgets> Search<'a, B> {
     /// confirms it under as many others; where they disagree it goes on to the next larger budgets.
     ///
     /// # Errors
-    /// [`DeployError::NoSteps`] without budgets, [`DeployError::TooFew`] or [`DeployError::TooMany`]
-    /// patterns, [`DeployError::OutOfRange`] for an impossible target, [`DeployError::ValueCount`] if a
+    /// [`BudgetError::NoSteps`] without budgets, [`BudgetError::TooFew`] or [`BudgetError::TooMany`]
+    /// patterns, [`BudgetError::OutOfRange`] for an impossible target, [`BudgetError::ValueCount`] if a
     /// trial has not one value for each pattern, and what a trial fails with.
     pub fn smallest(self) -> Result<BudgetSearch, B::Error> {
         let last = self.checked_last()?;
@@ -108,14 +108,16 @@ impl<'a, B: Budgets> Search<'a, B> {
     /// an interval can be told.
     ///
     /// # Errors
-    /// As [`smallest`](Self::smallest), and [`DeployError::StepRange`] for steps that the path does not
+    /// As [`smallest`](Self::smallest), and [`BudgetError::StepRange`] for steps that the path does not
     /// have.
     pub fn judge(self, earlier: [usize; 2]) -> Result<BudgetSearch, B::Error> {
         let last = self.checked_last()?;
         let [first, dearest] = earlier;
         if first > dearest || dearest > last {
             let steps = last + 1;
-            return Err(DeployError::StepRange { first, last: dearest, steps }.into());
+            return Err(
+                DeployError::from(BudgetError::StepRange { first, last: dearest, steps }).into()
+            );
         }
         Walk::new(self, last).judged(earlier)
     }
@@ -133,7 +135,7 @@ impl<'a, B: Budgets> Search<'a, B> {
     fn checked_last(&self) -> Result<usize, DeployError> {
         self.patterns.check()?;
         self.target.check()?;
-        self.budgets.steps().checked_sub(1).ok_or(DeployError::NoSteps)
+        Ok(self.budgets.steps().checked_sub(1).ok_or(BudgetError::NoSteps)?)
     }
 }
 
@@ -230,7 +232,8 @@ impl<'a, B: Budgets> Walk<'a, B> {
     fn found(mut self, step: usize, bracket: [usize; 2]) -> Result<BudgetSearch, B::Error> {
         let missed = !self.is_confirmed(step)?;
         let Search { budgets, target, patterns, .. } = self.of;
-        let fresh = target.estimate(&self.values(step, patterns.tell())?)?;
+        let values = self.values(step, patterns.tell())?;
+        let fresh = target.estimate(&values).map_err(DeployError::from)?;
         let (cost, visits) = (budgets.cost(step), self.visits);
         let crossing = Crossing::OutOfReach;
         let found =
@@ -300,7 +303,8 @@ impl<'a, B: Budgets> Walk<'a, B> {
         let values = self.of.budgets.values(step, patterns)?;
         if values.len() != wanted {
             let given = values.len();
-            return Err(DeployError::ValueCount { step, patterns: wanted, given }.into());
+            let error = BudgetError::ValueCount { step, patterns: wanted, given };
+            return Err(DeployError::from(error).into());
         }
         Ok(values)
     }
@@ -611,13 +615,16 @@ mod tests {
         assert_eq!(error(search, [3, 40]), "steps 3 to 40 are no part of a path of 40 steps");
         assert!(search.judge([4, 3]).is_err());
         let few = Search::new(&made, target, Patterns::to_judge(1));
-        assert!(matches!(few.smallest(), Err(DeployError::TooFew { .. })));
+        assert!(matches!(few.smallest(), Err(DeployError::Budget(BudgetError::TooFew { .. }))));
         let impossible = Target { criterion: Criterion::Yield(2.0), ..target };
         let impossible = Search::new(&made, impossible, Patterns::to_judge(20));
-        assert!(matches!(impossible.crossing(), Err(DeployError::OutOfRange { .. })));
+        assert!(matches!(
+            impossible.crossing(),
+            Err(DeployError::Budget(BudgetError::OutOfRange { .. }))
+        ));
         let none = Made::default();
         let none = Search::new(&none, target, Patterns::to_judge(20)).smallest();
-        assert!(matches!(none, Err(DeployError::NoSteps)));
+        assert!(matches!(none, Err(DeployError::Budget(BudgetError::NoSteps))));
         let short = BudgetSteps::new(vec![0, 1], |_, _| Ok::<_, DeployError>(vec![0.5]));
         let short = Search::new(&short, target, Patterns::to_judge(20)).smallest().unwrap_err();
         assert_eq!(short.to_string(), "step 0 has 1 values under 5 fault patterns");

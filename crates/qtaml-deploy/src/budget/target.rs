@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF as _, StudentsT};
 
-use crate::{DeployError, Evaluation};
+use crate::{BudgetError, Evaluation, UnknownName};
 
 /// So many standard errors from the target a budget counts as surely enough, or as hopeless: of
 /// resamples one in a thousand says otherwise.
@@ -19,7 +19,7 @@ const SURE: f64 = 3.0;
 ///
 /// assert_eq!("yield:0.95".parse::<Criterion>()?, Criterion::Yield(0.95));
 /// assert_eq!(Criterion::Mean.to_string(), "mean");
-/// # Ok::<(), qtaml_deploy::budget::CriterionError>(())
+/// # Ok::<(), qtaml_deploy::UnknownName>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -51,29 +51,23 @@ impl fmt::Display for Criterion {
     }
 }
 
-/// A text that is no criterion.
-#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error(
-    "criterion {0:?} is unknown: mean, or yield:Y with a share Y above 0 and up to 1 is allowed"
-)]
-pub struct CriterionError(pub String);
-
 impl FromStr for Criterion {
-    type Err = CriterionError;
+    type Err = UnknownName;
 
-    fn from_str(name: &str) -> Result<Self, CriterionError> {
+    fn from_str(name: &str) -> Result<Self, UnknownName> {
         let share = || name.strip_prefix("yield:")?.parse().ok().map(Self::Yield);
         let known = if name == "mean" { Some(Self::Mean) } else { share() };
-        known
-            .filter(|criterion| criterion.is_possible())
-            .ok_or_else(|| CriterionError(name.to_owned()))
+        known.filter(|criterion| criterion.is_possible()).ok_or_else(|| {
+            let known = ["mean", "yield:Y with a share Y above 0 and up to 1"];
+            UnknownName::new("criterion", name, known)
+        })
     }
 }
 
 impl TryFrom<String> for Criterion {
-    type Error = CriterionError;
+    type Error = UnknownName;
 
-    fn try_from(name: String) -> Result<Self, CriterionError> {
+    fn try_from(name: String) -> Result<Self, UnknownName> {
         name.parse()
     }
 }
@@ -97,7 +91,7 @@ impl From<Criterion> for String {
 /// assert!(!Target::in_yield(0.95, 0.8)?.is_reached(&accuracies));
 /// // Perplexity must not rise.
 /// assert!(Target::mean(20.0).at_most().is_reached(&[18.0, 21.0]));
-/// # Ok::<(), qtaml_deploy::DeployError>(())
+/// # Ok::<(), qtaml_deploy::BudgetError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -131,8 +125,8 @@ impl Target {
     /// At least this level on at least this share of the devices.
     ///
     /// # Errors
-    /// [`DeployError::OutOfRange`] unless the share is above 0 and at most 1.
-    pub fn in_yield(level: f64, share: f64) -> Result<Self, DeployError> {
+    /// [`BudgetError::OutOfRange`] unless the share is above 0 and at most 1.
+    pub fn in_yield(level: f64, share: f64) -> Result<Self, BudgetError> {
         let target = Self { criterion: Criterion::Yield(share), ..Self::mean(level) };
         target.check()?;
         Ok(target)
@@ -141,12 +135,12 @@ impl Target {
     /// A target for a metric: at least this level, or at most if smaller values are better.
     ///
     /// # Errors
-    /// [`DeployError::OutOfRange`] unless the level is finite and a yield above 0 and at most 1.
+    /// [`BudgetError::OutOfRange`] unless the level is finite and a yield above 0 and at most 1.
     pub fn of_metric(
         evaluation: &Evaluation,
         level: f64,
         criterion: Criterion,
-    ) -> Result<Self, DeployError> {
+    ) -> Result<Self, BudgetError> {
         let higher_is_better = evaluation.higher_is_better();
         let target = Self { level, higher_is_better, criterion };
         target.check()?;
@@ -159,14 +153,14 @@ impl Target {
         Self { higher_is_better: false, ..self }
     }
 
-    pub(super) fn check(&self) -> Result<(), DeployError> {
+    pub(super) fn check(&self) -> Result<(), BudgetError> {
         if let (Criterion::Yield(value), false) = (self.criterion, self.criterion.is_possible()) {
             let (what, allowed) = ("the yield", "a share above 0 and up to 1");
-            return Err(DeployError::OutOfRange { what, value, allowed });
+            return Err(BudgetError::OutOfRange { what, value, allowed });
         }
         if !self.level.is_finite() {
             let (what, allowed) = ("the level of the target", "a finite number");
-            return Err(DeployError::OutOfRange { what, value: self.level, allowed });
+            return Err(BudgetError::OutOfRange { what, value: self.level, allowed });
         }
         Ok(())
     }
@@ -248,10 +242,10 @@ impl Target {
     /// The mean over devices or the yield, with its interval.
     ///
     /// # Errors
-    /// [`DeployError::TooFew`] for fewer than two devices.
-    pub fn estimate(&self, values: &[f64]) -> Result<Estimate, DeployError> {
+    /// [`BudgetError::TooFew`] for fewer than two devices.
+    pub fn estimate(&self, values: &[f64]) -> Result<Estimate, BudgetError> {
         let (what, given) = ("the number of devices", values.len() as u64);
-        let few = || DeployError::TooFew { what, given, least: 2 };
+        let few = || BudgetError::TooFew { what, given, least: 2 };
         if given < 2 {
             return Err(few());
         }
@@ -414,7 +408,8 @@ mod tests {
             assert_eq!(serde_json::from_str::<Target>(&json).unwrap(), target);
         }
         for bad in ["yield:0", "yield:1.5", "yield:NaN", "yield:", "median", ""] {
-            assert_eq!(bad.parse::<Criterion>(), Err(CriterionError(bad.into())));
+            let error = bad.parse::<Criterion>().unwrap_err();
+            assert_eq!((error.what, error.name.as_str()), ("criterion", bad));
         }
     }
 }

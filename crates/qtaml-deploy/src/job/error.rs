@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use qtaml_files::FileError;
 use thiserror::Error;
 
 use super::Fingerprint;
@@ -44,10 +45,13 @@ pub enum JobError {
         /// Why.
         source: serde_json::Error,
     },
+    /// A file that cannot be written.
+    #[error(transparent)]
+    Write(#[from] FileError),
     /// A file or folder that cannot be used.
     #[error("cannot {action} {}", path.display())]
     File {
-        /// What was tried: `read`, `write`, `create` or `remove`.
+        /// What was tried: `read`, `create` or `remove`.
         action: &'static str,
         /// The file or folder.
         path: PathBuf,

@@ -1,7 +1,7 @@
 //! A folder of finished jobs, one file each.
 
 use std::fs;
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind};
 use std::path::{Path, PathBuf};
 
 use serde::de::DeserializeOwned;
@@ -9,12 +9,10 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::canonical::strict_value;
-use super::{Fingerprint, JobError, Recipe};
+use super::{CanonicalError, Fingerprint, JobError, Recipe};
 
 /// The layout of a job's file; it grows when a reader of the old one would fail.
 const SCHEMA: u32 = 1;
-/// How the names of files under way begin. A kill leaves one behind at most.
-const UNFINISHED: &str = ".unfinished-";
 
 /// Which code did the work.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -164,15 +162,15 @@ impl JobStore {
     ///
     /// # Errors
     /// [`JobError::Result`] for a result without canonical form, as with a number that is not finite,
-    /// [`JobError::ReadBack`] for one that does not read back, [`JobError::File`] for a file that cannot
+    /// [`JobError::ReadBack`] for one that does not read back, [`JobError::Write`] for a file that cannot
     /// be written. Then nothing is kept.
     pub fn put<T: Serialize + DeserializeOwned>(
         &self,
         recipe: &Recipe,
         result: &T,
     ) -> Result<T, JobError> {
-        let result = strict_value(result)
-            .map_err(|source| JobError::Result { recipe: recipe.text().into(), source })?;
+        let refused = |source| JobError::Result { recipe: recipe.text().into(), source };
+        let result = strict_value(result).map_err(refused)?;
         let value = read_back(recipe, &result)?;
         let digest = digest(recipe.description(), &result)?;
         let content = Content {
@@ -182,13 +180,8 @@ impl JobStore {
             result,
             digest,
         };
-        let path = self.path(recipe)?;
-        let write = || -> io::Result<()> {
-            let mut text = serde_json::to_vec(&content)?;
-            text.push(b'\n');
-            write_whole(&path, &text)
-        };
-        write().map_err(|e| file_error("write", &path, e))?;
+        let text = serde_json::to_vec(&content).map_err(CanonicalError::Json).map_err(refused)?;
+        qtaml_files::write(&self.path(recipe)?, &[&text[..], b"\n"].concat())?;
         Ok(value)
     }
 
@@ -235,10 +228,7 @@ impl JobStore {
     /// [`JobError::File`] if the folder cannot be read, or a file not removed.
     pub fn clear(&self) -> Result<(), JobError> {
         for path in entries(&self.folder)? {
-            let unfinished = path
-                .file_name()
-                .is_some_and(|name| name.to_str().is_some_and(|name| name.starts_with(UNFINISHED)));
-            if unfinished || fingerprint_of_name(&path).is_some() {
+            if qtaml_files::is_temporary(&path) || fingerprint_of_name(&path).is_some() {
                 remove(&path)?;
             }
         }
@@ -250,8 +240,8 @@ impl JobStore {
     ///
     /// # Errors
     /// [`JobError::Conflict`] for two results of one job, [`JobError::Damaged`] for a damaged file in
-    /// the other folder, [`JobError::File`] for one that cannot be read or written. What was taken in
-    /// before stays.
+    /// the other folder, [`JobError::File`] for one that cannot be read, [`JobError::Write`] for one that
+    /// cannot be written. What was taken in before stays.
     pub fn merge_from(&self, other: &Path) -> Result<Merged, JobError> {
         let mut merged = Merged::default();
         for path in paths(other)? {
@@ -266,7 +256,7 @@ impl JobStore {
                 }
                 Ok(None) | Err(JobError::Damaged { .. }) => {
                     let bytes = fs::read(&path).map_err(|e| file_error("read", &path, e))?;
-                    write_whole(&own, &bytes).map_err(|e| file_error("write", &own, e))?;
+                    qtaml_files::write(&own, &bytes)?;
                     merged.new += 1;
                 }
                 Err(error) => return Err(error),
@@ -352,24 +342,6 @@ fn read(path: &Path) -> Result<Option<JobFile>, JobError> {
 fn read_back<T: DeserializeOwned>(recipe: &Recipe, result: &Value) -> Result<T, JobError> {
     T::deserialize(result)
         .map_err(|source| JobError::ReadBack { recipe: recipe.text().into(), source })
-}
-
-/// Writes a neighbour, waits until it is on disk, and renames it.
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    let mut builder = tempfile::Builder::new();
-    builder.prefix(UNFINISHED);
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::PermissionsExt;
-        // Temporary files are private by default; results are to be read as the umask allows.
-        builder.permissions(fs::Permissions::from_mode(0o666));
-    }
-    let mut file = builder.tempfile_in(folder)?;
-    file.write_all(bytes)?;
-    file.as_file().sync_all()?;
-    file.persist(path)?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -533,7 +505,7 @@ mod tests {
         let folder = tempdir().unwrap();
         let store = store(&folder);
         square(&store, 3);
-        fs::write(folder.path().join(format!("{UNFINISHED}abc")), "{").unwrap();
+        fs::write(folder.path().join(".unfinished-abc"), "{").unwrap();
         fs::write(folder.path().join("note.json"), "").unwrap();
         store.clear().unwrap();
         assert_eq!(entries(folder.path()).unwrap(), [folder.path().join("note.json")]);

@@ -3,7 +3,7 @@
 use qtaml_fault::Seed;
 
 use super::{GroupSensitivity, at_least_two, check_groups, samples, signs, values_of};
-use crate::{DeployError, Output, Runner, Values, WeightGroup, check_values};
+use crate::{DeployError, Output, Runner, SensitivityError, Values, WeightGroup, check_values};
 
 /// Estimates `||J_g||_F²` for every group of weights, `J_g = d(outputs)/d(W_g)`.
 ///
@@ -18,10 +18,14 @@ use crate::{DeployError, Output, Runner, Values, WeightGroup, check_values};
 /// the other.
 ///
 /// # Errors
-/// [`DeployError::NoGradients`] if the runner does not differentiate, [`DeployError::TooFew`] for fewer
-/// than two projections, [`DeployError::ForeignGroup`] for a group that is not of its tensors,
-/// [`DeployError::NoOutputs`] or [`DeployError::EmptyOutput`] without outputs or samples, and
+/// [`SensitivityError::NoGradients`] if the runner does not differentiate, [`BudgetError::TooFew`] for fewer
+/// than two projections, [`SensitivityError::ForeignGroup`] for a group that is not of its tensors,
+/// [`EvaluationError::NoOutputs`] or [`EvaluationError::EmptyOutput`] without outputs or samples, and
 /// [`DeployError::Runner`] if the model cannot be run.
+///
+/// [`BudgetError::TooFew`]: crate::BudgetError::TooFew
+/// [`EvaluationError::NoOutputs`]: crate::EvaluationError::NoOutputs
+/// [`EvaluationError::EmptyOutput`]: crate::EvaluationError::EmptyOutput
 pub fn gradient_norms(
     runner: &dyn Runner,
     groups: &[WeightGroup],
@@ -40,7 +44,7 @@ pub fn gradient_norms(
             Output::new(output.name.clone(), output.shape.clone(), signs)
         };
         let directions = outputs.iter().map(towards).collect::<Result<Vec<_>, _>>()?;
-        let gradients = runner.gradients(&directions)?.ok_or(DeployError::NoGradients)?;
+        let gradients = runner.gradients(&directions)?.ok_or(SensitivityError::NoGradients)?;
         check_values(runner.tensors(), &gradients)?;
         for (draws, group) in draws.iter_mut().zip(groups) {
             draws.push(squared(runner, &gradients, group) / samples);
@@ -64,6 +68,7 @@ fn squared(runner: &dyn Runner, gradients: &Values, group: &WeightGroup) -> f64 
 mod tests {
     use super::super::testing::{exact, groups};
     use super::*;
+    use crate::EvaluationError;
     use crate::Granularity;
     use crate::testing::Perceptron;
 
@@ -139,8 +144,14 @@ mod tests {
             "the number of projections is 1: at least 2 are needed"
         );
         let empty = Perceptron::new(1, 0, 3);
-        assert!(matches!(error(&empty, 2), DeployError::EmptyOutput { .. }));
+        assert!(matches!(
+            error(&empty, 2),
+            DeployError::Evaluation(EvaluationError::EmptyOutput { .. })
+        ));
         let blind = Perceptron { differentiates: false, ..model };
-        assert!(matches!(error(&blind, 2), DeployError::NoGradients));
+        assert!(matches!(
+            error(&blind, 2),
+            DeployError::Sensitivity(SensitivityError::NoGradients)
+        ));
     }
 }

@@ -1,13 +1,12 @@
 //! Methods that measure sensitivities.
 
 use std::fmt;
-use std::str::FromStr;
 
 use qtaml_fault::Seed;
 use serde::{Deserialize, Serialize};
 
 use super::{GroupSensitivity, forward_norms, gradient_norms, measured_norms};
-use crate::{DeployError, Recalibrator, Runner, UnknownName, Values, WeightGroup};
+use crate::{DeployError, Recalibrator, Runner, SensitivityError, Values, WeightGroup};
 
 /// How sensitivities are found.
 ///
@@ -16,8 +15,7 @@ use crate::{DeployError, Recalibrator, Runner, UnknownName, Values, WeightGroup}
 ///
 /// assert_eq!("forward-only".parse(), Ok(Sensitivity::ForwardOnly));
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[non_exhaustive]
 pub enum Sensitivity {
     /// Random projections of the gradient: one backward pass a draw, for all groups at once.
@@ -28,34 +26,11 @@ pub enum Sensitivity {
     Measured,
 }
 
-impl Sensitivity {
-    /// Every method there is.
-    pub const ALL: [Self; 3] = [Self::Gradients, Self::ForwardOnly, Self::Measured];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Gradients => "gradients",
-            Self::ForwardOnly => "forward-only",
-            Self::Measured => "measured",
-        }
-    }
-}
-
-impl fmt::Display for Sensitivity {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Sensitivity {
-    type Err = UnknownName;
-
-    fn from_str(name: &str) -> Result<Self, UnknownName> {
-        let known = Self::ALL.into_iter().find(|method| method.name() == name);
-        known.ok_or_else(|| UnknownName::new("sensitivity", name, &Self::ALL.map(Self::name)))
-    }
-}
+qtaml_quant::names!(Sensitivity, "sensitivity", {
+    Gradients: "gradients",
+    ForwardOnly: "forward-only",
+    Measured: "measured",
+});
 
 /// The sensitivities of all groups, and the method that found them.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -89,7 +64,7 @@ impl fmt::Debug for MeasuredWith<'_> {
 /// which.
 ///
 /// # Errors
-/// As [`gradient_norms`], [`forward_norms`] and [`measured_norms`], and [`DeployError::NeedsFaults`] to
+/// As [`gradient_norms`], [`forward_norms`] and [`measured_norms`], and [`SensitivityError::NeedsFaults`] to
 /// measure without faults.
 pub fn sensitivities(
     method: Option<Sensitivity>,
@@ -105,12 +80,15 @@ pub fn sensitivities(
         Some(Sensitivity::Gradients) => (Sensitivity::Gradients, gradients()?),
         Some(Sensitivity::ForwardOnly) => (Sensitivity::ForwardOnly, forward()?),
         Some(Sensitivity::Measured) => {
-            let MeasuredWith { recalibrator, read } = faults.ok_or(DeployError::NeedsFaults)?;
+            let MeasuredWith { recalibrator, read } =
+                faults.ok_or(SensitivityError::NeedsFaults)?;
             let measured = measured_norms(runner, recalibrator, groups, draws, read)?;
             (Sensitivity::Measured, measured)
         }
         None => match gradients() {
-            Err(DeployError::NoGradients) => (Sensitivity::ForwardOnly, forward()?),
+            Err(DeployError::Sensitivity(SensitivityError::NoGradients)) => {
+                (Sensitivity::ForwardOnly, forward()?)
+            }
             found => (Sensitivity::Gradients, found?),
         },
     };
@@ -142,9 +120,9 @@ mod tests {
             assert_eq!((found.method, &found.groups), expected);
         }
         let refused = found(Some(Sensitivity::Gradients), &blind);
-        assert!(matches!(refused, Err(DeployError::NoGradients)));
+        assert!(matches!(refused, Err(DeployError::Sensitivity(SensitivityError::NoGradients))));
         let refused = found(Some(Sensitivity::Measured), &model);
-        assert!(matches!(refused, Err(DeployError::NeedsFaults)));
+        assert!(matches!(refused, Err(DeployError::Sensitivity(SensitivityError::NeedsFaults))));
     }
 
     #[test]

@@ -18,7 +18,10 @@ pub use response::{NoiseResponse, measured_norms, noise_response};
 
 use serde::{Deserialize, Serialize};
 
-use crate::{DeployError, Output, Runner, Values, WeightGroup, WeightTensor};
+use crate::{
+    BudgetError, DeployError, EvaluationError, Output, Runner, SensitivityError, Values,
+    WeightGroup, WeightTensor,
+};
 
 /// How much the outputs of a model change with one group of weights.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -62,7 +65,7 @@ fn signs(count: usize, rng: &mut impl rand::Rng) -> Vec<f32> {
 
 fn at_least_two(what: &'static str, given: u32) -> Result<(), DeployError> {
     if given < 2 {
-        return Err(DeployError::TooFew { what, given: given.into(), least: 2 });
+        return Err(BudgetError::TooFew { what, given: given.into(), least: 2 }.into());
     }
     Ok(())
 }
@@ -79,7 +82,8 @@ fn check_groups(runner: &dyn Runner, groups: &[WeightGroup]) -> Result<(), Deplo
             Some(_) => continue,
         };
         let (name, start, end) = (name.clone(), range.start, range.end);
-        return Err(DeployError::ForeignGroup { name, tensor: *tensor, start, end, problem });
+        let error = SensitivityError::ForeignGroup { name, tensor: *tensor, start, end, problem };
+        return Err(error.into());
     }
     Ok(())
 }
@@ -92,10 +96,10 @@ fn values_of<'a>(tensor: &WeightTensor, values: &'a Values) -> Option<&'a Vec<f3
 
 /// The number of samples of a model's outputs.
 fn samples(outputs: &[Output]) -> Result<usize, DeployError> {
-    let first = outputs.first().ok_or(DeployError::NoOutputs)?;
+    let first = outputs.first().ok_or(EvaluationError::NoOutputs)?;
     if first.samples() == 0 {
         let (output, shape) = (first.name.clone(), first.shape.clone());
-        return Err(DeployError::EmptyOutput { output, shape });
+        return Err(EvaluationError::EmptyOutput { output, shape }.into());
     }
     Ok(first.samples())
 }

@@ -95,6 +95,7 @@ impl Moving<'_> {
 mod tests {
     use super::super::testing::{exact, groups};
     use super::*;
+    use crate::EvaluationError;
     use crate::Granularity;
     use crate::testing::Perceptron;
 
@@ -174,6 +175,6 @@ mod tests {
         assert_eq!(error.to_string(), "11 values for tensor \"fc1.weight\" of shape [3, 4]");
         let empty = Perceptron::new(1, 0, 3);
         let error = forward_norms(&empty, &groups, 2, Seed(1)).unwrap_err();
-        assert!(matches!(error, DeployError::EmptyOutput { .. }));
+        assert!(matches!(error, DeployError::Evaluation(EvaluationError::EmptyOutput { .. })));
     }
 }

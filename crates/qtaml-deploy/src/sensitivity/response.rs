@@ -6,7 +6,9 @@ use serde::{Deserialize, Serialize};
 use super::{GroupSensitivity, at_least_two, check_groups, mean, samples, values_of};
 use crate::evaluation::matched;
 use crate::highest::disagreement;
-use crate::{DeployError, Output, Recalibrator, Runner, Values, WeightGroup, check_values};
+use crate::{
+    DeployError, Output, Recalibrator, Runner, SensitivityError, Values, WeightGroup, check_values,
+};
 
 /// How the outputs of a model answer to faults, without labels.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
@@ -30,9 +32,15 @@ pub struct NoiseResponse {
 /// without any fault is no response to faults.
 ///
 /// # Errors
-/// [`DeployError::TooFew`] for fewer than two patterns, [`DeployError::NoOutputs`] or
-/// [`DeployError::EmptyOutput`] without outputs or samples, [`DeployError::UnknownOutput`] or
-/// [`DeployError::OutputShape`] for outputs unlike the golden ones, and what `faulty` fails with.
+/// [`BudgetError::TooFew`] for fewer than two patterns, [`EvaluationError::NoOutputs`] or
+/// [`EvaluationError::EmptyOutput`] without outputs or samples, [`EvaluationError::UnknownOutput`] or
+/// [`EvaluationError::OutputShape`] for outputs unlike the golden ones, and what `faulty` fails with.
+///
+/// [`BudgetError::TooFew`]: crate::BudgetError::TooFew
+/// [`EvaluationError::NoOutputs`]: crate::EvaluationError::NoOutputs
+/// [`EvaluationError::EmptyOutput`]: crate::EvaluationError::EmptyOutput
+/// [`EvaluationError::UnknownOutput`]: crate::EvaluationError::UnknownOutput
+/// [`EvaluationError::OutputShape`]: crate::EvaluationError::OutputShape
 pub fn noise_response<E: From<DeployError> + Send>(
     golden: &[Output],
     patterns: u32,
@@ -43,7 +51,8 @@ pub fn noise_response<E: From<DeployError> + Send>(
     let respond = |pattern| -> Result<(f64, Option<f64>), E> {
         let faulty = faulty(pattern)?;
         let change = squared_change(golden, &faulty)?;
-        let faulty: Vec<Output> = matched(golden, &faulty)?.into_iter().cloned().collect();
+        let faulty = matched(golden, &faulty).map_err(DeployError::from)?;
+        let faulty: Vec<Output> = faulty.into_iter().cloned().collect();
         Ok((change, disagreement(golden, &faulty)))
     };
     let draws: Vec<(f64, Option<f64>)> =
@@ -79,8 +88,8 @@ fn squared_change(golden: &[Output], faulty: &[Output]) -> Result<f64, DeployErr
 /// patterns (W. G. Cochran, Sampling Techniques, 1977, section 6.3).
 ///
 /// # Errors
-/// As [`noise_response`], [`DeployError::ForeignGroup`] for a group that is not of the runner's tensors,
-/// [`DeployError::NotRead`] if `read` leaves out the tensor of a group, [`DeployError::NoFaults`] if no
+/// As [`noise_response`], [`SensitivityError::ForeignGroup`] for a group that is not of the runner's tensors,
+/// [`SensitivityError::NotRead`] if `read` leaves out the tensor of a group, [`SensitivityError::NoFaults`] if no
 /// pattern changes a weight of a group, what repairs fail with, and what `read` fails with.
 pub fn measured_norms<E: From<DeployError> + Send>(
     runner: &dyn Runner,
@@ -105,7 +114,8 @@ pub fn measured_norms<E: From<DeployError> + Send>(
         let draws = (0..patterns).into_par_iter().map(|pattern| measure(group, pattern));
         let draws: Vec<(f64, f64)> = draws.collect::<Result<_, E>>()?;
         let ratio = Ratio::of(&draws).ok_or_else(|| {
-            E::from(DeployError::NoFaults { group: group.name.clone(), patterns })
+            let group = group.name.clone();
+            E::from(SensitivityError::NoFaults { group, patterns }.into())
         })?;
         let Ratio { value, standard_error } = ratio;
         Ok(GroupSensitivity { name: group.name.clone(), squared: value, standard_error })
@@ -121,7 +131,7 @@ fn square_error(
     read: &Values,
 ) -> Result<f64, DeployError> {
     let tensor = &runner.tensors()[group.tensor];
-    let missing = || DeployError::NotRead { tensor: tensor.name.clone() };
+    let missing = || SensitivityError::NotRead { tensor: tensor.name.clone() };
     let golden = values_of(tensor, golden).ok_or_else(missing)?;
     let read = values_of(tensor, read).ok_or_else(missing)?;
     let positions = tensor.channel_major().positions(group.range.clone());
@@ -157,6 +167,7 @@ mod tests {
 
     use super::super::testing::{exact, groups};
     use super::*;
+    use crate::EvaluationError;
     use crate::testing::Perceptron;
     use crate::{Granularity, Recalibration};
 
@@ -193,11 +204,17 @@ mod tests {
             error(1, golden.clone()).to_string(),
             "the number of fault patterns is 1: at least 2 are needed"
         );
-        assert!(matches!(error(2, vec![]), DeployError::NoOutputs));
+        assert!(matches!(error(2, vec![]), DeployError::Evaluation(EvaluationError::NoOutputs)));
         let other = vec![Output::new("y", [4, 1], vec![0.0; 4]).unwrap()];
-        assert!(matches!(error(2, other), DeployError::OutputShape { .. }));
+        assert!(matches!(
+            error(2, other),
+            DeployError::Evaluation(EvaluationError::OutputShape { .. })
+        ));
         let other = vec![Output::new("z", [2, 2], vec![0.0; 4]).unwrap()];
-        assert!(matches!(error(2, other), DeployError::UnknownOutput { .. }));
+        assert!(matches!(
+            error(2, other),
+            DeployError::Evaluation(EvaluationError::UnknownOutput { .. })
+        ));
     }
 
     /// Golden values and values where one group is moved by normal-sized noise of this deviation.

@@ -133,7 +133,7 @@ impl<'a> Bench<'a> {
     pub fn new<M: Classifier + 'static>(context: &'a Context, trained: Trained<M>) -> Result<Self> {
         let Trained { net, name, model, data, images } = trained;
         let on = |images| BurnRunner::classifier(&model, images, &context.device);
-        let judges = judges(context, &data);
+        let judges = judges(context, &data)?;
         let test = on(&judges)?;
         let labels = judges.labels().to_vec();
         let outputs = test.outputs(Values::new())?;

@@ -7,7 +7,7 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::GreedyPath;
 use qtaml::compensation::storage::{Candidates, GroupWeights, QuantizedMemory, QuantizedSpec};
 use qtaml::compensation::{
-    Accounting, CompensationError, Decoder, QuantizedStorage, Score, WeightStorage,
+    Accounting, Decoder, QuantizedStorage, Score, StorageError, WeightStorage,
 };
 use qtaml::deploy::sensitivity::gradient_norms;
 use qtaml::deploy::{
@@ -259,9 +259,9 @@ impl WithModel for Measure<'_> {
 
     fn run<M: Classifier>(mut self, model: M) -> Result<Self::Out> {
         let Self { context, net, candidates, seeds, .. } = self;
-        let test = networks::judges(context, &self.data);
+        let test = networks::judges(context, &self.data)?;
         if context.smoke {
-            self.data.train = self.data.train.select(&(0..200).collect::<Vec<_>>());
+            self.data.train = self.data.train.select(&(0..200).collect::<Vec<_>>())?;
         }
         let task = context.progress.task(
             &format!("{} by {} methods", net.id(), candidates.len()),
@@ -384,7 +384,7 @@ fn store(runner: &dyn Runner, layers: &[QuantizedLayer], setting: Setting) -> Re
             Ok(Arc::new(QuantizedStorage::within(group, &memory, &spec, mask, limit)?))
         };
         let of = |group| (0..=most).map(|kept| candidate(group, kept)).collect();
-        groups.iter().map(of).collect::<Result<Vec<Candidates>, CompensationError>>()
+        groups.iter().map(of).collect::<Result<Vec<Candidates>, StorageError>>()
     };
     Ok(StoredModel::store_by(runner, Granularity::Tensor, store)?)
 }
@@ -401,7 +401,7 @@ mod tests {
     #[test]
     fn a_network_is_stored_with_the_codes_it_was_trained_for() -> Result<()> {
         let (bits, device) = (BitWidth::INT8, device::open("flex")?);
-        let images = Dataset::digits()?.train.select(&(0..64).collect::<Vec<_>>());
+        let images = Dataset::digits()?.train.select(&(0..64).collect::<Vec<_>>())?;
         let config = TrainerConfig { epochs: 1, ..TrainerConfig::new() };
         let fitted = Trainer::new(config, QatMethod::Lsq(Lsq::new(bits))).fit(
             LeNetConfig::digits().init(&device),

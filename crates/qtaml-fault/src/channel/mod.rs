@@ -1,9 +1,13 @@
 //! The error distribution of a stored word: in closed form, and as an exact matrix.
 
+mod word;
+
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Format, Word};
 
 use crate::{BitMask, Ecc, FaultError};
+
+pub use word::WordChannel;
 
 /// The error distribution of one stored word, in closed form (docs/theory.md, section 2).
 ///
@@ -29,8 +33,8 @@ pub struct QuantizedChannel {
     format: Format,
     protection: BitMask,
     ecc: Ecc,
-    /// Of a stored 0 and of a stored 1, for every bit; of a protected one what its ecc leaves.
-    law: [[f64; 2]; 8],
+    /// The bits as they are read; of a protected one what its ecc leaves.
+    bits: WordChannel,
 }
 
 impl QuantizedChannel {
@@ -49,14 +53,10 @@ impl QuantizedChannel {
         let width = format.bits();
         check_width(&flips, width)?;
         protection.check_width(width)?;
-        let mut law = [[0.0; 2]; 8];
-        for (i, law) in law.iter_mut().enumerate().take(width.get() as usize) {
-            if protection.mask() >> i & 1 == 0 {
-                let p = flips.at(i);
-                *law = [p.p01(), p.p10()];
-            }
-        }
-        Ok(Self { flips, format, protection, ecc: Ecc::Ideal, law })
+        let kept = |bit: usize| protection.mask() >> bit & 1 == 1;
+        let of_bit = |bit| if kept(bit) { FlipProbability::NEVER } else { flips.at(bit) };
+        let bits = WordChannel::of_bits((0..width.get() as usize).map(of_bit).collect());
+        Ok(Self { flips, format, protection, ecc: Ecc::Ideal, bits })
     }
 
     /// The same channel with its protected bits in a real code: they flip as often as it leaves
@@ -68,15 +68,17 @@ impl QuantizedChannel {
     pub fn with_ecc(mut self, ecc: Ecc) -> Result<Self, FaultError> {
         // Counting the error patterns of a code takes time, and bits mostly share their flip probabilities.
         let mut known: Option<(FlipProbability, FlipProbability)> = None;
+        let mut bits = self.bits.flips().to_vec();
         for i in bits_of(self.protection.mask()) {
             let flips = self.flips.at(i);
             let left = match known {
-                Some((law, left)) if law == flips => left,
+                Some((same, left)) if same == flips => left,
                 _ => ecc.residual(flips)?,
             };
             known = Some((flips, left));
-            self.law[i] = [left.p01(), left.p10()];
+            bits[i] = left;
         }
+        self.bits = WordChannel::of_bits(bits);
         self.ecc = ecc;
         Ok(self)
     }
@@ -106,13 +108,20 @@ impl QuantizedChannel {
         self.ecc
     }
 
+    /// The channel of the bits alone, whatever they mean: a protected bit never flips, unless its ecc
+    /// is a real code.
+    pub fn word_channel(&self) -> &WordChannel {
+        &self.bits
+    }
+
     /// The probability that bit `bit` flips where it stores `value`; 0 if it is protected, unless
     /// its ecc is a real code.
     ///
-    /// # Panics
-    /// For a bit above 7.
-    pub fn flip(&self, bit: usize, value: bool) -> f64 {
-        self.law[bit][usize::from(value)]
+    /// # Errors
+    /// [`FaultError::NoSuchBit`] for a bit that words of this width lack.
+    pub fn flip(&self, bit: usize, value: bool) -> Result<f64, FaultError> {
+        self.check_bit(bit)?;
+        Ok(self.bits.flip(bit, u16::from(value) << bit))
     }
 
     /// `E[q']`, the mean code read where the word `stored` is stored.
@@ -122,7 +131,7 @@ impl QuantizedChannel {
 
     /// `E[q'] - q`, the mean error: to full precision for the smallest `p`.
     pub fn drift(&self, stored: Word) -> f64 {
-        self.bits_of_word().map(|k| self.flip_stored(k, stored) * self.change(k, stored)).sum()
+        self.bits_of_word().map(|k| self.flip_stored(k, stored) * self.change_of(k, stored)).sum()
     }
 
     /// `Var[q']`, the variance of the code read where the word `stored` is stored.
@@ -137,7 +146,7 @@ impl QuantizedChannel {
     pub fn bit_variances(&self, stored: Word) -> impl Iterator<Item = f64> {
         self.bits_of_word().map(move |k| {
             let p = self.flip_stored(k, stored);
-            p * (1.0 - p) * self.change(k, stored).powi(2)
+            p * (1.0 - p) * self.change_of(k, stored).powi(2)
         })
     }
 
@@ -148,7 +157,16 @@ impl QuantizedChannel {
     /// `-2 Σ_(S ∋ k) a_S χ_S Π_(i in S, i < k) (1 - 2 p_i)` over the terms `a_S Π_S s_i` of the
     /// code ([`Format::terms`]), with `χ_S` the product of the stored signs. In two's complement
     /// and offset binary a bit is in one term alone, and `δ_k` is `±2^k` whatever the others do.
-    pub fn change(&self, bit: usize, stored: Word) -> f64 {
+    ///
+    /// # Errors
+    /// [`FaultError::NoSuchBit`] for a bit that words of this width lack.
+    pub fn change(&self, bit: usize, stored: Word) -> Result<f64, FaultError> {
+        self.check_bit(bit)?;
+        Ok(self.change_of(bit, stored))
+    }
+
+    /// [`change`](Self::change) of a bit that is there.
+    pub(crate) fn change_of(&self, bit: usize, stored: Word) -> f64 {
         let kept = |below| -> f64 {
             bits_of(below).map(|i| 1.0 - 2.0 * self.flip_stored(i, stored)).product()
         };
@@ -160,11 +178,7 @@ impl QuantizedChannel {
     /// `P(read | stored)` for every word read, in the order of the words: the product over the
     /// bits.
     pub fn row(&self, stored: Word) -> Vec<f64> {
-        (0..self.bits().get() as usize).fold(vec![1.0], |row, i| {
-            let p = self.flip_stored(i, stored);
-            let [zero, one] = if stored.bit(i) { [p, 1.0 - p] } else { [1.0 - p, p] };
-            row.iter().map(|x| x * zero).chain(row.iter().map(|x| x * one)).collect()
-        })
+        self.bits.row(stored.0.into())
     }
 
     /// `Σ_x stored(x) P(y | x)` for every word read: how often each is read where each is stored as
@@ -172,45 +186,30 @@ impl QuantizedChannel {
     ///
     /// Bits are independent, so the sum is taken bit by bit: `b 2^b` steps, and no matrix.
     ///
-    /// # Panics
-    /// If there is not one number per word.
-    pub fn pass(&self, stored: &[f64]) -> Vec<f64> {
-        let mut words = self.one_per_word(stored).to_vec();
-        for (bit, &[p01, p10]) in self.bits_of_word().zip(&self.law) {
-            for (zero, one) in pairs(&mut words, bit) {
-                let (down, up) = (p10 * *one, p01 * *zero);
-                (*zero, *one) = ((1.0 - p01) * *zero + down, (1.0 - p10) * *one + up);
-            }
-        }
-        words
+    /// # Errors
+    /// [`FaultError::WordValues`] unless there is one number per word.
+    pub fn pass(&self, stored: &[f64]) -> Result<Vec<f64>, FaultError> {
+        let mut words = stored.to_vec();
+        self.bits.carry(&mut words)?;
+        Ok(words)
     }
 
     /// Mean and variance of `f(read)` for every word stored, where `f` has the given value for
-    /// every word read.
+    /// every word read ([`WordChannel::moments_of`]).
     ///
-    /// The law of total variance, bit by bit: `b 2^b` steps, and nothing is subtracted, so the
-    /// variance keeps its digits for the smallest `p`.
-    ///
-    /// # Panics
-    /// If there is not one number per word.
-    pub fn moments_of(&self, values: &[f64]) -> Vec<(f64, f64)> {
-        let mut moments: Vec<_> = self.one_per_word(values).iter().map(|&v| (v, 0.0)).collect();
-        let mix = |(mean, variance), (other_mean, other_variance), p: f64| {
-            let step: f64 = other_mean - mean;
-            let within = (1.0 - p) * variance + p * other_variance;
-            (mean + p * step, within + p * (1.0 - p) * step * step)
-        };
-        for (bit, &[p01, p10]) in self.bits_of_word().zip(&self.law) {
-            for (zero, one) in pairs(&mut moments, bit) {
-                (*zero, *one) = (mix(*zero, *one, p01), mix(*one, *zero, p10));
-            }
-        }
-        moments
+    /// # Errors
+    /// [`FaultError::WordValues`] unless there is one number per word.
+    pub fn moments_of(&self, values: &[f64]) -> Result<Vec<(f64, f64)>, FaultError> {
+        self.bits.moments_of(values)
     }
 
-    fn one_per_word<'a>(&self, values: &'a [f64]) -> &'a [f64] {
-        assert_eq!(values.len(), self.bits().levels(), "one number per {} word", self.bits());
-        values
+    fn check_bit(&self, bit: usize) -> Result<(), FaultError> {
+        let width = self.bits();
+        if self.bits_of_word().contains(&bit) {
+            Ok(())
+        } else {
+            Err(FaultError::NoSuchBit { bit, width })
+        }
     }
 
     fn bits_of_word(&self) -> std::ops::Range<usize> {
@@ -218,8 +217,8 @@ impl QuantizedChannel {
     }
 
     /// The probability that bit `bit` of the word `stored` flips.
-    fn flip_stored(&self, bit: usize, stored: Word) -> f64 {
-        self.flip(bit, stored.bit(bit))
+    pub(crate) fn flip_stored(&self, bit: usize, stored: Word) -> f64 {
+        self.bits.flip(bit, stored.0.into())
     }
 }
 
@@ -229,14 +228,6 @@ pub(crate) fn check_width(flips: &FlipProfile, width: BitWidth) -> Result<(), Fa
         Some(bits) if bits != width.get() as usize => Err(FaultError::ProfileWidth { bits, width }),
         _ => Ok(()),
     }
-}
-
-/// What belongs to two words that differ in one bit, the one with the bit clear first.
-fn pairs<T>(words: &mut [T], bit: usize) -> impl Iterator<Item = (&mut T, &mut T)> {
-    words.chunks_exact_mut(2 << bit).flat_map(move |block| {
-        let (zeros, ones) = block.split_at_mut(1 << bit);
-        zeros.iter_mut().zip(ones)
-    })
 }
 
 /// The product of the signs of the bits that are set, -1 for each.
@@ -370,8 +361,8 @@ mod tests {
             let matrix = ChannelMatrix::new(&channel);
             let wave = |word: Word| (f64::from(word.0) * 0.7).sin();
             let values: Vec<f64> = channel.bits().words().map(wave).collect();
-            let read = channel.pass(&values);
-            let moments = channel.moments_of(&values);
+            let read = channel.pass(&values).unwrap();
+            let moments = channel.moments_of(&values).unwrap();
             for word in channel.bits().words() {
                 let i = usize::from(word);
                 let stored = channel.bits().words();
@@ -498,7 +489,7 @@ mod tests {
                 for bit in channel.bits_of_word() {
                     let flipped = format.code_of(stored.with_flipped(bit));
                     let expected = f64::from(flipped) - f64::from(format.code_of(stored));
-                    assert_eq!(channel.change(bit, stored), expected, "{format} {stored}");
+                    assert_eq!(channel.change(bit, stored).unwrap(), expected, "{format} {stored}");
                 }
             }
         }
@@ -510,8 +501,8 @@ mod tests {
         let tmr: Ecc = "repetition:3".parse().unwrap();
         let channel = QuantizedChannel::new(symmetric(0.1), BitWidth::INT8, top).unwrap();
         let channel = channel.with_ecc(tmr).unwrap();
-        assert_relative_eq!(channel.flip(7, true), 0.028, max_relative = 1e-12);
-        assert_eq!(channel.flip(0, true), 0.1);
+        assert_relative_eq!(channel.flip(7, true).unwrap(), 0.028, max_relative = 1e-12);
+        assert_eq!(channel.flip(0, true), Ok(0.1));
         let long: Ecc = "bch:10:3".parse().unwrap();
         let uneven = FlipProbability::asymmetric(0.1, 0.2).unwrap();
         let channel = QuantizedChannel::new(uneven, BitWidth::INT8, top).unwrap();
@@ -540,6 +531,19 @@ mod tests {
         let top = BitMask::top(1, BitWidth::INT8).unwrap();
         let error = QuantizedChannel::new(FlipProbability::NEVER, BitWidth::INT4, top).unwrap_err();
         assert!(matches!(error, FaultError::ProtectedBits { mask: 0b1000_0000, .. }), "{error}");
+    }
+
+    #[test]
+    fn what_words_lack_is_refused() {
+        let channel = QuantizedChannel::new(symmetric(0.1), BitWidth::INT4, BitMask::NONE).unwrap();
+        for bit in [4, 8, 64, usize::MAX] {
+            let error = FaultError::NoSuchBit { bit, width: BitWidth::INT4 };
+            assert_eq!(channel.flip(bit, true), Err(error.clone()));
+            assert_eq!(channel.change(bit, Word(1)), Err(error));
+        }
+        let error = FaultError::WordValues { given: 15, width: 4 };
+        assert_eq!(channel.pass(&[1.0; 15]), Err(error.clone()));
+        assert_eq!(channel.moments_of(&[1.0; 15]), Err(error));
     }
 
     fn any_law() -> impl Strategy<Value = FlipProfile> {

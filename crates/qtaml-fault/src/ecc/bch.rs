@@ -5,7 +5,7 @@ use qtaml_physics::FlipProbability;
 use super::field::{DEGREES, Field};
 use super::repetition::more_than;
 use super::{Code, Decoded, check_lengths, check_range};
-use crate::FaultError;
+use crate::EccError;
 
 /// A binary, narrow-sense, primitive BCH code (Hocquenghem, Chiffres 2, 147, 1959; Bose and
 /// Ray-Chaudhuri, Information and Control 3, 68, 1960), possibly shortened.
@@ -27,7 +27,7 @@ use crate::FaultError;
 /// (stored[3], stored[14]) = (!stored[3], !stored[14]);
 /// assert_eq!(code.decode(&stored, &mut data)?, Decoded::Corrected(2));
 /// assert_eq!(data, [true; 7]);
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Bch {
@@ -42,9 +42,9 @@ impl Bch {
     /// The code of full length 2^m - 1 that corrects `t` errors.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `m` is in `3..=10` and `t` in `1..=2^(m-1) - 1`.
-    pub fn new(m: u32, t: usize) -> Result<Self, FaultError> {
-        let field = Field::new(m).ok_or(FaultError::CodeParameter {
+    /// [`EccError::CodeParameter`] unless `m` is in `3..=10` and `t` in `1..=2^(m-1) - 1`.
+    pub fn new(m: u32, t: usize) -> Result<Self, EccError> {
+        let field = Field::new(m).ok_or(EccError::CodeParameter {
             code: "BCH",
             what: "m",
             value: m as usize,
@@ -65,8 +65,8 @@ impl Bch {
     /// The same code for fewer data bits: leading bits that are always 0 need not be stored.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `data` is in `1..=k`, the data bits it has now.
-    pub fn shortened(self, data: usize) -> Result<Self, FaultError> {
+    /// [`EccError::CodeParameter`] unless `data` is in `1..=k`, the data bits it has now.
+    pub fn shortened(self, data: usize) -> Result<Self, EccError> {
         let data = check_range("BCH", "data bits", data, self.data)?;
         Ok(Self { data, ..self })
     }
@@ -74,17 +74,6 @@ impl Bch {
     /// The number of errors that it always corrects: at least the t that was asked for.
     pub const fn errors(&self) -> usize {
         self.errors
-    }
-
-    /// The probability of a word with more errors than the code corrects, for equal flip probabilities.
-    ///
-    /// # Formula
-    /// `Σ_(e > t) C(n, e) p^e (1 - p)^(n - e)`
-    ///
-    /// # Errors
-    /// [`FaultError::Asymmetric`] if the two stored values do not flip alike.
-    pub fn word_failure(&self, flips: FlipProbability) -> Result<f64, FaultError> {
-        Ok(more_than(self.errors, self.stored_bits(), symmetric(flips)?))
     }
 
     /// The share of stored bits that are wrong after decoding, for equal flip probabilities, if every word
@@ -99,8 +88,8 @@ impl Bch {
     /// `Σ_(e > t) e/n C(n, e) p^e (1 - p)^(n - e) = p Σ_(e >= t) C(n-1, e) p^e (1 - p)^(n-1-e)`
     ///
     /// # Errors
-    /// [`FaultError::Asymmetric`] if the two stored values do not flip alike.
-    pub fn flips_left(&self, flips: FlipProbability) -> Result<f64, FaultError> {
+    /// [`EccError::Asymmetric`] if the two stored values do not flip alike.
+    pub fn flips_left(&self, flips: FlipProbability) -> Result<f64, EccError> {
         let p = symmetric(flips)?;
         Ok(p * more_than(self.errors - 1, self.stored_bits() - 1, p))
     }
@@ -183,7 +172,7 @@ impl Code for Bch {
         self.data + self.generator.len()
     }
 
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError> {
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError> {
         check_lengths(self, data, stored)?;
         stored[..data.len()].copy_from_slice(data);
         stored[data.len()..].fill(false);
@@ -198,7 +187,7 @@ impl Code for Bch {
         Ok(())
     }
 
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError> {
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError> {
         check_lengths(self, data, stored)?;
         data.copy_from_slice(&stored[..self.data]);
         let syndromes = self.syndromes(stored);
@@ -242,8 +231,8 @@ fn generator(field: &Field, roots: &[bool]) -> Vec<bool> {
 }
 
 /// The one probability of a symmetric memory.
-pub(super) fn symmetric(flips: FlipProbability) -> Result<f64, FaultError> {
-    flips.symmetric_value().ok_or(FaultError::Asymmetric { flips })
+pub(super) fn symmetric(flips: FlipProbability) -> Result<f64, EccError> {
+    flips.symmetric_value().ok_or(EccError::Asymmetric { flips })
 }
 
 #[cfg(test)]
@@ -380,13 +369,14 @@ mod tests {
         }
     }
 
-    /// The (15, 7) code at p = 0.1, by hand: 1 - 0.9^15 - 15 0.1 0.9^14 - 105 0.01 0.9^13.
+    /// The (15, 7) code at p = 0.1, by hand: p times the probability of two flips at least in the
+    /// other 14 bits, 1 - 0.9^14 - 14 0.1 0.9^13.
     #[test]
-    fn words_fail_with_more_than_t_errors() {
+    fn flips_are_left_in_words_with_more_than_t_errors() {
         let p = FlipProbability::symmetric(0.1).unwrap();
         let code = Bch::new(4, 2).unwrap();
-        let by_hand = 1.0 - 0.9_f64.powi(13) * (0.81 + 1.35 + 1.05);
-        assert_relative_eq!(code.word_failure(p).unwrap(), by_hand, max_relative = 1e-12);
+        let by_hand = 0.1 * (1.0 - 0.9_f64.powi(13) * (0.9 + 1.4));
+        assert_relative_eq!(code.flips_left(p).unwrap(), by_hand, max_relative = 1e-12);
         let leaky = FlipProbability::asymmetric(0.0, 0.1).unwrap();
         let error = code.flips_left(leaky).unwrap_err().to_string();
         assert_eq!(error, "p01 = 0.0, p10 = 0.1: this closed form needs p01 = p10");
@@ -398,13 +388,14 @@ mod tests {
         for (m, t) in [(3, 1), (4, 1), (4, 2), (4, 3), (5, 1), (5, 2), (6, 1), (6, 2)] {
             let code = Bch::new(m, t).unwrap();
             let weights = ErrorWeights::of(&code).unwrap();
-            for p in [1e-9, 1e-4, 0.01, 0.1, 0.3, 0.5] {
-                let p = FlipProbability::symmetric(p).unwrap();
+            for rate in [1e-9, 1e-4, 0.01, 0.1, 0.3, 0.5] {
+                let p = FlipProbability::symmetric(rate).unwrap();
                 let left = weights.residual(p).unwrap();
                 let ratio = left.bit_flips / code.flips_left(p).unwrap();
                 assert!((2.0 / 3.0..2.0).contains(&ratio), "({m}, {t}) {p}: {ratio}");
                 let failed = left.miscorrected + left.detected;
-                assert_relative_eq!(failed, code.word_failure(p).unwrap(), max_relative = 1e-10);
+                let law = more_than(code.errors(), code.stored_bits(), rate);
+                assert_relative_eq!(failed, law, max_relative = 1e-10);
             }
         }
     }
@@ -412,7 +403,7 @@ mod tests {
     #[test]
     fn parameters_and_lengths_are_checked() {
         check::lengths_are_checked(&Bch::new(4, 2).unwrap().shortened(3).unwrap());
-        let message = |code: Result<Bch, FaultError>| code.unwrap_err().to_string();
+        let message = |code: Result<Bch, EccError>| code.unwrap_err().to_string();
         assert_eq!(message(Bch::new(11, 2)), "no BCH code with m = 11: 3..=10 are allowed");
         assert_eq!(message(Bch::new(4, 8)), "no BCH code with t = 8: 1..=7 are allowed");
         assert!(Bch::new(4, 0).is_err() && Bch::new(u32::MAX, usize::MAX).is_err());

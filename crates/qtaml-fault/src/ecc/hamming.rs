@@ -5,7 +5,7 @@ use qtaml_physics::FlipProbability;
 use super::bch::symmetric;
 use super::parity::is_odd;
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
-use crate::FaultError;
+use crate::EccError;
 
 /// The extended Hamming code (R. W. Hamming, Bell System Technical Journal 29, 147, 1950),
 /// shortened to any number of data bits: (72, 64), (39, 32), (13, 8), (8, 4).
@@ -27,7 +27,7 @@ use crate::FaultError;
 /// assert_eq!(data, [true; 64]);
 /// stored[71] = !stored[71];
 /// assert_eq!(code.decode(&stored, &mut data)?, Decoded::Detected);
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SecDed {
@@ -40,8 +40,8 @@ impl SecDed {
     /// The code for `data` data bits with the fewest check bits.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `data` is in `1..=4096`.
-    pub fn new(data: usize) -> Result<Self, FaultError> {
+    /// [`EccError::CodeParameter`] unless `data` is in `1..=4096`.
+    pub fn new(data: usize) -> Result<Self, EccError> {
         check_range("SEC-DED", "data bits", data, MAX_BITS)?;
         let columns: Vec<u16> =
             (1_u16..).filter(|column| !column.is_power_of_two()).take(data).collect();
@@ -72,8 +72,8 @@ impl SecDed {
     /// ```
     ///
     /// # Errors
-    /// [`FaultError::Asymmetric`] if the two stored values do not flip alike.
-    pub fn flips_left(&self, flips: FlipProbability) -> Result<f64, FaultError> {
+    /// [`EccError::Asymmetric`] if the two stored values do not flip alike.
+    pub fn flips_left(&self, flips: FlipProbability) -> Result<f64, EccError> {
         let p = symmetric(flips)?;
         let checks = self.check as i32 + 1;
         // Zero has to be told from what is next to it: 1 - q^checks without cancellation.
@@ -129,7 +129,7 @@ impl Code for SecDed {
         self.columns.len() + self.check + 1
     }
 
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError> {
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError> {
         check_lengths(self, data, stored)?;
         let syndrome = self.syndrome(data);
         let (word, parity) = stored.split_at_mut(data.len() + self.check);
@@ -141,7 +141,7 @@ impl Code for SecDed {
         Ok(())
     }
 
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError> {
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError> {
         check_lengths(self, data, stored)?;
         let (read, rest) = stored.split_at(data.len());
         data.copy_from_slice(read);
@@ -195,7 +195,7 @@ mod tests {
         assert_relative_eq!(left(1e-15), 4109.0 * 1e-30, max_relative = 1e-10);
         assert_relative_eq!(left(0.5), 0.5, max_relative = 1e-12);
         let leaky = FlipProbability::asymmetric(0.0, 0.1).unwrap();
-        assert_eq!(code.flips_left(leaky), Err(FaultError::Asymmetric { flips: leaky }));
+        assert_eq!(code.flips_left(leaky), Err(EccError::Asymmetric { flips: leaky }));
     }
 
     /// Hamming's bound: r check bits serve up to 2^r - r - 1 data bits, and one more detects.

@@ -1,7 +1,7 @@
 //! Interleaving: words of a code dealt out bit by bit, against errors that come in bursts.
 
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
-use crate::FaultError;
+use crate::EccError;
 
 /// Bit interleaving: of `depth` words of a code, first all first bits are stored, then all second
 /// ones, and so on (Lin and Costello, "Error Control Coding", 2nd edition, 2004, chapter 20).
@@ -18,7 +18,7 @@ use crate::FaultError;
 /// stored[20..24].fill(false);
 /// assert_eq!(code.decode(&stored, &mut data)?, Decoded::Corrected(4));
 /// assert_eq!(data, [true; 32]);
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug)]
 pub struct Interleaved {
@@ -30,8 +30,8 @@ impl Interleaved {
     /// `depth` words of `code` as one.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `depth` is in `1..=4096`.
-    pub fn new(code: Box<dyn Code>, depth: usize) -> Result<Self, FaultError> {
+    /// [`EccError::CodeParameter`] unless `depth` is in `1..=4096`.
+    pub fn new(code: Box<dyn Code>, depth: usize) -> Result<Self, EccError> {
         Ok(Self { code, depth: check_range("interleaved", "words", depth, MAX_BITS)? })
     }
 
@@ -56,7 +56,7 @@ impl Code for Interleaved {
         self.depth * self.code.stored_bits()
     }
 
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError> {
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError> {
         check_lengths(self, data, stored)?;
         let mut word_stored = vec![false; self.code.stored_bits()];
         for word in 0..self.depth {
@@ -66,7 +66,7 @@ impl Code for Interleaved {
         Ok(())
     }
 
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError> {
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError> {
         check_lengths(self, data, stored)?;
         let mut word_data = vec![false; self.code.data_bits()];
         let mut all = Decoded::Clean;

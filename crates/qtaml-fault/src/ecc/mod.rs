@@ -60,7 +60,7 @@ pub use spec::EccCode;
 
 use std::fmt::Debug;
 
-use crate::FaultError;
+use crate::EccError;
 
 /// The most data bits, copies or words that a code is built for: far more than any memory has, and
 /// few enough that a hostile number cannot fill it.
@@ -78,15 +78,15 @@ pub trait Code: Debug + Send + Sync {
     /// Writes what to store for `data`.
     ///
     /// # Errors
-    /// [`FaultError::CodeLength`] unless `data` and `stored` are as long as the code says.
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError>;
+    /// [`EccError::CodeLength`] unless `data` and `stored` are as long as the code says.
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError>;
 
     /// Writes what to believe was the data, where `stored` is read, and says how sure it is. Data
     /// that cannot be corrected are handed on as read.
     ///
     /// # Errors
-    /// [`FaultError::CodeLength`] unless `data` and `stored` are as long as the code says.
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError>;
+    /// [`EccError::CodeLength`] unless `data` and `stored` are as long as the code says.
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError>;
 
     /// Extra stored bits per data bit.
     ///
@@ -110,12 +110,12 @@ pub enum Decoded {
 }
 
 /// Refuses slices that are not as long as the code says.
-fn check_lengths(code: &dyn Code, data: &[bool], stored: &[bool]) -> Result<(), FaultError> {
+fn check_lengths(code: &dyn Code, data: &[bool], stored: &[bool]) -> Result<(), EccError> {
     let check = |what, given, expected| {
         if given == expected {
             return Ok(());
         }
-        Err(FaultError::CodeLength { what, given, expected })
+        Err(EccError::CodeLength { what, given, expected })
     };
     check("data", data.len(), code.data_bits())?;
     check("stored", stored.len(), code.stored_bits())
@@ -127,12 +127,12 @@ fn check_range(
     what: &'static str,
     value: usize,
     max: usize,
-) -> Result<usize, FaultError> {
+) -> Result<usize, EccError> {
     let allowed = 1..=max;
     if allowed.contains(&value) {
         return Ok(value);
     }
-    Err(FaultError::CodeParameter { code, what, value, min: 1, max })
+    Err(EccError::CodeParameter { code, what, value, min: 1, max })
 }
 
 /// What the tests of all codes share.

@@ -1,7 +1,7 @@
 //! The parity code: one check bit that notices an odd number of errors.
 
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
-use crate::FaultError;
+use crate::EccError;
 
 /// A single parity check: k data bits and their sum modulo 2.
 ///
@@ -17,7 +17,7 @@ use crate::FaultError;
 ///
 /// stored[1] = true;
 /// assert_eq!(code.decode(&stored, &mut data)?, Decoded::Detected);
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Parity {
@@ -28,8 +28,8 @@ impl Parity {
     /// A parity bit for `data` data bits.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `data` is in `1..=4096`.
-    pub fn new(data: usize) -> Result<Self, FaultError> {
+    /// [`EccError::CodeParameter`] unless `data` is in `1..=4096`.
+    pub fn new(data: usize) -> Result<Self, EccError> {
         Ok(Self { data: check_range("parity", "data bits", data, MAX_BITS)? })
     }
 }
@@ -43,14 +43,14 @@ impl Code for Parity {
         self.data + 1
     }
 
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError> {
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError> {
         check_lengths(self, data, stored)?;
         stored[..self.data].copy_from_slice(data);
         stored[self.data] = is_odd(data);
         Ok(())
     }
 
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError> {
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError> {
         check_lengths(self, data, stored)?;
         data.copy_from_slice(&stored[..self.data]);
         Ok(if is_odd(stored) { Decoded::Detected } else { Decoded::Clean })

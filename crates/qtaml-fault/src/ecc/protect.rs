@@ -12,7 +12,7 @@ use crate::ecc::{
     Bch, Code, Decoded, EccCode, ErrorWeights, Interleaved, Parity, Repetition, SecDed,
 };
 use crate::model::check_size;
-use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap};
+use crate::{BitMask, EccError, FaultError, FaultModel, FaultStream, ProtectionMap};
 
 /// How a memory keeps its protected bits.
 ///
@@ -45,6 +45,7 @@ use crate::{BitMask, FaultError, FaultModel, FaultStream, ProtectionMap};
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
+#[non_exhaustive]
 pub enum Ecc {
     /// Protected bits never flip, and cost nothing but their number: what the sources assume.
     #[default]
@@ -64,11 +65,19 @@ pub enum Ecc {
 
 /// What is read of words whose protected bits a code keeps.
 #[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct EccRead {
     /// The words after decoding.
     pub words: Vec<u8>,
     /// What the code cost, and how its code words fared: zeros for an ideal.
     pub tally: EccTally,
+}
+
+impl EccRead {
+    /// Words as they are read, and what the code says of them.
+    pub fn new(words: Vec<u8>, tally: EccTally) -> Self {
+        Self { words, tally }
+    }
 }
 
 /// What a code costs and how its code words fare, in numbers.
@@ -110,9 +119,9 @@ impl Ecc {
     /// partly filled code word of a tensor does better.
     ///
     /// # Errors
-    /// As the constructor of the code, and [`FaultError::Asymmetric`] if the two stored values do not
+    /// As the constructor of the code, and [`EccError::Asymmetric`] if the two stored values do not
     /// flip alike and the code is neither a parity nor a repetition.
-    pub fn residual(self, flips: FlipProbability) -> Result<FlipProbability, FaultError> {
+    pub fn residual(self, flips: FlipProbability) -> Result<FlipProbability, EccError> {
         let left = match self {
             Self::Ideal => return Ok(FlipProbability::NEVER),
             Self::Code(code) | Self::Interleaved { code, .. } => match code {
@@ -132,11 +141,11 @@ impl Ecc {
                 }
             },
         };
-        FlipProbability::asymmetric(left, left).map_err(|_| FaultError::Probability(left))
+        FlipProbability::asymmetric(left, left).map_err(|_| EccError::Residual(left))
     }
 
     /// The code, if there is one.
-    fn code(self) -> Result<Option<Box<dyn Code>>, FaultError> {
+    fn code(self) -> Result<Option<Box<dyn Code>>, EccError> {
         Ok(match self {
             Self::Ideal => None,
             Self::Code(code) => Some(code.build()?),
@@ -150,7 +159,7 @@ impl Ecc {
     ///
     /// # Errors
     /// As the constructor of the code.
-    pub fn overhead(self) -> Result<f64, FaultError> {
+    pub fn overhead(self) -> Result<f64, EccError> {
         Ok(self.code()?.map_or(0.0, |code| code.overhead()))
     }
 
@@ -159,7 +168,7 @@ impl Ecc {
     ///
     /// # Errors
     /// As the constructor of the code.
-    pub fn check_bits(self, words: u64) -> Result<u64, FaultError> {
+    pub fn check_bits(self, words: u64) -> Result<u64, EccError> {
         Ok(self.code()?.map_or(0, |code| {
             let check = code.stored_bits() - code.data_bits();
             words.div_ceil(code.data_bits() as u64).saturating_mul(check as u64)
@@ -170,7 +179,7 @@ impl Ecc {
     ///
     /// # Errors
     /// As the constructor of the code.
-    pub fn alignment(self) -> Result<usize, FaultError> {
+    pub fn alignment(self) -> Result<usize, EccError> {
         Ok(self.code()?.map_or(1, |code| code.data_bits()))
     }
 
@@ -198,7 +207,7 @@ impl Ecc {
     /// # Errors
     /// [`FaultError::ProtectedBits`] for protected bits that the model's words lack,
     /// [`FaultError::OneTensorOnly`] for a real code and a model that leaves its check bits out,
-    /// [`FaultError::Misaligned`] unless `first` is a multiple of the
+    /// [`EccError::Misaligned`] unless `first` is a multiple of the
     /// [`alignment`](Self::alignment), and as the constructor of the code.
     pub fn read_slice(
         self,
@@ -212,12 +221,12 @@ impl Ecc {
         let mut read = words.to_vec();
         if self == Self::Ideal {
             model.par_inject_slice(&mut read, first, stream, protection.into())?;
-            return Ok(EccRead { words: read, tally: EccTally::default() });
+            return Ok(EccRead::new(read, EccTally::default()));
         }
         self.check_start(first)?;
         model.par_inject_slice(&mut read, first, stream, ProtectionMap::NOTHING)?;
         let tally = self.correct(words, &mut read, first, model, stream, protection)?;
-        Ok(EccRead { words: read, tally })
+        Ok(EccRead::new(read, tally))
     }
 
     /// Corrects the protected bits of `read`, which is what became of the words `stored` without any
@@ -260,12 +269,12 @@ impl Ecc {
     }
 
     /// Refuses a first word at which no code word begins.
-    fn check_start(self, first: u64) -> Result<(), FaultError> {
+    fn check_start(self, first: u64) -> Result<(), EccError> {
         let alignment = self.alignment()? as u64;
         if first.is_multiple_of(alignment) {
             Ok(())
         } else {
-            Err(FaultError::Misaligned { first, alignment })
+            Err(EccError::Misaligned { first, alignment })
         }
     }
 }
@@ -291,7 +300,7 @@ impl BitPlane<'_> {
     }
 
     /// The check bits of `words`, each in a word of its own; on all threads.
-    fn encode(&self, words: &[u8]) -> Result<Vec<u8>, FaultError> {
+    fn encode(&self, words: &[u8]) -> Result<Vec<u8>, EccError> {
         let (data, extra, batch) = (self.code.data_bits(), self.extra(), self.batch());
         let mut check = vec![0; words.len().div_ceil(data) * extra];
         // A single copy has no check bits at all.
@@ -305,7 +314,7 @@ impl BitPlane<'_> {
     }
 
     /// `step` check bits for each code word.
-    fn encode_batch(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), FaultError> {
+    fn encode_batch(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), EccError> {
         let data = self.code.data_bits();
         let (mut bits, mut stored) = (vec![false; data], vec![false; self.code.stored_bits()]);
         for (check, words) in check.chunks_mut(step).zip(words.chunks(data)) {
@@ -321,7 +330,7 @@ impl BitPlane<'_> {
 
     /// The same for code words of a single data bit: those of a zero are zeros, and all those of a one
     /// are alike.
-    fn encode_ones(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), FaultError> {
+    fn encode_ones(&self, words: &[u8], check: &mut [u8], step: usize) -> Result<(), EccError> {
         let mut of_one = vec![0; step];
         self.encode_batch(&[1 << self.bit], &mut of_one, step)?;
         for (check, word) in check.chunks_mut(step).zip(words) {
@@ -336,7 +345,7 @@ impl BitPlane<'_> {
         stored: &[u8],
         read: &mut [u8],
         check_errors: &[u8],
-    ) -> Result<EccTally, FaultError> {
+    ) -> Result<EccTally, EccError> {
         let (words, extra) = (self.batch() * self.code.data_bits(), self.extra());
         let batches = read.par_chunks_mut(words).zip(stored.par_chunks(words)).enumerate();
         let tally = batches.map(|(i, (read, stored))| {
@@ -354,7 +363,7 @@ impl BitPlane<'_> {
         stored: &[u8],
         read: &mut [u8],
         check_errors: &[u8],
-    ) -> Result<EccTally, FaultError> {
+    ) -> Result<EccTally, EccError> {
         let (data, extra) = (self.code.data_bits(), self.extra());
         let (mut errors, mut left) = (vec![false; data + extra], vec![false; data]);
         let mut tally = EccTally::default();
@@ -398,9 +407,9 @@ impl fmt::Display for Ecc {
 }
 
 impl FromStr for Ecc {
-    type Err = FaultError;
+    type Err = EccError;
 
-    fn from_str(name: &str) -> Result<Self, FaultError> {
+    fn from_str(name: &str) -> Result<Self, EccError> {
         if name == "ideal" {
             return Ok(Self::Ideal);
         }
@@ -409,16 +418,16 @@ impl FromStr for Ecc {
         };
         let read =
             dealt.split_once(':').and_then(|(words, code)| Some((words.parse().ok()?, code)));
-        let (words, code) = read.ok_or_else(|| FaultError::Interleaving { text: name.into() })?;
+        let (words, code) = read.ok_or_else(|| EccError::Interleaving { text: name.into() })?;
         let ecc = Self::Interleaved { words, code: code.parse()? };
         ecc.code().map(|_| ecc)
     }
 }
 
 impl TryFrom<String> for Ecc {
-    type Error = FaultError;
+    type Error = EccError;
 
-    fn try_from(name: String) -> Result<Self, FaultError> {
+    fn try_from(name: String) -> Result<Self, EccError> {
         name.parse()
     }
 }

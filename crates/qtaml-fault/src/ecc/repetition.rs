@@ -4,7 +4,7 @@ use qtaml_physics::FlipProbability;
 use statrs::distribution::{Binomial, DiscreteCDF};
 
 use super::{Code, Decoded, MAX_BITS, check_lengths, check_range};
-use crate::FaultError;
+use crate::EccError;
 
 /// One bit in an odd number of copies, read by majority; three copies are known as triple modular
 /// redundancy (Lyons and Vanderkulk, IBM Journal of Research and Development 6, 200, 1962).
@@ -15,7 +15,7 @@ use crate::FaultError;
 /// let mut data = [false];
 /// let says = Repetition::new(3)?.decode(&[true, false, true], &mut data)?;
 /// assert_eq!((data, says), ([true], Decoded::Corrected(1)));
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Repetition {
@@ -26,11 +26,11 @@ impl Repetition {
     /// So many copies; one copy is no code at all, and a baseline.
     ///
     /// # Errors
-    /// [`FaultError::CodeParameter`] unless `copies` is in `1..=4096`, [`FaultError::EvenCopies`]
+    /// [`EccError::CodeParameter`] unless `copies` is in `1..=4096`, [`EccError::EvenCopies`]
     /// if it is even.
-    pub fn new(copies: usize) -> Result<Self, FaultError> {
+    pub fn new(copies: usize) -> Result<Self, EccError> {
         match check_range("repetition", "copies", copies, MAX_BITS)? % 2 {
-            0 => Err(FaultError::EvenCopies { copies }),
+            0 => Err(EccError::EvenCopies { copies }),
             _ => Ok(Self { copies }),
         }
     }
@@ -68,13 +68,13 @@ impl Code for Repetition {
         self.copies
     }
 
-    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), FaultError> {
+    fn encode(&self, data: &[bool], stored: &mut [bool]) -> Result<(), EccError> {
         check_lengths(self, data, stored)?;
         stored.fill(data[0]);
         Ok(())
     }
 
-    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, FaultError> {
+    fn decode(&self, stored: &[bool], data: &mut [bool]) -> Result<Decoded, EccError> {
         check_lengths(self, data, stored)?;
         let ones = stored.iter().filter(|&&bit| bit).count();
         data[0] = ones > self.copies / 2;

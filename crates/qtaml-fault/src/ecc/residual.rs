@@ -3,7 +3,7 @@
 use qtaml_physics::FlipProbability;
 
 use super::{Code, Decoded};
-use crate::FaultError;
+use crate::EccError;
 
 /// Counts of patterns fit 128 bits up to here.
 const MAX_STORED: usize = 127;
@@ -71,13 +71,13 @@ impl ErrorWeights {
     /// Counts the patterns of a code.
     ///
     /// # Errors
-    /// [`FaultError::TooManyPatterns`] for more than 127 stored bits or more than 14 check bits.
-    pub fn of(code: &dyn Code) -> Result<Self, FaultError> {
+    /// [`EccError::TooManyPatterns`] for more than 127 stored bits or more than 14 check bits.
+    pub fn of(code: &dyn Code) -> Result<Self, EccError> {
         let (data, stored) = (code.data_bits(), code.stored_bits());
         let check = stored - data;
         if stored > MAX_STORED || check > MAX_CHECK {
             let (max_stored, max_check) = (MAX_STORED, MAX_CHECK);
-            return Err(FaultError::TooManyPatterns { stored, check, max_stored, max_check });
+            return Err(EccError::TooManyPatterns { stored, check, max_stored, max_check });
         }
         let columns = columns(code)?;
         let counts = counts(&columns, check);
@@ -131,10 +131,10 @@ impl ErrorWeights {
     /// `Σ_w N_w p^w (1 - p)^(n - w)` with `N_w` the patterns of weight w that share a fate
     ///
     /// # Errors
-    /// [`FaultError::Asymmetric`] if the two stored values do not flip alike: what is left then
+    /// [`EccError::Asymmetric`] if the two stored values do not flip alike: what is left then
     /// depends on the data.
-    pub fn residual(&self, flips: FlipProbability) -> Result<Residual, FaultError> {
-        let p = flips.symmetric_value().ok_or(FaultError::Asymmetric { flips })?;
+    pub fn residual(&self, flips: FlipProbability) -> Result<Residual, EccError> {
+        let p = flips.symmetric_value().ok_or(EccError::Asymmetric { flips })?;
         let n = self.fates.len() as i32 - 1;
         let sum = |of: fn(&Fate) -> f64| -> f64 {
             let weights = (0..).zip(&self.fates);
@@ -151,7 +151,7 @@ impl ErrorWeights {
 }
 
 /// The syndrome of an error in each stored bit: the check bits that it belies.
-fn columns(code: &dyn Code) -> Result<Vec<usize>, FaultError> {
+fn columns(code: &dyn Code) -> Result<Vec<usize>, EccError> {
     let (k, n) = (code.data_bits(), code.stored_bits());
     let mut stored = vec![false; n];
     let mut of_data = |i| {
@@ -159,7 +159,7 @@ fn columns(code: &dyn Code) -> Result<Vec<usize>, FaultError> {
         code.encode(&data, &mut stored)?;
         Ok((k..n).filter(|&at| stored[at]).map(|at| 1 << (at - k)).sum())
     };
-    let data: Result<Vec<usize>, FaultError> = (0..k).map(&mut of_data).collect();
+    let data: Result<Vec<usize>, EccError> = (0..k).map(&mut of_data).collect();
     Ok(data?.into_iter().chain((0..n - k).map(|j| 1 << j)).collect())
 }
 
@@ -197,7 +197,7 @@ fn with_error(
 }
 
 /// Which data bits the decoder flips at a syndrome, and what it says.
-fn correction(code: &dyn Code, syndrome: usize) -> Result<(Vec<bool>, Decoded), FaultError> {
+fn correction(code: &dyn Code, syndrome: usize) -> Result<(Vec<bool>, Decoded), EccError> {
     let (k, n) = (code.data_bits(), code.stored_bits());
     let stored: Vec<bool> = (0..n).map(|at| at >= k && syndrome >> (at - k) & 1 == 1).collect();
     let mut data = vec![false; k];
@@ -296,6 +296,6 @@ mod tests {
         assert!(ErrorWeights::of(&Parity::new(127).unwrap()).is_err());
         let leaky = FlipProbability::asymmetric(0.0, 0.1).unwrap();
         let parity = ErrorWeights::of(&Parity::new(8).unwrap()).unwrap();
-        assert_eq!(parity.residual(leaky), Err(FaultError::Asymmetric { flips: leaky }));
+        assert_eq!(parity.residual(leaky), Err(EccError::Asymmetric { flips: leaky }));
     }
 }

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::{Bch, Code, Parity, Repetition, SecDed};
-use crate::FaultError;
+use crate::EccError;
 
 /// Which code: what it takes to build one, as small as its name.
 ///
@@ -27,7 +27,7 @@ use crate::FaultError;
 /// assert_eq!(spec, EccCode::Bch { m: 4, t: 2, data: None });
 /// assert_eq!(spec.build()?.data_bits(), 7);
 /// assert!("repetition:4".parse::<EccCode>().is_err());
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -64,7 +64,7 @@ impl EccCode {
     ///
     /// # Errors
     /// As the constructor of the code.
-    pub fn build(self) -> Result<Box<dyn Code>, FaultError> {
+    pub fn build(self) -> Result<Box<dyn Code>, EccError> {
         Ok(match self {
             Self::Parity { data } => Box::new(Parity::new(data)?),
             Self::SecDed { data } => Box::new(SecDed::new(data)?),
@@ -91,10 +91,10 @@ impl EccCode {
 }
 
 impl FromStr for EccCode {
-    type Err = FaultError;
+    type Err = EccError;
 
-    fn from_str(name: &str) -> Result<Self, FaultError> {
-        let spec = Self::read(name).ok_or_else(|| FaultError::UnknownCode { text: name.into() })?;
+    fn from_str(name: &str) -> Result<Self, EccError> {
+        let spec = Self::read(name).ok_or_else(|| EccError::UnknownCode { text: name.into() })?;
         spec.build()?;
         Ok(spec)
     }
@@ -113,9 +113,9 @@ impl fmt::Display for EccCode {
 }
 
 impl TryFrom<String> for EccCode {
-    type Error = FaultError;
+    type Error = EccError;
 
-    fn try_from(name: String) -> Result<Self, FaultError> {
+    fn try_from(name: String) -> Result<Self, EccError> {
         name.parse()
     }
 }
@@ -160,7 +160,7 @@ mod tests {
         for name in ["", ":", "parity", "parity:", "bch:7", "bch:1:2:3:4", "parity:-1", "Parity:8"]
         {
             let error = name.parse::<EccCode>().unwrap_err();
-            assert_eq!(error, FaultError::UnknownCode { text: name.into() });
+            assert_eq!(error, EccError::UnknownCode { text: name.into() });
         }
         for (name, why) in [
             ("repetition:2", "2 copies have no majority"),

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::digest::{DigestError, WordDigest, WordDigester};
 pub use self::tensor::{FaultEffect, TensorFaults, TensorRecorder, WordFault};
 use crate::frame::FileKind;
-use crate::{FaultError, Seed};
+use crate::{RecordError, Seed};
 
 const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", version: 2 };
 
@@ -97,7 +97,7 @@ impl FaultRecord {
         format: impl Into<Format>,
         stored: &[u8],
         read: &[u8],
-    ) -> Result<(), FaultError> {
+    ) -> Result<(), RecordError> {
         let mut tensor = TensorRecorder::new(format, FaultEffect::Flip);
         tensor.append(stored, read)?;
         self.insert(name, tensor.finish())
@@ -106,10 +106,10 @@ impl FaultRecord {
     /// Takes the faults of a tensor.
     ///
     /// # Errors
-    /// [`FaultError::DuplicateTensor`] if it has some already.
-    pub fn insert(&mut self, name: &str, tensor: TensorFaults) -> Result<(), FaultError> {
+    /// [`RecordError::DuplicateTensor`] if it has some already.
+    pub fn insert(&mut self, name: &str, tensor: TensorFaults) -> Result<(), RecordError> {
         match self.tensors.entry(name.into()) {
-            Entry::Occupied(_) => Err(FaultError::DuplicateTensor(name.into())),
+            Entry::Occupied(_) => Err(RecordError::DuplicateTensor(name.into())),
             Entry::Vacant(place) => {
                 place.insert(tensor);
                 Ok(())
@@ -120,9 +120,9 @@ impl FaultRecord {
     /// Does to `words`, all words of a tensor, what was done to them when it was recorded.
     ///
     /// # Errors
-    /// [`FaultError::UnknownTensor`], [`FaultError::Length`] for another number of words,
-    /// [`FaultError::OtherWords`] for other words than the faults were drawn on; then no word is changed.
-    pub fn apply(&self, name: &str, words: &mut [u8]) -> Result<(), FaultError> {
+    /// [`RecordError::UnknownTensor`], [`RecordError::Length`] for another number of words,
+    /// [`RecordError::OtherWords`] for other words than the faults were drawn on; then no word is changed.
+    pub fn apply(&self, name: &str, words: &mut [u8]) -> Result<(), RecordError> {
         self.tensor_of(name, words.len())?.check_digest(name, WordDigest::of(words))?;
         self.apply_anyway(name, words)
     }
@@ -131,9 +131,9 @@ impl FaultRecord {
     /// value that it is stuck at. Stuck cells that stored that value when they were recorded are not known.
     ///
     /// # Errors
-    /// [`FaultError::UnknownTensor`], and [`FaultError::Length`] for another number of words; then
+    /// [`RecordError::UnknownTensor`], and [`RecordError::Length`] for another number of words; then
     /// no word is changed.
-    pub fn apply_anyway(&self, name: &str, words: &mut [u8]) -> Result<(), FaultError> {
+    pub fn apply_anyway(&self, name: &str, words: &mut [u8]) -> Result<(), RecordError> {
         let tensor = self.tensor_of(name, words.len())?;
         for fault in tensor.faults() {
             let word = &mut words[fault.index as usize];
@@ -143,11 +143,11 @@ impl FaultRecord {
     }
 
     /// The faults of a tensor of so many words.
-    fn tensor_of(&self, name: &str, words: usize) -> Result<&TensorFaults, FaultError> {
+    fn tensor_of(&self, name: &str, words: usize) -> Result<&TensorFaults, RecordError> {
         let tensor = self.tensor(name)?;
         let (recorded, given) = (tensor.words(), words as u64);
         if given != recorded {
-            return Err(FaultError::Length { name: name.into(), recorded, given });
+            return Err(RecordError::Length { name: name.into(), recorded, given });
         }
         Ok(tensor)
     }
@@ -155,9 +155,9 @@ impl FaultRecord {
     /// The faults of a tensor.
     ///
     /// # Errors
-    /// [`FaultError::UnknownTensor`] if none are recorded.
-    pub fn tensor(&self, name: &str) -> Result<&TensorFaults, FaultError> {
-        self.tensors.get(name).ok_or_else(|| FaultError::UnknownTensor {
+    /// [`RecordError::UnknownTensor`] if none are recorded.
+    pub fn tensor(&self, name: &str) -> Result<&TensorFaults, RecordError> {
+        self.tensors.get(name).ok_or_else(|| RecordError::UnknownTensor {
             name: name.into(),
             known: self.tensors.keys().cloned().collect(),
         })
@@ -222,9 +222,9 @@ impl FaultRecord {
     /// Reads a file.
     ///
     /// # Errors
-    /// [`FaultError::File`] for what is no such file, of another version, or damaged;
-    /// [`FaultError::DuplicateTensor`].
-    pub fn from_bytes(bytes: &[u8]) -> Result<Self, FaultError> {
+    /// [`RecordError::File`] for what is no such file, of another version, or damaged;
+    /// [`RecordError::DuplicateTensor`].
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, RecordError> {
         let (header, mut entries) = FILE.read::<Header>(bytes)?;
         let lengths = header.tensors.iter().map(|tensor| tensor.bytes);
         let (expected, found) = (lengths.fold(0, u64::saturating_add), entries.len() as u64);
@@ -332,7 +332,7 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_named() {
         let mut record = example();
-        let message = |error: FaultError| error.to_string();
+        let message = |error: RecordError| error.to_string();
         assert_eq!(
             message(record.apply("head", &mut []).unwrap_err()),
             "no faults of tensor \"head\" are recorded: there are [\"conv\", \"fc\"]"
@@ -353,14 +353,14 @@ mod tests {
         assert_eq!(message(record.apply("fc", &mut other).unwrap_err()), expected);
         assert_eq!(other, [1, 2, 3, 5]);
         let twice = record.add("fc", BitWidth::INT4, &[], &[]);
-        assert_eq!(twice, Err(FaultError::DuplicateTensor("fc".into())));
+        assert_eq!(twice, Err(RecordError::DuplicateTensor("fc".into())));
         let mut tensor = TensorRecorder::new(BitWidth::INT4, FaultEffect::Flip);
         let width = BitWidth::INT4;
         assert_eq!(
             tensor.append(&[0, 0], &[1, 16]),
-            Err(FaultError::FlipOutside { index: 1, mask: 16, width })
+            Err(RecordError::FlipOutside { index: 1, mask: 16, width })
         );
-        assert_eq!(tensor.append(&[0], &[]), Err(FaultError::ReadLength { stored: 1, read: 0 }));
+        assert_eq!(tensor.append(&[0], &[]), Err(RecordError::ReadLength { stored: 1, read: 0 }));
         let tensor = tensor.finish();
         assert_eq!((tensor.words(), tensor.flipped_bits()), (0, 0));
     }
@@ -398,7 +398,7 @@ mod tests {
         FILE.write(&header, entries).unwrap()
     }
 
-    fn corrupt(what: &str) -> FaultError {
+    fn corrupt(what: &str) -> RecordError {
         FILE.corrupt(what).into()
     }
 
@@ -465,7 +465,7 @@ mod tests {
         let error = FaultRecord::from_bytes(&file(&huge, &[])).unwrap_err().to_string();
         assert!(error.contains("and 0 are there"), "{error}");
         let twice = header(&[tensor("w", "1", "flip", "0"), tensor("w", "1", "flip", "0")]);
-        let duplicate = Err(FaultError::DuplicateTensor("w".into()));
+        let duplicate = Err(RecordError::DuplicateTensor("w".into()));
         assert_eq!(FaultRecord::from_bytes(&file(&twice, &[])), duplicate);
     }
 
@@ -497,7 +497,7 @@ mod tests {
             prop_assert_eq!(&words, &read);
             if read != stored {
                 let error = record.apply("w", &mut words).unwrap_err();
-                let is_refused = matches!(error, FaultError::OtherWords { .. });
+                let is_refused = matches!(error, RecordError::OtherWords { .. });
                 prop_assert!(is_refused && words == read);
             }
             record.apply_anyway("w", &mut words).unwrap();

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 
 use super::leb128::{read_leb128, write_leb128};
 use super::{WordDigest, WordDigester, rate};
-use crate::FaultError;
+use crate::RecordError;
 
 /// What a recorded fault does to a bit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -72,7 +72,7 @@ impl WordFault {
 /// recorder.append(&[1, 2, 3], &[1, 2, 7])?;
 /// recorder.append(&[4], &[5])?;
 /// assert_eq!(recorder.finish().flipped_bits(), 2);
-/// # Ok::<(), qtaml_fault::FaultError>(())
+/// # Ok::<(), qtaml_fault::RecordError>(())
 /// ```
 #[derive(Debug, Clone)]
 pub struct TensorRecorder {
@@ -92,17 +92,17 @@ impl TensorRecorder {
     /// Records what happened to the next words of the tensor: `stored` were `read`.
     ///
     /// # Errors
-    /// [`FaultError::ReadLength`] unless both are of one length, [`FaultError::FlipOutside`] for a
+    /// [`RecordError::ReadLength`] unless both are of one length, [`RecordError::FlipOutside`] for a
     /// flipped bit above the width; then nothing is recorded.
-    pub fn append(&mut self, stored: &[u8], read: &[u8]) -> Result<(), FaultError> {
+    pub fn append(&mut self, stored: &[u8], read: &[u8]) -> Result<(), RecordError> {
         if stored.len() != read.len() {
-            return Err(FaultError::ReadLength { stored: stored.len(), read: read.len() });
+            return Err(RecordError::ReadLength { stored: stored.len(), read: read.len() });
         }
         let width = self.format.bits();
         let words = || (self.words..).zip(stored.iter().zip(read));
         let outside = |(index, (stored, read)): (u64, (&u8, &u8))| {
             let mask = stored ^ read;
-            (mask & !width.mask() != 0).then_some(FaultError::FlipOutside { index, mask, width })
+            (mask & !width.mask() != 0).then_some(RecordError::FlipOutside { index, mask, width })
         };
         if let Some(error) = words().find_map(outside) {
             return Err(error);
@@ -139,13 +139,13 @@ impl TensorFaults {
     /// Refuses other words than the faults were drawn on; `name` is that of the tensor.
     ///
     /// # Errors
-    /// [`FaultError::OtherWords`].
-    pub fn check_digest(&self, name: &str, given: WordDigest) -> Result<(), FaultError> {
+    /// [`RecordError::OtherWords`].
+    pub fn check_digest(&self, name: &str, given: WordDigest) -> Result<(), RecordError> {
         let recorded = self.digest;
         if given == recorded {
             return Ok(());
         }
-        Err(FaultError::OtherWords { name: name.into(), recorded, given })
+        Err(RecordError::OtherWords { name: name.into(), recorded, given })
     }
 
     /// The number of words, faulty or not.

@@ -333,9 +333,9 @@ impl ChannelSample {
         let (mut flips, mut n, mut squares) = (0, 0, 0.0);
         for m in self.moments.iter().filter(|m| m.stored.bit(bit) == value) {
             (flips, n) = (flips + m.flips[bit], n + m.n);
-            squares += m.n as f64 * self.channel.change(bit, m.stored).powi(2);
+            squares += m.n as f64 * self.channel.change_of(bit, m.stored).powi(2);
         }
-        let p = self.channel.flip(bit, value);
+        let p = self.channel.word_channel().flip(bit, u16::from(value) << bit);
         let score = ZScore {
             theory: p,
             measured: flips as f64 / n as f64,
@@ -406,7 +406,7 @@ impl ChannelSample {
 
 /// The probability of the rarer of the two things that may happen to a bit: 0 if only one may.
 fn random(channel: &QuantizedChannel, bit: usize, stored: Word) -> f64 {
-    let p = channel.flip(bit, stored.bit(bit));
+    let p = channel.flip_stored(bit, stored);
     p.min(1.0 - p)
 }
 

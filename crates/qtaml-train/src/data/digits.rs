@@ -44,9 +44,9 @@ impl Dataset {
         let (test, rest) = order.split_at(500);
         let (calibration, train) = rest.split_at(200);
         Ok(Self {
-            train: all.select(train),
-            calibration: all.select(calibration),
-            test: all.select(test),
+            train: all.picked(train),
+            calibration: all.picked(calibration),
+            test: all.picked(test),
         })
     }
 }

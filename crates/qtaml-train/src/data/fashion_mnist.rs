@@ -29,7 +29,7 @@ impl Dataset {
         let test = read_pair(folder, "t10k", 10_000)?;
         let order = fixed_order("fashion-mnist.split", train.len());
         let (calibration, rest) = order.split_at(CALIBRATION);
-        Ok(Self { train: train.select(rest), calibration: train.select(calibration), test })
+        Ok(Self { train: train.picked(rest), calibration: train.picked(calibration), test })
     }
 }
 

@@ -100,10 +100,20 @@ impl Images {
 
     /// The images with the given positions, in that order.
     ///
-    /// # Panics
-    /// If a position is not below [`len`](Self::len).
-    #[must_use]
-    pub fn select(&self, positions: &[usize]) -> Self {
+    /// # Errors
+    /// [`TrainError::Data`] for a position that is not below [`len`](Self::len).
+    pub fn select(&self, positions: &[usize]) -> Result<Self, TrainError> {
+        match positions.iter().find(|&&position| position >= self.len()) {
+            None => Ok(self.picked(positions)),
+            Some(position) => Err(TrainError::Data {
+                name: "of images".into(),
+                problem: format!("there is no image {position} among {}", self.len()),
+            }),
+        }
+    }
+
+    /// [`select`](Self::select) of positions that are there.
+    pub(crate) fn picked(&self, positions: &[usize]) -> Self {
         let area = self.shape.iter().product::<usize>();
         let pixels = positions.iter().flat_map(|&i| &self.pixels[i * area..(i + 1) * area]);
         Self {
@@ -221,7 +231,7 @@ mod tests {
         let images = Images::new(pixels, [2, 1, 2], vec![0, 1], 2).unwrap();
         let moved = images.moved(&[[0.0, 1.0], [0.0, 0.0]]);
         assert_eq!(moved.pixels(), [0.0, 1.0, 0.0, 3.0, 5.0, 6.0, 7.0, 8.0]);
-        let second = moved.select(&[1]);
+        let second = moved.select(&[1]).unwrap();
         assert_eq!((second.pixels(), second.labels()), (&[5.0, 6.0, 7.0, 8.0][..], &[1][..]));
     }
 

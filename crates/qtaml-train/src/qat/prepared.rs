@@ -481,7 +481,7 @@ mod tests {
     }
 
     fn see(prepared: &Prepared<LeNet>) -> Vec<f32> {
-        let images = Dataset::digits().unwrap().calibration.select(&[0, 1, 2]);
+        let images = Dataset::digits().unwrap().calibration.select(&[0, 1, 2]).unwrap();
         to_host(prepared.model.logits(images.tensor(&Device::flex().autodiff())))
     }
 
@@ -584,7 +584,7 @@ mod tests {
     #[test]
     fn every_method_learns() {
         let device = Device::flex().autodiff();
-        let images = Dataset::digits().unwrap().train.select(&(0..64).collect::<Vec<_>>());
+        let images = Dataset::digits().unwrap().train.select(&(0..64).collect::<Vec<_>>()).unwrap();
         let cross_entropy = burn::nn::loss::CrossEntropyLossConfig::new().init(&device);
         for method in methods() {
             let mut prepared = prepare(lenet(), method, Seed(2)).unwrap();

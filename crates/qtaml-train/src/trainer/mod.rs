@@ -426,7 +426,7 @@ mod tests {
     /// 200 images to train on and 100 to validate on: four steps an epoch.
     fn data() -> [Images; 2] {
         let all = Dataset::digits().unwrap().train;
-        [0..200, 200..300].map(|range| all.select(&range.collect::<Vec<_>>()))
+        [0..200, 200..300].map(|range| all.select(&range.collect::<Vec<_>>()).unwrap())
     }
 
     fn short() -> TrainerConfig {
@@ -632,7 +632,7 @@ mod tests {
         );
         let plain = Trainer::new(short(), QatMethod::None);
         assert_eq!(
-            attempt(plain.clone(), &images.select(&[])),
+            attempt(plain.clone(), &images.select(&[]).unwrap()),
             "data set training: has no examples"
         );
         assert_eq!(

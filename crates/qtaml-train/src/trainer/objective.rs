@@ -87,7 +87,7 @@ impl TrainingData for Images {
     }
 
     fn batch(&self, positions: &[usize], device: &Device) -> LabelledImages {
-        LabelledImages::new(&self.select(positions), device)
+        LabelledImages::new(&self.picked(positions), device)
     }
 
     fn shifted(
@@ -96,7 +96,7 @@ impl TrainingData for Images {
         moves: &[[f32; 2]],
         device: &Device,
     ) -> Option<LabelledImages> {
-        Some(LabelledImages::new(&self.select(positions).moved(moves), device))
+        Some(LabelledImages::new(&self.picked(positions).moved(moves), device))
     }
 
     fn digest(&self) -> Option<String> {

@@ -40,7 +40,7 @@ mod tests {
             let pass = Pass::draw(images.len(), 0.0, Seed(1), epoch);
             let batches: Vec<&[usize]> = pass.batches(100).map(|(order, _)| order).collect();
             assert!(batches.iter().rev().skip(1).all(|batch| batch.len() == 100));
-            images.select(&batches.concat()).labels().to_vec()
+            images.select(&batches.concat()).unwrap().labels().to_vec()
         };
         let sorted = |mut labels: Vec<usize>| {
             labels.sort_unstable();

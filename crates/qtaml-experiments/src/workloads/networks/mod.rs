@@ -44,7 +44,7 @@ impl<M: Classifier> Trained<M> {
         context.unit(&("accuracy on all test images", name), || {
             let all: Vec<usize> = (0..data.test.len()).collect();
             let right = all.chunks(PART).map(|part| {
-                let part = AccuracyTest::new(&data.test.select(part), &context.device)?;
+                let part = AccuracyTest::new(&data.test.select(part)?, &context.device)?;
                 Ok(part.accuracy(model) * part.len() as f64)
             });
             Ok(right.sum::<Result<f64>>()? / all.len() as f64)
@@ -242,9 +242,9 @@ impl Net {
 }
 
 /// The images that accuracy under faults is measured on.
-pub fn judges(context: &Context, data: &Dataset) -> Images {
+pub fn judges(context: &Context, data: &Dataset) -> Result<Images> {
     let count = data.test.len().min(context.size(TEST_IMAGES, 100));
-    data.test.select(&(0..count).collect::<Vec<_>>())
+    Ok(data.test.select(&(0..count).collect::<Vec<_>>())?)
 }
 
 /// The LeNet-style network: on the embedded digits, or, in the full profile, on Fashion-MNIST.

@@ -66,7 +66,7 @@ impl<'a> Trial<'a> {
     pub(super) fn new(context: &'a Context) -> Result<Self> {
         let Trained { model, data, .. } = networks::lenet(context)?;
         let images = context.size(64, 8);
-        let chosen = data.calibration.select(&(0..images).collect::<Vec<_>>());
+        let chosen = data.calibration.select(&(0..images).collect::<Vec<_>>())?;
         let trained = BurnRunner::classifier(&model, &chosen, &context.device)?;
         let golden = stored(&trained, ALONE)?.golden();
         // Of the network as it is stored, so that nothing but linearity is put to the test.
