@@ -104,7 +104,7 @@ fn measure(width: u32, p: f64, weights: &[f32]) -> Vec<Row> {
 
 fn measure_sequence(bits: u32, p: f64, weights: &[f32]) -> [Row; 2] {
     let flips = FlipProbability::symmetric(p).expect("a probability");
-    let codes = Arc::new(BlockCodes::new(flips).expect("any law will do"));
+    let codes = Arc::new(BlockCodes::new(flips).expect("any flip probability will do"));
     let store = || BlockCodedStorage::new(weights, &codes, bits).expect("finite weights");
     let (unit, stream) = (store(), FaultStream::new(Seed(42), 0, "weight"));
     let mut copy = weights.to_vec();

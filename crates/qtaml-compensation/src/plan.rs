@@ -433,17 +433,17 @@ mod tests {
     /// Each decoder is told what it asks, and no more.
     #[test]
     fn priors_are_there_where_they_are_asked() {
-        let law = |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape });
+        let flip = |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape });
         let with = |decoder, prior| {
             let plan = plan(vec![group("a", quantized(&[7], decoder, prior))]);
             plan.check().map_err(|error| error.to_string())
         };
-        assert_eq!(with(Decoder::Bayes, law(3.0, 1.0)), Ok(()));
+        assert_eq!(with(Decoder::Bayes, flip(3.0, 1.0)), Ok(()));
         let missing = "group \"a\" lacks a prior, and the decoder bayes needs one";
         assert_eq!(with(Decoder::Bayes, None), Err(missing.into()));
         let idle = "group \"a\" has a prior, and the decoder raw asks none";
-        assert_eq!(with(Decoder::Raw, law(3.0, 1.0)), Err(idle.into()));
-        for bad in [law(-1.0, 1.0), law(f64::NAN, 1.0), law(1.0, 17.0), law(1.0, f64::NAN)] {
+        assert_eq!(with(Decoder::Raw, flip(3.0, 1.0)), Err(idle.into()));
+        for bad in [flip(-1.0, 1.0), flip(f64::NAN, 1.0), flip(1.0, 17.0), flip(1.0, f64::NAN)] {
             assert!(with(Decoder::Bayes, bad).unwrap_err().contains("is not allowed"));
         }
         let counts = Some(FittedPrior::Histogram(vec![1; 4]));

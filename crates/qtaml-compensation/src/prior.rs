@@ -256,8 +256,8 @@ mod tests {
     #[test]
     fn masses_are_integrals_of_the_density() {
         let (sigma, n) = (3.0_f64, 2000);
-        let law = GeneralisedNormal { width: sigma * std::f64::consts::SQRT_2, shape: 2.0 };
-        let shares = law.shares(BitWidth::INT8.into(), 0.0);
+        let normal = GeneralisedNormal { width: sigma * std::f64::consts::SQRT_2, shape: 2.0 };
+        let shares = normal.shares(BitWidth::INT8.into(), 0.0);
         let density =
             |x: f64| (-0.5 * (x / sigma).powi(2)).exp() / sigma / std::f64::consts::TAU.sqrt();
         for code in -20_i32..=20 {

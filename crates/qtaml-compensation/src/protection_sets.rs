@@ -172,10 +172,10 @@ mod tests {
     }
 
     fn reading(format: Format, decoder: Decoder, ecc: &str) -> Reading {
-        let law = |i| FlipProbability::asymmetric(0.01 * f64::from(i), 0.1).unwrap();
+        let flip = |i| FlipProbability::asymmetric(0.01 * f64::from(i), 0.1).unwrap();
         let symmetric = FlipProfile::from(FlipProbability::symmetric(0.05).unwrap());
         let flips = match ecc {
-            "ideal" => FlipProfile::per_bit((0..format.bits().get()).map(law).collect()).unwrap(),
+            "ideal" => FlipProfile::per_bit((0..format.bits().get()).map(flip).collect()).unwrap(),
             _ => symmetric,
         };
         let memory = MemoryModel::new(flips).with_ecc(ecc.parse().unwrap());
@@ -225,9 +225,9 @@ mod tests {
     #[test]
     fn any_set_is_at_least_as_good_as_the_top() {
         let width = BitWidth::INT4;
-        let mut laws = vec![FlipProbability::symmetric(0.1).unwrap(); 4];
-        laws[3] = FlipProbability::NEVER;
-        let flips = FlipProfile::per_bit(laws).unwrap();
+        let mut flips = vec![FlipProbability::symmetric(0.1).unwrap(); 4];
+        flips[3] = FlipProbability::NEVER;
+        let flips = FlipProfile::per_bit(flips).unwrap();
         for encoding in Encoding::ALL {
             let format = Format::new(width, encoding);
             let memory = MemoryModel::new(flips.clone());

@@ -110,8 +110,8 @@ mod tests {
             let n = water.weights();
             assert_relative_eq!(saved, bits_saved(&water), epsilon = 1e-9 * n * 200.0);
             let uniform = (water.most_noise() / noise).log(4.0);
-            let law = 1.0 / (1.0 - water.coding_gain().log(4.0) / uniform);
-            prop_assert!((rho_star(&water, noise).unwrap() / law - 1.0).abs() < 1e-6);
+            let theory = 1.0 / (1.0 - water.coding_gain().log(4.0) / uniform);
+            prop_assert!((rho_star(&water, noise).unwrap() / theory - 1.0).abs() < 1e-6);
         }
 
         #[test]

@@ -90,11 +90,11 @@ fn cases() -> Vec<Case> {
     let pair = |p01, p10| FlipProbability::asymmetric(p01, p10).expect("probabilities");
     let per_bit = |share: f64| {
         let p = |i| 0.02 * f64::from(i);
-        let laws = (1..=8).map(|i| pair(p(i), p(i) * share)).collect();
-        FlipProfile::per_bit(laws).expect("eight laws")
+        let flips = (1..=8).map(|i| pair(p(i), p(i) * share)).collect();
+        FlipProfile::per_bit(flips).expect("eight flip probabilities")
     };
     let case = |name, p, flips: FlipProfile, bits| {
-        let model = BitFlips::new(flips.clone(), bits).expect("laws of this width");
+        let model = BitFlips::new(flips.clone(), bits).expect("flip probabilities of this width");
         Case { name, p, model: Box::new(model), flips, protected: vec![BitMask::NONE] }
     };
     let symmetric = |p| case("symmetric", p, pair(p, p).into(), int8);
@@ -188,8 +188,8 @@ fn naive(words: &mut [u8], case: &Case) {
     for (i, word) in words.iter_mut().enumerate() {
         let kept = case.protected.get(i).unwrap_or(&case.protected[0]).mask();
         for bit in 0..case.model.bits().get() as usize {
-            let law = case.flips.at(bit);
-            let p = if *word >> bit & 1 == 1 { law.p10() } else { law.p01() };
+            let flip = case.flips.at(bit);
+            let p = if *word >> bit & 1 == 1 { flip.p10() } else { flip.p01() };
             if rng.random_bool(p) && kept >> bit & 1 == 0 {
                 *word ^= 1 << bit;
             }

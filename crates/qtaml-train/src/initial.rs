@@ -101,7 +101,7 @@ mod tests {
         let embedding = EmbeddingConfig::new(100, 100).init(&Device::flex());
         let values = parameters(&initialise(embedding, Seed(1)).unwrap()).remove(0).values;
         let moment = |power| values.iter().map(|v| (10.0 * v).powi(power)).sum::<f32>() / 1e4;
-        // Within five standard errors of 10,000 draws; a uniform law's fourth moment would be 1.8.
+        // Within five standard errors of 10,000 draws; a uniform distribution's fourth moment would be 1.8.
         assert!(moment(1).abs() < 0.05);
         assert!((moment(2) - 1.0).abs() < 0.05 * 2.0_f32.sqrt());
         assert!((moment(4) - 3.0).abs() < 0.05 * 96.0_f32.sqrt());

@@ -437,9 +437,9 @@ mod tests {
 
     #[test]
     fn a_law_of_their_own_for_each_bit_is_used() {
-        let law = |p| FlipProbability::symmetric(p).unwrap();
-        let laws = [0.5, 0.0, 0.5, 0.0].map(law).to_vec();
-        let memory = WordChannel::new(FlipProfile::per_bit(laws).unwrap(), 4).unwrap();
+        let flip = |p| FlipProbability::symmetric(p).unwrap();
+        let flips = [0.5, 0.0, 0.5, 0.0].map(flip).to_vec();
+        let memory = WordChannel::new(FlipProfile::per_bit(flips).unwrap(), 4).unwrap();
         let mse = design(&Sample::gaussian(), &memory).mse();
         let expected = design(&Sample::gaussian(), &channel(0.0, 2)).mse();
         assert_relative_eq!(mse, expected, max_relative = 1e-4);

@@ -69,14 +69,14 @@ impl Codebook {
     pub fn square_error(&self, weights: &[f32]) -> Result<f64, WeightsError> {
         sample::check_finite(weights)?;
         let (mean, square) = moments(&wide(&self.table), &self.channel);
-        let laws: Vec<[f64; 2]> = self
+        let moments: Vec<[f64; 2]> = self
             .words
             .iter()
             .map(|&word| usize::from(word))
             .map(|word| [mean[word], (square[word] - mean[word] * mean[word]).max(0.0)])
             .collect();
         let error = |(&weight, cell): (&f32, usize)| {
-            let [mean, variance] = laws[cell];
+            let [mean, variance] = moments[cell];
             (f64::from(weight) - mean).powi(2) + variance
         };
         Ok(weights.iter().zip(self.lookup.cells(weights)).map(error).sum())

@@ -403,8 +403,8 @@ mod tests {
     /// One entry of the matrix, by the definition: bits flip or stay, each on its own.
     #[test]
     fn entries_are_products_over_the_bits() {
-        let law = |bit: u8| FlipProbability::asymmetric(0.01 * f64::from(bit), 0.1).unwrap();
-        let flips = FlipProfile::per_bit((0..4).map(law).collect()).unwrap();
+        let flip = |bit: u8| FlipProbability::asymmetric(0.01 * f64::from(bit), 0.1).unwrap();
+        let flips = FlipProfile::per_bit((0..4).map(flip).collect()).unwrap();
         let top = BitMask::top(1, BitWidth::INT4).unwrap();
         let channel = QuantizedChannel::new(flips, BitWidth::INT4, top).unwrap();
         let matrix = ChannelMatrix::new(&channel);
@@ -547,9 +547,9 @@ mod tests {
     }
 
     fn any_law() -> impl Strategy<Value = FlipProfile> {
-        prop::collection::vec((0.0..=1.0, 0.0..=1.0), 8).prop_map(|laws| {
+        prop::collection::vec((0.0..=1.0, 0.0..=1.0), 8).prop_map(|flips| {
             let pair = |(p01, p10)| FlipProbability::asymmetric(p01, p10).unwrap();
-            FlipProfile::per_bit(laws.into_iter().map(pair).collect()).unwrap()
+            FlipProfile::per_bit(flips.into_iter().map(pair).collect()).unwrap()
         })
     }
 

@@ -205,11 +205,11 @@ mod tests {
 
     /// `P(y | x)` as the definition says.
     fn probability(channel: &WordChannel, x: usize, y: usize) -> f64 {
-        let bit = |(i, law): (usize, &FlipProbability)| match (x >> i & 1, y >> i & 1) {
-            (0, 0) => 1.0 - law.p01(),
-            (0, _) => law.p01(),
-            (_, 0) => law.p10(),
-            _ => 1.0 - law.p10(),
+        let bit = |(i, flip): (usize, &FlipProbability)| match (x >> i & 1, y >> i & 1) {
+            (0, 0) => 1.0 - flip.p01(),
+            (0, _) => flip.p01(),
+            (_, 0) => flip.p10(),
+            _ => 1.0 - flip.p10(),
         };
         channel.flips().iter().enumerate().map(bit).product()
     }
@@ -217,12 +217,12 @@ mod tests {
     proptest! {
         #[test]
         fn transforms_are_the_sums_over_the_matrix(
-            laws in prop::collection::vec((0.0..=1.0_f64, 0.0..=1.0_f64), 1..=6),
+            flips in prop::collection::vec((0.0..=1.0_f64, 0.0..=1.0_f64), 1..=6),
             values in prop::collection::vec(-1.0..1.0_f64, 64),
         ) {
-            let width = laws.len() as u32;
-            let law = |(p01, p10)| FlipProbability::asymmetric(p01, p10).unwrap();
-            let flips = FlipProfile::per_bit(laws.into_iter().map(law).collect()).unwrap();
+            let width = flips.len() as u32;
+            let flip = |(p01, p10)| FlipProbability::asymmetric(p01, p10).unwrap();
+            let flips = FlipProfile::per_bit(flips.into_iter().map(flip).collect()).unwrap();
             let channel = WordChannel::new(flips, width).unwrap();
             let words = channel.words();
             let (mut expected, mut carried) = (values[..words].to_vec(), values[..words].to_vec());

@@ -394,8 +394,8 @@ mod tests {
                 let ratio = left.bit_flips / code.flips_left(p).unwrap();
                 assert!((2.0 / 3.0..2.0).contains(&ratio), "({m}, {t}) {p}: {ratio}");
                 let failed = left.miscorrected + left.detected;
-                let law = more_than(code.errors(), code.stored_bits(), rate);
-                assert_relative_eq!(failed, law, max_relative = 1e-10);
+                let theory = more_than(code.errors(), code.stored_bits(), rate);
+                assert_relative_eq!(failed, theory, max_relative = 1e-10);
             }
         }
     }

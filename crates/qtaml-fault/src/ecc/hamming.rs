@@ -179,9 +179,9 @@ mod tests {
             let code = SecDed::new(data).unwrap();
             let weights = ErrorWeights::of(&code).unwrap();
             for p in [0.0, 1e-100, 1e-18, 1e-6, 1e-3, 0.1, 0.3, 0.5, 0.7, 1.0] {
-                let law = FlipProbability::asymmetric(p, p).unwrap();
-                let counted = weights.residual(law).unwrap().bit_flips;
-                let left = code.flips_left(law).unwrap();
+                let flips = FlipProbability::asymmetric(p, p).unwrap();
+                let counted = weights.residual(flips).unwrap().bit_flips;
+                let left = code.flips_left(flips).unwrap();
                 assert_relative_eq!(left, counted, max_relative = 1e-12);
             }
         }

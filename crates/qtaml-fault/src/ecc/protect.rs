@@ -606,11 +606,11 @@ mod tests {
             let wrong = |(a, b): (&u8, &u8)| f64::from(((a ^ b) & top.mask()).count_ones());
             let wrong: f64 = stored.iter().zip(&kept.words).map(wrong).sum();
             let bits = 2.0 * stored.len() as f64;
-            let law = ecc(name).residual(FlipProbability::symmetric(p).unwrap()).unwrap();
+            let theory = ecc(name).residual(FlipProbability::symmetric(p).unwrap()).unwrap();
             // A code word that fails has two or three wrong bits, seldom more.
-            let error = (law.p01() * 4.0 / bits).sqrt();
-            assert!((wrong / bits - law.p01()).abs() < 5.0 * error, "{name}: {}", wrong / bits);
-            assert!(law.p01() < p && kept.tally.corrected > 0, "{name}");
+            let error = (theory.p01() * 4.0 / bits).sqrt();
+            assert!((wrong / bits - theory.p01()).abs() < 5.0 * error, "{name}: {}", wrong / bits);
+            assert!(theory.p01() < p && kept.tally.corrected > 0, "{name}");
             let check = ecc(name).overhead().unwrap() * bits;
             assert!((kept.tally.check_bits as f64 / check - 1.0).abs() < 5e-3, "{name}");
         }

@@ -52,9 +52,11 @@ impl Repetition {
     pub fn after_majority(&self, flips: FlipProbability) -> FlipProbability {
         let lost = |p| more_than(self.copies / 2, self.copies, p);
         match FlipProbability::asymmetric(lost(flips.p01()), lost(flips.p10())) {
-            Ok(law) => law,
+            Ok(flip) => flip,
             // NaN would be a defect of ours; made-up probabilities would hide it.
-            Err(error) => unreachable!("the tail of a valid binomial law is in 0..=1: {error}"),
+            Err(error) => {
+                unreachable!("the tail of a valid binomial distribution is in 0..=1: {error}")
+            }
         }
     }
 }
@@ -132,9 +134,9 @@ mod tests {
     #[test]
     fn each_stored_value_has_its_own_law() {
         let flips = FlipProbability::asymmetric(0.0, 0.2).unwrap();
-        let law = Repetition::new(3).unwrap().after_majority(flips);
-        assert_eq!(law.p01(), 0.0);
-        assert_relative_eq!(law.p10(), 0.104, max_relative = 1e-12);
+        let flip = Repetition::new(3).unwrap().after_majority(flips);
+        assert_eq!(flip.p01(), 0.0);
+        assert_relative_eq!(flip.p10(), 0.104, max_relative = 1e-12);
         let certain = FlipProbability::asymmetric(1.0, 1.0).unwrap();
         assert_eq!(Repetition::new(3).unwrap().after_majority(certain), certain);
     }

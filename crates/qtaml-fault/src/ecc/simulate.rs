@@ -97,8 +97,8 @@ impl Tally {
 /// let flips = FlipProbability::asymmetric(0.05, 0.2)?;
 /// let code = Repetition::new(3)?;
 /// let tally = simulate(&code, flips, Seed(42), "example", 100_000)?;
-/// let law = code.after_majority(flips);
-/// let expected = (law.p01() + law.p10()) / 2.0;
+/// let theory = code.after_majority(flips);
+/// let expected = (theory.p01() + theory.p10()) / 2.0;
 /// assert!((tally.residual().bit_flips - expected).abs() < 5.0 * tally.standard_error());
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
@@ -187,23 +187,27 @@ mod tests {
     /// Counts against their probabilities, in standard errors; only where they may be taken as normal.
     fn z(code: &dyn Code, p: f64, words: u64) -> Vec<f64> {
         let flips = FlipProbability::symmetric(p).unwrap();
-        let law = ErrorWeights::of(code).unwrap().residual(flips).unwrap();
+        let theory = ErrorWeights::of(code).unwrap().residual(flips).unwrap();
         let tally = simulate(code, flips, Seed(11), "law", words).unwrap();
         assert_eq!(tally.words(), words);
         let n = words as f64;
         let seen = tally.residual();
         let shares = [
-            (seen.clean, law.clean),
-            (seen.corrected, law.corrected),
-            (seen.detected, law.detected),
-            (seen.miscorrected, law.miscorrected),
+            (seen.clean, theory.clean),
+            (seen.corrected, theory.corrected),
+            (seen.detected, theory.detected),
+            (seen.miscorrected, theory.miscorrected),
         ];
-        let enough = |law: f64| n * law.min(1.0 - law) >= 1000.0;
-        let score = |&(seen, law): &(f64, f64)| {
-            if enough(law) { (seen - law) / (law * (1.0 - law) / n).sqrt() } else { 0.0 }
+        let enough = |theory: f64| n * theory.min(1.0 - theory) >= 1000.0;
+        let score = |&(seen, theory): &(f64, f64)| {
+            if enough(theory) {
+                (seen - theory) / (theory * (1.0 - theory) / n).sqrt()
+            } else {
+                0.0
+            }
         };
-        let bits = (seen.bit_flips - law.bit_flips) / tally.standard_error();
-        assert!(n * (law.detected + law.miscorrected) > 1000.0, "{code:?} {p}: too few");
+        let bits = (seen.bit_flips - theory.bit_flips) / tally.standard_error();
+        assert!(n * (theory.detected + theory.miscorrected) > 1000.0, "{code:?} {p}: too few");
         shares.iter().map(score).chain([bits]).collect()
     }
 
@@ -218,7 +222,7 @@ mod tests {
             (Box::new(Bch::new(6, 2).unwrap()), &[0.02]),
         ];
         let z: Vec<f64> = (codes.iter())
-            .flat_map(|(code, laws)| laws.iter().flat_map(|&p| z(&**code, p, 1 << 17)))
+            .flat_map(|(code, flips)| flips.iter().flat_map(|&p| z(&**code, p, 1 << 17)))
             .collect();
         let largest = z.iter().fold(0.0_f64, |m, z| m.max(z.abs()));
         assert!(largest < largest_z(z.len(), FALSE_ALARM), "{largest} of {}", z.len());
@@ -230,10 +234,10 @@ mod tests {
         for (data, words, p) in [(256, 1, 2e-3), (256, 1, 0.05), (130, 3, 0.01)] {
             let code = SecDed::new(data).unwrap();
             let flips = FlipProbability::symmetric(p).unwrap();
-            let law = code.flips_left(flips).unwrap();
+            let theory = code.flips_left(flips).unwrap();
             let dealt = Interleaved::new(Box::new(code), words).unwrap();
             let tally = simulate(&dealt, flips, Seed(16), "long", 1 << 15).unwrap();
-            let z = (tally.residual().bit_flips - law) / tally.standard_error();
+            let z = (tally.residual().bit_flips - theory) / tally.standard_error();
             assert!(z.abs() < largest_z(3, FALSE_ALARM), "{data} {p}: {z}");
         }
     }
@@ -247,9 +251,9 @@ mod tests {
         assert!(tally.miscorrected < tally.detected / 1000);
         let z = (tally.residual().bit_flips - code.flips_left(p).unwrap()) / tally.standard_error();
         let failed = tally.detected + tally.miscorrected;
-        let law = more_than(code.errors(), code.stored_bits(), 0.1);
+        let theory = more_than(code.errors(), code.stored_bits(), 0.1);
         let n = tally.words() as f64;
-        let z_failed = (failed as f64 - n * law) / (n * law * (1.0 - law)).sqrt();
+        let z_failed = (failed as f64 - n * theory) / (n * theory * (1.0 - theory)).sqrt();
         assert!(z.abs().max(z_failed.abs()) < largest_z(2, FALSE_ALARM), "{z} {z_failed}");
     }
 
@@ -259,8 +263,8 @@ mod tests {
         let code = Repetition::new(3).unwrap();
         let dealt = Interleaved::new(Box::new(code), 16).unwrap();
         let tally = simulate(&dealt, flips, Seed(13), "dealt", 1 << 15).unwrap();
-        let law = code.after_majority(flips);
-        let expected = f64::midpoint(law.p01(), law.p10());
+        let theory = code.after_majority(flips);
+        let expected = f64::midpoint(theory.p01(), theory.p10());
         let z = (tally.residual().bit_flips - expected) / tally.standard_error();
         assert!(z.abs() < largest_z(1, FALSE_ALARM), "{z}");
     }

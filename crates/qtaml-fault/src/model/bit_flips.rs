@@ -197,8 +197,9 @@ mod tests {
     #[test]
     fn pinned_faults_of_each_bit() {
         let profile = |step01: f64, step10: f64| {
-            let law = |i| FlipProbability::asymmetric(step01 * f64::from(i), step10 * f64::from(i));
-            FlipProfile::per_bit((1..=8).map(|i| law(i).unwrap()).collect()).unwrap()
+            let flip =
+                |i| FlipProbability::asymmetric(step01 * f64::from(i), step10 * f64::from(i));
+            FlipProfile::per_bit((1..=8).map(|i| flip(i).unwrap()).collect()).unwrap()
         };
         for (step01, step10, expected) in [
             (0.02, 0.02, 869_044_424),
@@ -221,8 +222,8 @@ mod tests {
             (0.003, 0.003, 83_752_900),
             (0.001, 0.0035, 83_731_744),
         ] {
-            let law = FlipProbability::asymmetric(p01, p10).unwrap();
-            let model = BitFlips::new(law, BitWidth::INT4).unwrap();
+            let flip = FlipProbability::asymmetric(p01, p10).unwrap();
+            let model = BitFlips::new(flip, BitWidth::INT4).unwrap();
             assert_eq!(checksum(&read(&model, &[0xa; 4096], 0)), expected, "{p01} {p10}");
         }
     }
@@ -236,8 +237,8 @@ mod tests {
             (0.003, 0.003, 41_872_230),
             (0.001, 0.0035, 41_826_386),
         ] {
-            let law = FlipProbability::asymmetric(p01, p10).unwrap();
-            let model = BitFlips::new(law, BitWidth::new(3).unwrap()).unwrap();
+            let flip = FlipProbability::asymmetric(p01, p10).unwrap();
+            let model = BitFlips::new(flip, BitWidth::new(3).unwrap()).unwrap();
             assert_eq!(checksum(&read(&model, &[0b101; 4096], 0)), expected, "{p01} {p10}");
         }
     }
@@ -297,8 +298,8 @@ mod tests {
     #[test]
     fn each_bit_has_its_own_law() {
         let certain = |bit| if bit % 2 == 0 { (1.0, 0.0) } else { (0.0, 1.0) };
-        let law = |bit| FlipProbability::asymmetric(certain(bit).0, certain(bit).1).unwrap();
-        let flips = FlipProfile::per_bit((0..8).map(law).collect()).unwrap();
+        let flip = |bit| FlipProbability::asymmetric(certain(bit).0, certain(bit).1).unwrap();
+        let flips = FlipProfile::per_bit((0..8).map(flip).collect()).unwrap();
         let model = BitFlips::new(flips, BitWidth::INT8).unwrap();
         let stored: Vec<u8> = (0..=255).collect();
         assert_eq!(read(&model, &stored, 0), [0b0101_0101; 256]);

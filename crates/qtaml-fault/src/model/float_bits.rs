@@ -110,8 +110,8 @@ mod tests {
 
     #[test]
     fn a_law_of_other_bits_is_refused() {
-        let law = FlipProfile::per_bit(vec![FlipProbability::NEVER; 4]).unwrap();
-        let refused = flip_floats(law, &mut [1.0], 0, &FaultStream::new(Seed(0), 0, "bias"));
+        let flip = FlipProfile::per_bit(vec![FlipProbability::NEVER; 4]).unwrap();
+        let refused = flip_floats(flip, &mut [1.0], 0, &FaultStream::new(Seed(0), 0, "bias"));
         let width = BitWidth::INT8;
         assert_eq!(refused, Err(FaultError::ProfileWidth { bits: 4, width }));
     }

@@ -154,7 +154,7 @@ mod tests {
     use super::*;
     use crate::{ProtectionMap, Seed};
 
-    fn law(p: f64) -> FlipProbability {
+    fn flip(p: f64) -> FlipProbability {
         FlipProbability::symmetric(p).unwrap()
     }
 
@@ -169,12 +169,12 @@ mod tests {
             for width in 2..=8 {
                 let bits = BitWidth::new(width).unwrap();
                 let stored: Vec<u8> = words.iter().map(|&w| w as u8 & bits.mask()).collect();
-                let model = BitFlips::new(law(p), bits).unwrap();
+                let model = BitFlips::new(flip(p), bits).unwrap();
                 let expected = model.corrupted(&stored, &stream(), ProtectionMap::NOTHING).unwrap();
                 let words: Vec<u16> = stored.iter().map(|&word| word.into()).collect();
-                let read = WordFlips::new(law(p), width).unwrap().corrupted(&words, &stream());
+                let read = WordFlips::new(flip(p), width).unwrap().corrupted(&words, &stream());
                 assert!(read.unwrap().into_iter().eq(expected.into_iter().map(u16::from)));
-                assert_eq!(WordFlips::new(law(p), width).unwrap().low(), &model);
+                assert_eq!(WordFlips::new(flip(p), width).unwrap().low(), &model);
             }
         }
     }
@@ -182,10 +182,10 @@ mod tests {
     /// The bits above the eighth have the stream of no tensor, whatever its name.
     #[test]
     fn high_bits_share_no_stream_with_a_tensor() {
-        let read = WordFlips::new(law(0.5), 12).unwrap();
+        let read = WordFlips::new(flip(0.5), 12).unwrap();
         let read = read.corrupted(&[0; 500], &stream()).unwrap();
         let high: Vec<u8> = read.into_iter().map(|word| (word >> 8) as u8).collect();
-        let four = BitFlips::new(law(0.5), BitWidth::INT4).unwrap();
+        let four = BitFlips::new(flip(0.5), BitWidth::INT4).unwrap();
         let of = |stream: &FaultStream| {
             four.corrupted(&[0; 500], stream, ProtectionMap::NOTHING).unwrap()
         };
@@ -201,7 +201,7 @@ mod tests {
     fn every_bit_of_every_width_flips_with_its_own_probability() {
         let n = 20_000;
         for width in [1, 2, 8, 9, 10, 12] {
-            let flips: Vec<_> = (1..=width).map(|bit| law(0.03 * f64::from(bit))).collect();
+            let flips: Vec<_> = (1..=width).map(|bit| flip(0.03 * f64::from(bit))).collect();
             let model =
                 WordFlips::new(FlipProfile::per_bit(flips.clone()).unwrap(), width).unwrap();
             let read = model.corrupted(&vec![0; n], &stream()).unwrap();
@@ -217,13 +217,13 @@ mod tests {
     #[test]
     fn what_does_not_fit_is_refused() {
         for width in [0, 13, u32::MAX] {
-            let error = WordFlips::new(law(0.1), width).unwrap_err();
+            let error = WordFlips::new(flip(0.1), width).unwrap_err();
             assert_eq!(error, FaultError::WordWidth(width));
         }
-        let two = FlipProfile::per_bit(vec![law(0.1); 2]).unwrap();
+        let two = FlipProfile::per_bit(vec![flip(0.1); 2]).unwrap();
         let error = WordFlips::new(two, 3).unwrap_err();
         assert_eq!(error, FaultError::WordProfile { bits: 2, width: 3 });
-        let model = WordFlips::new(law(0.1), 9).unwrap();
+        let model = WordFlips::new(flip(0.1), 9).unwrap();
         let error = model.inject_slice(&mut [0], 0, &stream(), 10).unwrap_err();
         assert_eq!(error, FaultError::WordBits { protected: 10, width: 9 });
         assert!(model.inject_slice(&mut [0], u64::MAX, &stream(), 0).is_err());
@@ -235,7 +235,7 @@ mod tests {
             cut in 0..1000_usize, width in 1..=12_u32, protected in 0..=12_u32,
         ) {
             let protected = protected.min(width);
-            let model = WordFlips::new(law(0.1), width).unwrap();
+            let model = WordFlips::new(flip(0.1), width).unwrap();
             let words: Vec<u16> = (0..1000).map(|i| (i * 31) as u16 & ((1 << width) - 1)).collect();
             let whole = model.corrupted(&words, &stream()).unwrap();
             let (mut front, mut back) = (words[..cut].to_vec(), words[cut..].to_vec());

@@ -488,9 +488,9 @@ mod tests {
     #[test]
     fn the_injector_obeys_the_law_in_every_format() {
         let formats = Format::all().filter(|f| f.bits().get() % 2 == 0);
-        let laws = [(0.05, 0.05, 0), (0.5, 0.5, 0), (0.02, 0.2, 0), (0.1, 0.1, 1)];
+        let flips = [(0.05, 0.05, 0), (0.5, 0.5, 0), (0.02, 0.2, 0), (0.1, 0.1, 1)];
         let samples: Vec<ChannelSample> = formats
-            .flat_map(|format| laws.map(|(p01, p10, k)| channel(p01, p10, format, k)))
+            .flat_map(|format| flips.map(|(p01, p10, k)| channel(p01, p10, format, k)))
             .map(|channel| ChannelSample::of_every_word(&channel, Seed(1), "law", 1 << 16).unwrap())
             .collect();
         let mut z = Vec::new();
@@ -697,10 +697,10 @@ mod tests {
         let channel = channel(0.02, 0.2, Format::INT8, 2);
         let sample = ChannelSample::of_every_word(&channel, Seed(7), "share", 1 << 14).unwrap();
         let bits = sample.bits();
-        let law: f64 = bits.iter().map(BitZScore::variance).sum();
-        assert_relative_eq!(law, sample.mean_variance().theory, max_relative = 1e-12);
+        let theory: f64 = bits.iter().map(BitZScore::variance).sum();
+        assert_relative_eq!(theory, sample.mean_variance().theory, max_relative = 1e-12);
         let sampled: f64 = bits.iter().map(BitZScore::sampled_variance).sum();
-        assert_relative_eq!(sampled, law, max_relative = 0.01);
+        assert_relative_eq!(sampled, theory, max_relative = 0.01);
     }
 
     #[test]
