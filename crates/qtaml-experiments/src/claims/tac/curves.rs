@@ -11,6 +11,9 @@ use super::{BUDGETS, SWEEP};
 use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, Level};
 
+/// A curve and its name.
+type NamedPoints = (String, Vec<(f64, f64)>);
+
 /// Everything that is drawn.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Curves {
@@ -27,7 +30,7 @@ pub(super) struct Curves {
     /// to first order and measured, both raw, and to first order with the best decoder.
     pub(super) sensitivity: [Vec<(f64, f64)>; 3],
     /// By scheme, the output noise that is predicted and the one that was measured.
-    pub(super) noise: Vec<(String, Vec<(f64, f64)>)>,
+    pub(super) noise: Vec<NamedPoints>,
 }
 
 impl Curves {
@@ -156,7 +159,7 @@ fn sensitivity(bench: &Bench<'_>) -> Result<[Vec<(f64, f64)>; 3]> {
 }
 
 /// Of TAC as derived, and of the best with the linear score and without repairs.
-fn noise(bench: &Bench<'_>, best: &Trial) -> Result<Vec<(String, Vec<(f64, f64)>)>> {
+fn noise(bench: &Bench<'_>, best: &Trial) -> Result<Vec<NamedPoints>> {
     let linear = Scheme {
         allocator: Allocator::Tac(Score::Wkb),
         recalibration: Recalibration::None,

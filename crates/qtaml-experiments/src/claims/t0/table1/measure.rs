@@ -121,7 +121,7 @@ fn variants(context: &Context) -> Result<Vec<Variant>> {
         let (ratio, interval) = ratio(context, pairs)?;
         let drops = [baseline_drop, t0_drop].map(|drop| mean(&values(pairs, drop)));
         let [baseline, t0] = drops;
-        Ok(Variant { name: *name, drops: [baseline?.value, t0?.value], ratio, interval, p })
+        Ok(Variant { name, drops: [baseline?.value, t0?.value], ratio, interval, p })
     });
     variants.collect()
 }
