@@ -9,7 +9,7 @@ use crate::FileFormat;
 #[non_exhaustive]
 pub enum CheckpointError {
     /// A folder without safetensors files.
-    #[error("there is no safetensors file in it{}", told(found))]
+    #[error("there is no safetensors file in it{}", told(found.as_ref()))]
     NoModel {
         /// A file that may be meant, and what it is.
         found: Option<(String, FileFormat)>,
@@ -57,7 +57,7 @@ pub enum CheckpointError {
         of: usize,
     },
     /// A tensor that an index has in a file that does not hold it.
-    #[error("tensor {tensor:?} is not in {file} as its index says{}", elsewhere(other))]
+    #[error("tensor {tensor:?} is not in {file} as its index says{}", elsewhere(other.as_deref()))]
     NotInShard {
         /// The tensor.
         tensor: String,
@@ -103,13 +103,13 @@ fn listed(names: &[String]) -> String {
     first.join(", ") + &more
 }
 
-fn told(found: &Option<(String, FileFormat)>) -> String {
+fn told(found: Option<&(String, FileFormat)>) -> String {
     let Some((name, format)) = found else { return String::new() };
     format!("; {name} is {format}: {}", format.advice())
 }
 
-fn elsewhere(other: &Option<String>) -> String {
-    other.as_ref().map_or_else(String::new, |other| format!(", but in {other}"))
+fn elsewhere(other: Option<&str>) -> String {
+    other.map_or_else(String::new, |other| format!(", but in {other}"))
 }
 
 #[cfg(test)]

@@ -118,6 +118,12 @@ impl Checkpoint {
         &self.tensors
     }
 
+    /// The tensors of the file of this number: with its header they are all of it.
+    pub fn tensors_of(&self, shard: usize) -> &[TensorInfo] {
+        let before = |shard| self.tensors.partition_point(|tensor| tensor.shard < shard);
+        &self.tensors[before(shard)..before(shard + 1)]
+    }
+
     /// The numbers of all tensors in the order of their names, which does not depend on how they are
     /// spread over files.
     pub fn by_name(&self) -> &[usize] {
@@ -363,6 +369,8 @@ pub(crate) mod tests {
                 model.tensors().iter().map(|t| (t.name.as_str(), t.shard)).collect();
             assert_eq!(names, [("z", 0), ("b", 0), ("a", 1)]);
             assert_eq!(model.by_name(), [2, 1, 0]);
+            let counts = [0, 1, 2].map(|shard| model.tensors_of(shard).len());
+            assert_eq!(counts, [2, 1, 0]);
             assert_eq!(model.position("b"), Some(1));
             for model in [model.again().unwrap(), model] {
                 let bytes = |name| model.bytes_of(model.tensor(name).unwrap()).unwrap();

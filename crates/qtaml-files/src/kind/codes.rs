@@ -236,11 +236,21 @@ pub(super) struct Group {
 /// In the metadata of a file of words: their width and number.
 const QTAML_WORDS: &str = "qtaml.words";
 
-#[derive(Deserialize)]
-struct Words {
+/// How many words of which width a tensor holds.
+#[derive(Debug, Deserialize)]
+pub(super) struct Words {
     bits: u32,
     weights: u64,
 }
+
+/// The words of each tensor that has some, as the metadata of its file say.
+pub(super) fn words(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Words> {
+    let text = metadata.get(QTAML_WORDS).map_or("{}", String::as_str);
+    serde_json::from_str(text).unwrap_or_default()
+}
+
+/// Bytes of what bitsandbytes says of a tensor: a few numbers and names.
+const LONGEST_STATE: u64 = 1 << 16;
 
 /// What bitsandbytes says of a tensor of four bits.
 #[derive(Deserialize)]
@@ -272,9 +282,7 @@ impl Model<'_> {
     }
 
     fn qtaml(&self, tensor: &TensorInfo) -> Option<Group> {
-        let words = self.metadata.get(QTAML_WORDS)?;
-        let mut words: BTreeMap<String, Words> = serde_json::from_str(words).ok()?;
-        let Words { bits, weights } = words.remove(&tensor.name)?;
+        let &Words { bits, weights } = self.words.get(&tensor.name)?;
         let is_such = tensor.dtype == Dtype::U8 && (1..=16).contains(&bits);
         let fits = u128::from(weights) * u128::from(bits) <= 8 * u128::from(tensor.bytes);
         let codes = Codes {
@@ -287,13 +295,13 @@ impl Model<'_> {
 
     /// GPTQ packs down the rows, AWQ along them: the scales have one column for each output.
     fn qweight(&self, tensor: &TensorInfo) -> Option<Group> {
+        if tensor.leaf() != "qweight" || tensor.dtype != Dtype::I32 {
+            return None;
+        }
         let layer = tensor.layer();
         let of = |leaf: &str| self.get(layer, leaf);
         let [rows, columns] = matrix(tensor)?;
         let [groups, outputs] = matrix(of("scales").filter(|scales| scales.is_float())?)?;
-        if tensor.leaf() != "qweight" || tensor.dtype != Dtype::I32 {
-            return None;
-        }
         let zeros = of("qzeros").filter(|zeros| zeros.dtype == Dtype::I32).and_then(matrix);
         let of_zeros = zeros.filter(|[rows, _]| *rows == groups).map(|[_, columns]| columns);
         let inputs = of("g_idx").filter(|index| index.rank() == 1).map(TensorInfo::elements);
@@ -318,26 +326,31 @@ impl Model<'_> {
     }
 
     fn bits_and_bytes_8(&self, tensor: &TensorInfo) -> Option<Group> {
+        if tensor.leaf() != "weight" || tensor.dtype != Dtype::I8 {
+            return None;
+        }
         let layer = tensor.layer();
         let [outputs, _] = matrix(tensor)?;
         let scales = self.get(layer, "SCB").filter(|scales| scales.is_float())?;
-        let is_such = tensor.leaf() == "weight" && tensor.dtype == Dtype::I8;
         let codes = eight_bits(CodeLayout::BitsAndBytes8, tensor, Some(0));
         let leaves = [("SCB", Scale), ("weight_format", State)];
-        (is_such && scales.elements() == outputs)
+        (scales.elements() == outputs)
             .then(|| Group { kind: codes, metadata: self.beside(layer, &leaves) })
     }
 
     fn bits_and_bytes_4(&self, tensor: &TensorInfo) -> Result<Option<Group>, FileError> {
+        if tensor.dtype != Dtype::U8 || !matches!(tensor.shape.as_slice(), [_, 1]) {
+            return Ok(None);
+        }
         let name = tensor.name.as_str();
+        let has = |end| self.get(name, end).is_some();
         let states = ["nf4", "fp4"].map(|kind| format!(".quant_state.bitsandbytes__{kind}"));
-        let state = states.iter().find(|state| self.get(name, state).is_some());
-        let has_scales =
-            self.get(name, ".absmax").is_some() && self.get(name, ".quant_map").is_some();
-        let is_such = tensor.dtype == Dtype::U8 && matches!(tensor.shape.as_slice(), [_, 1]);
-        let (Some(state), true) = (state, has_scales && is_such) else { return Ok(None) };
-        let content =
-            self.get(name, state).map_or_else(|| Ok(Vec::new()), |state| (self.read)(state))?;
+        let state = states.iter().find_map(|end| Some((end, self.get(name, end)?)));
+        let state = state.filter(|(_, state)| state.bytes <= LONGEST_STATE);
+        let (Some((end, state)), true) = (state, has(".absmax") && has(".quant_map")) else {
+            return Ok(None);
+        };
+        let content = (self.read)(state)?;
         let shape = serde_json::from_slice(&content).ok().map(|QuantState { shape }| shape);
         let said = shape.and_then(|shape| shape.iter().try_fold(1_u64, |n, &d| n.checked_mul(d)));
         let Some(count) = said.filter(|count| count.div_ceil(2) == tensor.bytes) else {
@@ -350,19 +363,19 @@ impl Model<'_> {
             (".nested_absmax", Scale),
             (".quant_map", State),
             (".nested_quant_map", State),
-            (state.as_str(), State),
+            (end.as_str(), State),
         ];
         Ok(Some(Group { kind, metadata: self.beside(name, &leaves) }))
     }
 
     fn compressed_tensors(&self, tensor: &TensorInfo) -> Result<Option<Group>, FileError> {
+        if tensor.leaf() != "weight_packed" || tensor.dtype != Dtype::I32 {
+            return Ok(None);
+        }
         let layer = tensor.layer();
         let scale = self.get(layer, "weight_scale").filter(|scale| scale.is_float());
         let shape = self.get(layer, "weight_shape").filter(|shape| shape.elements() == 2);
-        let is_such = tensor.leaf() == "weight_packed" && tensor.dtype == Dtype::I32;
-        let (Some([rows, columns]), Some(shape), true) =
-            (matrix(tensor), shape, is_such && scale.is_some())
-        else {
+        let (Some([rows, columns]), Some(shape), Some(_)) = (matrix(tensor), shape, scale) else {
             return Ok(None);
         };
         let content = (self.read)(shape)?;

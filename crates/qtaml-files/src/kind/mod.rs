@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 pub use self::axis::{AxisSource, Layout, OutputAxis};
+use self::codes::Words;
 pub use self::codes::{BitOrder, CodeLayout, Codes, MetadataKind};
 use crate::names::NameIndex;
 use crate::{Checkpoint, FileError, Float, TensorInfo};
@@ -155,6 +156,8 @@ struct Model<'a> {
     tensors: &'a [TensorInfo],
     by_name: NameIndex,
     metadata: &'a BTreeMap<String, String>,
+    /// The words of files of `qtaml codec`.
+    words: BTreeMap<String, Words>,
     read: &'a dyn Fn(&TensorInfo) -> Result<Vec<u8>, FileError>,
 }
 
@@ -164,7 +167,8 @@ impl<'a> Model<'a> {
         metadata: &'a BTreeMap<String, String>,
         read: &'a dyn Fn(&TensorInfo) -> Result<Vec<u8>, FileError>,
     ) -> Self {
-        Self { tensors, by_name: NameIndex::new(tensors), metadata, read }
+        let (by_name, words) = (NameIndex::new(tensors), codes::words(metadata));
+        Self { tensors, by_name, metadata, words, read }
     }
 
     /// The tensor whose name is these two together.
