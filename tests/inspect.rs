@@ -142,6 +142,8 @@ fn a_tensor_that_rounding_destroys_is_warned_of() {
     let spiked = "--only a.layer* --scale";
     let warned = zoo.text(&format!("model.safetensors {spiked} per-tensor"));
     assert!(warned.contains("100.0% of its weights are rounded to zero"), "{warned}");
+    let by_channel = zoo.text(&format!("model.safetensors {spiked} per-channel"));
+    assert!(by_channel.contains("1 of 64 scales round more than half"), "{by_channel}");
     let name = "a.layer.whose.name.is.longer.than.any.line.of.eighty.columns.has.room.for.as.some.are.weight";
     let by = |scope: &str| {
         zoo.row(&format!("model.safetensors {spiked} {scope}"), name)["lost"].as_f64()

@@ -12,7 +12,7 @@ impl Changes {
         Self(seed)
     }
 
-    /// The next number below `bound`, by SplitMix64 (G. Steele et al., OOPSLA 2014).
+    /// The next number below `bound`, by `SplitMix64` (G. Steele et al., OOPSLA 2014).
     pub(crate) fn below(&mut self, bound: usize) -> usize {
         self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.0;

@@ -44,7 +44,9 @@ impl Checkpoint {
             }
         }
         let name = |i: usize| self.tensors()[i].name.as_str();
-        groups.iter_mut().for_each(|group| group.sort_by_key(|&i| name(i)));
+        for group in &mut groups {
+            group.sort_by_key(|&i| name(i));
+        }
         groups.sort_by_key(|group| name(group[0]));
         Ok(groups)
     }
@@ -129,7 +131,9 @@ mod tests {
             bytes: bytes.len() as u64,
         });
         let mut file = header(&BTreeMap::new(), layout).unwrap();
-        tensors.iter().for_each(|(.., bytes)| file.extend(bytes));
+        for (.., bytes) in tensors {
+            file.extend(bytes);
+        }
         std::fs::write(path, file).unwrap();
     }
 
@@ -143,7 +147,7 @@ mod tests {
     fn the_same_bytes_under_several_names_are_one_across_files() {
         let folder = tempfile::tempdir().unwrap();
         let some = |seed: usize, n: usize| -> Vec<u8> {
-            (0..n).map(|i| ((i + seed) * 2_654_435_761 >> 7) as u8).collect()
+            (0..n).map(|i| (((i + seed) * 2_654_435_761) >> 7) as u8).collect()
         };
         let mut almost = some(1, 80_000);
         // Where no sample lies.
@@ -154,7 +158,7 @@ mod tests {
             ("almost.weight", f32, vec![100, 200], almost),
             ("turned.weight", f32, vec![200, 100], some(1, 80_000)),
             ("zeros.weight", f32, vec![4, 4], vec![0; 64]),
-            ("a.bias", f32, vec![4], vec![0, 0, 128, 63].repeat(4)),
+            ("a.bias", f32, vec![4], [0, 0, 128, 63].repeat(4)),
             ("short", Dtype::U8, vec![3], vec![1, 2, 3]),
             ("none", f32, vec![0], vec![]),
         ];
@@ -162,7 +166,7 @@ mod tests {
             ("embed.weight", f32, vec![100, 200], some(1, 80_000)),
             ("aaa.weight", f32, vec![100, 200], some(1, 80_000)),
             ("more_zeros.weight", f32, vec![4, 4], vec![0; 64]),
-            ("b.bias", f32, vec![4], vec![0, 0, 128, 63].repeat(4)),
+            ("b.bias", f32, vec![4], [0, 0, 128, 63].repeat(4)),
             ("short_too", Dtype::U8, vec![3], vec![1, 2, 3]),
             ("none_too", f32, vec![0], vec![]),
         ];

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use qtaml_files::{BufferKind, CodeLayout, FileFormat, MetadataKind, TensorKind, WeightRole};
+use qtaml_files::{BufferKind as B, MetadataKind as M, WeightRole as R};
+use qtaml_files::{CodeLayout, FileFormat, TensorKind};
 
 /// The cells of all rows of tables, without backquotes around words.
 fn rows() -> Vec<Vec<String>> {
@@ -34,7 +35,6 @@ fn every_kind_and_layout_is_listed() {
     for layout in CodeLayout::ALL {
         assert!(is_listed(layout.name()), "{}", layout.name());
     }
-    use {BufferKind as B, MetadataKind as M, WeightRole as R};
     let of = |what| TensorKind::Metadata { of: String::new(), what };
     let kinds = [
         TensorKind::Weights(R::Linear),

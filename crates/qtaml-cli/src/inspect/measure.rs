@@ -40,6 +40,8 @@ pub(super) struct Measured {
 pub(super) struct Rounding {
     pub(super) rounded: Rounded,
     pub(super) scales: usize,
+    /// Scales that round more than half of their weights to zero.
+    pub(super) emptying: usize,
     /// Scales whose lowest code is beyond the type.
     pub(super) beyond: usize,
 }
@@ -133,7 +135,8 @@ pub(super) fn measure(
         rounded = parts.into_iter().fold(rounded, Rounded::and);
     })?;
     let beyond = scales.beyond(float.largest());
-    let rounding = Some(Rounding { rounded, scales: scales.count(), beyond });
+    let emptying = scales.emptying();
+    let rounding = Some(Rounding { rounded, scales: scales.count(), emptying, beyond });
     Ok(Measured { moments: Some(moments), rounding })
 }
 

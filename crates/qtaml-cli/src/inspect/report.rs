@@ -199,6 +199,12 @@ impl Row {
                 let percent = percent(rounded.lost_share());
                 row.warnings.push(format!("{percent} of its weights are rounded to zero"));
             }
+            if rounding.emptying > 0 && rounding.scales > 1 {
+                let (emptying, scales) = (rounding.emptying, rounding.scales);
+                row.warnings.push(format!(
+                    "{emptying} of {scales} scales round more than half of their weights to zero"
+                ));
+            }
             if let Some(few) = rounded.sqnr().filter(|&db| db < FEW_DB) {
                 row.warnings.push(format!("rounding leaves {few:.1} dB"));
             }
@@ -501,7 +507,7 @@ fn wrapped(f: &mut fmt::Formatter<'_>, indent: &str, text: &str) -> fmt::Result 
         let is_empty = line.len() == indent.len();
         if !is_empty && line.chars().count() + 1 + word.chars().count() > WIDTH {
             writeln!(f, "{line}")?;
-            line = indent.to_owned();
+            indent.clone_into(&mut line);
         } else if !is_empty {
             line.push(' ');
         }

@@ -9,7 +9,9 @@ use qtaml::quant::Format;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Parts {
     channels: usize,
-    /// Weights of one channel in a row.
+    /// Weights of one channel.
+    channel: usize,
+    /// Those of them in a row.
     inner: usize,
     /// Weights of one channel with a scale of their own, and the number of such groups in a channel.
     group: usize,
@@ -33,7 +35,7 @@ impl Parts {
             Granularity::Group(group) => group.clamp(1, channel),
             _ => channel,
         };
-        Self { channels, inner, group, groups: channel.div_ceil(group) }
+        Self { channels, channel, inner, group, groups: channel.div_ceil(group) }
     }
 
     /// The number of scales.
@@ -41,10 +43,16 @@ impl Parts {
         self.channels * self.groups
     }
 
+    /// The weights of a part; the last one of a channel may have fewer.
+    const fn len(self, part: usize) -> usize {
+        let behind = self.channel - part % self.groups * self.group;
+        if behind < self.group { behind } else { self.group }
+    }
+
     /// Calls `visit` with the part and the weights of each run of `values`, which begin with weight
     /// `first`: weights in a row that share a scale.
     fn for_each_run(self, values: &[f32], first: usize, mut visit: impl FnMut(usize, &[f32])) {
-        let Self { channels, inner, group, groups } = self;
+        let Self { channels, inner, group, groups, .. } = self;
         let mut within = first % inner;
         let mut channel = first / inner % channels;
         let mut outer = first / inner / channels;
@@ -102,8 +110,9 @@ impl Largest {
         let scale = |bits: AtomicU32| {
             ((f64::from(f32::from_bits(bits.into_inner())) / most) as f32).min(largest)
         };
-        let scales = self.bits.into_iter().map(scale).collect();
-        Scales { parts: self.parts, format, scales }
+        let lost = self.bits.iter().map(|_| AtomicU32::new(0)).collect();
+        let steps = self.bits.into_iter().map(scale).collect();
+        Scales { parts: self.parts, format, steps, lost }
     }
 }
 
@@ -112,7 +121,9 @@ impl Largest {
 pub(super) struct Scales {
     parts: Parts,
     format: Format,
-    scales: Vec<f32>,
+    steps: Vec<f32>,
+    /// The weights of each part that are not zero and become it.
+    lost: Vec<AtomicU32>,
 }
 
 /// The error of rounding, and what it makes of weights.
@@ -134,13 +145,20 @@ const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
 
 impl Scales {
     pub(super) fn count(&self) -> usize {
-        self.scales.len()
+        self.steps.len()
     }
 
     /// The scales whose lowest code, which no weight has but a fault can make, is beyond `largest`.
     pub(super) fn beyond(&self, largest: f32) -> usize {
         let lowest = self.format.min_code() as f32;
-        self.scales.iter().filter(|&&scale| (scale * lowest).abs() > largest).count()
+        self.steps.iter().filter(|&&scale| (scale * lowest).abs() > largest).count()
+    }
+
+    /// The scales that have rounded more than half of their weights to zero: those of a channel with
+    /// one huge weight.
+    pub(super) fn emptying(&self) -> usize {
+        let lost = self.lost.iter().map(|lost| lost.load(Ordering::Relaxed) as usize);
+        lost.enumerate().filter(|&(part, lost)| 2 * lost > self.parts.len(part)).count()
     }
 
     /// What rounding makes of finite weights, the first of which is weight `first`. The encoding of
@@ -149,16 +167,21 @@ impl Scales {
         let mut rounded = Rounded { weights: values.len() as u64, ..Rounded::default() };
         let most = f64::from(self.format.bits().max_code());
         self.parts.for_each_run(values, first, |part, run| {
-            let scale = f64::from(self.scales[part]);
-            let steps = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            let scale = f64::from(self.steps[part]);
+            let in_one = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            let lost_before = rounded.lost;
             for &value in run {
                 let value = f64::from(value);
-                let code = (value * steps).clamp(-most, most) + WHOLE - WHOLE;
+                let code = (value * in_one).clamp(-most, most) + WHOLE - WHOLE;
                 let error = value - scale * code;
                 rounded.signal += value * value;
                 rounded.noise += error * error;
                 rounded.zeros += u64::from(code == 0.0);
                 rounded.lost += u64::from(code == 0.0 && value != 0.0);
+            }
+            if rounded.lost > lost_before {
+                let lost = (rounded.lost - lost_before) as u32;
+                self.lost[part].fetch_add(lost, Ordering::Relaxed);
             }
         });
         rounded
@@ -233,6 +256,9 @@ mod tests {
                     let parts = Parts::new(&shape, axis, scope);
                     let slices = by_library(&weights, &shape, axis, scope);
                     assert_eq!(parts.count(), slices.len(), "{shape:?} {scope}");
+                    assert!(
+                        slices.iter().enumerate().all(|(i, slice)| parts.len(i) == slice.len())
+                    );
                     let largest = Largest::new(parts);
                     // In pieces that no part ends with.
                     let pieces =
@@ -250,7 +276,7 @@ mod tests {
                         })
                         .collect();
                     let expected: Vec<f32> = stored.iter().map(QuantizedTensor::scale).collect();
-                    assert_eq!(scales.scales, expected, "{shape:?} {axis} {scope}");
+                    assert_eq!(scales.steps, expected, "{shape:?} {axis} {scope}");
                     let mut noise = 0.0;
                     for (slice, stored) in slices.iter().zip(&stored) {
                         for (&w, code) in slice.iter().zip(stored.codes()) {
@@ -273,9 +299,11 @@ mod tests {
         let largest = Largest::new(parts);
         let weights = [127.0, 0.0, 0.0, 0.2, 0.3, -1.0];
         largest.see(&weights, 0);
-        let rounded = largest.into_scales(Format::INT8).round(&weights, 0);
+        let scales = largest.into_scales(Format::INT8);
+        let rounded = scales.round(&weights, 0);
         assert_eq!((rounded.zeros, rounded.lost), (4, 2));
         assert_eq!(rounded.lost_share(), 0.5);
+        assert_eq!(scales.emptying(), 0, "two of six");
         let expected = 10.0 * ((127.0_f64.powi(2) + 1.13) / 0.13).log10();
         assert!((rounded.sqnr().unwrap() - expected).abs() < 1e-6);
         let none = Largest::new(parts).into_scales(Format::INT8).round(&[0.0; 6], 0);

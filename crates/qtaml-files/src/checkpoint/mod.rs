@@ -319,7 +319,9 @@ pub(crate) mod tests {
             bytes: bytes.len() as u64,
         });
         let mut file = header(&BTreeMap::new(), layout).unwrap();
-        tensors.iter().for_each(|(_, bytes)| file.extend(*bytes));
+        for (_, bytes) in tensors {
+            file.extend(*bytes);
+        }
         file
     }
 

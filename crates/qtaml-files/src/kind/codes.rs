@@ -69,12 +69,12 @@ pub enum CodeLayout {
     /// `qweight` in I32: columns of codes, packed down the rows, the first one in the lowest bits; of
     /// three bits, 32 codes fill three elements. `qzeros`, `scales`, and perhaps `g_idx`.
     ///
-    /// Source: `QuantLinear.pack` in `nn_modules/qlinear/qlinear_cuda.py` of AutoGPTQ.
+    /// Source: `QuantLinear.pack` in `nn_modules/qlinear/qlinear_cuda.py` of `AutoGPTQ`.
     Gptq,
     /// `qweight` in I32: rows of codes of four bits, those of an element in the order 0 2 4 6 1 3 5 7
     /// from the lowest bits on. `qzeros` in the same order, and `scales`.
     ///
-    /// Source: `WQLinear_GEMM.from_linear` in `modules/linear/gemm.py` of AutoAWQ.
+    /// Source: `WQLinear_GEMM.from_linear` in `modules/linear/gemm.py` of `AutoAWQ`.
     Awq,
     /// `_weight_qdata` in I8 and `_weight_scale`.
     ///
@@ -509,7 +509,7 @@ fn matrix(tensor: &TensorInfo) -> Option<[u64; 2]> {
 
 /// The quotient, if it is a whole number.
 fn whole(a: u64, b: u64) -> Option<u64> {
-    (b > 0 && a % b == 0).then(|| a / b)
+    (b > 0 && a.is_multiple_of(b)).then(|| a / b)
 }
 
 /// Two integers of a type.
@@ -591,7 +591,7 @@ mod tests {
 
     use Dtype::{BF16, F8_E4M3, F16, F32, I8, I32, U8};
 
-    /// A layer of 128 inputs and 64 outputs in groups of 32, as AutoGPTQ stores it.
+    /// A layer of 128 inputs and 64 outputs in groups of 32, as `AutoGPTQ` stores it.
     fn gptq(bits: usize) -> Vec<Sample> {
         vec![
             of("l.qweight", I32, &[128 * bits / 32, 64]),
@@ -744,7 +744,7 @@ mod tests {
         assert_eq!(alone("l.bias", U8, &[1, 1, 8, 8]), None, "a mask");
     }
 
-    /// Of DeepSeek, one scale for each block of 128 x 128.
+    /// Of `DeepSeek`, one scale for each block of 128 x 128.
     #[test]
     fn floats_of_eight_bits_keep_their_role_and_have_scales() {
         let found =
