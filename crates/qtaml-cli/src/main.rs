@@ -5,10 +5,12 @@ mod devices;
 mod failure;
 mod flags;
 mod inject;
+mod inspect;
 mod number;
 mod packed;
 mod physics;
 mod progress;
+mod selection;
 mod stdout;
 mod table;
 mod usage;
@@ -24,6 +26,8 @@ const AFTER_HELP: &str = flags::help!(
 Examples:
   qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
       the flip probability of a memory cell
+  qtaml inspect model.safetensors
+      what is in a model, and what rounding makes of it
   qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
       a model as it is read from such a memory
   qtaml codec design model.safetensors --p 0.1 --out model.codec
@@ -45,6 +49,7 @@ struct Cli {
 #[derive(Debug, Subcommand)]
 enum Command {
     Physics(Box<physics::PhysicsArgs>),
+    Inspect(Box<inspect::InspectArgs>),
     Inject(Box<inject::InjectArgs>),
     Codec(codec::CodecArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -62,6 +67,7 @@ fn main() -> ExitCode {
 fn run(command: &Command) -> Result<()> {
     match command {
         Command::Physics(args) => physics::run(args),
+        Command::Inspect(args) => inspect::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Codec(args) => codec::run(args),
         Command::Verify(args) => verify::run(args),

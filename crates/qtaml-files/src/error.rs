@@ -2,7 +2,11 @@
 
 use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+
+use safetensors::Dtype;
+
+use crate::{CheckpointError, FileFormat};
 
 /// Why a file could not be read or written. The cause is the source, and not repeated in the text.
 #[derive(Debug, thiserror::Error)]
@@ -31,22 +35,49 @@ pub enum FileError {
     /// A stream that is no file of ours failed.
     #[error("cannot write the output")]
     Stream(#[source] io::Error),
-    /// The first of two files is in place, and the second one is not.
-    #[error(
-        "{} is new, but cannot write {}: it is at {} instead",
-        placed.display(), path.display(), kept.display()
-    )]
+    /// The first of several files that belong together are in place, and the others are not.
+    #[error("{}", separated(placed, left))]
     Separated {
-        /// The first file.
-        placed: PathBuf,
-        /// Where the second one belongs.
-        path: PathBuf,
-        /// Where it is.
-        kept: PathBuf,
+        /// The files in place.
+        placed: Vec<PathBuf>,
+        /// Where the others belong, and where they are instead.
+        left: Vec<(PathBuf, PathBuf)>,
         /// The cause.
         source: io::Error,
     },
-    /// A file that is no safetensors file, or a damaged one.
+    /// A file of another kind than is needed.
+    #[error("{} is no safetensors file, but {format}: {}", path.display(), format.advice())]
+    Foreign {
+        /// The file.
+        path: PathBuf,
+        /// What it is.
+        format: FileFormat,
+    },
+    /// A folder or an index that does not lead to a model.
+    #[error("{} leads to no model", path.display())]
+    Checkpoint {
+        /// The folder or the index.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: CheckpointError,
+    },
+    /// A file in the place of the folder that several files need.
+    #[error("cannot write {}: it is a file, and a folder is needed for the files of this model", path.display())]
+    NoFolder {
+        /// The file.
+        path: PathBuf,
+    },
+    /// A model that was not written to its end, or beyond.
+    #[error("{} is to have {expected} bytes, and {written} were written", path.display())]
+    Length {
+        /// The file or the folder.
+        path: PathBuf,
+        /// What it was to have.
+        expected: u64,
+        /// What was written, or was about to be.
+        written: u64,
+    },
+    /// A safetensors file that is damaged.
     #[error("{} is no safetensors file", path.display())]
     Header {
         /// The file.
@@ -101,6 +132,22 @@ impl FileError {
     }
 }
 
+/// What is in place and what is not, in words; of many files the first are named.
+fn separated(placed: &[PathBuf], left: &[(PathBuf, PathBuf)]) -> String {
+    let path = |path: &Path| path.display().to_string();
+    let more = |count: usize| match count {
+        0 | 1 => String::new(),
+        _ => format!(" and {} more", count - 1),
+    };
+    let are = if placed.len() == 1 { "is" } else { "are" };
+    let new = placed.first().map_or_else(String::new, |first| path(first)) + &more(placed.len());
+    let (target, kept) = left.first().map(|(a, b)| (path(a), path(b))).unwrap_or_default();
+    format!(
+        "{new} {are} new, but cannot write {target}{}: it is at {kept} instead",
+        more(left.len())
+    )
+}
+
 /// What was tried with a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
@@ -149,9 +196,73 @@ pub enum HeaderError {
         /// The longest allowed one.
         most: u64,
     },
-    /// A header that is no JSON, or whose tensors contradict each other.
+    /// A header that is no JSON of tensors.
     #[error("its header does not describe tensors")]
     Json(#[source] serde_json::Error),
+    /// A tensor that is named more than once.
+    #[error("it names tensor {tensor:?} twice")]
+    Duplicate {
+        /// The tensor.
+        tensor: String,
+    },
+    /// A type that the format does not have.
+    #[error("tensor {tensor:?} is of type {dtype:?}, which the format does not have")]
+    Dtype {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: String,
+    },
+    /// A shape whose elements cannot be counted.
+    #[error("tensor {tensor:?} of shape {shape:?} has more elements than can be counted")]
+    Shape {
+        /// The tensor.
+        tensor: String,
+        /// Its shape.
+        shape: Vec<u64>,
+    },
+    /// A tensor that does not fill its place.
+    #[error(
+        "tensor {tensor:?} of {dtype} and shape {shape:?} has {bits} bits, and a place of {bytes} bytes"
+    )]
+    Size {
+        /// The tensor.
+        tensor: String,
+        /// Its type.
+        dtype: Dtype,
+        /// Its shape.
+        shape: Vec<u64>,
+        /// The bits of its elements.
+        bits: u64,
+        /// The bytes of its place.
+        bytes: u64,
+    },
+    /// A tensor that ends before it begins.
+    #[error("tensor {tensor:?} ends at {to}, before it begins at {from}")]
+    Reversed {
+        /// The tensor.
+        tensor: String,
+        /// Where it begins.
+        from: u64,
+        /// Where it ends.
+        to: u64,
+    },
+    /// Bytes between two tensors.
+    #[error("{bytes} bytes before tensor {tensor:?} belong to no tensor")]
+    Hole {
+        /// The tensor behind them.
+        tensor: String,
+        /// Their number.
+        bytes: u64,
+    },
+    /// Two tensors in one place.
+    #[error("tensors {tensor:?} and {other:?} lie over each other")]
+    Overlap {
+        /// A tensor.
+        tensor: String,
+        /// The one before it.
+        other: String,
+    },
     /// Offsets that no file reaches.
     #[error("its header speaks of more than 2^64 bytes")]
     Overflow,

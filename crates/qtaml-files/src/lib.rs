@@ -1,12 +1,17 @@
 //! Model files read and written in pieces, and files that are there whole or not at all.
 //!
+//! - [`Checkpoint`]: a model in one file or in several, as one list of tensors, and
+//!   [`CheckpointWriter`] to write it back as such. [`Checkpoint::describe`] tells weights from what
+//!   belongs to them and from buffers, [`Checkpoint::ties`] which names are the same cells.
 //! - [`ModelFile`]: a safetensors file that is never in memory as a whole. Its header is checked
 //!   before anything else is read; tensors come in pieces, the next ones read ahead.
 //! - [`header`] and [`write_in_background`]: a new model file, written while its next piece is made.
-//! - [`Float`]: the floating-point types of weights.
+//! - [`Float`] and [`Float8`]: the floating-point types of weights.
 //! - [`WholeFile`] and [`write()`]: a file is the old one or the new one, never half of either, and
 //!   [`remove_temporaries`] is what a handler of Ctrl-C calls. What a killed process leaves is told by
 //!   its name ([`is_temporary`]).
+//! - [`FileFormat`]: what another file is, by its first bytes, and what to do with it.
+//! - [`NamePattern`]: patterns of tensor names.
 //! - [`UnknownName`]: the error of a name that nothing has, with the nearest ones that exist.
 //!
 //! ```
@@ -27,19 +32,35 @@
 //! ```
 
 mod background;
+#[cfg(test)]
+mod changes;
+mod checkpoint;
 mod error;
 mod float;
+mod float8;
+mod format;
+mod kind;
 mod names;
+mod pattern;
 mod safetensors;
 mod temporaries;
+mod ties;
 mod whole_file;
 
 pub use ::safetensors::Dtype;
 
 pub use self::background::{BackgroundWriter, write_in_background};
+pub use self::checkpoint::{Checkpoint, CheckpointError, CheckpointWriter};
 pub use self::error::{Action, FileError, HeaderError};
 pub use self::float::Float;
+pub use self::float8::Float8;
+pub use self::format::FileFormat;
+pub use self::kind::{
+    AxisSource, BitOrder, BufferKind, CodeLayout, Codes, Layout, MetadataKind, OutputAxis,
+    TensorDescription, TensorKind, WeightRole,
+};
 pub use self::names::UnknownName;
+pub use self::pattern::NamePattern;
 pub use self::safetensors::header::{TensorLayout, header};
 pub use self::safetensors::{ModelFile, TensorInfo};
 pub use self::temporaries::{CreationBlocked, is_temporary, remove_temporaries};

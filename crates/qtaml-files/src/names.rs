@@ -1,6 +1,8 @@
-//! The error of an unknown name, with the nearest names that exist.
+//! Names of tensors: found fast, and the nearest ones told where there is none.
 
 use std::fmt;
+
+use crate::TensorInfo;
 
 /// Names that are listed at most.
 const NEAREST: usize = 10;
@@ -63,6 +65,40 @@ impl fmt::Display for UnknownName {
 }
 
 impl std::error::Error for UnknownName {}
+
+/// The tensors of a model in the order of their names.
+#[derive(Debug)]
+pub(crate) struct NameIndex(Vec<usize>);
+
+impl NameIndex {
+    pub(crate) fn new(tensors: &[TensorInfo]) -> Self {
+        let mut order: Vec<usize> = (0..tensors.len()).collect();
+        order.sort_by(|&a, &b| tensors[a].name.cmp(&tensors[b].name));
+        Self(order)
+    }
+
+    /// The numbers of the tensors, the least name first.
+    pub(crate) fn order(&self) -> &[usize] {
+        &self.0
+    }
+
+    /// The number of the tensor of this name.
+    pub(crate) fn position(&self, tensors: &[TensorInfo], name: &str) -> Option<usize> {
+        let found = self.0.binary_search_by(|&i| tensors[i].name.as_str().cmp(name));
+        found.ok().map(|place| self.0[place])
+    }
+
+    /// The tensor of this name, or the nearest names.
+    pub(crate) fn find<'a>(
+        &self,
+        tensors: &'a [TensorInfo],
+        name: &str,
+    ) -> Result<&'a TensorInfo, UnknownName> {
+        let names = || tensors.iter().map(|tensor| tensor.name.as_str());
+        let found = self.position(tensors, name).map(|i| &tensors[i]);
+        found.ok_or_else(|| UnknownName::new("tensor", name, names()))
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf, absolute};
 use std::sync::mpsc::{self, SyncSender};
 use std::thread::{self, JoinHandle};
 
-use tempfile::PersistError;
+use tempfile::{NamedTempFile, PersistError};
 
-use crate::temporaries::{Temporary, uninterrupted};
+use crate::temporaries::{Entry, Temporary, uninterrupted};
 use crate::{Action, FileError};
 
 /// Bytes after which what is written is sent to the disk.
@@ -93,25 +93,32 @@ impl WholeFile {
         self.place()
     }
 
-    /// Puts two files in place, this one first. Both are on the disk before either is, so that a
-    /// failure leaves the files as they were, unless it comes between the two: then the other one
-    /// stays beside its place, and the error says where. An interruption does not come between.
+    /// Puts two files in place, this one first: see [`finish_all`](Self::finish_all).
+    ///
+    /// # Errors
+    /// As [`finish_all`](Self::finish_all).
+    pub fn finish_with(self, other: Self) -> Result<(), FileError> {
+        Self::finish_all(vec![self, other])
+    }
+
+    /// Puts files in place that belong together, in this order. All are on the disk before any is, so
+    /// that a failure leaves the files as they were, unless it comes between two of them: then the
+    /// others stay beside their places, and the error says where. An interruption does not come between.
     ///
     /// # Errors
     /// As [`finish`](Self::finish), and [`FileError::Separated`].
-    pub fn finish_with(mut self, mut other: Self) -> Result<(), FileError> {
-        self.complete()?;
-        other.complete()?;
-        let [placed, path] = [&self.path, &other.path].map(Clone::clone);
-        let (file, entry) = self.neighbour.into_parts();
-        let (other_file, other_entry) = other.neighbour.into_parts();
-        let result = uninterrupted(|| {
-            file.persist(&self.target)
-                .map_err(|PersistError { error, .. }| cannot_write(&placed, error))?;
-            place_or_keep(&placed, &path, other_file.persist(&other.target))
-        });
-        drop((entry, other_entry));
+    pub fn finish_all(mut files: Vec<Self>) -> Result<(), FileError> {
+        files.iter_mut().try_for_each(Self::complete)?;
+        let (waiting, entries): (Vec<_>, Vec<_>) =
+            files.into_iter().map(Self::into_waiting).unzip();
+        let result = uninterrupted(|| place_all(waiting));
+        drop(entries);
         result
+    }
+
+    fn into_waiting(self) -> (Waiting, Entry) {
+        let (file, entry) = self.neighbour.into_parts();
+        (Waiting { path: self.path, target: self.target, file }, entry)
     }
 
     /// Everything that can fail without a trace.
@@ -140,19 +147,33 @@ impl WholeFile {
     }
 }
 
-/// The second of two files: if it cannot be put in place, it is not lost.
-fn place_or_keep(
-    placed: &Path,
-    path: &Path,
-    persisted: Result<File, PersistError>,
-) -> Result<(), FileError> {
-    let Err(PersistError { error: source, file }) = persisted else { return Ok(()) };
-    match file.keep() {
-        Ok((_, kept)) => {
-            Err(FileError::Separated { placed: placed.into(), path: path.into(), kept, source })
+/// A file on the disk that has not got its name yet.
+#[derive(Debug)]
+struct Waiting {
+    path: PathBuf,
+    target: PathBuf,
+    file: NamedTempFile,
+}
+
+/// Puts the files in place. If one cannot be, neither it nor those behind it are lost, unless none is
+/// in place yet.
+fn place_all(waiting: Vec<Waiting>) -> Result<(), FileError> {
+    let mut placed = Vec::new();
+    let mut waiting = waiting.into_iter();
+    while let Some(Waiting { path, target, file }) = waiting.next() {
+        let Err(PersistError { error: source, file }) = file.persist(&target) else {
+            placed.push(path);
+            continue;
+        };
+        if placed.is_empty() {
+            return Err(cannot_write(&path, source));
         }
-        Err(_) => Err(cannot_write(path, source)),
+        let unplaced = std::iter::once((path, file));
+        let unplaced = unplaced.chain(waiting.map(|waiting| (waiting.path, waiting.file)));
+        let kept = unplaced.filter_map(|(path, file)| Some((path, file.keep().ok()?.1)));
+        return Err(FileError::Separated { placed, left: kept.collect(), source });
     }
+    Ok(())
 }
 
 fn cannot_write(path: &Path, source: io::Error) -> FileError {
@@ -356,20 +377,28 @@ mod tests {
         }
     }
 
-    /// What comes between the two renames.
+    /// What comes between two renames.
     #[test]
-    fn the_second_of_two_files_is_never_lost() {
+    fn files_behind_one_that_cannot_be_placed_are_never_lost() {
         let root = tempfile::tempdir().unwrap();
-        let (paths, [file, other]) = pair(root.path());
-        file.finish().unwrap();
+        let paths = ["a", "b", "c"].map(|name| root.path().join(name));
+        let files = paths.each_ref().map(|path| {
+            let mut file = WholeFile::create(path).unwrap();
+            file.write_all(b"new").unwrap();
+            file
+        });
+        let (waiting, _entries): (Vec<_>, Vec<_>) =
+            files.into_iter().map(WholeFile::into_waiting).unzip();
         fs::create_dir(&paths[1]).unwrap();
-        let (neighbour, _entry) = other.neighbour.into_parts();
-        let error = place_or_keep(&paths[0], &paths[1], neighbour.persist(&paths[1])).unwrap_err();
-        let mut entries = fs::read_dir(root.path()).unwrap().map(|entry| entry.unwrap().path());
-        let left = entries.find(|path| !paths.contains(path)).unwrap();
-        assert_eq!(fs::read(&left).unwrap(), b"new");
-        assert!(matches!(&error, FileError::Separated { kept, .. } if *kept == left), "{error}");
-        assert!(error.to_string().contains("it is at"), "{error}");
+        let error = place_all(waiting).unwrap_err();
+        let text = error.to_string();
+        let FileError::Separated { placed, left, .. } = error else { panic!("{error}") };
+        assert_eq!(placed, paths[..1]);
+        let targets: Vec<_> = left.iter().map(|(target, _)| target.clone()).collect();
+        assert_eq!(targets, paths[1..]);
+        assert!(left.iter().all(|(_, kept)| fs::read(kept).unwrap() == b"new"));
+        assert!(text.contains("b and 1 more: it is at"), "{text}");
+        assert_eq!(fs::read(&paths[0]).unwrap(), b"new");
     }
 
     #[test]

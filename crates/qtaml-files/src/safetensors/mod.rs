@@ -1,6 +1,7 @@
 //! Safetensors files, read and written in pieces.
 
 pub(crate) mod header;
+mod parse;
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -11,9 +12,9 @@ use std::thread;
 use std::time::SystemTime;
 
 use safetensors::Dtype;
-use safetensors::tensor::Metadata;
 
-use crate::{FileError, HeaderError, UnknownName, open_regular};
+use crate::names::NameIndex;
+use crate::{FileError, FileFormat, HeaderError, UnknownName, open_regular};
 
 /// The longest header that the reference implementation reads.
 const LONGEST_HEADER: u64 = 100_000_000;
@@ -30,6 +31,7 @@ pub struct ModelFile {
     /// The length of the JSON and the JSON itself, as in the file.
     header: Vec<u8>,
     tensors: Vec<TensorInfo>,
+    by_name: NameIndex,
     metadata: BTreeMap<String, String>,
 }
 
@@ -69,7 +71,9 @@ pub struct TensorInfo {
     pub shape: Vec<usize>,
     /// Its length in bytes.
     pub bytes: u64,
-    begin: u64,
+    pub(crate) begin: u64,
+    /// The number of its file in a checkpoint.
+    pub(crate) shard: usize,
 }
 
 impl TensorInfo {
@@ -77,25 +81,45 @@ impl TensorInfo {
     pub fn rank(&self) -> usize {
         self.shape.len()
     }
+
+    /// The number of its elements.
+    pub fn elements(&self) -> u64 {
+        // They were counted when the header was read.
+        self.shape.iter().map(|&length| length as u64).product()
+    }
+
+    /// The number of its file among those of a [`Checkpoint`](crate::Checkpoint), 0 in a single one.
+    pub fn shard(&self) -> usize {
+        self.shard
+    }
 }
 
 impl ModelFile {
     /// Opens a file and reads its header, and nothing else.
     ///
     /// # Errors
-    /// [`FileError::Io`] and [`FileError::NotRegular`] if it cannot be read, [`FileError::Header`] if
-    /// it is no safetensors file, or no whole one.
+    /// [`FileError::Io`] and [`FileError::NotRegular`] if it cannot be read, [`FileError::Foreign`] if
+    /// it is a file of another kind, [`FileError::Header`] if it is a damaged one.
     pub fn open(path: &Path) -> Result<Self, FileError> {
-        let file = open_regular(path)?;
+        let mut file = open_regular(path)?;
         let header_error = |source| FileError::Header { path: path.into(), source };
+        let format = FileFormat::of_reader(&file).and_then(|format| {
+            file.rewind()?;
+            Ok(format)
+        });
+        let format = format.map_err(|source| header_error(HeaderError::Io(source)))?;
+        if format != FileFormat::Safetensors {
+            return Err(FileError::Foreign { path: path.into(), format });
+        }
         let read = || {
             let identity = Identity::of(&file.metadata().map_err(HeaderError::Io)?);
             let header = read_header(&file, identity.length)?;
-            let (tensors, metadata) = tensors(&header, identity.length)?;
+            let (tensors, metadata) = parse::content(&header, identity.length)?;
             Ok((identity, header, tensors, metadata))
         };
         let (identity, header, tensors, metadata) = read().map_err(header_error)?;
-        Ok(Self { path: path.into(), file, identity, header, tensors, metadata })
+        let by_name = NameIndex::new(&tensors);
+        Ok(Self { path: path.into(), file, identity, header, tensors, by_name, metadata })
     }
 
     /// The same file through another handle: each is read from one place at a time.
@@ -114,9 +138,17 @@ impl ModelFile {
     /// # Errors
     /// [`UnknownName`] if there is none.
     pub fn tensor(&self, name: &str) -> Result<&TensorInfo, UnknownName> {
-        let names = || self.tensors.iter().map(|tensor| tensor.name.as_str());
-        let found = self.tensors.iter().find(|tensor| tensor.name == name);
-        found.ok_or_else(|| UnknownName::new("tensor", name, names()))
+        self.by_name.find(&self.tensors, name)
+    }
+
+    /// Its path, as it was given.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Its length in bytes.
+    pub fn length(&self) -> u64 {
+        self.identity.length
     }
 
     /// The header as it lies in the file: the tensors follow it without a gap.
@@ -168,7 +200,12 @@ impl ModelFile {
     }
 
     /// The bytes of a tensor from `from` on, at most `most` of them.
-    fn read(&self, tensor: &TensorInfo, from: u64, most: usize) -> Result<Vec<u8>, FileError> {
+    pub(crate) fn read(
+        &self,
+        tensor: &TensorInfo,
+        from: u64,
+        most: usize,
+    ) -> Result<Vec<u8>, FileError> {
         let length = (tensor.bytes - from).min(most as u64);
         // Not filled with zeros first: that would take nearly as long as what is read from memory.
         let mut piece = Vec::with_capacity(length as usize);
@@ -203,31 +240,6 @@ fn read_header(mut file: &File, bytes: u64) -> Result<Vec<u8>, HeaderError> {
     header[..8].copy_from_slice(&size);
     file.read_exact(&mut header[8..]).map_err(HeaderError::Io)?;
     Ok(header)
-}
-
-/// The tensors of a file, and what else its header says.
-type Content = (Vec<TensorInfo>, BTreeMap<String, String>);
-
-/// The content by its header, if its tensors fill a file of `bytes` bytes.
-fn tensors(header: &[u8], bytes: u64) -> Result<Content, HeaderError> {
-    // Names, shapes, types and offsets are checked against each other here.
-    let metadata: Metadata = serde_json::from_slice(&header[8..]).map_err(HeaderError::Json)?;
-    let begin = header.len() as u64;
-    let expected = begin.checked_add(metadata.data_len() as u64).ok_or(HeaderError::Overflow)?;
-    if bytes < expected {
-        return Err(HeaderError::CutOff { bytes, expected });
-    }
-    if bytes > expected {
-        return Err(HeaderError::Trailing { bytes: bytes - expected });
-    }
-    let tensor = |name: String| {
-        let info = metadata.info(&name)?;
-        let (from, to) = info.data_offsets;
-        let (bytes, begin) = ((to - from) as u64, begin + from as u64);
-        Some(TensorInfo { dtype: info.dtype, shape: info.shape.clone(), bytes, begin, name })
-    };
-    let tensors = metadata.offset_keys().into_iter().filter_map(tensor).collect();
-    Ok((tensors, metadata.metadata().clone().into_iter().flatten().collect()))
 }
 
 #[cfg(test)]
@@ -294,39 +306,55 @@ mod tests {
         assert_eq!(error, format!("{} has changed while it was read", path.display()));
     }
 
-    /// A tensor of 2^61 - 1 bytes is the largest whose bits can be counted.
-    fn eight_of_the_largest() -> String {
-        let size = (1_u64 << 61) - 1;
-        let tensor = |i| {
-            let (begin, end) = (i * size, (i + 1) * size);
-            format!(r#""w{i}":{{"dtype":"U8","shape":[{size}],"data_offsets":[{begin},{end}]}}"#)
+    #[test]
+    fn hostile_lengths_are_refused_in_words() {
+        let with_length = |length: u64, bytes: usize| {
+            let mut file = length.to_le_bytes().to_vec();
+            file.push(b'{');
+            file.resize(bytes, b' ');
+            file
         };
-        format!("{{{}}}", (0..8).map(tensor).collect::<Vec<_>>().join(","))
+        for (error, named) in [
+            (open_bytes(b"PK\x03\x04").unwrap_err(), "but a zip archive: unpack it first"),
+            (open_bytes(&[0xff; 30]).unwrap_err(), "but something unknown"),
+            (open_bytes(&[]).unwrap_err(), "but an empty file"),
+            (open_bytes(&[9, 0, 0]).unwrap_err(), "but a file of less than nine bytes"),
+            (open_bytes(&with_length(1 << 31, 99)).unwrap_err(), "its header has 2147483648 bytes"),
+            (open("{", &[]).unwrap_err(), "EOF while parsing"),
+            (open(TWO, b"abcdef").unwrap_err(), "it ends after 165 bytes of 166"),
+            (open(TWO, b"abcdefgh").unwrap_err(), "1 bytes follow its last tensor"),
+        ] {
+            assert!(error.contains("is no safetensors file"), "{error}");
+            assert!(error.contains(named), "{named}: {error}");
+        }
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), with_length(LONGEST_HEADER + 1, 9)).unwrap();
+        file.as_file().set_len(LONGEST_HEADER + 100).unwrap();
+        let error = ModelFile::open(file.path()).unwrap_err();
+        let FileError::Header { source: HeaderError::TooLong { header, most }, .. } = error else {
+            panic!("{error:?}")
+        };
+        assert_eq!((header, most), (100_000_001, 100_000_000));
     }
 
     #[test]
-    fn hostile_headers_are_refused_in_words() {
-        let tensor = |dtype: &str, shape: &str, offsets: &str| {
-            format!(r#"{{"w":{{"dtype":"{dtype}","shape":{shape},"data_offsets":{offsets}}}}}"#)
+    fn a_hundred_thousand_tensors_are_listed_in_a_moment() {
+        let count = 100_000_u64;
+        let tensor = |i: u64| {
+            let name = format!("model.layers.{i}.self_attn.q_proj.weight");
+            format!(r#""{name}":{{"dtype":"U8","shape":[1],"data_offsets":[{i},{}]}}"#, i + 1)
         };
-        let of = |dtype, shape, offsets, data: &[u8]| {
-            open(&tensor(dtype, shape, offsets), data).unwrap_err()
-        };
-        for (error, named) in [
-            (open_bytes(b"PK\x03\x04").unwrap_err(), "it has 4 bytes"),
-            (open_bytes(&[0xff; 30]).unwrap_err(), "18446744073709551615 bytes"),
-            (open("{", &[]).unwrap_err(), "EOF while parsing"),
-            (open("\u{0}\u{0}", &[]).unwrap_err(), "is no safetensors file"),
-            (open(TWO, b"abcdef").unwrap_err(), "it ends after 165 bytes of 166"),
-            (open(TWO, b"abcdefgh").unwrap_err(), "1 bytes follow its last tensor"),
-            (of("F32", "[2]", "[0,4]", &[0; 4]), "is no safetensors file"),
-            (of("F32", "[1]", "[4,8]", &[0; 8]), "is no safetensors file"),
-            (of("F32", "[1]", "[4,0]", &[0; 4]), "is no safetensors file"),
-            (of("F32", "[4611686018427387904,8]", "[0,0]", &[]), "is no safetensors file"),
-            (of("F32", "[-1]", "[0,4]", &[0; 4]), "is no safetensors file"),
-            (open(&eight_of_the_largest(), &[]).unwrap_err(), "more than 2^64 bytes"),
-        ] {
-            assert!(error.contains(named), "{named}: {error}");
-        }
+        let json = format!("{{{}}}", (0..count).map(tensor).collect::<Vec<_>>().join(","));
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), bytes_of(&json, &vec![0; count as usize])).unwrap();
+        let begin = std::time::Instant::now();
+        let model = ModelFile::open(file.path()).unwrap();
+        let names = (0..count).map(|i| format!("model.layers.{i}.self_attn.q_proj.weight"));
+        assert!(names.into_iter().all(|name| model.tensor(&name).is_ok()));
+        // A tenth of it, on a machine with nothing else to do.
+        assert!(begin.elapsed().as_secs_f64() < 5.0, "{:?}", begin.elapsed());
+        let error = model.tensor("model.layers.7.self_attn.q_proj.wieght").unwrap_err();
+        assert_eq!((error.nearest.len(), error.more), (10, 99_990));
+        assert_eq!(error.nearest[0], "model.layers.7.self_attn.q_proj.weight");
     }
 }

@@ -1,0 +1,195 @@
+//! The pass through a tensor: once for its range and moments, once more for its rounding.
+
+use qtaml::deploy::Granularity;
+use qtaml::files::{Checkpoint, Codes, FileError, Float, Float8, TensorDescription, TensorInfo};
+use qtaml::files::{Dtype, TensorKind};
+use qtaml::quant::Format;
+use rayon::prelude::*;
+
+use super::moments::Moments;
+use super::rounding::{Largest, Parts, Rounded};
+use crate::progress::Progress;
+
+/// Bytes that one thread treats at a time, few enough to stay in its cache.
+const SLICE: usize = 1 << 18;
+
+/// Bytes of a tensor that are kept in memory from one pass to the next; longer ones are read twice.
+const KEPT: u64 = 1 << 26;
+
+/// Bytes in memory at a time of those.
+const PIECE: usize = 1 << 24;
+
+/// How weights would be stored.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Storing {
+    pub(super) format: Format,
+    pub(super) granularity: Granularity,
+}
+
+/// What is measured of a tensor.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Measured {
+    /// None of what are no numbers.
+    pub(super) moments: Option<Moments>,
+    /// Of float weights that are finite.
+    pub(super) rounding: Option<Rounding>,
+}
+
+/// What would be stored of weights, and how far it would be off.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rounding {
+    pub(super) rounded: Rounded,
+    pub(super) scales: usize,
+    /// Scales that round more than half of their weights to zero.
+    pub(super) emptying: usize,
+    /// Scales whose lowest code is beyond the type.
+    pub(super) beyond: usize,
+}
+
+/// What the bytes of a tensor are as numbers.
+enum Numbers<'a> {
+    Float(Float),
+    Float8(Float8),
+    Signed,
+    Unsigned,
+    Codes(&'a Codes),
+}
+
+impl<'a> Numbers<'a> {
+    fn of(tensor: &TensorInfo, kind: &'a TensorKind) -> Option<Self> {
+        if let TensorKind::Codes(codes) = kind {
+            let is_packed = codes.bits != 8 || codes.element_bits != 8;
+            // Codes across elements down the rows are in no order of bytes.
+            let is_known = !codes.shifts().is_empty() || codes.element_bits == 8;
+            if is_packed {
+                return is_known.then_some(Self::Codes(codes));
+            }
+        }
+        let float = Float::of(tensor.dtype).map(Self::Float);
+        float.or_else(|| Float8::of(tensor.dtype).map(Self::Float8)).or(match tensor.dtype {
+            Dtype::I8 => Some(Self::Signed),
+            Dtype::U8 => Some(Self::Unsigned),
+            _ => None,
+        })
+    }
+
+    /// Bytes that are cut at none of them.
+    fn step(&self) -> usize {
+        match self {
+            Self::Float(float) => float.bytes(),
+            Self::Float8(_) | Self::Signed | Self::Unsigned => 1,
+            // Eight words of any width fill whole bytes.
+            Self::Codes(codes) => (codes.element_bits / 8) as usize * codes.bits as usize,
+        }
+    }
+
+    fn decode(&self, bytes: &[u8]) -> Vec<f32> {
+        match self {
+            Self::Float(float) => float.decode(bytes),
+            Self::Float8(float) => float.decode(bytes),
+            Self::Signed => bytes.iter().map(|&byte| f32::from(byte as i8)).collect(),
+            Self::Unsigned => bytes.iter().map(|&byte| f32::from(byte)).collect(),
+            Self::Codes(codes) => codes.unpack(bytes).into_iter().map(f32::from).collect(),
+        }
+    }
+
+    /// Hands the numbers in some bytes to several threads, slice by slice, each with the place of its
+    /// first number among them. What comes back is in their order.
+    fn map<T: Send>(&self, bytes: &[u8], visit: impl Fn(&[f32], usize) -> T + Sync) -> Vec<T> {
+        let slice = SLICE / self.step() * self.step();
+        let slices = bytes.par_chunks(slice.max(self.step())).enumerate();
+        slices.map(|(i, bytes)| visit(&self.decode(bytes), i * slice / self.step())).collect()
+    }
+}
+
+/// Measures a tensor.
+pub(super) fn measure(
+    model: &Checkpoint,
+    tensor: &TensorInfo,
+    described: &TensorDescription,
+    storing: Storing,
+    progress: &Progress,
+) -> Result<Measured, FileError> {
+    let Some(numbers) = Numbers::of(tensor, &described.kind).filter(|_| tensor.bytes > 0) else {
+        progress.inc(passes(&described.kind) * tensor.bytes);
+        return Ok(Measured { moments: None, rounding: None });
+    };
+    let kept = if tensor.bytes <= KEPT { Some(model.bytes_of(tensor)?) } else { None };
+    let pass = Pass { model, tensor, numbers, kept, progress };
+    let float = match (&pass.numbers, &described.kind) {
+        (Numbers::Float(float), TensorKind::Weights(_)) => *float,
+        _ => return Ok(Measured { moments: Some(pass.moments(None)?), rounding: None }),
+    };
+    let Storing { format, granularity } = storing;
+    let parts = Parts::new(&tensor.shape, described.axis.or_first(), granularity);
+    let largest = Largest::new(parts);
+    let moments = pass.moments(Some(&largest))?;
+    if moments.not_finite > 0 {
+        progress.inc(tensor.bytes);
+        return Ok(Measured { moments: Some(moments), rounding: None });
+    }
+    let scales = largest.into_scales(format);
+    let mut rounded = Rounded::default();
+    pass.for_each_piece(|numbers, bytes, first| {
+        let parts = numbers.map(bytes, |values, at| scales.round(values, first + at));
+        rounded = parts.into_iter().fold(rounded, Rounded::and);
+    })?;
+    let beyond = scales.beyond(float.largest());
+    let emptying = scales.emptying();
+    let rounding = Some(Rounding { rounded, scales: scales.count(), emptying, beyond });
+    Ok(Measured { moments: Some(moments), rounding })
+}
+
+/// How often the bytes of a tensor are looked at.
+pub(super) const fn passes(kind: &TensorKind) -> u64 {
+    if matches!(kind, TensorKind::Weights(_)) { 2 } else { 1 }
+}
+
+/// A tensor on its way through.
+struct Pass<'a> {
+    model: &'a Checkpoint,
+    tensor: &'a TensorInfo,
+    numbers: Numbers<'a>,
+    kept: Option<Vec<u8>>,
+    progress: &'a Progress,
+}
+
+impl Pass<'_> {
+    /// Hands over pieces of the tensor with the place of their first number.
+    fn for_each_piece(
+        &self,
+        mut visit: impl FnMut(&Numbers<'_>, &[u8], usize),
+    ) -> Result<(), FileError> {
+        let mut first = 0;
+        let mut visit = |bytes: &[u8]| {
+            visit(&self.numbers, bytes, first);
+            first += bytes.len() / self.numbers.step();
+            self.progress.inc(bytes.len() as u64);
+        };
+        if let Some(bytes) = &self.kept {
+            visit(bytes);
+            return Ok(());
+        }
+        let most = PIECE / self.numbers.step() * self.numbers.step();
+        self.model.for_each_piece(self.tensor, most, |bytes| {
+            visit(&bytes);
+            Ok(())
+        })
+    }
+
+    fn moments(&self, largest: Option<&Largest>) -> Result<Moments, FileError> {
+        let mut all = Moments::NONE;
+        self.for_each_piece(|numbers, bytes, first| {
+            let slices = numbers.map(bytes, |values, at| {
+                let moments = Moments::of(values, (first + at) as u64);
+                // Infinite ones have no scale, and the tensor none then.
+                if let Some(largest) = largest.filter(|_| moments.not_finite == 0) {
+                    largest.see(values, first + at);
+                }
+                moments
+            });
+            all = slices.into_iter().fold(all, Moments::and);
+        })?;
+        Ok(all)
+    }
+}
