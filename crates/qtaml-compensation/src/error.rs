@@ -67,14 +67,16 @@ pub enum CompensationError {
     UnknownPrior(String),
     /// A law that no weights are fitted with.
     #[error(
-        "a generalised normal law of width {width} and shape {shape} is not allowed: the width \
-         must be finite and not negative, the shape in 0.25..=16"
+        "a generalised normal law of width {width} and shape {shape} around {location} is not allowed: \
+         the width must be finite and not negative, the shape in 0.25..=16, and the location finite"
     )]
     FittedPrior {
         /// The width.
         width: f64,
         /// The shape.
         shape: f64,
+        /// Its middle.
+        location: f64,
     },
     /// Counts that are no histogram.
     #[error(
