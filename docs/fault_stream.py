@@ -5,6 +5,7 @@ numbers that `crates/qtaml-fault/tests/address_space.rs` expects of the library.
 """
 
 from math import log, log1p
+from struct import pack
 
 M32, M64, M128 = 2**32 - 1, 2**64 - 1, 2**128 - 1
 
@@ -224,6 +225,11 @@ def shares(flips, sizes, stream):
     return found
 
 
+def scale_faults(p, values, stream, what="scale"):
+    """Bytes of floats that are stored beside the words of a tensor: byte j of float i at position 4 i + j."""
+    return bit_flips([p] * 8, [p] * 8, list(pack("<%df" % len(values), *values)), stream.substream(what))
+
+
 def checksum(words):
     """Position and value of every word count."""
     return sum((i + 1) * word for i, word in enumerate(words)) & M32
@@ -243,6 +249,11 @@ if __name__ == "__main__":
             print("wide", p, width, checksum(wide_flips(p, width, [1] * 4096, stream)))
     for p in [0.1, 0.002]:
         print("check bits", p, checksum(bit_flips([p] * 8, [p] * 8, [0] * 4096, stream.substream("check bits 7"))))
+    for p in [0.1, 0.002]:
+        for what in ["scale", "minimum"]:
+            print("stored beside", p, what, checksum(scale_faults(p, [0.5] * 300, stream, what)))
+        zero_points = bit_flips([p] * 4, [p] * 4, [3] * 300, stream.substream("zero point"))
+        print("stored beside", p, "zero point", checksum(zero_points))
     for law in [(0.1, 0.1), (0.3, 0.02), (0.001, 0.001), (0.0005, 0.003)]:
         print("stuck", *law, checksum(stuck(*law, 8, [0x5A] * 4096, stream)))
     for law in [(0.003, 3), (0.05, 20)]:

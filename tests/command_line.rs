@@ -572,6 +572,15 @@ mod inject {
     use std::path::Path;
 
     use predicates::str::{contains, is_empty};
+    use qtaml::compensation::{CodeHistogram, DecodeTable, Decoder, Prior};
+    use qtaml::fault::{
+        BitFlips, BitMask, FaultModel, FaultStream, ProtectionMap, QuantizedChannel, Seed,
+    };
+    use qtaml::physics::FlipProbability;
+    use qtaml::quant::{
+        BitWidth, Clip, CodeRange, Encoding, Format, Granularity, Grid, Origin, QuantizedTensor,
+        ScaledTensor, Scales, Scaling, Word,
+    };
     use safetensors::{Dtype, SafeTensors};
     use serde_json::Value;
 
@@ -762,7 +771,8 @@ mod inject {
         let mut changed = 0;
         for trial in 0..8 {
             // The top bits of the bytes: a sign, the last bit of the exponent, two of the fraction.
-            let line = format!("--p-per-bit 0,0,0,0,0,0,0,0.5 --only fc.weight --trial {trial}");
+            let line = "--p-per-bit 0,0,0,0,0,0,0,0.5 --only fc.weight --scale per-tensor";
+            let line = format!("{line} --trial {trial}");
             let (sound, values) = read(&line);
             let (faulty, others) = read(&format!("{line} --scales"));
             assert_eq!(sound["flipped_bits"], faulty["flipped_bits"]);
@@ -777,7 +787,7 @@ mod inject {
         folder.refused("--flips 3 --scales", 2, "cannot be used with");
 
         // What is stored without a scale has none that could be read wrong.
-        let report = folder.json("--p 0.5 --scales --biases", "f.safetensors");
+        let report = folder.json("--p 0.5 --scales --biases --scale per-tensor", "f.safetensors");
         assert_eq!(report["faults"], "p = 0.5, scales exposed");
         let rows = report["tensors"].as_array().unwrap();
         let read_wrong = rows.iter().filter(|row| row.get("scale_read").is_some());
@@ -843,8 +853,8 @@ mod inject {
         let weights = [0x7bff_u16, 0, 0, 0x3c00].map(u16::to_le_bytes).concat();
         folder.model(&[("w", Dtype::F16, vec![2, 2], weights)]);
         // Every 0 is read as 1 in the top bit alone: codes 127, 0, 0, 0 become -1, -128, -128, -128.
-        let flips = "--p-per-bit 0,0,0,0,0,0,0,1:0";
-        let report = folder.json(flips, "f.safetensors");
+        let law = "--scale per-tensor --p-per-bit 0,0,0,0,0,0,0,1:0";
+        let report = folder.json(law, "f.safetensors");
         assert_eq!(report["tensors"][0]["clamped"], 3);
         let file = folder.read("f.safetensors");
         let model = SafeTensors::deserialize(&file).unwrap();
@@ -867,8 +877,7 @@ mod inject {
     /// Its description could clear the screen of who looks at it.
     #[test]
     fn a_fault_file_writes_nothing_but_text() {
-        use qtaml::fault::{FaultRecord, Seed};
-        use qtaml::quant::Format;
+        use qtaml::fault::FaultRecord;
 
         let folder = Folder::new();
         folder.model(&[("codes", Dtype::U8, vec![1, 2], vec![1, 2])]);
@@ -952,6 +961,20 @@ mod inject {
             ("--p01 2 --p10 0.1", "p01 = 2.0"),
             ("--replay faults.bin --p 0.1", "cannot be used with"),
             ("--replay faults.bin --seed 1", "cannot be used with"),
+            ("--replay faults.bin --scale per-tensor", "cannot be used with"),
+            ("--replay faults.bin --decoder bayes", "cannot be used with"),
+            ("--p 0.1 --scale tensor", "per-channel, per-tensor, or group:N"),
+            ("--p 0.1 --scale group:0", "per-channel, per-tensor, or group:N"),
+            ("--p 0.1 --range unsigned", "symmetric, min-max and zero-point are there"),
+            ("--p 0.1 --clip mse", "max and min-mse are there"),
+            ("--p 0.1 --layout keras", "pytorch, [out, in], and burn, [in, out], are known"),
+            ("--p 0.1 --decoder mmse", "linear-mmse"),
+            ("--p 0.1 --bits 9", "bit width 9 is not supported"),
+            ("--p 0.1 --as-stored --bits 4", "cannot be used with"),
+            ("--flips 3 --decoder bayes", "--decoder bayes needs flip probabilities"),
+            ("--bursts 1e-3:4 --decoder affine", "--decoder affine needs flip probabilities"),
+            ("--stuck-at-0 0.1 --decoder bayes-gain", "needs flip probabilities: say them by --p"),
+            ("--p 0.5 --decoder affine", "the affine decoder needs p01 + p10 < 1"),
         ] {
             folder.refused(line, 2, named);
         }
@@ -1137,6 +1160,239 @@ mod inject {
         let huge = [1.0, -1e300].into_iter().flat_map(f64::to_le_bytes).collect();
         folder.model(&[("w", Dtype::F64, vec![1, 2], huge)]);
         folder.refused("--p 0.1", 1, "weight 1 is -1e300");
+    }
+
+    /// Floats of rank 2, three channels of which the last is a thousand times as large, off any grid.
+    fn uneven() -> Vec<f32> {
+        (0..96).map(|i| ((i as f32 * 0.37).sin() + 0.2) * if i < 64 { 1.0 } else { 1e3 }).collect()
+    }
+
+    fn f32s(values: &[f32]) -> Vec<u8> {
+        values.iter().flat_map(|value| value.to_le_bytes()).collect()
+    }
+
+    impl Folder {
+        fn uneven() -> Self {
+            let folder = Self::new();
+            folder.model(&[("w", Dtype::F32, vec![3, 32], f32s(&uneven()))]);
+            folder
+        }
+
+        /// The weights that a line leads to.
+        fn weights(&self, line: &str) -> Vec<f32> {
+            self.inject_slice(line, "f.safetensors").assert().success();
+            let file = self.read("f.safetensors");
+            let view =
+                SafeTensors::deserialize(&file).unwrap().tensor("w").unwrap().data().to_vec();
+            view.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        }
+    }
+
+    /// What the flags say, in the types of the library.
+    fn formats() -> Vec<(&'static str, Format, Scaling)> {
+        let scaling = |granularity, axis, range, clip| Scaling { granularity, axis, range, clip };
+        let (tensor, channel) = (Granularity::Tensor, Granularity::Channel);
+        let format = |bits, encoding| Format::new(BitWidth::new(bits).unwrap(), encoding);
+        let symmetric = CodeRange::Symmetric;
+        vec![
+            ("", Format::INT8, scaling(channel, Some(0), symmetric, Clip::Max)),
+            (
+                "--bits 2 --scale per-tensor --clip min-mse",
+                format(2, Encoding::TwosComplement),
+                scaling(tensor, None, symmetric, Clip::MinMse),
+            ),
+            (
+                "--bits 4 --encoding offset-binary --range min-max --scale group:7",
+                format(4, Encoding::OffsetBinary),
+                scaling(Granularity::Group(7), Some(0), CodeRange::MinMax, Clip::Max),
+            ),
+            (
+                "--bits 5 --encoding gray --range zero-point --layout burn --clip min-mse",
+                format(5, Encoding::Gray),
+                scaling(channel, Some(1), CodeRange::ZeroPoint, Clip::MinMse),
+            ),
+            (
+                "--bits 3 --encoding sign-magnitude --range min-max --scale group:2 --layout burn",
+                format(3, Encoding::SignMagnitude),
+                scaling(Granularity::Group(2), Some(1), CodeRange::MinMax, Clip::Max),
+            ),
+        ]
+    }
+
+    /// Weight by weight what the library stores and reads, with and without faults; and replayed.
+    #[test]
+    fn every_format_is_that_of_the_library() {
+        let folder = Folder::uneven();
+        for (line, format, scaling) in formats() {
+            let stored = ScaledTensor::quantize(&uneven(), &[3, 32], format, scaling).unwrap();
+            assert_eq!(folder.weights(&format!("--p 0 {line}")), stored.dequantize(), "{line}");
+            let drawn = folder.weights(&format!("--p 0.1 --record f.bin {line}"));
+            let model = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), format.bits());
+            let stream = FaultStream::new(Seed(42), 0, "w");
+            let read = model.unwrap().corrupted(stored.words(), &stream, ProtectionMap::NOTHING);
+            let read = ScaledTensor::from_words(read.unwrap(), &[3, 32], stored.scales().clone());
+            assert_eq!(drawn, read.unwrap().dequantize(), "{line}");
+            assert_eq!(folder.weights("--replay f.bin"), drawn, "{line}");
+        }
+        let report = folder.json("--p 0.1 --scale group:5", "f.safetensors");
+        let row = &report["tensors"][0];
+        assert_eq!(row["scaling"]["granularity"], "group:5");
+        assert_eq!((&row["scaling"]["axis"], &row["scales"]["count"]), (&0.into(), &21.into()));
+        let shown = folder.inject_slice("--p 0.1 --range min-max", "f.safetensors").assert();
+        shown.success().stdout(contains("scales of 1 tensors: per channel of axis 0, min-max"));
+    }
+
+    /// Each scale, minimum and zero point is stored once, at the address that theory.md gives it.
+    #[test]
+    fn scales_are_exposed_at_their_addresses() {
+        let folder = Folder::uneven();
+        let stream = |what| FaultStream::new(Seed(42), 0, "w").substream(what);
+        let flip = |words: &[u8], bits, what| {
+            let model = BitFlips::new(FlipProbability::symmetric(0.02).unwrap(), bits).unwrap();
+            model.corrupted(words, &stream(what), ProtectionMap::NOTHING).unwrap()
+        };
+        let floats = |values: &[f32], what| -> Vec<f32> {
+            let read = flip(&f32s(values), BitWidth::INT8, what);
+            read.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+        };
+        for (line, format, scaling) in formats() {
+            let stored = ScaledTensor::quantize(&uneven(), &[3, 32], format, scaling).unwrap();
+            let grids: Vec<Grid> = stored.scales().grids().collect();
+            let scales = floats(stored.scales().scales(), "scale");
+            let minima: Vec<f32> = grids
+                .iter()
+                .map(|g| if let Origin::Minimum(m) = g.origin() { m } else { 0.0 })
+                .collect();
+            let points: Vec<u8> = grids
+                .iter()
+                .map(
+                    |g| if let Origin::ZeroPoint(q) = g.origin() { format.word_of(q).0 } else { 0 },
+                )
+                .collect();
+            let (minima, points) =
+                (floats(&minima, "minimum"), flip(&points, format.bits(), "zero point"));
+            let origin = |i: usize| match grids[i].origin() {
+                Origin::Minimum(_) => Origin::Minimum(minima[i]),
+                Origin::ZeroPoint(_) => Origin::ZeroPoint(format.code_of(Word(points[i]))),
+                other => other,
+            };
+            let read: Vec<Grid> =
+                (0..grids.len()).map(|i| Grid::as_read(format, scales[i], origin(i))).collect();
+            let scales = Scales::new(stored.scales().layout(), &read).unwrap();
+            // Words that never flip, as all of their bits are protected.
+            let line = format!("--p 0.02 --scales --protect {} {line}", format.bits().get());
+            let expected = ScaledTensor::from_words(stored.words().to_vec(), &[3, 32], scales);
+            let bits = |values: Vec<f32>| values.into_iter().map(f32::to_bits).collect::<Vec<_>>();
+            let expected = bits(expected.unwrap().dequantize());
+            // What is no number is written as the file's type holds it.
+            let found = bits(folder.weights(&line));
+            assert_eq!(found, expected, "{line}");
+        }
+    }
+
+    /// Group by group the table of the library, fitted to the codes of the group.
+    #[test]
+    fn decoders_are_those_of_the_library() {
+        let folder = Folder::uneven();
+        let p = FlipProbability::symmetric(0.1).unwrap();
+        for decoder in [Decoder::Affine, Decoder::LinearMmse, Decoder::Bayes, Decoder::BayesGain] {
+            for (line, format, scaling) in formats() {
+                let stored = ScaledTensor::quantize(&uneven(), &[3, 32], format, scaling).unwrap();
+                let (model, scales) = (BitFlips::new(p, format.bits()).unwrap(), stored.scales());
+                let stream = FaultStream::new(Seed(42), 0, "w");
+                let read =
+                    model.corrupted(stored.words(), &stream, ProtectionMap::NOTHING).unwrap();
+                let channel = QuantizedChannel::new(p, format, BitMask::NONE).unwrap();
+                let layout = scales.layout();
+                let mut expected = vec![0.0; 96];
+                for group in 0..layout.groups() {
+                    let positions: Vec<usize> =
+                        layout.order().positions(layout.range(group)).collect();
+                    let words: Vec<u8> = positions.iter().map(|&i| stored.words()[i]).collect();
+                    let grid = scales.grid(group);
+                    let tensor = QuantizedTensor::from_words_on(words, &[positions.len()], grid);
+                    let codes = CodeHistogram::of(&tensor.unwrap());
+                    let table =
+                        DecodeTable::of_group(decoder, &channel, Prior::default(), &codes, grid);
+                    let table = table.unwrap();
+                    for i in positions {
+                        expected[i] = table.weights_on(&[read[i]], grid)[0];
+                    }
+                }
+                let line = format!("--p 0.1 --decoder {decoder} {line}");
+                assert_eq!(folder.weights(&line), expected, "{line}");
+            }
+        }
+        // Two channels of weights in a bell, each larger than its prior.
+        let uniform = |i: u32| f64::from(i) * 0.618_033_988_749_895 % 1.0;
+        let bell = |i: u32| (0..4).map(|k| uniform(4 * i + k * k + 1)).sum::<f64>() - 2.0;
+        let bell: Vec<f32> = (0..4000).map(|i| bell(i) as f32).collect();
+        folder.model(&[("w", Dtype::F32, vec![2, 2000], f32s(&bell))]);
+        let error = |line: &str| {
+            let off = |(a, b): (&f32, f32)| f64::from(a - b).powi(2);
+            bell.iter().zip(folder.weights(line)).map(off).sum::<f64>()
+        };
+        let [raw, gain] = ["raw", "bayes-gain"].map(|d| error(&format!("--p 0.1 --decoder {d}")));
+        assert!(gain < raw, "{gain} {raw}");
+        let report = folder.json("--p 0.1 --decoder bayes-gain --protect 1", "f.safetensors");
+        assert_eq!(report["faults"], "p = 0.1, top bit protected, decoded by bayes-gain");
+    }
+
+    /// Floats flip in their own bits at any rank, and those of eight bits do in any case.
+    #[test]
+    fn floats_may_lie_in_the_memory_as_they_are() {
+        let folder = Folder::new();
+        let bytes: Vec<u8> = (0..240).collect();
+        for dtype in
+            [Dtype::F16, Dtype::BF16, Dtype::F32, Dtype::F64, Dtype::F8_E4M3, Dtype::F8_E5M2]
+        {
+            let columns = 240 * 8 / dtype.bitsize() / 2;
+            folder.model(&[("w", dtype, vec![2, columns], bytes.clone())]);
+            let report = folder.json("--p 0.1 --as-stored --record f.bin", "f.safetensors");
+            let row = &report["tensors"][0];
+            assert_eq!((&row["words"], &row["scaling"]), (&240.into(), &Value::Null), "{dtype}");
+            let model = BitFlips::new(FlipProbability::symmetric(0.1).unwrap(), BitWidth::INT8);
+            let stream = FaultStream::new(Seed(42), 0, "w");
+            let expected =
+                model.unwrap().corrupted(&bytes, &stream, ProtectionMap::NOTHING).unwrap();
+            let file = folder.read("f.safetensors");
+            let read =
+                SafeTensors::deserialize(&file).unwrap().tensor("w").unwrap().data().to_vec();
+            assert_eq!(read, *expected, "{dtype}");
+            folder.json("--replay f.bin", "replayed.safetensors");
+            assert!(folder.read("replayed.safetensors") == file, "{dtype}");
+        }
+    }
+
+    /// One weight of a million among two thousand: with one scale all others are gone, and it is said.
+    #[test]
+    fn a_tensor_that_rounding_destroys_is_named() {
+        let folder = Folder::new();
+        let mut weights: Vec<f32> = (0..2048).map(|i| (i as f32 * 0.7).sin() + 2.0).collect();
+        weights[77] = 1e6;
+        folder.model(&[("w", Dtype::F32, vec![32, 64], f32s(&weights))]);
+        let report = folder.json("--p 0 --scale per-tensor", "f.safetensors");
+        assert_eq!(report["tensors"][0]["lost"], 2047);
+        let warning = report["warnings"][0].as_str().unwrap();
+        assert!(warning.contains("\"w\" (100 %)") && warning.contains("--scale"), "{warning}");
+        let shown = folder.inject_slice("--p 0 --scale per-tensor", "f.safetensors").assert();
+        shown.success().stdout(contains("warning: rounding takes more than half of the weights"));
+        // A scale for each channel loses those beside it alone.
+        let report = folder.json("--p 0", "f.safetensors");
+        assert_eq!((&report["tensors"][0]["lost"], report.get("warnings")), (&63.into(), None));
+    }
+
+    #[test]
+    fn records_of_older_versions_are_refused() {
+        let folder = Folder::uneven();
+        folder.inject_slice("--p 0.1 --record f.bin", "f.safetensors").assert().success();
+        let mut older = folder.read("f.bin");
+        older[8] = 2;
+        std::fs::write(folder.path("older.bin"), older).unwrap();
+        folder.refused("--replay older.bin", 1, "of version 2, and this program reads version 3");
+        // Quantized alike it fits, and other weights are told by their words.
+        folder.model(&[("w", Dtype::F32, vec![3, 32], f32s(&[0.5; 96]))]);
+        folder.refused("--replay f.bin", 1, "were drawn on other words");
     }
 
     #[test]

@@ -4,6 +4,7 @@ mod codec;
 mod devices;
 mod failure;
 mod flags;
+mod format_flags;
 mod inject;
 mod inspect;
 mod number;

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use qtaml::compensation::Decoder;
 use qtaml::fault::{Ecc, FaultError};
 use qtaml::physics::PhysicsError;
 
@@ -19,6 +20,10 @@ pub(crate) enum UsageError {
     OutOfRange(#[from] OutOfRange),
     #[error("--ecc {0} has no bits to keep: --protect says which it should")]
     NothingToKeep(Ecc),
+    #[error(
+        "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, or by --p-per-bit"
+    )]
+    DecoderNeedsFlips(Decoder),
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
     Stuck(f64, f64),
     #[error("{a} and {b} are the same file: {}", path.display())]

@@ -34,7 +34,7 @@
 //! no clipping, by the exact error of the tensors that would be stored.
 
 use qtaml_fault::QuantizedChannel;
-use qtaml_quant::{Code, Format, QuantizedTensor};
+use qtaml_quant::{Code, CodeRange, Format, Grid, Origin, QuantizedTensor};
 
 use crate::{CodeHistogram, DecodeTable, Decoder, DecoderError, Prior, weight_error};
 
@@ -43,6 +43,20 @@ use crate::{CodeHistogram, DecodeTable, Decoder, DecoderError, Prior, weight_err
 pub struct Range {
     /// The largest magnitude that is not clipped.
     pub limit: f32,
+    /// Mean square error per weight in squared units of the weights, from rounding, clipping and
+    /// faults: exact.
+    pub mean_square_error: f64,
+}
+
+/// The ends of codes in any range, and what they cost.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Span {
+    /// The smallest weight that is not clipped.
+    pub low: f32,
+    /// The largest one.
+    pub high: f32,
+    /// How far from the mean of the weights nothing is clipped: from 0 in a symmetric range.
+    pub distance: f64,
     /// Mean square error per weight in squared units of the weights, from rounding, clipping and
     /// faults: exact.
     pub mean_square_error: f64,
@@ -95,6 +109,96 @@ pub fn best_range(
     let clipped =
         reader.exact(weights, (limit as f32).clamp(largest.min(f32::MIN_POSITIVE), largest))?;
     Ok(if clipped.mean_square_error < whole.mean_square_error { clipped } else { whole })
+}
+
+/// The same for any range of codes: the ends are those of all weights, or nearer to the mean.
+///
+/// In a symmetric range it is [`best_range`]. Otherwise let `c` be the mean of the weights: the ends are
+/// `max(low, c - t)` and `min(high, c + t)`, and `t` is searched for as the range is there.
+///
+/// # Errors
+/// As [`best_range`].
+pub fn best_span(
+    weights: &[f32],
+    channel: &QuantizedChannel,
+    decoder: Decoder,
+    prior: Prior,
+    range: CodeRange,
+) -> Result<Span, DecoderError> {
+    if range.is_symmetric() {
+        let Range { limit, mean_square_error } = best_range(weights, channel, decoder, prior)?;
+        let distance = limit.into();
+        return Ok(Span { low: -limit, high: limit, distance, mean_square_error });
+    }
+    // Names what cannot be stored, before an end that follows from it is no number.
+    let anything = Grid::as_read(channel.format(), 0.0, Origin::Zero);
+    QuantizedTensor::quantize_on(weights, &[weights.len()], anything)?;
+    let reader = Reader { channel, decoder, prior };
+    let around = Around::of(weights);
+    let grid = |distance| Ok::<_, DecoderError>(around.grid(channel.format(), range, distance)?);
+    let span = |distance| {
+        let ((low, high), grid) = (around.ends(distance), grid(distance)?);
+        let mean_square_error = reader.exact_on(weights, grid)?;
+        Ok::<_, DecoderError>(Span { low, high, distance, mean_square_error })
+    };
+    let whole = span(around.farthest)?;
+    if around.farthest == 0.0 {
+        return Ok(whole);
+    }
+    let sums = SortedSums::of(weights);
+    let shrink = search(|shrink| reader.error_on(&sums, grid(around.farthest * shrink)?.into()))?;
+    let clipped = span(around.farthest * shrink)?;
+    Ok(if clipped.mean_square_error < whole.mean_square_error { clipped } else { whole })
+}
+
+/// Where weights lie around their mean.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Around {
+    low: f32,
+    high: f32,
+    mean: f64,
+    /// The distance from the mean to the farther end.
+    pub(crate) farthest: f64,
+}
+
+impl Around {
+    pub(crate) fn of(weights: &[f32]) -> Self {
+        let (low, high) = ends_of(weights);
+        let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / weights.len().max(1) as f64;
+        let farthest = (mean - f64::from(low)).max(f64::from(high) - mean);
+        Self { low, high, mean, farthest }
+    }
+
+    /// The ends at a distance from the mean, or those of all weights.
+    pub(crate) fn ends(self, distance: f64) -> (f32, f32) {
+        if distance >= self.farthest {
+            return (self.low, self.high);
+        }
+        let low = self.low.max((self.mean - distance) as f32);
+        (low, self.high.min((self.mean + distance) as f32).max(low))
+    }
+
+    /// The standard deviation of the weights.
+    pub(crate) fn deviation(self, weights: &[f32]) -> f64 {
+        let square = |w: &f32| (f64::from(*w) - self.mean).powi(2);
+        (weights.iter().map(square).sum::<f64>() / weights.len().max(1) as f64).sqrt()
+    }
+
+    fn grid(
+        self,
+        format: Format,
+        range: CodeRange,
+        distance: f64,
+    ) -> Result<Grid, qtaml_quant::QuantError> {
+        let (low, high) = self.ends(distance);
+        Grid::spanning(format, range, low, high)
+    }
+}
+
+/// The smallest and the largest weight; infinite ends the wrong way round without any.
+pub(crate) fn ends_of(weights: &[f32]) -> (f32, f32) {
+    let widen = |(low, high): (f32, f32), &w: &f32| (low.min(w), high.max(w));
+    weights.iter().fold((f32::INFINITY, f32::NEG_INFINITY), widen)
 }
 
 /// The number in `2^-10..=1` where `error` is least: a geometric grid, then golden sections.
@@ -150,19 +254,55 @@ impl Reader<'_> {
         Ok(Range { limit, mean_square_error })
     }
 
+    /// The same on any grid.
+    fn exact_on(&self, weights: &[f32], grid: Grid) -> Result<f64, DecoderError> {
+        let stored = QuantizedTensor::quantize_on(weights, &[weights.len()], grid)?;
+        let codes = CodeHistogram::of(&stored);
+        let table = DecodeTable::of_group(self.decoder, self.channel, self.prior, &codes, grid)?;
+        weight_error(weights, &stored, self.channel, &table)
+    }
+
     /// `E(L)` by the sums over codes.
     fn error(&self, sums: &SortedSums, limit: f64) -> Result<f64, DecoderError> {
+        let scale = limit / f64::from(self.channel.format().bits().max_code());
+        self.error_on(sums, RealGrid { scale, of_zero: 0.0, grid: None })
+    }
+
+    /// The same on any grid: with `a` the weight of code 0 it is
+    /// `Σ_q [T_q - 2 (a + Δ m_q) S_q + (a² + 2 a Δ m_q + Δ² (m_q² + v_q)) n_q]`.
+    fn error_on(&self, sums: &SortedSums, on: RealGrid) -> Result<f64, DecoderError> {
         let format = self.channel.format();
-        let scale = limit / f64::from(format.bits().max_code());
-        let cells = sums.cells(format, scale);
+        let cells = sums.cells(format, on);
         let counts = cells.iter().map(|cell| cell.count).collect();
-        let table = self.table(&CodeHistogram::normalised(format, counts))?;
+        let stored = CodeHistogram::normalised(format, counts);
+        let table = match on.grid {
+            None => self.table(&stored)?,
+            Some(grid) => {
+                DecodeTable::of_group(self.decoder, self.channel, self.prior, &stored, grid)?
+            }
+        };
+        let RealGrid { scale, of_zero: a, .. } = on;
         let error = |(cell, (mean, variance)): (&Sums, (f64, f64))| {
-            let spread = scale * scale * (mean * mean + variance);
-            cell.square - 2.0 * scale * mean * cell.sum + spread * cell.count
+            let spread = scale * scale * (mean * mean + variance) + a * (a + 2.0 * scale * mean);
+            cell.square - 2.0 * (a + scale * mean) * cell.sum + spread * cell.count
         };
         let believed = self.channel.moments_of(table.values())?;
         Ok(cells.iter().zip(believed).map(error).sum())
+    }
+}
+
+/// A grid in `f64`: the step, and the weight that code 0 stands for.
+#[derive(Debug, Clone, Copy)]
+struct RealGrid {
+    scale: f64,
+    of_zero: f64,
+    /// `None` in a symmetric range.
+    grid: Option<Grid>,
+}
+
+impl From<Grid> for RealGrid {
+    fn from(grid: Grid) -> Self {
+        Self { scale: grid.scale().into(), of_zero: grid.weight_of(0.0), grid: Some(grid) }
     }
 }
 
@@ -209,12 +349,13 @@ impl SortedSums {
     }
 
     /// The sums over the weights of each word.
-    fn cells(&self, format: Format, scale: f64) -> Vec<Sums> {
+    fn cells(&self, format: Format, on: RealGrid) -> Vec<Sums> {
         let max = format.bits().max_code();
+        let least = if on.grid.is_some() { format.min_code() } else { -max };
         let mut cells = vec![Sums::default(); format.bits().levels()];
         let mut from = 0;
-        for code in -max..=max {
-            let edge = (f64::from(code) + 0.5) * scale;
+        for code in least..=max {
+            let edge = on.of_zero + (f64::from(code) + 0.5) * on.scale;
             let here = |w: &f32| code == max || f64::from(*w) < edge;
             let to = from + self.weights[from..].partition_point(here);
             cells[usize::from(format.word_of(Code(code)))] = self.before[to] - self.before[from];
@@ -260,6 +401,59 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The same on grids that are not symmetric.
+    #[test]
+    fn the_objective_is_the_error_of_the_tensor_on_any_grid() {
+        let weights: Vec<f32> = heavy(777).into_iter().map(|w| w + 0.02).collect();
+        for range in [CodeRange::MinMax, CodeRange::ZeroPoint] {
+            for format in Format::all() {
+                let channel = channel(0.1, format, 1);
+                for decoder in Decoder::ALL {
+                    let reader = Reader { channel: &channel, decoder, prior: Prior::Histogram };
+                    let around = Around::of(&weights);
+                    for shrink in [1.0, 0.4, 0.05] {
+                        let grid = around.grid(format, range, around.farthest * shrink).unwrap();
+                        let exact = reader.exact_on(&weights, grid).unwrap();
+                        let sums = reader.error_on(&SortedSums::of(&weights), grid.into());
+                        assert_relative_eq!(sums.unwrap() / 777.0, exact, max_relative = 1e-3);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Never worse than all weights, and near a fine scan of all distances.
+    #[test]
+    fn the_span_is_nearly_the_best_there_is() {
+        let weights: Vec<f32> = heavy(2000).into_iter().map(|w| w + 0.01).collect();
+        for range in [CodeRange::MinMax, CodeRange::ZeroPoint] {
+            for p in [1e-4, 0.1] {
+                let (channel, prior) = (channel(p, BitWidth::INT8, 0), Prior::GeneralisedNormal);
+                for decoder in [Decoder::Raw, Decoder::Bayes] {
+                    let reader = Reader { channel: &channel, decoder, prior };
+                    let best = best_span(&weights, &channel, decoder, prior, range).unwrap();
+                    let grid =
+                        |low, high| Grid::spanning(BitWidth::INT8, range, low, high).unwrap();
+                    let again = reader.exact_on(&weights, grid(best.low, best.high)).unwrap();
+                    assert_relative_eq!(best.mean_square_error, again, max_relative = 1e-9);
+                    let around = Around::of(&weights);
+                    let scan = (1..=300).map(|i| {
+                        let distance = around.farthest * f64::from(i) / 300.0;
+                        let (low, high) = around.ends(distance);
+                        reader.exact_on(&weights, grid(low, high)).unwrap()
+                    });
+                    let least = scan.fold(f64::INFINITY, f64::min);
+                    let found = best.mean_square_error;
+                    assert!(found <= 1.05 * least, "{range} {p} {decoder}: {found} {least}");
+                }
+            }
+        }
+        let channel = channel(0.1, BitWidth::INT8, 0);
+        let one = best_span(&[5.0; 9], &channel, Decoder::Raw, Prior::Histogram, CodeRange::MinMax);
+        let one = one.unwrap();
+        assert_eq!((one.low, one.high, one.mean_square_error), (5.0, 5.0, 0.0));
     }
 
     /// Against a fine scan of all ranges: within 2 % of the best one there is.

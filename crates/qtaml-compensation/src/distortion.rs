@@ -34,7 +34,8 @@ pub fn mean_square_error(
 ///
 /// # Formula
 /// `1/n Σ_w (w - Δ E[g | q_w])^2 + Δ^2 Var[g | q_w]` with the code `q_w` of the weight `w`
-/// (docs/theory.md, section 3.2).
+/// (docs/theory.md, section 3.2); on other grids than a symmetric one with the weight that stands for
+/// `E[g | q_w]` in place of `Δ E[g | q_w]`.
 ///
 /// # Errors
 /// [`DecoderError::Words`] unless there are as many weights as words, [`DecoderError::Format`]
@@ -47,8 +48,8 @@ pub fn weight_error(
 ) -> Result<f64, DecoderError> {
     check_lengths(stored.len(), weights.len())?;
     check_formats(channel, [stored.format(), table.format()])?;
-    let scale = f64::from(stored.scale());
-    let in_weights = |(mean, variance)| (scale * mean, scale * scale * variance);
+    let (grid, scale) = (stored.grid(), f64::from(stored.scale()));
+    let in_weights = |(mean, variance)| (grid.weight_of(mean), scale * scale * variance);
     let moments = channel.moments_of(table.values())?;
     let believed: Vec<(f64, f64)> = moments.into_iter().map(in_weights).collect();
     let error = |(&w, &word): (&f32, &u8)| {
@@ -76,10 +77,10 @@ mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::{BitMask, ChannelMatrix};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::BitWidth;
+    use qtaml_quant::{BitWidth, CodeRange, Format, Grid, Word};
 
     use super::*;
-    use crate::Decoder;
+    use crate::{Decoder, Prior};
 
     fn stored(format: impl Into<Format>) -> QuantizedTensor {
         let weights: Vec<f32> = (0..1000).map(|i| (i as f32 * 0.37).sin().powi(3)).collect();
@@ -136,6 +137,35 @@ mod tests {
                 assert_relative_eq!(error, mean, max_relative = 1e-8, epsilon = 1e-24);
             }
         });
+    }
+
+    /// The same on grids that are not symmetric, with every decoder and prior.
+    #[test]
+    fn the_error_of_weights_is_the_sum_over_the_matrix_on_any_grid() {
+        let weights: Vec<f32> = (0..500).map(|i| (i as f32 * 0.37).sin().powi(3) + 0.9).collect();
+        for range in CodeRange::ALL {
+            for format in Format::all() {
+                let p = FlipProbability::asymmetric(0.02, 0.2).unwrap();
+                let channel = QuantizedChannel::new(p, format, BitMask::NONE).unwrap();
+                let grid = Grid::spanning(format, range, -0.1, 1.7).unwrap();
+                let stored = QuantizedTensor::quantize_on(&weights, &[500], grid).unwrap();
+                let matrix = ChannelMatrix::new(&channel);
+                for decoder in Decoder::ALL {
+                    for prior in Prior::ALL {
+                        let codes = CodeHistogram::of(&stored);
+                        let table =
+                            DecodeTable::of_group(decoder, &channel, prior, &codes, grid).unwrap();
+                        let of = |(&w, &x): (&f32, &u8)| {
+                            let read = |y| grid.weight_of(table.value(y));
+                            matrix.expect(Word(x), |y| (f64::from(w) - read(y)).powi(2))
+                        };
+                        let mean = weights.iter().zip(stored.words()).map(of).sum::<f64>() / 500.0;
+                        let error = weight_error(&weights, &stored, &channel, &table).unwrap();
+                        assert_relative_eq!(error, mean, max_relative = 1e-8, epsilon = 1e-24);
+                    }
+                }
+            }
+        }
     }
 
     /// Summation over the matrix against bias and variance in closed form, weight by weight.

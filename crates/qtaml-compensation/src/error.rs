@@ -119,14 +119,16 @@ pub enum DecoderError {
     },
     /// A generalised normal distribution that no weights are fitted with.
     #[error(
-        "a generalised normal distribution of width {width} and shape {shape} is not allowed: the \
-         width must be finite and not negative, the shape in 0.25..=16"
+        "a generalised normal distribution of width {width} and shape {shape} around {location} is not \
+         allowed: the width must be finite and not negative, the shape in 0.25..=16, and the location finite"
     )]
     FittedPrior {
         /// The width.
         width: f64,
         /// The shape.
         shape: f64,
+        /// Its middle.
+        location: f64,
     },
     /// Counts that are no histogram.
     #[error(
@@ -397,6 +399,9 @@ pub enum PlanFileError {
         /// The number of bits that there are.
         width: u32,
     },
+    /// A scale or an origin that no words have.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
     /// Flip probabilities or a code that do not fit a group's words.
     #[error(transparent)]
     Fault(#[from] FaultError),

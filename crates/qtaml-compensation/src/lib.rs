@@ -76,6 +76,7 @@ mod distortion;
 mod error;
 mod histogram;
 mod memo;
+mod outliers;
 mod plan;
 mod prior;
 mod protection_sets;
@@ -95,6 +96,7 @@ pub use error::{
     ScoreError, StorageError, WeightsError,
 };
 pub use histogram::CodeHistogram;
+pub use outliers::Outlier;
 pub use plan::{Plan, PlanGroup, PlannedStorage};
 pub use prior::{FittedPrior, Prior};
 pub use rho::{bits_saved, rho_star, rho_star_exact};

@@ -4,13 +4,13 @@ use std::collections::HashSet;
 
 use qtaml_fault::{BitMask, Ecc, FaultError, MemoryModel};
 use qtaml_physics::FlipProfile;
-use qtaml_quant::Format;
+use qtaml_quant::{Format, Grid, Origin};
 use serde::{Deserialize, Deserializer, Serialize};
 
 use crate::codebook::StandardShape;
 use crate::{
     Accounting, BlockCodeError, CodeHistogram, CodebookError, DecodeTable, Decoder, FittedPrior,
-    PlanFileError,
+    Outlier, PlanFileError,
 };
 
 /// How each group of a model is stored and protected, and what that is predicted to leave.
@@ -74,7 +74,9 @@ use crate::{
 /// | `lower_bound` | no plan of the same groups and candidates that costs as much has less output noise |
 /// | `proven` | whether the plan has that little: it is an optimum |
 ///
-/// All fields are required, and there are no others.
+/// All fields are required, and there are no others. The one exception is `origin` of quantized words,
+/// `{"minimum": w}` or `{"zero-point": q}`: it is there where the range is not symmetric, and then the
+/// prior has a `location` as well. Readers that know no such ranges refuse it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Plan {
@@ -129,6 +131,9 @@ pub enum PlannedStorage {
         ecc: Ecc,
         /// The weight that one step of the code is worth.
         scale: f32,
+        /// A code and its weight, where code 0 does not stand for 0; left out where it does.
+        #[serde(default, skip_serializing_if = "Origin::is_zero")]
+        origin: Origin,
         /// How read words are decoded.
         decoder: Decoder,
         /// What the decoder must know of the weights, if it asks.
@@ -144,6 +149,9 @@ pub enum PlannedStorage {
         shape: StandardShape,
         /// What its values are multiplied by.
         sigma: f32,
+        /// The weights that are stored apart, by rising number; left out where there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outliers: Vec<Outlier>,
     },
     /// Blocks of weights that are error corrected as a whole.
     BlockCoded {
@@ -155,7 +163,22 @@ pub enum PlannedStorage {
         sigma: f32,
         /// The step of the quantizer.
         step: f32,
+        /// The weights that are stored apart, by rising number; left out where there are none.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        outliers: Vec<Outlier>,
     },
+}
+
+impl PlannedStorage {
+    /// The weights that codes stand for; `None` where words are not quantized weights.
+    pub fn grid(&self) -> Option<Grid> {
+        match *self {
+            Self::Quantized { format, scale, origin, .. } => {
+                Some(Grid::as_read(format, scale, origin))
+            }
+            Self::Codebook { .. } | Self::BlockCoded { .. } => None,
+        }
+    }
 }
 
 impl Plan {
@@ -231,8 +254,8 @@ impl Plan {
         if self.proven { 0.0 } else { (noise - self.lower_bound) / noise }
     }
 
-    /// The table that reads the words of a group, made without its weights; times the `scale` its
-    /// values are weights. `None` where words are not quantized weights.
+    /// The table that reads the words of a group, made without its weights; on the grid of the group its
+    /// values are weights ([`PlannedStorage::grid`]). `None` where words are not quantized weights.
     ///
     /// # Errors
     /// [`PlanFileError::Fault`] for a code that cannot keep the protected bits under these flip
@@ -244,7 +267,8 @@ impl Plan {
         let memory = MemoryModel::new(self.flips.clone()).with_ecc(*ecc);
         let channel = memory.channel(*format, group.mask()?.unwrap_or_default())?;
         let believed = group.believed(*format, *decoder, prior.as_ref())?;
-        Ok(Some(DecodeTable::new(*decoder, &channel, &believed)?))
+        let zero = group.storage.grid().map_or(0.0, Grid::zero);
+        Ok(Some(DecodeTable::around(*decoder, &channel, &believed, zero)?))
     }
 }
 
@@ -308,19 +332,37 @@ impl PlanGroup {
         }
     }
 
+    /// Refuses outliers that are not finite, that lie outside the group, or that are not in order.
+    fn check_outliers(&self, outliers: &[Outlier]) -> Result<(), PlanFileError> {
+        let mut next = 0;
+        for (at, &Outlier { index, weight }) in outliers.iter().enumerate() {
+            let what = |what: &str| format!("{what} of outlier {at} of group {:?}", self.name);
+            number(&what("magnitude"), weight.abs().into())?;
+            if index < next || index >= self.weights {
+                let (what, value) = (what("number"), index as f64);
+                return Err(PlanFileError::Number { what, value });
+            }
+            next = index + 1;
+        }
+        Ok(())
+    }
+
     fn check(&self, flips: &FlipProfile) -> Result<(), PlanFileError> {
         if self.weights == 0 {
             return Err(PlanFileError::EmptyGroup(self.name.clone()));
         }
         let what = |what: &str| format!("{what} of group {:?}", self.name);
         match &self.storage {
-            PlannedStorage::Quantized { format, scale, decoder, prior, .. } => {
+            PlannedStorage::Quantized { format, scale, origin, decoder, prior, .. } => {
                 MemoryModel::new(flips.clone()).bit_flips(format.bits())?;
                 self.mask()?;
                 self.believed(*format, *decoder, prior.as_ref())?;
                 number(&what("scale"), (*scale).into())?;
+                if !origin.is_zero() {
+                    Grid::new(*format, *scale, *origin)?;
+                }
             }
-            &PlannedStorage::Codebook { width, protected, sigma, .. } => {
+            &PlannedStorage::Codebook { width, protected, sigma, ref outliers, .. } => {
                 if !(1..=12).contains(&width) {
                     return Err(FaultError::WordWidth(width).into());
                 }
@@ -328,13 +370,15 @@ impl PlanGroup {
                     return Err(CodebookError::ProtectedBits { protected, width }.into());
                 }
                 number(&what("sigma"), sigma.into())?;
+                self.check_outliers(outliers)?;
             }
-            &PlannedStorage::BlockCoded { rate, sigma, step, .. } => {
+            &PlannedStorage::BlockCoded { rate, sigma, step, ref outliers, .. } => {
                 if !(1..=8).contains(&rate) {
                     return Err(BlockCodeError::StoredBits(rate).into());
                 }
                 number(&what("sigma"), sigma.into())?;
                 number(&what("step"), step.into())?;
+                self.check_outliers(outliers)?;
             }
         }
         number(&what("predicted mean square error"), self.predicted_mse)?;
@@ -367,6 +411,7 @@ mod tests {
             protected: protected.to_vec(),
             ecc: "secded:64".parse().unwrap(),
             scale: 0.1,
+            origin: Origin::Zero,
             decoder,
             prior,
         }
@@ -433,7 +478,8 @@ mod tests {
     /// Each decoder is told what it asks, and no more.
     #[test]
     fn priors_are_there_where_they_are_asked() {
-        let flip = |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape });
+        let flip =
+            |width, shape| Some(FittedPrior::GeneralisedNormal { width, shape, location: None });
         let with = |decoder, prior| {
             let plan = plan(vec![group("a", quantized(&[7], decoder, prior))]);
             plan.check().map_err(|error| error.to_string())
@@ -454,9 +500,17 @@ mod tests {
     #[test]
     fn plans_speak_of_all_storages() {
         let shape = StandardShape::Laplacian;
-        let codebook =
-            |width, protected, sigma| PlannedStorage::Codebook { width, protected, shape, sigma };
-        let blocks = |rate, step| PlannedStorage::BlockCoded { rate, shape, sigma: 0.5, step };
+        let apart = |outliers: &[(usize, f32)]| -> Vec<Outlier> {
+            outliers.iter().map(|&(index, weight)| Outlier { index, weight }).collect()
+        };
+        let codebook = |width, protected, sigma| {
+            let outliers = apart(&[]);
+            PlannedStorage::Codebook { width, protected, shape, sigma, outliers }
+        };
+        let blocks = |rate, step| {
+            let outliers = apart(&[(0, -5.0), (9, 7.0)]);
+            PlannedStorage::BlockCoded { rate, shape, sigma: 0.5, step, outliers }
+        };
         let of = |storage| plan(vec![group("a", storage)]);
         for good in [codebook(5, 1, 0.25), codebook(12, 0, 0.0), blocks(3, 0.125)] {
             let good = of(good);
@@ -470,7 +524,17 @@ mod tests {
             CodebookError::ProtectedBits { protected: 3, width: 2 }.into()
         );
         assert_eq!(error(blocks(9, 1.0)), BlockCodeError::StoredBits(9).into());
-        for bad in [codebook(4, 0, -1.0), blocks(4, f32::INFINITY)] {
+        let outliers = |outliers: &[(usize, f32)]| {
+            let outliers = apart(outliers);
+            PlannedStorage::Codebook { width: 4, protected: 0, shape, sigma: 1.0, outliers }
+        };
+        for bad in [
+            codebook(4, 0, -1.0),
+            blocks(4, f32::INFINITY),
+            outliers(&[(10, 1.0)]),
+            outliers(&[(3, 1.0), (3, 1.0)]),
+            outliers(&[(3, f32::INFINITY)]),
+        ] {
             assert!(matches!(error(bad), PlanFileError::Number { .. }));
         }
     }

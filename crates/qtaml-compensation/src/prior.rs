@@ -1,6 +1,6 @@
 //! Priors of a Bayes decoder.
 
-use qtaml_quant::{Code, Format};
+use qtaml_quant::{Code, CodeRange, Format};
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::{gamma_lr, ln_gamma};
 
@@ -29,6 +29,9 @@ pub enum Prior {
     /// 674, 1989), rounded to the codes as weights are. One weight's worth of it, the share
     /// `1 / (n + 1)` for `n` weights, is spread over all codes alike (ours): the largest weight is
     /// always there, however thin the tail, and no code that may be stored is impossible.
+    ///
+    /// In a [range](CodeRange) that is not symmetric it lies around the mean code, a third number, and
+    /// all codes may be stored.
     #[default]
     GeneralisedNormal,
     /// The histogram itself.
@@ -41,31 +44,48 @@ qtaml_quant::names!(Prior, "prior", {
 });
 
 impl Prior {
-    /// What is believed of weights that are stored as `stored` says.
+    /// What is believed of weights that are stored as `stored` says, in a symmetric range.
     pub fn apply(self, stored: &CodeHistogram) -> CodeHistogram {
+        self.apply_in(CodeRange::Symmetric, stored)
+    }
+
+    /// The same in any range.
+    pub fn apply_in(self, range: CodeRange, stored: &CodeHistogram) -> CodeHistogram {
         match self {
-            Self::GeneralisedNormal => {
-                GeneralisedNormal::fitted_to(stored).histogram(stored.format(), stored.weights())
-            }
+            Self::GeneralisedNormal => GeneralisedNormal::fitted_to(range, stored)
+                .histogram(stored.format(), stored.weights()),
             Self::Histogram => stored.clone(),
         }
     }
 
-    /// The same, in the numbers that a reader without the weights must be given.
+    /// What it knows of weights in a symmetric range, in the numbers that a reader without them must be
+    /// given.
     pub fn fitted_to(self, stored: &CodeHistogram) -> FittedPrior {
+        self.fitted_in(CodeRange::Symmetric, stored)
+    }
+
+    /// The same in any range.
+    pub fn fitted_in(self, range: CodeRange, stored: &CodeHistogram) -> FittedPrior {
         match self {
             Self::GeneralisedNormal => {
-                let GeneralisedNormal { width, shape } = GeneralisedNormal::fitted_to(stored);
-                FittedPrior::GeneralisedNormal { width, shape }
+                let GeneralisedNormal { location, width, shape } =
+                    GeneralisedNormal::fitted_to(range, stored);
+                FittedPrior::GeneralisedNormal { width, shape, location }
             }
             Self::Histogram => FittedPrior::Histogram(stored.counts()),
         }
     }
 
-    /// Bits that it takes beside the weights: 32 a number.
+    /// Bits that it takes beside the weights in a symmetric range: 32 a number.
     pub fn metadata_bits(self, format: Format) -> u64 {
+        self.metadata_bits_in(CodeRange::Symmetric, format)
+    }
+
+    /// The same in any range.
+    pub fn metadata_bits_in(self, range: CodeRange, format: Format) -> u64 {
         match self {
-            Self::GeneralisedNormal => 2 * 32,
+            Self::GeneralisedNormal if range.is_symmetric() => 2 * 32,
+            Self::GeneralisedNormal => 3 * 32,
             Self::Histogram => 32 * format.bits().levels() as u64,
         }
     }
@@ -89,12 +109,17 @@ impl Prior {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case", deny_unknown_fields)]
 pub enum FittedPrior {
-    /// A distribution of density `∝ exp(-|q / width|^shape)` over the codes `q`; width 0 is certainty of 0.
+    /// A distribution of density `∝ exp(-|(q - location) / width|^shape)` over the codes `q`; width 0 is certainty
+    /// of the nearest one.
     GeneralisedNormal {
         /// The width, in units of the code.
         width: f64,
         /// The shape, in 1/4..=16: 2 is normal, 1 is that of Laplace.
         shape: f64,
+        /// The middle of codes that are not those of a symmetric range, in which it is 0 and the lowest
+        /// code of two's complement is never stored.
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        location: Option<f64>,
     },
     /// How often each word is stored, in the order of their bit patterns.
     Histogram(Vec<u64>),
@@ -104,16 +129,23 @@ impl FittedPrior {
     /// What is believed of so many weights, stored as words of this format.
     ///
     /// # Errors
-    /// [`DecoderError::FittedPrior`] for a width that is negative, NaN or infinite, or a shape
-    /// beyond 1/4..=16, and as [`CodeHistogram::from_counts`].
+    /// [`DecoderError::FittedPrior`] for a width that is negative, NaN or infinite, a shape
+    /// beyond 1/4..=16, or a location that is NaN or infinite, and as [`CodeHistogram::from_counts`].
     pub fn histogram(&self, format: Format, weights: usize) -> Result<CodeHistogram, DecoderError> {
         match *self {
-            Self::GeneralisedNormal { width, shape } => {
+            Self::GeneralisedNormal { width, shape, location } => {
                 let [least, most] = GeneralisedNormal::SHAPES;
-                if width >= 0.0 && width.is_finite() && (least..=most).contains(&shape) {
-                    Ok(GeneralisedNormal { width, shape }.histogram(format, weights as f64))
+                let is_place = location.is_none_or(f64::is_finite);
+                let is_width = width >= 0.0 && width.is_finite();
+                if is_width && is_place && (least..=most).contains(&shape) {
+                    let normal = GeneralisedNormal { location, width, shape };
+                    Ok(normal.histogram(format, weights as f64))
                 } else {
-                    Err(DecoderError::FittedPrior { width, shape })
+                    Err(DecoderError::FittedPrior {
+                        width,
+                        shape,
+                        location: location.unwrap_or(0.0),
+                    })
                 }
             }
             Self::Histogram(ref counts) => CodeHistogram::from_counts(format, counts),
@@ -121,9 +153,11 @@ impl FittedPrior {
     }
 }
 
-/// The distribution of density `∝ exp(-|w / width|^shape)`; width 0 is certainty of 0.
+/// The distribution of density `∝ exp(-|(w - location) / width|^shape)`; width 0 is certainty.
 #[derive(Debug, Clone, Copy, PartialEq)]
 struct GeneralisedNormal {
+    /// `None` for 0 in a symmetric range.
+    location: Option<f64>,
     width: f64,
     shape: f64,
 }
@@ -132,17 +166,21 @@ impl GeneralisedNormal {
     /// From tails that hardly fall to a box; normal is 2, Laplace 1.
     const SHAPES: [f64; 2] = [0.25, 16.0];
 
-    /// The one with the first two absolute moments of the codes. What is stored beside the weights
-    /// are two numbers of 32 bits, and so it is them that it has.
-    fn fitted_to(stored: &CodeHistogram) -> Self {
-        let (magnitude, power) = (stored.expect(f64::abs), stored.mean_square());
+    /// The distribution with the first two absolute moments of the codes, around their mean unless the range is
+    /// symmetric. What is stored beside the weights are numbers of 32 bits, and so it is them that it
+    /// has.
+    fn fitted_to(range: CodeRange, stored: &CodeHistogram) -> Self {
+        let location = (!range.is_symmetric()).then(|| f64::from(stored.mean() as f32));
+        let center = location.unwrap_or(0.0);
+        let magnitude = stored.expect(|code| (code - center).abs());
+        let power = stored.expect(|code| (code - center).powi(2));
         if power == 0.0 {
-            return Self { width: 0.0, shape: 2.0 };
+            return Self { location, width: 0.0, shape: 2.0 };
         }
         let shape = Self::shape_of(magnitude / power.sqrt());
         let width =
             (power.ln() / 2.0 + (ln_gamma(1.0 / shape) - ln_gamma(3.0 / shape)) / 2.0).exp();
-        Self { width: f64::from(width as f32), shape: f64::from(shape as f32) }
+        Self { location, width: f64::from(width as f32), shape: f64::from(shape as f32) }
     }
 
     /// `E|w| / sqrt(E[w²]) = Γ(2/β) / sqrt(Γ(1/β) Γ(3/β))`: it rises with the shape, up to that of
@@ -162,7 +200,7 @@ impl GeneralisedNormal {
         f64::midpoint(low, high).exp()
     }
 
-    /// `P(|w| < x)`, the regularised lower incomplete gamma function at `(x / width)^shape`.
+    /// `P(|w - location| < x)`, the regularised lower incomplete gamma function at `(x / width)^shape`.
     fn within(self, x: f64) -> f64 {
         if self.width == 0.0 {
             return 1.0;
@@ -181,6 +219,35 @@ impl GeneralisedNormal {
     /// The share of every word where weights are rounded to codes and clipped at the outermost one,
     /// and the share `floor` of them is spread over all codes.
     fn shares(self, format: Format, floor: f64) -> Vec<f64> {
+        match self.location {
+            None => self.symmetric_shares(format, floor),
+            Some(location) => self.shares_around(location, format, floor),
+        }
+    }
+
+    /// The shares of all codes, the lowest of two's complement among them.
+    fn shares_around(self, location: f64, format: Format, floor: f64) -> Vec<f64> {
+        let (least, most) = (format.min_code(), format.bits().max_code());
+        let mut shares = vec![0.0; format.bits().levels()];
+        let even = floor / f64::from(most - least + 1);
+        // Twice the mass on one side of the location, up to a distance from it.
+        let half = |edge: f64| self.within((edge - location).abs());
+        for code in least..=most {
+            let (low, high) = (f64::from(code) - 0.5, f64::from(code) + 0.5);
+            let below = if code == least { 1.0 } else { half(low) };
+            let above = if code == most { 1.0 } else { half(high) };
+            // The outermost codes have all that lies beyond them.
+            let mass = match (code == least || low < location, code == most || high >= location) {
+                (true, true) => below + above,
+                (true, false) => below - above,
+                (false, _) => above - below,
+            };
+            shares[usize::from(format.word_of(Code(code)))] = even + (1.0 - floor) * mass / 2.0;
+        }
+        shares
+    }
+
+    fn symmetric_shares(self, format: Format, floor: f64) -> Vec<f64> {
         let max = format.bits().max_code();
         let mut shares = vec![0.0; format.bits().levels()];
         let even = floor / f64::from(2 * max + 1);
@@ -205,7 +272,7 @@ mod tests {
     use approx::assert_relative_eq;
     use qtaml_fault::{BitMask, QuantizedChannel};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::{BitWidth, QuantizedTensor};
+    use qtaml_quant::{BitWidth, Grid, QuantizedTensor};
 
     use super::*;
     use crate::{DecodeTable, Decoder, mean_square_error};
@@ -256,7 +323,8 @@ mod tests {
     #[test]
     fn masses_are_integrals_of_the_density() {
         let (sigma, n) = (3.0_f64, 2000);
-        let normal = GeneralisedNormal { width: sigma * std::f64::consts::SQRT_2, shape: 2.0 };
+        let width = sigma * std::f64::consts::SQRT_2;
+        let normal = GeneralisedNormal { location: None, width, shape: 2.0 };
         let shares = normal.shares(BitWidth::INT8.into(), 0.0);
         let density =
             |x: f64| (-0.5 * (x / sigma).powi(2)).exp() / sigma / std::f64::consts::TAU.sqrt();
@@ -284,9 +352,71 @@ mod tests {
     #[test]
     fn bells_are_recognised() {
         for (weights, shape) in [(laplace(20_000), 1.0), (normal(20_000), 2.0)] {
-            let fitted = GeneralisedNormal::fitted_to(&histogram(&weights, BitWidth::INT8));
+            let stored = histogram(&weights, BitWidth::INT8);
+            let fitted = GeneralisedNormal::fitted_to(CodeRange::Symmetric, &stored);
             assert!((fitted.shape / shape - 1.0).abs() < 0.03, "{fitted:?}");
         }
+    }
+
+    /// Around any location, also beside the codes, and with all codes: against the same quadrature.
+    #[test]
+    fn masses_around_a_location_are_integrals_of_the_density() {
+        let (sigma, n) = (3.0_f64, 2000);
+        let density =
+            |x: f64| (-0.5 * (x / sigma).powi(2)).exp() / sigma / std::f64::consts::TAU.sqrt();
+        for location in [-2.3, 0.0, 0.5, 7.0, -9.0] {
+            for format in Format::all().filter(|format| format.bits() == BitWidth::INT4) {
+                let width = sigma * std::f64::consts::SQRT_2;
+                let normal = GeneralisedNormal { location: Some(location), width, shape: 2.0 };
+                let shares = normal.shares(format, 0.0);
+                assert_relative_eq!(shares.iter().sum::<f64>(), 1.0, epsilon = 1e-12);
+                let (least, most) = (format.min_code(), format.bits().max_code());
+                for code in least + 1..most {
+                    let x = |i: i32| f64::from(code) - 0.5 + (f64::from(i) + 0.5) / f64::from(n);
+                    let mass = (0..n).map(|i| density(x(i) - location)).sum::<f64>();
+                    let share = shares[usize::from(format.word_of(Code(code)))];
+                    let integral = mass / f64::from(n);
+                    assert_relative_eq!(share, integral, max_relative = 1e-4, epsilon = 1e-12);
+                }
+            }
+        }
+        let certain = GeneralisedNormal { location: Some(3.0), width: 0.0, shape: 2.0 };
+        let shares = certain.shares(BitWidth::INT4.into(), 0.0);
+        assert_eq!(shares[3], 1.0);
+    }
+
+    /// Weights far from zero in a min-max range: a distribution around their mean is nearly as good as the histogram,
+    /// and one number more.
+    #[test]
+    fn three_numbers_are_nearly_as_good_as_the_histogram_in_any_range() {
+        let p = FlipProbability::symmetric(0.1).unwrap();
+        for (weights, shift) in [(laplace(10_000), 3.0), (normal(10_000), -20.0)] {
+            let weights: Vec<f32> = weights.into_iter().map(|w| w + shift).collect();
+            let (low, high) =
+                weights.iter().fold((f32::MAX, f32::MIN), |(l, h), &w| (l.min(w), h.max(w)));
+            for format in Format::all().filter(|format| format.bits() >= BitWidth::INT4) {
+                for range in [CodeRange::MinMax, CodeRange::ZeroPoint] {
+                    let grid = Grid::spanning(format, range, low, high).unwrap();
+                    let stored = QuantizedTensor::quantize_on(&weights, &[weights.len()], grid);
+                    let stored = CodeHistogram::of(&stored.unwrap());
+                    let channel = QuantizedChannel::new(p, format, BitMask::NONE).unwrap();
+                    let error = |prior: Prior| {
+                        let table =
+                            DecodeTable::of_group(Decoder::Bayes, &channel, prior, &stored, grid);
+                        mean_square_error(&stored, &channel, &table.unwrap()).unwrap()
+                    };
+                    let (fitted, best) = (error(Prior::GeneralisedNormal), error(Prior::Histogram));
+                    // Of a zero-point range only some of the codes are used.
+                    assert!(fitted <= 1.06 * best, "{format} {range}: {fitted} {best}");
+                    for prior in Prior::ALL {
+                        let told = prior.fitted_in(range, &stored).histogram(format, weights.len());
+                        assert_eq!(told.unwrap(), prior.apply_in(range, &stored));
+                    }
+                }
+            }
+        }
+        let numbers = |range| Prior::GeneralisedNormal.metadata_bits_in(range, Format::INT8);
+        assert_eq!(CodeRange::ALL.map(numbers), [64, 96, 96]);
     }
 
     /// What two numbers cost against the whole histogram, and what they gain on raw, at p = 0.1.

@@ -44,11 +44,11 @@ pub use error::{
     StoredModelError,
 };
 pub use evaluation::Evaluation;
-pub use group::{ChannelMajor, Granularity, WeightGroup, groups_of};
+pub use group::{WeightGroup, groups_of};
 pub use highest::{highest, margin};
 pub use metric::{Judge, Judged, JudgedRow, Metric, OwnMetric, UNLABELLED};
 pub use planned::PlanError;
-pub use qtaml_quant::UnknownName;
+pub use qtaml_quant::{ChannelMajor, Granularity, UnknownName};
 pub use recalibration::{Recalibration, RecalibrationNeeds, Recalibrator};
 pub use runner::{Output, Runner, RunnerError, Values, check_values};
 pub use sensitivity::GroupSensitivity;

@@ -224,7 +224,7 @@ mod tests {
     use qtaml_compensation::storage::{BitChoice, QuantizedSpec, ScalePolicy, StorageSpec};
     use qtaml_fault::{BitMask, MemoryModel, Seed};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::BitWidth;
+    use qtaml_quant::{BitWidth, CodeRange};
 
     use super::*;
     use crate::{Granularity, Role, Storing, WeightTensor};
@@ -259,7 +259,8 @@ mod tests {
         let quantized = Decoder::ALL.into_iter().zip(scales.into_iter().cycle());
         let quantized = quantized.map(|(decoder, scale)| {
             let protection = BitChoice::Sets(sets.to_vec());
-            QuantizedSpec { decoder, scale, protection, ..QuantizedSpec::default() }.into()
+            let range = CodeRange::ALL[decoder as usize % 3];
+            QuantizedSpec { decoder, scale, range, protection, ..QuantizedSpec::default() }.into()
         });
         let others = [StorageSpec::codebook([3, 5, 7]), StorageSpec::block_coded([3, 6])];
         for spec in quantized.chain(others) {

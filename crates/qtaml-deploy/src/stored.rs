@@ -546,7 +546,7 @@ impl Pass<'_> {
 fn order_of(tensor: &WeightTensor, granularity: Granularity) -> ChannelMajor {
     match granularity {
         Granularity::Tensor => ChannelMajor::new(&tensor.shape, None),
-        Granularity::Channel | Granularity::Group(_) => tensor.channel_major(),
+        _ => tensor.channel_major(),
     }
 }
 

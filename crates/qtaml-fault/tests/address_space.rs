@@ -133,3 +133,25 @@ fn bursts_and_exact_counts() {
     let model = FaultStream::new(Seed(42), 0, "");
     assert_eq!(FlipCount::shares(1000, &[8000, 64, 16_000], &model).unwrap(), [348, 6, 646]);
 }
+
+/// Scale `i` is float `i` of the substream `scale`: its byte `j` is the word at position `4 i + j`. Minima
+/// likewise, and zero point `i` is the word at position `i`, of the width of the weights.
+#[test]
+fn what_is_stored_beside_the_words_of_a_tensor() {
+    let floats: Vec<u8> = [0.5_f32; 300].into_iter().flat_map(f32::to_le_bytes).collect();
+    for (p, expected) in
+        [(0.1, [25_895_011, 27_052_287, 193_359]), (0.002, [11_663_129, 11_745_996, 135_340])]
+    {
+        let p = FlipProbability::symmetric(p).unwrap();
+        let read = |words: &[u8], width, what| {
+            let (model, stream) = (BitFlips::new(p, width).unwrap(), stream().substream(what));
+            checksum(model.corrupted(words, &stream, ProtectionMap::NOTHING).unwrap())
+        };
+        let found = [
+            read(&floats, BitWidth::INT8, "scale"),
+            read(&floats, BitWidth::INT8, "minimum"),
+            read(&[3; 300], BitWidth::INT4, "zero point"),
+        ];
+        assert_eq!(found, expected);
+    }
+}

@@ -1,6 +1,6 @@
 //! Errors of quantization.
 
-use crate::Word;
+use crate::{Code, Format, Word};
 
 /// Why weights could not be quantized or stored words not be read.
 #[derive(Debug, Clone, PartialEq, thiserror::Error)]
@@ -41,6 +41,40 @@ pub enum QuantError {
         "range limit {0} is not allowed: it must be finite, and above 0 unless all weights are 0"
     )]
     Limit(f32),
+    /// A name that is no range's.
+    #[error("range {0:?} is unknown: symmetric, min-max and zero-point are there")]
+    Range(String),
+    /// A name that is no way to clip.
+    #[error("clipping {0:?} is unknown: max and min-mse are there")]
+    Clip(String),
+    /// A zero point without a word.
+    #[error(
+        "zero point {code} is no code of {format}: {}..={} are",
+        format.min_code(),
+        format.bits().max_code()
+    )]
+    ZeroPoint {
+        /// The zero point.
+        code: Code,
+        /// The format of the words.
+        format: Format,
+    },
+    /// Output channels along an axis that the tensor lacks.
+    #[error("the tensor of shape {shape:?} has no axis {axis}")]
+    Axis {
+        /// The shape of the tensor.
+        shape: Vec<usize>,
+        /// The axis of its output channels.
+        axis: usize,
+    },
+    /// Another number of scales than groups.
+    #[error("{given} grids do not fit {groups} groups: one for each, alike in format and range")]
+    Groups {
+        /// The number of groups.
+        groups: usize,
+        /// The number of grids.
+        given: usize,
+    },
     /// A stored word has bits set above its width.
     #[error("word {word} at {index} does not fit {bits} bits")]
     Word {

@@ -37,22 +37,44 @@
 #![deny(missing_docs)]
 
 mod bit_width;
+mod channel_major;
+mod clip;
 mod encoding;
 mod error;
+mod extent;
 mod format;
+mod granularity;
+mod grid;
+mod group_layout;
 mod names;
+mod noise;
 mod packed;
+mod range;
 mod rounding;
+mod scaled_tensor;
+mod scales;
+mod scaling;
 mod tensor;
 mod word;
 
 pub use bit_width::BitWidth;
+pub use channel_major::ChannelMajor;
+pub use clip::{Clip, ClipSearch};
 pub use encoding::Encoding;
 pub use error::QuantError;
+pub use extent::Extent;
 pub use format::{Format, Term};
+pub use granularity::Granularity;
+pub use grid::{Grid, Origin};
+pub use group_layout::{GroupLayout, Run};
 pub use names::UnknownName;
+pub use noise::QuantizationNoise;
 pub use packed::{PackedWords, pack_words, unpack_words};
+pub use range::CodeRange;
 pub use rounding::Rounding;
+pub use scaled_tensor::ScaledTensor;
+pub use scales::Scales;
+pub use scaling::Scaling;
 pub use tensor::QuantizedTensor;
 pub use word::{Code, Word};
 

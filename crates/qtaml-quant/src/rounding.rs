@@ -2,8 +2,7 @@
 
 use multiversion::multiversion;
 
-use crate::tensor::largest_scale;
-use crate::{Code, Format, QuantError, Word};
+use crate::{Code, Format, Grid, Origin, QuantError, Word};
 
 /// Numbers from 2^52 to 2^53 are whole: adding this one rounds, ties to even, in one step where
 /// processors without an instruction for it would call a function, and leaves the code in the lowest
@@ -14,11 +13,13 @@ const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
 /// rounds to them.
 const GRID: f64 = 1.5 * (1_u64 << 22) as f64;
 
-/// The words of weights at one scale: what [`QuantizedTensor`](crate::QuantizedTensor) stores, one
+/// The words of weights on one grid: what [`QuantizedTensor`](crate::QuantizedTensor) stores, one
 /// weight at a time, for tensors that are never in memory as a whole.
 ///
 /// # Formula
 /// `code = round(w / scale)` with ties to even, at most `±(2^(b-1) - 1)` (docs/theory.md, section 2).
+/// Where the code `c` stands for the weight `a` it is `c + round((w - a) / scale)`, of difference and
+/// quotient in `f64`, and one of all codes of the format (section 2.7).
 ///
 /// ```
 /// use qtaml_quant::{BitWidth, QuantizedTensor, Rounding};
@@ -32,8 +33,24 @@ const GRID: f64 = 1.5 * (1_u64 << 22) as f64;
 #[derive(Debug, Clone, PartialEq)]
 pub struct Rounding {
     steps: Steps,
-    /// The word of each code, by the lowest byte of the code.
-    words: [u8; 256],
+    words: WordTable,
+}
+
+/// The word of each code, by the lowest byte of the code.
+#[derive(Debug, Clone, PartialEq)]
+pub(crate) struct WordTable([u8; 256]);
+
+impl WordTable {
+    pub(crate) fn of(format: Format) -> Self {
+        Self(std::array::from_fn(|byte| format.word_of(Code((byte as u8 as i8).into())).0))
+    }
+
+    /// Turns the lowest bytes of codes into words.
+    pub(crate) fn translate(&self, codes: &mut [u8]) {
+        for code in codes {
+            *code = self.0[usize::from(*code)];
+        }
+    }
 }
 
 impl Rounding {
@@ -43,43 +60,89 @@ impl Rounding {
     /// [`QuantError::Scale`] for a scale that is negative, NaN, or so large that a code would have an
     /// infinite weight.
     pub fn new(format: impl Into<Format>, scale: f32) -> Result<Self, QuantError> {
-        let format = format.into();
-        let bits = format.bits();
-        if !(0.0..=largest_scale(bits)).contains(&scale) {
-            return Err(QuantError::Scale(scale));
-        }
-        let in_one = if scale == 0.0 { 0.0 } else { 1.0 / f64::from(scale) };
-        let words = std::array::from_fn(|byte| format.word_of(Code((byte as u8 as i8).into())).0);
-        Ok(Self { steps: Steps { in_one, max: bits.max_code().into() }, words })
+        Ok(Self::on(Grid::new(format, scale, Origin::Zero)?))
     }
 
-    /// The word of a weight. One beyond the range, infinity too, gets an outermost code; NaN is zero.
+    /// For words on a grid; at scale 0 every weight gets the code of the grid's origin.
+    pub fn on(grid: Grid) -> Self {
+        Self { steps: Steps::of(grid), words: WordTable::of(grid.format()) }
+    }
+
+    /// The word of a weight. One beyond the range, infinity too, gets an outermost code; NaN gets that
+    /// of the grid's origin, which is zero in a symmetric range.
     #[inline]
     pub fn word(&self, weight: f32) -> Word {
-        Word(self.words[usize::from(self.steps.code(weight))])
+        Word(self.words.0[usize::from(self.steps.code(weight))])
     }
 
     /// The [`word`](Self::word) of each weight, several times as fast as one by one.
     pub fn words(&self, weights: &[f32]) -> Vec<u8> {
         let mut words = vec![0; weights.len()];
-        codes(&self.steps, weights, &mut words);
-        for word in &mut words {
-            *word = self.words[usize::from(*word)];
-        }
+        self.steps.codes(weights, &mut words);
+        self.words.translate(&mut words);
         words
     }
 }
 
-/// Weights in steps of the scale.
+/// How weights of one grid become codes.
 #[derive(Debug, Clone, Copy, PartialEq)]
-struct Steps {
+pub(crate) enum Steps {
+    Even(EvenSteps),
+    Moved(MovedSteps),
+}
+
+impl Steps {
+    pub(crate) fn of(grid: Grid) -> Self {
+        let (scale, max) = (f64::from(grid.scale()), f64::from(grid.format().bits().max_code()));
+        if grid.origin().is_zero() {
+            let in_one = if scale == 0.0 { 0.0 } else { 1.0 / scale };
+            return Self::Even(EvenSteps { in_one, max });
+        }
+        let (code, weight) = grid.anchor();
+        let (from, least) = (f64::from(code), f64::from(grid.format().min_code()));
+        Self::Moved(MovedSteps {
+            weight: weight.into(),
+            code: code as u8,
+            // Whatever is divided by infinity is no step away.
+            scale: if scale == 0.0 { f64::INFINITY } else { scale },
+            least: least - from,
+            most: max - from,
+        })
+    }
+
+    /// The lowest byte of the code.
+    #[inline]
+    pub(crate) fn code(self, weight: f32) -> u8 {
+        match self {
+            Self::Even(steps) => steps.code(weight),
+            Self::Moved(steps) => steps.code(weight),
+        }
+    }
+
+    /// The lowest bytes of the codes of weights; of a few of them without a choice of instructions,
+    /// which would take longer than they do.
+    pub(crate) fn codes(self, weights: &[f32], codes: &mut [u8]) {
+        const FEW: usize = 16;
+        match self {
+            _ if weights.len() < FEW => {
+                codes.iter_mut().zip(weights).for_each(|(code, &weight)| *code = self.code(weight));
+            }
+            Self::Even(steps) => even_codes(&steps, weights, codes),
+            Self::Moved(steps) => moved_codes(&steps, weights, codes),
+        }
+    }
+}
+
+/// Weights in steps of the scale, where code 0 stands for 0.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct EvenSteps {
     /// The number of steps in a weight of one.
     in_one: f64,
     /// The number of steps in the largest weight.
     max: f64,
 }
 
-impl Steps {
+impl EvenSteps {
     /// The lowest byte of the code.
     ///
     /// As if divided exactly. Two numbers of 24 bits whose quotient lies between two codes, but is no
@@ -95,10 +158,41 @@ impl Steps {
     }
 }
 
+/// Weights in steps of the scale from a weight that another code stands for.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub(crate) struct MovedSteps {
+    /// A weight, and the lowest byte of its code.
+    weight: f64,
+    code: u8,
+    /// Infinite where all codes stand for one weight.
+    scale: f64,
+    /// The steps from that code to the smallest and to the largest one.
+    least: f64,
+    most: f64,
+}
+
+impl MovedSteps {
+    /// The lowest byte of the code; divided as the formula says, so that others find the same ties.
+    #[inline(always)]
+    fn code(self, weight: f32) -> u8 {
+        let steps = (f64::from(weight) - self.weight) / self.scale;
+        let steps = steps.clamp(self.least, self.most);
+        ((steps + WHOLE).to_bits() as u8).wrapping_add(self.code)
+    }
+}
+
 /// The lowest bytes of the codes of weights; for these sets of vector instructions as well, of which
 /// one is chosen where it runs.
 #[multiversion(targets("x86_64+avx2+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
-fn codes(steps: &Steps, weights: &[f32], codes: &mut [u8]) {
+fn even_codes(steps: &EvenSteps, weights: &[f32], codes: &mut [u8]) {
+    for (code, &weight) in codes.iter_mut().zip(weights) {
+        *code = steps.code(weight);
+    }
+}
+
+/// The same on grids that are moved.
+#[multiversion(targets("x86_64+avx2+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+fn moved_codes(steps: &MovedSteps, weights: &[f32], codes: &mut [u8]) {
     for (code, &weight) in codes.iter_mut().zip(weights) {
         *code = steps.code(weight);
     }
@@ -109,9 +203,52 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::BitWidth;
+    use crate::{BitWidth, CodeRange};
 
     proptest! {
+        /// The formula of the moved grid, by the functions of the standard library.
+        #[test]
+        fn codes_of_moved_grids_are_those_of_the_formula(
+            weights in prop::collection::vec(-3.0_f32..5.0, 0..40),
+            low in -4.0_f32..4.0,
+            width in 0.0_f32..4.0,
+            format in prop::sample::select(Format::all().collect::<Vec<_>>()),
+            range in prop::sample::select(vec![CodeRange::MinMax, CodeRange::ZeroPoint]),
+        ) {
+            let grid = Grid::spanning(format, range, low, low + width).unwrap();
+            let (code, weight) = match grid.origin() {
+                Origin::Minimum(minimum) => (format.min_code(), f64::from(minimum)),
+                Origin::ZeroPoint(code) => (code.0, 0.0),
+                Origin::Zero => unreachable!("a range that is not symmetric"),
+            };
+            let expected = |w: &f32| {
+                let steps = (f64::from(*w) - weight) / f64::from(grid.scale());
+                let steps = if grid.scale() == 0.0 { 0.0 } else { steps.round_ties_even() };
+                let code = steps + f64::from(code);
+                let (least, most) = (format.min_code(), format.bits().max_code());
+                format.word_of(Code(code.clamp(least.into(), most.into()) as i32)).0
+            };
+            let words = Rounding::on(grid).words(&weights);
+            prop_assert_eq!(words, weights.iter().map(expected).collect::<Vec<_>>());
+        }
+
+        /// Inside the range the error is half a step at most; beside that what `f32` rounds.
+        #[test]
+        fn no_weight_inside_is_off_by_more_than_half_a_step(
+            weights in prop::collection::vec(-10.0_f32..10.0, 1..64),
+            format in prop::sample::select(Format::all().collect::<Vec<_>>()),
+            range in prop::sample::select(CodeRange::ALL.to_vec()),
+        ) {
+            let low = weights.iter().copied().fold(f32::INFINITY, f32::min);
+            let high = weights.iter().copied().fold(f32::NEG_INFINITY, f32::max);
+            let grid = Grid::spanning(format, range, low, high).unwrap();
+            let rounding = Rounding::on(grid);
+            for &weight in &weights {
+                let off = (weight - grid.weight_of_word(rounding.word(weight))).abs();
+                prop_assert!(off <= 0.5 * grid.scale() + 4e-6, "{} {} {}", grid.scale(), weight, off);
+            }
+        }
+
         /// The shortcut against the function of the standard library.
         #[test]
         fn codes_are_rounded_to_even(weight in -300.0_f32..300.0, eighths in 1_u32..64) {

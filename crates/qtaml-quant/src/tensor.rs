@@ -1,8 +1,9 @@
 //! A tensor of weights as it lies in memory: words and one scale.
 
-use crate::{BitWidth, Format, QuantError, Rounding, Word};
+use crate::{BitWidth, Code, Format, Grid, Origin, QuantError, Rounding, Word};
 
-/// Weights of one tensor, quantized symmetrically with one scale.
+/// Weights of one tensor, quantized with one scale, symmetrically unless a [`Grid`] says otherwise. With
+/// more scales it is a [`ScaledTensor`](crate::ScaledTensor).
 ///
 /// # Formula
 /// `scale = max |w| / (2^(b-1) - 1)`, `code = round(w / scale)` with ties to even,
@@ -18,8 +19,7 @@ use crate::{BitWidth, Format, QuantError, Rounding, Word};
 #[derive(Debug, Clone, PartialEq)]
 pub struct QuantizedTensor {
     shape: Vec<usize>,
-    format: Format,
-    scale: f32,
+    grid: Grid,
     words: Vec<u8>,
 }
 
@@ -63,20 +63,32 @@ impl QuantizedTensor {
         format: impl Into<Format>,
         limit: f32,
     ) -> Result<Self, QuantError> {
-        let format = format.into();
-        check_shape(shape, weights.len())?;
-        if let Some(index) = weights.iter().position(|w| !w.is_finite()) {
-            return Err(QuantError::NotFinite { index, value: weights[index] });
-        }
+        check_weights(weights, shape)?;
         let zero_for_zeros = || limit == 0.0 && weights.iter().all(|&w| w == 0.0);
         if !(limit > 0.0 && limit.is_finite() || zero_for_zeros()) {
             return Err(QuantError::Limit(limit));
         }
-        let scale = (f64::from(limit) / f64::from(format.bits().max_code())) as f32;
-        let scale = scale.min(largest_scale(format.bits()));
-        let rounding = Rounding::new(format, scale)?;
-        let words = rounding.words(weights);
-        Ok(Self { shape: shape.to_vec(), format, scale, words })
+        Self::quantize_on(weights, shape, Grid::symmetric(format.into(), limit))
+    }
+
+    /// Quantizes `weights` on a grid. Weights beyond its ends are clipped.
+    ///
+    /// ```
+    /// use qtaml_quant::{BitWidth, CodeRange, Grid, QuantizedTensor};
+    ///
+    /// // Three bits, all eight codes from -1 to 2.5.
+    /// let grid = Grid::spanning(BitWidth::new(3)?, CodeRange::MinMax, -1.0, 2.5)?;
+    /// let stored = QuantizedTensor::quantize_on(&[-1.0, 0.1, 2.5, 40.0], &[4], grid)?;
+    /// assert_eq!(stored.dequantize(), [-1.0, 0.0, 2.5, 2.5]);
+    /// # Ok::<(), qtaml_quant::QuantError>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`quantize`](Self::quantize).
+    pub fn quantize_on(weights: &[f32], shape: &[usize], grid: Grid) -> Result<Self, QuantError> {
+        check_weights(weights, shape)?;
+        let words = Rounding::on(grid).words(weights);
+        Ok(Self { shape: shape.to_vec(), grid, words })
     }
 
     /// Takes words that were stored before.
@@ -91,16 +103,19 @@ impl QuantizedTensor {
         format: impl Into<Format>,
         scale: f32,
     ) -> Result<Self, QuantError> {
-        let format = format.into();
-        let bits = format.bits();
         check_shape(shape, words.len())?;
-        if !(0.0..=largest_scale(bits)).contains(&scale) {
-            return Err(QuantError::Scale(scale));
-        }
-        if let Some(index) = words.iter().position(|word| word & !bits.mask() != 0) {
-            return Err(QuantError::Word { index, word: Word(words[index]), bits: bits.get() });
-        }
-        Ok(Self { shape: shape.to_vec(), format, scale, words })
+        Self::from_words_on(words, shape, Grid::new(format, scale, Origin::Zero)?)
+    }
+
+    /// The same with a grid.
+    ///
+    /// # Errors
+    /// [`QuantError::Empty`], [`QuantError::Shape`], and [`QuantError::Word`] for a word with bits above
+    /// the width.
+    pub fn from_words_on(words: Vec<u8>, shape: &[usize], grid: Grid) -> Result<Self, QuantError> {
+        check_shape(shape, words.len())?;
+        check_words(&words, grid.format())?;
+        Ok(Self { shape: shape.to_vec(), grid, words })
     }
 
     /// The shape of the tensor.
@@ -116,17 +131,22 @@ impl QuantizedTensor {
 
     /// What its words mean.
     pub fn format(&self) -> Format {
-        self.format
+        self.grid.format()
     }
 
     /// The width of a word.
     pub fn bits(&self) -> BitWidth {
-        self.format.bits()
+        self.format().bits()
     }
 
     /// What one step of the code is worth, in units of the weights.
     pub fn scale(&self) -> f32 {
-        self.scale
+        self.grid.scale()
+    }
+
+    /// The weights that the codes stand for.
+    pub fn grid(&self) -> Grid {
+        self.grid
     }
 
     /// The stored words, row-major.
@@ -136,16 +156,34 @@ impl QuantizedTensor {
 
     /// The stored codes, row-major.
     pub fn codes(&self) -> impl Iterator<Item = i32> {
-        self.words.iter().map(|&word| self.format.code_of(Word(word)).0)
+        self.words.iter().map(|&word| self.format().code_of(Word(word)).0)
     }
 
     /// The weights that the codes stand for, row-major.
     pub fn dequantize(&self) -> Vec<f32> {
-        self.codes().map(|code| self.scale * code as f32).collect()
+        self.codes().map(|code| self.grid.weight(Code(code))).collect()
     }
 }
 
-fn check_shape(shape: &[usize], values: usize) -> Result<(), QuantError> {
+/// Refuses weights that do not fill the shape, and NaN and infinite ones.
+pub(crate) fn check_weights(weights: &[f32], shape: &[usize]) -> Result<(), QuantError> {
+    check_shape(shape, weights.len())?;
+    match weights.iter().position(|w| !w.is_finite()) {
+        Some(index) => Err(QuantError::NotFinite { index, value: weights[index] }),
+        None => Ok(()),
+    }
+}
+
+/// Refuses words with bits above their width.
+pub(crate) fn check_words(words: &[u8], format: Format) -> Result<(), QuantError> {
+    let bits = format.bits();
+    match words.iter().position(|word| word & !bits.mask() != 0) {
+        Some(index) => Err(QuantError::Word { index, word: Word(words[index]), bits: bits.get() }),
+        None => Ok(()),
+    }
+}
+
+pub(crate) fn check_shape(shape: &[usize], values: usize) -> Result<(), QuantError> {
     let expected = shape.iter().try_fold(1_usize, |n, &d| n.checked_mul(d)).unwrap_or(usize::MAX);
     if expected == 0 {
         return Err(QuantError::Empty { shape: shape.to_vec() });
@@ -167,7 +205,6 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::Code;
 
     fn quantize(weights: &[f32], format: impl Into<Format>) -> QuantizedTensor {
         QuantizedTensor::quantize(weights, &[weights.len()], format).unwrap()

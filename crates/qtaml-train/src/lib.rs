@@ -26,7 +26,7 @@
 //! // a table that knows this.
 //! let calibration = BurnRunner::classifier(&model, &digits.calibration, &device)?;
 //! let memory = MemoryModel::new(FlipProbability::symmetric(0.1)?);
-//! let spec = QuantizedSpec { decoder: Decoder::Bayes, ..QuantizedSpec::default() };
+//! let spec = QuantizedSpec { decoder: Decoder::BayesGain, ..QuantizedSpec::default() };
 //! let stored = StoredModel::store(
 //!     &calibration, Granularity::Tensor, &[Storing::new(memory, spec)],
 //! )?;

@@ -3,19 +3,21 @@
 use std::path::PathBuf;
 
 use clap::{ArgGroup, Args};
-use qtaml::fault::{BitFlips, BitMask, Bursts, Ecc, Seed};
+use qtaml::compensation::{CodeHistogram, DecodeTable, Decoder};
+use qtaml::fault::{BitFlips, BitMask, Bursts, Ecc, MemoryModel, Seed};
 use qtaml::physics::FlipProfile;
-use qtaml::quant::{BitWidth, Encoding, Format};
+use qtaml::quant::BitWidth;
 
 use super::faults::{Draw, FaultSpec};
-use crate::flags::{self, FAULTS, FlipArgs, bit_width, count, help, probability};
+use super::storage::HowStored;
+use crate::flags::{self, FAULTS, FlipArgs, count, help, probability};
+use crate::format_flags::{DecoderArgs, FormatArgs, WORDS};
 use crate::usage::UsageError;
 
 /// The arguments of which one has to be there.
 const WAYS: [&str; 8] =
     ["p", "p01", "p_per_bit", "flips", "bursts", "stuck_at_0", "stuck_at_1", "replay"];
 
-const WORDS: &str = "Words";
 const PATTERN: &str = "Pattern";
 
 const AFTER_HELP: &str = help!(
@@ -25,8 +27,12 @@ Examples:
       INT8 weights, one bit in a hundred flips
   qtaml inject model.safetensors --p 0.1 --protect 2 --trial 7 --out faulty.safetensors
       another pattern of faults, and none in the two top bits of a weight
+  qtaml inject model.safetensors --p 0.01 --decoder bayes-gain --out faulty.safetensors
+      the same faults, and each word decoded by what it most likely stored
   qtaml inject model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 --encoding gray --out faulty.safetensors
       ones are lost more easily than zeros, in INT4 weights in Gray code
+  qtaml inject model.safetensors --p 1e-3 --bits 4 --range min-max --scale group:32 --out faulty.safetensors
+      unsigned codes with a scale and a minimum for every 32 weights
   qtaml inject model.safetensors --p 1e-3 --protect 2 --ecc secded:64 --out faulty.safetensors
       the top bits kept by a real code, as well as it can
   qtaml inject model.safetensors --flips 20 --out faulty.safetensors
@@ -43,14 +49,15 @@ Examples:
 
 /// Write a copy of a model as it is read from a faulty memory
 ///
-/// Float tensors of rank 2 and more are quantized with one scale per tensor, their words are
+/// Float tensors of rank 2 and more are quantized with one scale per output channel, their words are
 /// exposed to bit flips, and what is read takes their place, in the type that they had. Tensors of
-/// I8 and U8 are such words already. All others are copied. The faults follow from the seed, the
-/// trial and the names of the tensors alone. Files of any size are read and written in pieces.
+/// I8, U8 and eight-bit floats are such words already. All others are copied. The faults follow from the
+/// seed, the trial and the names of the tensors alone. Files of any size are read and written in pieces;
+/// scales and the tables of decoders are kept in memory, for one tensor at a time.
 ///
 /// With --p-per-bit there must be a flip probability for every bit of --bits, and eight if words of
-/// I8, U8, --biases or --scales are exposed: choose other tensors with --only. Packed words of a file
-/// of `qtaml codec` have a width of their own.
+/// I8, U8, --as-stored, --biases or --scales are exposed: choose other tensors with --only. Packed words
+/// of a file of `qtaml codec` have a width of their own.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -97,14 +104,18 @@ pub(crate) struct InjectArgs {
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     stuck_at_1: Option<f64>,
 
-    /// Bits of the code of a float weight, 2 to 8
-    #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
-    #[arg(help_heading = WORDS)]
-    bits: BitWidth,
+    #[command(flatten)]
+    format: FormatArgs,
 
-    /// What they stand for: twos-complement, sign-magnitude, offset-binary or gray
-    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
-    encoding: Encoding,
+    #[command(flatten)]
+    decoder: DecoderArgs,
+
+    /// Store float weights as they are in the file and do not quantize them
+    ///
+    /// Each of their bytes is a word of eight bits, none of them protected, as with --biases. A flip in the
+    /// exponent of a float can make it huge, infinite or NaN.
+    #[arg(long, conflicts_with_all = ["format", "decoder", "scales"], help_heading = WORDS)]
+    as_stored: bool,
 
     /// Protect so many of the most significant bits of each weight
     #[arg(long, value_name = "K", default_value_t = 0, help_heading = WORDS)]
@@ -137,10 +148,11 @@ pub(crate) struct InjectArgs {
     #[arg(long, help_heading = WORDS)]
     pub(super) biases: bool,
 
-    /// Expose the scale of each tensor of codes too, an F32 number
+    /// Expose the scales of the tensors of codes too, and what --range stores beside them
     ///
-    /// Its four bytes are words of eight bits, none of them protected, stored once for the tensor: a
-    /// flip in the exponent makes all of its weights huge, infinite or NaN.
+    /// The four bytes of a scale are words of eight bits, none of them protected, stored once for its
+    /// weights: a flip in the exponent makes all of them huge, infinite or NaN. The same holds for the
+    /// minimum of a min-max range; a zero point is one more word of its weights' format.
     #[arg(long, conflicts_with_all = ["flips", "record", "replay"], help_heading = WORDS)]
     scales: bool,
 
@@ -155,10 +167,11 @@ pub(crate) struct InjectArgs {
     /// Inject the faults of this file and draw none
     ///
     /// The same faults in the same model give the same faulty model. The record knows the words that
-    /// the faults were drawn on, by their SHA-256, and is refused where others are stored.
+    /// the faults were drawn on, by their SHA-256, and is refused where others are stored. It knows format
+    /// and scaling of every tensor as well.
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
-    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "bits", "encoding"])]
+    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "format", "decoder", "as_stored"])]
     #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
@@ -180,16 +193,44 @@ pub(crate) struct InjectArgs {
 
 impl InjectArgs {
     /// How weights are stored.
-    pub(super) fn format(&self) -> Format {
-        Format::new(self.bits, self.encoding)
+    pub(super) fn how_stored(&self) -> HowStored {
+        HowStored {
+            format: self.format.format(),
+            scaling: (!self.as_stored).then(|| self.format.tensor_scaling()),
+            biases: self.biases,
+        }
     }
 
     /// What is drawn, or what does not fit together.
     pub(super) fn draw(&self) -> Result<(FaultSpec, Draw), UsageError> {
-        let protect = self.protect;
-        let ecc = flags::ecc(self.ecc, BitMask::top(protect, self.bits)?)?;
+        let (protect, decoder) = (self.protect, self.decoder.decoder);
+        let ecc = flags::ecc(self.ecc, BitMask::top(protect, self.bits())?)?;
         let (seed, trial, scales) = (Seed(self.seed), self.trial, self.scales);
-        Ok((self.spec()?, Draw { protect, ecc, scales, seed, trial }))
+        let draw = Draw { protect, ecc, scales, decoder, seed, trial };
+        let spec = self.spec()?;
+        self.can_decode(&spec, draw)?;
+        Ok((spec, draw))
+    }
+
+    /// The width of the words of floats.
+    fn bits(&self) -> BitWidth {
+        self.how_stored().format.bits()
+    }
+
+    /// Refuses a decoder that does not know how often bits flip, or cannot undo it.
+    fn can_decode(&self, spec: &FaultSpec, draw: Draw) -> Result<(), UsageError> {
+        if draw.decoder == Decoder::Raw {
+            return Ok(());
+        }
+        let FaultSpec::Flips(flips) = spec else {
+            return Err(UsageError::DecoderNeedsFlips(draw.decoder));
+        };
+        let format = self.how_stored().format;
+        let memory = MemoryModel::new(flips.clone()).with_ecc(draw.ecc);
+        let channel = memory.channel(format, BitMask::top(draw.protect, format.bits())?)?;
+        let anything = CodeHistogram::from_counts(format, &vec![1; format.bits().levels()])?;
+        DecodeTable::new(draw.decoder, &channel, &anything)?;
+        Ok(())
     }
 
     fn spec(&self) -> Result<FaultSpec, UsageError> {
@@ -202,13 +243,13 @@ impl InjectArgs {
         if self.stuck_at_0.is_some() || self.stuck_at_1.is_some() {
             let [at_zero, at_one] =
                 [self.stuck_at_0, self.stuck_at_1].map(Option::unwrap_or_default);
-            let stuck = BitFlips::stuck(at_zero, at_one, self.bits);
+            let stuck = BitFlips::stuck(at_zero, at_one, self.bits());
             stuck.map_err(|_| UsageError::Stuck(at_zero, at_one))?;
             return Ok(FaultSpec::Stuck { at_zero, at_one });
         }
         let given = self.flip_probabilities.profile()?;
         let flips = given.map_or_else(|| FlipProfile::per_bit(vec![]), Ok)?;
-        BitFlips::new(flips.clone(), self.bits)?;
+        BitFlips::new(flips.clone(), self.bits())?;
         Ok(FaultSpec::Flips(flips))
     }
 }

@@ -5,16 +5,19 @@ use std::fmt;
 use std::iter::Peekable;
 
 use anyhow::Result;
+use qtaml::compensation::Decoder;
 use qtaml::fault::{
-    BitFlips, BitMask, Bursts, Ecc, EccError, EccRead, EccTally, FaultEffect, FaultError,
-    FaultModel, FaultRecord, FaultStream, FlipCount, ProtectionMap, RecordError, Seed,
+    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultEffect, FaultError, FaultModel,
+    FaultRecord, FaultStream, FlipCount, MemoryModel, ProtectionMap, QuantizedChannel, Seed,
     WordDigester, WordFault, WordFlips,
 };
 use qtaml::files::Dtype;
 use qtaml::physics::FlipProfile;
-use qtaml::quant::{BitWidth, pack_words, unpack_words};
+use qtaml::quant::{
+    BitWidth, Code, CodeRange, Grid, Origin, Scales, Word, pack_words, unpack_words,
+};
 
-use super::storage::Storage;
+use super::storage::{Coded, Storage};
 use crate::packed::Packed;
 
 /// The source of all faults of a run.
@@ -59,8 +62,23 @@ pub(super) struct Draw {
     pub(super) ecc: Ecc,
     /// Whether scales lie in the memory as well.
     pub(super) scales: bool,
+    /// What is believed of the words of floats.
+    pub(super) decoder: Decoder,
     pub(super) seed: Seed,
     pub(super) trial: u32,
+}
+
+/// How words are decoded that are not taken as they are.
+pub(super) struct Decoding {
+    pub(super) decoder: Decoder,
+    pub(super) channel: QuantizedChannel,
+}
+
+impl Decoding {
+    /// Whether the decoder asks how the weights are distributed.
+    pub(super) fn needs_prior(&self) -> bool {
+        self.decoder.needs_prior()
+    }
 }
 
 /// The faults of one tensor, from its first word to its last.
@@ -153,17 +171,37 @@ impl Source {
         }
     }
 
-    /// What is read of the scale of the tensor `name`; only codes have one that is stored.
-    pub(super) fn read_scale(&self, name: &str, storage: Storage, scale: f32) -> Result<f32> {
+    /// What is read of the scales of the tensor `name` and of what is stored beside them; `None` if they do
+    /// not lie in the faulty memory.
+    pub(super) fn read_scales(
+        &self,
+        name: &str,
+        coded: Coded,
+        scales: &Scales,
+    ) -> Result<Option<Scales>> {
+        let Self::Drawn(spec, draw) = self else { return Ok(None) };
+        if !draw.scales {
+            return Ok(None);
+        }
+        let faults = ScaleFaults { spec, name, stream: draw.stream(name) };
+        let read = faults.floats("scale", scales.scales().to_vec())?;
+        let origins = faults.origins(coded, scales)?;
+        let grid = |(scale, origin)| Grid::as_read(coded.format, scale, origin);
+        let grids: Vec<Grid> = read.into_iter().zip(origins).map(grid).collect();
+        Ok(Some(Scales::new(scales.layout(), &grids)?))
+    }
+
+    /// How the words of a tensor are decoded; `None` if they are taken as they are.
+    pub(super) fn decoding(&self, storage: Storage) -> Result<Option<Decoding>, FaultError> {
         match (self, storage) {
-            (Self::Drawn(spec, draw), Storage::Codes(..)) if draw.scales => {
-                let mut bytes = scale.to_le_bytes();
-                let model = spec.model(name, Storage::Bytes(Dtype::F32))?;
-                let stream = draw.stream(name).substream("scale");
-                model.inject_slice(&mut bytes, 0, &stream, ProtectionMap::NOTHING)?;
-                Ok(f32::from_le_bytes(bytes))
+            (Self::Drawn(FaultSpec::Flips(flips), draw), Storage::Codes(coded))
+                if draw.decoder != Decoder::Raw =>
+            {
+                let memory = MemoryModel::new(flips.clone()).with_ecc(draw.ecc);
+                let channel = memory.channel(coded.format, draw.protection(storage)?)?;
+                Ok(Some(Decoding { decoder: draw.decoder, channel }))
             }
-            _ => Ok(scale),
+            _ => Ok(None),
         }
     }
 
@@ -173,7 +211,7 @@ impl Source {
             Self::Drawn(spec, draw) => {
                 let packed = match storage {
                     Storage::Packed(packed) => Some(packed),
-                    Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => None,
+                    Storage::Codes(_) | Storage::Words(_) | Storage::Bytes(_) => None,
                 };
                 let model = spec.words(name, storage, *draw)?;
                 let (stream, protect) = (draw.stream(name), draw.protected(storage));
@@ -184,6 +222,50 @@ impl Source {
                 Ok(Faults::Replayed(faults.peekable()))
             }
         }
+    }
+}
+
+/// What happens to the scales of a tensor.
+struct ScaleFaults<'a> {
+    spec: &'a FaultSpec,
+    name: &'a str,
+    stream: FaultStream,
+}
+
+impl ScaleFaults<'_> {
+    /// Floats as they are read: byte `j` of float `i` is the word at position `4 i + j`.
+    fn floats(&self, what: &str, values: Vec<f32>) -> Result<Vec<f32>, FaultError> {
+        let mut bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
+        self.words(what, Storage::Bytes(Dtype::F32), &mut bytes)?;
+        Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+    }
+
+    /// Injects into the words that are called `what`.
+    fn words(&self, what: &str, storage: Storage, words: &mut [u8]) -> Result<(), FaultError> {
+        let (model, stream) = (self.spec.model(self.name, storage)?, self.stream.substream(what));
+        model.inject_slice(words, 0, &stream, ProtectionMap::NOTHING)
+    }
+
+    /// What is read of the origins: minima are floats, and zero points words of the weights' format.
+    fn origins(&self, coded: Coded, scales: &Scales) -> Result<Vec<Origin>, FaultError> {
+        let format = coded.format;
+        let known = |grid: Grid| match grid.origin() {
+            Origin::Minimum(minimum) => (minimum, 0),
+            Origin::ZeroPoint(code) => (0.0, format.word_of(code).0),
+            _ => (0.0, 0),
+        };
+        let (minima, mut words): (Vec<f32>, Vec<u8>) = scales.grids().map(known).unzip();
+        Ok(match scales.range() {
+            CodeRange::MinMax => {
+                self.floats("minimum", minima)?.into_iter().map(Origin::Minimum).collect()
+            }
+            CodeRange::ZeroPoint => {
+                self.words("zero point", Storage::Codes(coded), &mut words)?;
+                let code = |word: u8| Origin::ZeroPoint(Code(format.code_of(Word(word)).0));
+                words.into_iter().map(code).collect()
+            }
+            _ => vec![Origin::Zero; minima.len()],
+        })
     }
 }
 
@@ -265,7 +347,7 @@ impl Draw {
     /// The top bits of a byte are not those of the number that it is a part of, and not protected.
     fn protected(self, storage: Storage) -> u32 {
         match storage {
-            Storage::Codes(..) | Storage::Integers(_) | Storage::Packed(_) => self.protect,
+            Storage::Codes(_) | Storage::Words(_) | Storage::Packed(_) => self.protect,
             Storage::Bytes(_) => 0,
         }
     }
@@ -286,7 +368,11 @@ impl Draw {
             bits => format!(", top {bits} bits protected{by}"),
         };
         let scales = if self.scales { ", scales exposed" } else { "" };
-        format!("{spec}{protected}{scales}")
+        let decoded = match self.decoder {
+            Decoder::Raw => String::new(),
+            decoder => format!(", decoded by {decoder}"),
+        };
+        format!("{spec}{protected}{scales}{decoded}")
     }
 }
 

@@ -6,6 +6,7 @@ mod plan;
 mod report;
 mod scales;
 mod storage;
+mod stored;
 mod stream;
 
 use std::io::Write;
@@ -14,12 +15,13 @@ use std::path::Path;
 use anyhow::{Context, Result};
 use qtaml::fault::FaultRecord;
 use qtaml::files::{self, ModelFile, WholeFile, is_same, write_in_background};
+use qtaml::quant::{Grid, GroupLayout, Scales};
 
 pub(crate) use self::args::InjectArgs;
 use self::faults::{Source, WhenOther};
 use self::plan::Plan;
 use self::report::{Report, Row, Tally};
-use self::storage::Storage;
+use self::storage::{Coded, Storage};
 use self::stream::Pass;
 use crate::flags::{no_stream, open_model};
 use crate::progress::Progress;
@@ -39,6 +41,7 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
         trial: source.trial(),
         total: Tally::total(&tensors),
         copied: plan.len() - tensors.len(),
+        warnings: report::warnings(&tensors),
         tensors,
     };
     eprintln!("wrote {}", args.out.display());
@@ -73,7 +76,7 @@ fn prepare(args: &InjectArgs, model: &ModelFile) -> Result<(Source, Plan)> {
         return Ok((Source::Replayed(record, when_other), plan));
     }
     let (mut spec, draw) = args.draw()?;
-    let plan = plan::of_weights(model, args.format(), &args.only, args.biases)?;
+    let plan = plan::of_weights(model, args.how_stored(), &args.only)?;
     let planned = model.tensors().iter().zip(&plan);
     let tensors: Vec<_> = planned
         .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
@@ -89,21 +92,29 @@ fn read_record(path: &Path) -> Result<FaultRecord> {
     Ok(FaultRecord::from_bytes(&files::read(path)?)?)
 }
 
-/// Whether the faults are possible in the words of every tensor, and in its scale if that is exposed:
+/// Whether the faults are possible in the words of every tensor, and in its scales if they are exposed:
 /// those of integers and bytes have eight bits, whatever a weight has.
 fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
     for &(name, storage, _) in tensors {
         let faults = source.of(name, storage);
         faults.with_context(|| format!("cannot inject into tensor {name:?}"))?;
-        let scale = source.read_scale(name, storage, 1.0);
-        scale.with_context(|| format!("cannot inject into the scale of tensor {name:?}"))?;
+        if let Storage::Codes(coded) = storage {
+            let scales = source.read_scales(name, coded, &one_scale(coded)?);
+            scales.with_context(|| format!("cannot inject into the scale of tensor {name:?}"))?;
+        }
     }
     Ok(())
 }
 
+/// The scale of a tensor of one weight.
+fn one_scale(Coded { format, scaling, .. }: Coded) -> Result<Scales> {
+    let layout = GroupLayout::of(&[], None, scaling.granularity)?;
+    Ok(Scales::new(layout, &[Grid::spanning(format, scaling.range, 0.0, 1.0)?])?)
+}
+
 /// Writes the faulty model, and the record of its faults if one is asked for.
 fn write(args: &InjectArgs, model: &ModelFile, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
-    let progress = Progress::of_bytes("injecting", work(model, plan));
+    let progress = Progress::of_bytes("injecting", work(model, plan, source)?);
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = WholeFile::create(&args.out)?;
     let Some(path) = &args.record else {
@@ -119,11 +130,13 @@ fn write(args: &InjectArgs, model: &ModelFile, plan: &Plan, source: &Source) -> 
     Ok(rows)
 }
 
-/// Bytes to be read: those of codes twice, for their scale and for themselves.
-fn work(model: &ModelFile, plan: &Plan) -> u64 {
-    let passes = |storage: &Option<Storage>| match storage {
-        Some(Storage::Codes(..)) => 2,
-        _ => 1,
+/// Bytes to be read: those of codes more than once, for their scales and for themselves.
+fn work(model: &ModelFile, plan: &Plan, source: &Source) -> Result<u64> {
+    let passes = |storage: Option<Storage>| -> Result<u64> {
+        let decoding = storage.map(|storage| source.decoding(storage)).transpose()?.flatten();
+        Ok(scales::passes(storage, decoding.as_ref()))
     };
-    model.tensors().iter().zip(plan).map(|(tensor, storage)| passes(storage) * tensor.bytes).sum()
+    let bytes =
+        model.tensors().iter().zip(plan).map(|(t, storage)| Ok(passes(*storage)? * t.bytes));
+    bytes.sum()
 }

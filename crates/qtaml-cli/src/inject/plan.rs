@@ -5,34 +5,27 @@ use std::collections::HashMap;
 use anyhow::{Context, Result, bail, ensure};
 use qtaml::fault::{FaultRecord, TensorFaults};
 use qtaml::files::{ModelFile, TensorInfo};
-use qtaml::quant::Format;
+use qtaml::quant::{GroupLayout, Scaling};
 
-use super::storage::Storage;
+use super::storage::{HowStored, Storage};
 use crate::packed;
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
 pub(super) type Plan = Vec<Option<Storage>>;
 
 /// What faults are drawn for: all weights, or those named, in the given format.
-pub(super) fn of_weights(
-    model: &ModelFile,
-    format: Format,
-    only: &[String],
-    biases: bool,
-) -> Result<Plan> {
+pub(super) fn of_weights(model: &ModelFile, how: HowStored, only: &[String]) -> Result<Plan> {
     let packed = packed::of_model(model)?;
-    let storage =
-        |tensor: &TensorInfo| match (packed.get(&tensor.name), Storage::of(tensor, format)) {
-            (Some(&packed), Some(_)) => Some(Storage::Packed(packed)),
-            (None, Some(Storage::Bytes(_))) if !biases => None,
-            (_, storage) => storage,
-        };
+    let storage = |tensor: &TensorInfo| match packed.get(&tensor.name) {
+        Some(&packed) if tensor.bytes > 0 => Some(Storage::Packed(packed)),
+        _ => how.storage_of(tensor),
+    };
     for name in only {
         let tensor = model.tensor(name)?;
         ensure!(tensor.bytes > 0, "tensor {name:?} of shape {:?} is empty", tensor.shape);
         ensure!(
             storage(tensor).is_some(),
-            "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8 and U8 of rank 2 \
+            "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8, U8 and F8 of rank 2 \
              and more, and with --biases of any rank",
             tensor.dtype,
             tensor.rank()
@@ -43,7 +36,7 @@ pub(super) fn of_weights(
         model.tensors().iter().map(|t| Some(t).filter(wanted).and_then(storage)).collect();
     ensure!(
         plan.iter().any(Option::is_some),
-        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8 or U8{}",
+        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8, U8 or F8{}",
         plan.len(),
         empty(model)
     );
@@ -73,11 +66,14 @@ pub(super) fn of_record(model: &ModelFile, record: &FaultRecord) -> Result<Plan>
 
 fn of_recorded(tensor: &TensorInfo, faults: &TensorFaults) -> Result<Storage> {
     let (name, format) = (&tensor.name, faults.format());
-    let Some(storage) = Storage::of(tensor, format) else {
-        bail!("tensor {name:?} of type {} holds no weights", tensor.dtype);
+    let Some(storage) = Storage::of_recorded(tensor, format, faults.scaling()) else {
+        bail!("tensor {name:?} of type {} holds no such weights", tensor.dtype);
     };
     ensure!(storage.format() == format, "tensor {name:?} is no tensor of {format} words");
     let (words, recorded) = (storage.words_of(tensor), faults.words());
     ensure!(words == recorded, "tensor {name:?} has {words} words, and not {recorded}");
+    if let Some(Scaling { axis, granularity, .. }) = storage.scaling() {
+        GroupLayout::of(&tensor.shape, axis, granularity)?;
+    }
     Ok(storage)
 }

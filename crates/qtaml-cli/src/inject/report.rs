@@ -5,9 +5,11 @@ use std::ops::Add;
 
 use qtaml::fault::{EccTally, Seed};
 use qtaml::files::TensorInfo;
+use qtaml::quant::{QuantizationNoise, Scaling};
 use serde::Serialize;
 
 use super::storage::Storage;
+use super::stored::StoredCodes;
 use crate::number::grouped;
 use crate::table::table;
 
@@ -29,6 +31,9 @@ pub(super) struct Report {
     pub(super) trial: u32,
     pub(super) tensors: Vec<Row>,
     pub(super) total: Tally,
+    /// What rounding destroys.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) warnings: Vec<String>,
     /// Tensors that are the same as before.
     pub(super) copied: usize,
 }
@@ -38,16 +43,37 @@ pub(super) struct Report {
 pub(super) struct Row {
     pub(super) tensor: String,
     pub(super) stored_as: String,
-    /// What one step of the code is worth; none for what is stored as it is.
+    /// Which weights share a scale, and where scales come from; none for what is stored as it is.
+    scaling: Option<Scaling>,
+    /// What one step of the code is worth; none for what is stored as it is, or with several scales.
     pub(super) scale: Option<f32>,
     /// What it is read as, if that is something else; null if it is no number that JSON has.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(super) scale_read: Option<f32>,
+    /// Of several scales.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    scales: Option<ScaleRange>,
+    /// Weights that rounding misses by at least what they are, zeros not among them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost: Option<u64>,
+    /// Signal over the noise of quantization, faults apart, in decibels; none without noise.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    sqnr_db: Option<f64>,
     /// Weights that are read as the largest number of their type in place of a larger one.
     #[serde(skip_serializing_if = "is_zero")]
     pub(super) clamped: u64,
     #[serde(flatten)]
     pub(super) tally: Tally,
+}
+
+/// The scales of a tensor that has several.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+struct ScaleRange {
+    count: usize,
+    smallest: f32,
+    largest: f32,
+    /// Those that are read as something else, or of which the minimum or the zero point is.
+    read_wrong: usize,
 }
 
 /// Bits that were stored and bits that flipped.
@@ -95,6 +121,42 @@ fn check_bits(code_words: Option<EccTally>) -> u64 {
     code_words.map_or(0, |code| code.check_bits)
 }
 
+/// A share in percent, in as many digits as make sense.
+fn percent(share: f64) -> String {
+    match 100.0 * share {
+        percent if percent >= 10.0 => format!("{percent:.0} %"),
+        percent if percent >= 0.1 => format!("{percent:.1} %"),
+        percent if percent > 0.0 => "<0.1 %".into(),
+        _ => "0 %".into(),
+    }
+}
+
+/// What rounding destroys: tensors of which it takes more than half of the weights. The worst are named.
+pub(super) fn warnings(rows: &[Row]) -> Vec<String> {
+    const NAMED: usize = 3;
+    let destroyed = |row: &&Row| row.share_lost().is_some_and(|share| share > 0.5);
+    let mut rows: Vec<&Row> = rows.iter().filter(destroyed).collect();
+    let share = |row: &&Row| row.share_lost().unwrap_or_default();
+    rows.sort_by(|a, b| share(b).total_cmp(&share(a)));
+    let named: Vec<String> = rows
+        .iter()
+        .take(NAMED)
+        .map(|row| format!("{:?} ({})", row.tensor, percent(share(row))))
+        .collect();
+    let others = match rows.len().saturating_sub(NAMED) {
+        0 => String::new(),
+        others => format!(" and {others} more tensors"),
+    };
+    let advice = "a finer --scale, --clip min-mse or more --bits keep more of them";
+    let warning = || {
+        format!(
+            "rounding takes more than half of the weights of {}{others}: {advice}",
+            named.join(", ")
+        )
+    };
+    if rows.is_empty() { Vec::new() } else { vec![warning()] }
+}
+
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
@@ -104,7 +166,6 @@ impl Row {
     pub(super) fn new(
         tensor: &TensorInfo,
         storage: Storage,
-        [scale, scale_read]: [f32; 2],
         flipped_bits: u64,
         code_words: Option<EccTally>,
     ) -> Self {
@@ -113,26 +174,93 @@ impl Row {
         Self {
             tensor: tensor.name.clone(),
             stored_as: storage.to_string(),
-            scale: matches!(storage, Storage::Codes(..)).then_some(scale),
-            scale_read: (scale_read.to_bits() != scale.to_bits()).then_some(scale_read),
+            scaling: storage.scaling(),
+            scale: None,
+            scale_read: None,
+            scales: None,
+            lost: None,
+            sqnr_db: None,
             clamped: 0,
             tally: Tally::new(words, bits, flipped_bits, code_words),
         }
     }
 
+    /// With what is known of codes, and of the noise that quantization makes.
+    pub(super) fn with_codes(self, codes: Option<&StoredCodes>, noise: QuantizationNoise) -> Self {
+        let Some(codes) = codes else { return self };
+        // To a tenth: the last digits depend on the order of the sums.
+        let sqnr_db = Some((10.0 * noise.sqnr_db()).round() / 10.0).filter(|db| db.is_finite());
+        let row = Self { lost: Some(noise.lost()), sqnr_db, ..self };
+        let scales = codes.scales.scales();
+        if let [scale] = *scales {
+            let read = codes.read.as_ref().map(|read| read.scales()[0]);
+            let scale_read = read.filter(|read| read.to_bits() != scale.to_bits());
+            return Self { scale: Some(scale), scale_read, ..row };
+        }
+        let fold = |of: fn(f32, f32) -> f32| scales.iter().copied().reduce(of).unwrap_or_default();
+        let scales = ScaleRange {
+            count: scales.len(),
+            smallest: fold(f32::min),
+            largest: fold(f32::max),
+            read_wrong: codes.scales_read_wrong(),
+        };
+        Self { scales: Some(scales), ..row }
+    }
+
+    /// The share of its weights that rounding destroys.
+    fn share_lost(&self) -> Option<f64> {
+        Some(self.lost? as f64 / self.tally.words.max(1) as f64)
+    }
+
+    fn scale_cell(&self) -> String {
+        match (self.scale, self.scale_read, self.scales) {
+            (Some(scale), None, _) => format!("{scale:.3e}"),
+            (Some(scale), Some(read), _) => format!("{scale:.3e}, read as {read:.3e}"),
+            (None, _, Some(ScaleRange { count, smallest, largest, read_wrong })) => {
+                let wrong = match read_wrong {
+                    0 => String::new(),
+                    wrong => format!(", {} read wrong", grouped(wrong as u64)),
+                };
+                let count = grouped(count as u64);
+                format!("{count} of {smallest:.1e} to {largest:.1e}{wrong}")
+            }
+            (None, _, None) => String::new(),
+        }
+    }
+
     fn cells(&self) -> Vec<String> {
-        let scale = self.scale.map_or_else(String::new, |scale| format!("{scale:.6e}"));
-        let read = self.scale_read.map(|read| format!("{scale}, read as {read:.6e}"));
+        let sqnr = self.sqnr_db.map_or_else(String::new, |db| format!("{db:.1} dB"));
+        let lost = self.share_lost().map_or_else(String::new, |share| percent(share));
         // A file may name a tensor in ways that a terminal would obey.
         let id = [self.tensor.escape_debug().to_string(), self.stored_as.clone()];
-        id.into_iter().chain(self.tally.cells()).chain([read.unwrap_or(scale)]).collect()
+        id.into_iter().chain(self.tally.cells()).chain([self.scale_cell(), sqnr, lost]).collect()
     }
 }
 
 impl Report {
+    /// How floats were scaled: each way once, with the number of its tensors.
+    fn fmt_scaling(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut ways: Vec<(Scaling, u64)> = Vec::new();
+        for scaling in self.tensors.iter().filter_map(|row| row.scaling) {
+            match ways.iter_mut().find(|(way, _)| *way == scaling) {
+                Some((_, count)) => *count += 1,
+                None => ways.push((scaling, 1)),
+            }
+        }
+        for (scaling, count) in &ways {
+            writeln!(f, "scales of {} tensors: {scaling}", grouped(*count))?;
+        }
+        if !ways.is_empty() {
+            f.write_str(
+                "SQNR and lost are of rounding alone; lost weights are missed by all that they are\n",
+            )?;
+        }
+        self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
+    }
+
     fn total_cells(&self) -> Vec<String> {
         let id = ["total".into(), String::new()];
-        id.into_iter().chain(self.total.cells()).chain([String::new()]).collect()
+        id.into_iter().chain(self.total.cells()).chain([const { String::new() }; 3]).collect()
     }
 }
 
@@ -146,13 +274,14 @@ impl fmt::Display for Report {
         let code_words = self.total.code_words.map(|_| code_words);
         let header = ["tensor", "stored as", "words", "stored bits"].into_iter();
         let header = header.chain(code_words.into_iter().flatten());
-        let header = header.chain(["flips", "flips/bit", "scale"]);
+        let header = header.chain(["flips", "flips/bit", "scale", "SQNR", "lost"]);
         let rows = self.tensors.iter().map(Row::cells).chain([self.total_cells()]);
         let table = table(header, 2, rows);
         writeln!(f, "{table}\n")?;
         if code_words.is_some() {
             f.write_str(CODE_WORDS)?;
         }
+        self.fmt_scaling(f)?;
         let clamped: u64 = self.tensors.iter().map(|row| row.clamped).sum();
         if clamped > 0 {
             let clamped = grouped(clamped);

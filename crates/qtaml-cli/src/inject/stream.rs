@@ -5,13 +5,15 @@ use qtaml::fault::{
     EccError, EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester,
 };
 use qtaml::files::{BackgroundWriter, ModelFile, TensorInfo};
+use qtaml::quant::QuantizationNoise;
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
 use super::plan::Plan;
 use super::report::Row;
 use super::scales;
-use super::storage::{SLICE, Storage, Stored};
+use super::storage::Storage;
+use super::stored::{SLICE, Stored, StoredSlice};
 use crate::progress::Progress;
 
 /// Words in a piece, of which some are read, some damaged and some written at a time; the faults do
@@ -37,18 +39,21 @@ impl Pass<'_> {
         mut record: Option<&mut FaultRecord>,
     ) -> Result<Vec<Row>> {
         out.write(self.model.header().to_vec())?;
-        scales::ahead(self, |next_scale| {
+        scales::ahead(self, |next_stored| {
             let mut rows = Vec::new();
             for (tensor, storage) in self.model.tensors().iter().zip(self.plan) {
                 let Some(storage) = *storage else {
                     self.copy(tensor, out)?;
                     continue;
                 };
-                let mut recorded = record
-                    .is_some()
-                    .then(|| TensorRecorder::new(storage.format(), self.source.effect()));
-                let row = next_scale()
-                    .and_then(|scale| self.inject(tensor, storage, scale, out, recorded.as_mut()))
+                let mut recorded = record.is_some().then(|| {
+                    TensorRecorder::new(storage.format(), self.source.effect())
+                        .with_scaling(storage.scaling())
+                });
+                let row = next_stored()
+                    .and_then(|stored| {
+                        self.inject(tensor, storage, &stored, out, recorded.as_mut())
+                    })
                     .with_context(|| format!("cannot inject into tensor {:?}", tensor.name))?;
                 rows.push(row);
                 if let (Some(record), Some(faults)) = (&mut record, recorded) {
@@ -71,15 +76,13 @@ impl Pass<'_> {
         &self,
         tensor: &TensorInfo,
         storage: Storage,
-        scale: f32,
+        stored: &Stored,
         out: &BackgroundWriter,
         mut record: Option<&mut TensorRecorder>,
     ) -> Result<Row> {
-        let read = self.source.read_scale(&tensor.name, storage, scale)?;
-        let stored = storage.at(scale, read)?;
         let mut faults = self.source.of(&tensor.name, storage)?;
-        let (mut first, mut flipped_bits, mut clamped, mut code_words) =
-            (0, 0, 0, EccTally::default());
+        let (mut first, mut flipped_bits, mut clamped) = (0, 0, 0);
+        let (mut code_words, mut noise) = (EccTally::default(), QuantizationNoise::default());
         let slice = self.slice(storage)?;
         let mut digester = self.source.is_checked().then(WordDigester::default);
         let at_once = (self.at_once / slice).max(1) * slice;
@@ -89,7 +92,7 @@ impl Pass<'_> {
             let faults = faults.until(first + words);
             let slices = bytes.par_chunks_mut(slice * storage.bytes_per_word()).enumerate();
             let slices = slices
-                .map(|(i, bytes)| Slice::read(&stored, &faults, bytes, first + (i * slice) as u64));
+                .map(|(i, bytes)| Slice::read(stored, &faults, bytes, first + (i * slice) as u64));
             for slice in slices.collect::<Result<Vec<_>, _>>()? {
                 if let Some(digester) = &mut digester {
                     digester.update(&slice.stored);
@@ -99,6 +102,7 @@ impl Pass<'_> {
                 }
                 flipped_bits += slice.flipped_bits;
                 clamped += slice.clamped;
+                noise = noise.and(slice.noise);
                 code_words = code_words + slice.read.tally;
             }
             first += words;
@@ -109,8 +113,9 @@ impl Pass<'_> {
             self.source.check_words(&tensor.name, digester)?;
         }
         let code_words = self.source.has_code().then_some(code_words);
-        let row = Row::new(tensor, storage, [scale, read], flipped_bits, code_words);
-        Ok(Row { clamped, ..row })
+        let mut row = Row::new(tensor, storage, flipped_bits, code_words);
+        row.clamped = clamped;
+        Ok(row.with_codes(stored.codes(), noise))
     }
 
     /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many
@@ -118,7 +123,7 @@ impl Pass<'_> {
     fn slice(&self, storage: Storage) -> Result<usize, EccError> {
         let step = match storage {
             Storage::Packed(packed) => packed.bits as usize,
-            Storage::Codes(..) | Storage::Integers(_) | Storage::Bytes(_) => 1,
+            Storage::Codes(_) | Storage::Words(_) | Storage::Bytes(_) => 1,
         };
         let alignment = step * self.source.alignment()?;
         Ok((self.at_once.min(SLICE) / alignment).max(1) * alignment)
@@ -131,6 +136,7 @@ struct Slice {
     read: EccRead,
     flipped_bits: u64,
     clamped: u64,
+    noise: QuantizationNoise,
 }
 
 impl Slice {
@@ -141,12 +147,11 @@ impl Slice {
         bytes: &mut [u8],
         first: u64,
     ) -> Result<Self, FaultError> {
-        let stored = storage.words(bytes);
+        let StoredSlice { words: stored, noise } = storage.words(first, bytes);
         let read = faults.read(&stored, first)?;
-        storage.load(&read.words, bytes);
+        let clamped = storage.load(first, &read.words, bytes);
         let flipped_bits = flips(&stored, &read.words);
-        let clamped = storage.clamped(&read.words);
-        Ok(Self { stored, read, flipped_bits, clamped })
+        Ok(Self { stored, read, flipped_bits, clamped, noise })
     }
 }
 
@@ -161,18 +166,38 @@ fn flips(stored: &[u8], read: &[u8]) -> u64 {
 
 #[cfg(test)]
 mod tests {
+    use qtaml::compensation::Decoder;
     use qtaml::fault::{BitFlips, BitMask, FaultModel, FaultStream, Seed};
-    use qtaml::files::write_in_background;
+    use qtaml::files::{Float, write_in_background};
     use qtaml::physics::FlipProbability;
-    use qtaml::quant::{BitWidth, Encoding, Format, QuantizedTensor};
+    use qtaml::quant::{
+        BitWidth, Clip, CodeRange, Encoding, Format, Granularity, ScaledTensor, Scaling,
+    };
     use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
+    use crate::format_flags::{AxisLayout, TensorScaling};
     use crate::inject::faults::{Draw, FaultSpec, WhenOther};
     use crate::inject::plan;
+    use crate::inject::storage::HowStored;
+    use crate::inject::stored::StoredCodes;
 
     const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
+
+    const SCALING: Scaling = Scaling {
+        granularity: Granularity::Group(32),
+        axis: Some(0),
+        range: CodeRange::MinMax,
+        clip: Clip::MinMse,
+    };
+
+    /// In groups that are no part of a slice.
+    fn how(biases: bool) -> HowStored {
+        let Scaling { granularity, range, clip, .. } = SCALING;
+        let scaling = TensorScaling { granularity, range, clip, layout: AxisLayout::PyTorch };
+        HowStored { format: FORMAT, scaling: Some(scaling), biases }
+    }
 
     fn weights() -> Vec<f32> {
         (0..150_000).map(|i| (i as f32 * 0.37).sin()).collect()
@@ -205,7 +230,7 @@ mod tests {
         let ecc = ecc.parse().unwrap();
         Source::Drawn(
             FaultSpec::Flips(flips),
-            Draw { protect: 1, ecc, scales: false, seed: Seed(1), trial: 2 },
+            Draw { protect: 1, ecc, scales: false, decoder: Decoder::Raw, seed: Seed(1), trial: 2 },
         )
     }
 
@@ -226,7 +251,7 @@ mod tests {
     fn a_faulty_model_is_what_the_libraries_say() {
         let (file, clean) = model();
         let model = ModelFile::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
+        let plan = plan::of_weights(&model, how(true), &[]).unwrap();
         let (out, rows) = inject(&model, &plan, &draw(), AT_ONCE);
 
         let (faulty, clean) =
@@ -241,16 +266,23 @@ mod tests {
         let top = |width| BitMask::top(1, width).unwrap();
 
         let shape = [300, 500];
-        let stored = QuantizedTensor::quantize(&weights(), &shape, FORMAT).unwrap();
+        let stored = ScaledTensor::quantize(&weights(), &shape, FORMAT, SCALING).unwrap();
         let words = read(stored.words(), "matrix", FORMAT, top(FORMAT.bits()));
         let flipped = flips(stored.words(), &words);
-        let matrix = QuantizedTensor::from_words(words, &shape, FORMAT, stored.scale()).unwrap();
+        let matrix = ScaledTensor::from_words(words, &shape, stored.scales().clone()).unwrap();
         let matrix: Vec<u8> = matrix.dequantize().into_iter().flat_map(f32::to_le_bytes).collect();
         assert_eq!(data(&faulty, "matrix"), matrix);
         let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
         let tensor = model.tensors().iter().find(|tensor| tensor.name == "matrix").unwrap();
-        let storage = Storage::of(tensor, FORMAT).unwrap();
-        assert_eq!(*row, Row::new(tensor, storage, [stored.scale(); 2], flipped, None));
+        let storage = how(true).storage_of(tensor).unwrap();
+        let codes = StoredCodes {
+            float: Float::F32,
+            scales: stored.scales().clone(),
+            read: None,
+            decoded: None,
+        };
+        let expected = Row::new(tensor, storage, flipped, None);
+        assert_eq!(*row, expected.with_codes(Some(&codes), stored.noise(&weights())));
 
         let stored = data(&clean, "integers");
         let words = read(&stored, "integers", Format::INT8, top(BitWidth::INT8));
@@ -264,7 +296,7 @@ mod tests {
     fn pieces_and_threads_change_nothing() {
         let (file, _) = model();
         let model = ModelFile::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, FORMAT, &[], true).unwrap();
+        let plan = plan::of_weights(&model, how(true), &[]).unwrap();
         for ecc in ["ideal", "interleaved:3:secded:11"] {
             let source = drawn(ecc);
             let expected = inject(&model, &plan, &source, AT_ONCE);
@@ -280,8 +312,7 @@ mod tests {
     fn recorded_faults_are_replayed_whatever_the_pieces() {
         let (file, _) = model();
         let model = ModelFile::open(file.path()).unwrap();
-        let plan =
-            plan::of_weights(&model, FORMAT, &["matrix".into(), "bias".into()], true).unwrap();
+        let plan = plan::of_weights(&model, how(true), &["matrix".into(), "bias".into()]).unwrap();
         let (source, progress) = (draw(), Progress::of_bytes("", 0));
         let pass =
             Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
@@ -303,7 +334,7 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
         let model = ModelFile::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, FORMAT, &[], false).unwrap();
+        let plan = plan::of_weights(&model, how(false), &[]).unwrap();
         for at_once in [1000, AT_ONCE] {
             let (source, progress) = (draw(), Progress::of_bytes("", 0));
             let pass =

@@ -10,6 +10,7 @@ use super::codes::{BlockCode, BlockCodes};
 use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
 use crate::codebook::{Sample, StandardShape};
+use crate::outliers::Outliers;
 use crate::storage::{StoredAs, WeightStorage};
 use crate::{BlockCodeError, PlannedStorage, StorageError};
 
@@ -26,7 +27,8 @@ const HALVINGS: usize = 16;
 /// Weights stored in blocks of thousands, quantized, entropy coded and error corrected.
 ///
 /// The step of the quantizer is the least at which every block of the unit holds its weights. A
-/// block that cannot be corrected is lost: its weights are read as 0. In small units the codes of
+/// block that cannot be corrected is lost: its weights are read as 0. The few weights that lie far outside
+/// the shape are stored apart, exactly and protected, and count among the metadata bits. In small units the codes of
 /// [`codebook`](crate::codebook) are better: below some 300 stored bits in a good memory, and 900
 /// where one bit in ten flips.
 ///
@@ -60,6 +62,7 @@ pub struct BlockCodedStorage {
     shape: StandardShape,
     sigma: f32,
     quantizer: Quantizer,
+    outliers: Outliers,
     blocks: Vec<Block>,
 }
 
@@ -103,12 +106,19 @@ impl BlockCodedStorage {
         if !(1..=8).contains(&bits) {
             return Err(BlockCodeError::StoredBits(bits));
         }
-        let sigma = Sample::of(weights)?.rms() as f32;
+        // Refuses what is no weight.
+        let sample = Sample::of(weights)?;
+        let outliers = Outliers::of(weights);
+        let sample =
+            if outliers.is_empty() { sample } else { Sample::of(&outliers.rest(weights))? };
+        let (sigma, weights) = (sample.rms() as f32, &outliers.without(weights));
         let parts = split(weights, codes, bits as usize);
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {
+            let (codes, outliers) = (codes.clone(), outliers.clone());
             let quantizer = finest(&parts, &shape.sample(), sigma);
-            let blocks = parts.iter().map(|part| Block::new(part, &quantizer)).collect();
-            Self { codes: codes.clone(), rate: bits, shape, sigma, blocks, quantizer }
+            let block = |part| Block::new(part, &quantizer, &outliers);
+            let blocks = parts.iter().map(block).collect();
+            Self { codes, rate: bits, shape, sigma, outliers, blocks, quantizer }
         });
         let better = laplacian.rounding_error() < gaussian.rounding_error();
         Ok(if better { laplacian } else { gaussian })
@@ -133,6 +143,7 @@ impl BlockCodedStorage {
                 }
             }
         }
+        read.iter_mut().for_each(|read| self.outliers.restore(read));
         Ok(read)
     }
 
@@ -221,14 +232,14 @@ fn finest(parts: &[Part], sample: &Sample, sigma: f32) -> Quantizer {
 }
 
 impl Block {
-    fn new(part: &Part, quantizer: &Quantizer) -> Self {
+    fn new(part: &Part, quantizer: &Quantizer, outliers: &Outliers) -> Self {
         let &Part { first, weights, ref code } = part;
         let symbols = quantizer.symbols(weights);
         let square = |x: f64| x * x;
         let rounded = quantizer.values(&symbols);
         let error = |(&w, v): (&f32, f32)| square(f64::from(w) - f64::from(v));
         let errors = [
-            weights.iter().zip(rounded).map(error).sum(),
+            outliers.rest_from(first as usize, weights.iter().zip(rounded)).map(error).sum(),
             weights.iter().map(|&w| square(f64::from(w))).sum(),
         ];
         Self { code: code.clone(), first, symbols, stored: OnceLock::new(), errors }
@@ -257,9 +268,9 @@ impl WeightStorage for BlockCodedStorage {
         0
     }
 
-    /// 32 bits of the scale, 32 of the step, and one that tells the shape.
+    /// 32 bits of the scale, 32 of the step, one that tells the shape, and outliers if there are any.
     fn metadata_bits(&self) -> u64 {
-        65
+        65 + self.outliers.metadata_bits()
     }
 
     /// Here an estimate. Exact is what rounding costs; how often blocks are lost is counted in
@@ -271,7 +282,10 @@ impl WeightStorage for BlockCodedStorage {
     }
 
     fn golden(&self) -> Vec<f32> {
-        self.blocks.iter().flat_map(|block| self.quantizer.values(&block.symbols)).collect()
+        let values = self.blocks.iter().flat_map(|block| self.quantizer.values(&block.symbols));
+        let mut golden: Vec<f32> = values.collect();
+        self.outliers.restore(&mut golden);
+        golden
     }
 
     /// On all threads, blocks of one length in each.
@@ -288,6 +302,7 @@ impl WeightStorage for BlockCodedStorage {
         for ((block, _), values) in blocks.iter().zip(values.into_iter().flatten()) {
             read[block.first as usize..][..values.len()].copy_from_slice(&values);
         }
+        self.outliers.restore(&mut read);
         Ok(read)
     }
 
@@ -299,7 +314,8 @@ impl WeightStorage for BlockCodedStorage {
         let Self { rate, shape, sigma, .. } = *self;
         // Where nothing is held, weights are read as zeros whatever the step.
         let step = Some(self.step()).filter(|step| step.is_finite()).unwrap_or(0.0);
-        PlannedStorage::BlockCoded { rate, shape, sigma, step }
+        let outliers = self.outliers.all().to_vec();
+        PlannedStorage::BlockCoded { rate, shape, sigma, step, outliers }
     }
 }
 
@@ -423,6 +439,32 @@ mod tests {
         assert_eq!((unit.weights(), unit.golden().len()), (20_000, 20_000));
         assert_eq!(unit.stored_bits(), 8 * (5832 + 5833 + 5833));
         assert_eq!((unit.protected_bits(), unit.metadata_bits()), (0, 65));
+    }
+
+    /// Outliers are beside the blocks: they come back, also where all blocks are lost.
+    #[test]
+    fn outliers_come_back_and_cost_what_is_said() {
+        let bell = normal(4000);
+        let mut one = bell.clone();
+        (one[7], one[3999]) = (170.0, -90.0);
+        let codes = codes(0.1);
+        let [plain, stored] =
+            [&bell, &one].map(|weights| BlockCodedStorage::new(weights, &codes, 4).unwrap());
+        assert_eq!(plain.metadata_bits(), 65);
+        assert_eq!(stored.metadata_bits(), 65 + 32 + 2 * (32 + 12));
+        let read = stored.read(&stream(0), 0).unwrap();
+        assert_eq!((read[7], read[3999]), (170.0, -90.0));
+        assert_eq!(stored.read_each(&[stream(0)], 0).unwrap(), [read]);
+        let near = stored.rounding_error() / plain.rounding_error();
+        assert!((near - 1.0).abs() < 0.02, "{near}");
+        let square = |(&w, g): (&f32, f32)| (f64::from(w) - f64::from(g)).powi(2);
+        let golden = stored.golden();
+        let error = one.iter().zip(golden).map(square).sum::<f64>() / 4000.0;
+        assert!((stored.rounding_error() / error - 1.0).abs() < 1e-9);
+        let planned = stored.planned();
+        assert!(
+            matches!(planned, PlannedStorage::BlockCoded { outliers, .. } if outliers.len() == 2)
+        );
     }
 
     proptest! {

@@ -9,6 +9,7 @@ use qtaml_physics::FlipProbability;
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
 use crate::memo::Memo;
+use crate::outliers::Outliers;
 use crate::storage::{StoredAs, WeightStorage, WordStorage};
 use crate::{CodebookError, PlannedStorage, StorageError};
 
@@ -139,6 +140,9 @@ impl StandardCode {
 
 /// Weights stored as words of a standard code, scaled to them.
 ///
+/// The few weights that lie far outside the shape are stored apart, exactly and protected, and count among
+/// the metadata bits with their number and value.
+///
 /// Words meet the faults of [`WordFlips`] at the stream of their tensor, as those of
 /// [`Codebook::read`] and of packed files do: the faults of a weight depend on its position in the
 /// tensor and on the width of its word, not on what is protected or on how the tensor is cut into
@@ -176,6 +180,7 @@ pub struct CodebookStorage {
     shape: StandardShape,
     sigma: f32,
     protected: u32,
+    outliers: Outliers,
     /// The low byte of each word.
     low: Vec<u8>,
     /// The other bits, if words have more than eight.
@@ -200,11 +205,15 @@ impl CodebookStorage {
         width: u32,
         protected: u32,
     ) -> Result<Self, CodebookError> {
+        // Refuses what is no weight.
         let sample = Sample::of(weights)?;
+        let outliers = Outliers::of(weights);
+        let sample =
+            if outliers.is_empty() { sample } else { Sample::of(&outliers.rest(weights))? };
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| -> Result<_, CodebookError> {
             let code = codes.code((shape, width, protected))?;
             let sigma = if sample.rms() > 0.0 { code.best_sigma(&sample) } else { 0.0 };
-            Self::scaled(weights, codes, code, shape, sigma, protected)
+            Self::scaled(weights, &outliers, codes, code, (shape, sigma, protected))
         });
         let (gaussian, laplacian) = (gaussian?, laplacian?);
         let better = laplacian.mean_square_error < gaussian.mean_square_error;
@@ -213,12 +222,12 @@ impl CodebookStorage {
 
     fn scaled(
         weights: &[f32],
+        outliers: &Outliers,
         codes: &Arc<Codebooks>,
         code: Arc<StandardCode>,
-        shape: StandardShape,
-        sigma: f32,
-        protected: u32,
+        (shape, sigma, protected): (StandardShape, f32, u32),
     ) -> Result<Self, CodebookError> {
+        let (weights, outliers) = (outliers.without(weights), outliers.clone());
         if !code.code.table().iter().all(|value| (value * sigma).is_finite()) {
             return Err(CodebookError::Sigma(sigma));
         }
@@ -233,7 +242,7 @@ impl CodebookStorage {
             let square = sigma_wide * sigma_wide * code.square[word];
             (weight - mean).powi(2) + (square - mean * mean).max(0.0)
         };
-        let total: f64 = weights.iter().zip(&words).map(error).sum();
+        let total: f64 = outliers.rest_of(weights.iter().zip(&words)).map(error).sum();
         let mean_square_error = total / weights.len() as f64;
         let low = words.iter().map(|&word| word as u8).collect();
         let wide = code.code.width() > 8;
@@ -242,7 +251,18 @@ impl CodebookStorage {
         let exposed = (1_u16 << (code.code.width() - protected)) - 1;
         let all = model.low().bits().mask();
         let kept = BitMask::of_bits(all & !(exposed as u8), model.low().bits())?;
-        Ok(Self { code, model, kept, shape, sigma, protected, low, high, mean_square_error })
+        Ok(Self {
+            code,
+            model,
+            kept,
+            shape,
+            sigma,
+            protected,
+            outliers,
+            low,
+            high,
+            mean_square_error,
+        })
     }
 
     /// The code's shape.
@@ -271,6 +291,7 @@ impl CodebookStorage {
         for value in &mut values {
             *value *= self.sigma;
         }
+        self.outliers.restore(&mut values);
         values
     }
 }
@@ -288,9 +309,9 @@ impl WeightStorage for CodebookStorage {
         self.low.len() as u64 * u64::from(self.protected)
     }
 
-    /// 32 bits of sigma, and one that tells the shape.
+    /// 32 bits of sigma, one that tells the shape, and outliers if there are any.
     fn metadata_bits(&self) -> u64 {
-        33
+        33 + self.outliers.metadata_bits()
     }
 
     fn mean_square_error(&self) -> f64 {
@@ -318,7 +339,8 @@ impl WeightStorage for CodebookStorage {
 
     fn planned(&self) -> PlannedStorage {
         let (width, protected) = (self.code().width(), self.protected);
-        PlannedStorage::Codebook { width, protected, shape: self.shape, sigma: self.sigma }
+        let (shape, sigma, outliers) = (self.shape, self.sigma, self.outliers.all().to_vec());
+        PlannedStorage::Codebook { width, protected, shape, sigma, outliers }
     }
 }
 
@@ -511,6 +533,59 @@ mod tests {
         assert_relative_eq!(unit.sigma(), 2_f32.sqrt(), max_relative = 0.02);
         let scaled = 2.0 * unit.code().mse();
         assert_relative_eq!(unit.mean_square_error(), scaled, max_relative = 0.02);
+    }
+
+    /// One weight at 170 root mean squares, and a heavy tail: they come back, cost what is said, and the
+    /// others are as without them.
+    #[test]
+    fn outliers_come_back_and_cost_what_is_said() {
+        // A bell, and not the heavy tails of the other tests.
+        let uniform = |i: u32| f64::from(i) * 0.618_033_988_749_895 % 1.0;
+        let bell = |i: u32| (0..4).map(|k| uniform(4 * i + k * k + 1)).sum::<f64>() - 2.0;
+        let bell: Vec<f32> = (0..2048).map(|i| bell(i) as f32).collect();
+        let mut one = bell.clone();
+        one[100] = 170.0 * Sample::of(&bell).unwrap().rms() as f32;
+        let tail: Vec<f32> = (0..2048).map(|i| (3.1 * (uniform(i) - 0.5)).tan() as f32).collect();
+        let (good, bad) = (codes(0.0, 0.0), codes(0.1, 0.1));
+        let farthest = |weights: &[f32]| {
+            let off = |(w, g): (&f32, f32)| (w - g).abs();
+            weights.iter().zip(unit(weights, &good, 6, 0).golden()).map(off).fold(0.0, f32::max)
+        };
+        assert!(farthest(&one) <= 1.01 * farthest(&bell), "{} {}", farthest(&one), farthest(&bell));
+        for (weights, bits) in [(&bell, 0), (&one, 32 + 32 + 11)] {
+            assert_eq!(unit(weights, &good, 6, 0).metadata_bits(), 33 + bits);
+            let drawn = unit(weights, &bad, 6, 1);
+            let is_read = drawn.read(&stream(0), 0).unwrap()[100] == weights[100];
+            assert_eq!(is_read, bits > 0);
+            let near = drawn.mean_square_error() / unit(&bell, &bad, 6, 1).mean_square_error();
+            assert!((near - 1.0).abs() < 0.01, "{near}");
+        }
+        assert!(unit(&tail, &good, 5, 0).metadata_bits() > 33 + 32 + 5 * 43);
+        for weights in [&one, &tail] {
+            // Without flips the error is that of the golden weights, to the last digit.
+            let sound = unit(weights, &good, 5, 0);
+            let square = |(&w, g): (&f32, f32)| (f64::from(w) - f64::from(g)).powi(2);
+            let error: f64 = weights.iter().zip(sound.golden()).map(square).sum();
+            assert_relative_eq!(sound.mean_square_error(), error / 2048.0, max_relative = 1e-5);
+            // With flips it is that of sampled faults: six standard errors of the mean over trials.
+            let drawn = unit(weights, &bad, 5, 0);
+            let trial = |trial| -> f64 {
+                let read = drawn.read(&stream(trial), 0).unwrap();
+                weights.iter().zip(read).map(square).sum::<f64>() / 2048.0
+            };
+            let errors: Vec<f64> = (0..60).map(trial).collect();
+            let mean = errors.iter().sum::<f64>() / 60.0;
+            let variance = errors.iter().map(|e| (e - mean).powi(2)).sum::<f64>() / 59.0;
+            let score = (mean - drawn.mean_square_error()) / (variance / 60.0).sqrt();
+            assert!(score.abs() < 6.0, "{mean} {} {score}", drawn.mean_square_error());
+            // As words of a byte each, which lie anywhere, they are read alike.
+            let words = drawn.as_words().unwrap();
+            assert_eq!(words.decode(words.words()).unwrap(), drawn.golden());
+        }
+        let planned = unit(&one, &bad, 5, 0).planned();
+        assert!(
+            matches!(planned, PlannedStorage::Codebook { outliers, .. } if outliers.len() == 1)
+        );
     }
 
     #[test]

@@ -15,20 +15,25 @@ pub(super) fn values(
     Ok(posterior(channel, prior)?.0)
 }
 
-/// Divided by `α = E[q g] / E[q²]`. Given what is read, the mean of `q` is `g`: so
-/// `E[q g] = E[g²]`.
+/// Divided by `α = E[q g] / E[q²]`, where `q` and `g` are counted from `zero`, the value that stands for
+/// a weight of 0. Given what is read, the mean of `q` is `g`: so `E[q g] = E[g²]`.
 pub(super) fn values_of_unit_gain(
     channel: &QuantizedChannel,
     prior: &CodeHistogram,
+    zero: f64,
 ) -> Result<Vec<f64>, FaultError> {
     let (values, evidence) = posterior(channel, prior)?;
-    let power: f64 = values.iter().zip(&evidence).map(|(g, share)| share * g * g).sum();
-    let gain = power / prior.mean_square();
+    let squared = |g: &f64, share: &f64| share * (g - zero) * (g - zero);
+    let power: f64 = values.iter().zip(&evidence).map(|(g, share)| squared(g, share)).sum();
+    let gain = power / prior.expect(|code| (code - zero) * (code - zero));
     // A prior of zeros alone has gain 0 / 0.
     if gain.is_nan() || gain < LEAST_GAIN {
         return Ok(raw::values(channel.format()));
     }
-    Ok(values.iter().map(|g| g / gain).collect())
+    if zero == 0.0 {
+        return Ok(values.iter().map(|g| g / gain).collect());
+    }
+    Ok(values.iter().map(|g| zero + (g - zero) / gain).collect())
 }
 
 /// `E[q | y]` and how often `y` is read; the raw value where it never is.
@@ -89,7 +94,7 @@ mod tests {
     fn the_corrected_gain_is_one() {
         for channel in channels() {
             let (format, prior) = (channel.format(), bell(channel.format()));
-            let values = values_of_unit_gain(&channel, &prior).unwrap();
+            let values = values_of_unit_gain(&channel, &prior, 0.0).unwrap();
             let matrix = ChannelMatrix::new(&channel);
             let response: f64 = prior
                 .iter()
@@ -109,7 +114,7 @@ mod tests {
         let even = CodeHistogram::from_counts(Format::INT8, &[1; 256]).unwrap();
         let silent = zeros(Format::INT8);
         let unit_gain = |channel: &QuantizedChannel, prior: &CodeHistogram| {
-            values_of_unit_gain(channel, prior).unwrap()
+            values_of_unit_gain(channel, prior, 0.0).unwrap()
         };
         assert_eq!(unit_gain(&channel(0.1, 0.1, Format::INT8, 0), &silent), raw);
         // The mean of all codes is -1/2, and not nothing: without -128 it is.

@@ -6,7 +6,7 @@ mod linear_mmse;
 mod raw;
 
 use qtaml_fault::QuantizedChannel;
-use qtaml_quant::{Format, Word};
+use qtaml_quant::{CodeRange, Format, Grid, Origin, Word};
 
 use crate::distortion::check_lengths;
 use crate::{CodeHistogram, DecoderError, Prior};
@@ -39,7 +39,8 @@ pub enum Decoder {
     /// cannot be read gets its raw value.
     Bayes,
     /// `E[q | y] / α` with `α = E[q g(y)] / E[q²]`, so that the line through zero from the stored
-    /// codes to the mean of what is believed has slope 1 and layers keep their gain (ours). If
+    /// codes to the mean of what is believed has slope 1 and layers keep their gain (ours). Zero is that of
+    /// the weights, where a [grid](Grid) is given: codes are counted from the one that stands for it. If
     /// reading says nothing of what is stored, with `α` below 1e-12 or nothing but zeros stored, it
     /// is the raw decoder.
     BayesGain,
@@ -66,10 +67,15 @@ impl Decoder {
     /// decoders that follow from the channel alone, two numbers of 32 bits for a line, and the
     /// [prior](Prior::metadata_bits) from which the others follow.
     pub fn metadata_bits(self, prior: Prior, format: Format) -> u64 {
+        self.metadata_bits_in(CodeRange::Symmetric, prior, format)
+    }
+
+    /// The same where the range of the weights need not be symmetric.
+    pub fn metadata_bits_in(self, range: CodeRange, prior: Prior, format: Format) -> u64 {
         match self {
             Self::Raw | Self::Affine => 0,
             Self::LinearMmse => 64,
-            Self::Bayes | Self::BayesGain => prior.metadata_bits(format),
+            Self::Bayes | Self::BayesGain => prior.metadata_bits_in(range, format),
         }
     }
 }
@@ -114,6 +120,20 @@ impl DecodeTable {
         channel: &QuantizedChannel,
         prior: &CodeHistogram,
     ) -> Result<Self, DecoderError> {
+        Self::around(decoder, channel, prior, 0.0)
+    }
+
+    /// The same where the value `zero`, in units of the code, stands for a weight of 0: see
+    /// [`Grid::zero`].
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn around(
+        decoder: Decoder,
+        channel: &QuantizedChannel,
+        prior: &CodeHistogram,
+        zero: f64,
+    ) -> Result<Self, DecoderError> {
         let (given, format) = (prior.format(), channel.format());
         if given != format {
             return Err(DecoderError::Format { given, expected: format });
@@ -123,12 +143,13 @@ impl DecodeTable {
             Decoder::Affine => affine::values(channel)?,
             Decoder::LinearMmse => linear_mmse::values(channel, prior)?,
             Decoder::Bayes => bayes::values(channel, prior)?,
-            Decoder::BayesGain => bayes::values_of_unit_gain(channel, prior)?,
+            Decoder::BayesGain => bayes::values_of_unit_gain(channel, prior, zero)?,
         };
         Ok(Self { format, values })
     }
 
-    /// The table for a unit that is stored as `stored` says, of which the reader knows `prior`.
+    /// The table for a unit in a symmetric range that is stored as `stored` says, of which the reader
+    /// knows `prior`.
     ///
     /// # Errors
     /// As [`new`](Self::new).
@@ -138,11 +159,27 @@ impl DecodeTable {
         prior: Prior,
         stored: &CodeHistogram,
     ) -> Result<Self, DecoderError> {
+        let grid = Grid::as_read(channel.format(), 1.0, Origin::Zero);
+        Self::of_group(decoder, channel, prior, stored, grid)
+    }
+
+    /// The table for a group on a grid that is stored as `stored` says, of which the reader knows `prior`.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn of_group(
+        decoder: Decoder,
+        channel: &QuantizedChannel,
+        prior: Prior,
+        stored: &CodeHistogram,
+        grid: Grid,
+    ) -> Result<Self, DecoderError> {
         // Fitting a prior that nobody asks would take longer than all the rest.
         if decoder.needs_prior() {
-            Self::new(decoder, channel, &prior.apply(stored))
+            let believed = prior.apply_in(grid.origin().range(), stored);
+            Self::around(decoder, channel, &believed, grid.zero())
         } else {
-            Self::new(decoder, channel, stored)
+            Self::around(decoder, channel, stored, grid.zero())
         }
     }
 
@@ -164,7 +201,7 @@ impl DecodeTable {
     /// The weights that `words`, read from a tensor of the given scale, stand for.
     pub fn weights(&self, words: &[u8], scale: f32) -> Vec<f32> {
         let mut weights = vec![0.0; words.len()];
-        self.scale_into(words, scale, &mut weights);
+        self.look_up(words, Grid::as_read(self.format, scale, Origin::Zero), &mut weights);
         weights
     }
 
@@ -178,18 +215,42 @@ impl DecodeTable {
         scale: f32,
         weights: &mut [f32],
     ) -> Result<(), DecoderError> {
+        self.weights_on_into(words, Grid::as_read(self.format, scale, Origin::Zero), weights)
+    }
+
+    /// The weights that `words`, read from a tensor on this grid, stand for.
+    pub fn weights_on(&self, words: &[u8], grid: Grid) -> Vec<f32> {
+        let mut weights = vec![0.0; words.len()];
+        self.look_up(words, grid, &mut weights);
+        weights
+    }
+
+    /// The same, into `weights`.
+    ///
+    /// # Errors
+    /// [`DecoderError::Words`] unless there are as many weights as words.
+    pub fn weights_on_into(
+        &self,
+        words: &[u8],
+        grid: Grid,
+        weights: &mut [f32],
+    ) -> Result<(), DecoderError> {
         check_lengths(words.len(), weights.len())?;
-        self.scale_into(words, scale, weights);
+        self.look_up(words, grid, weights);
         Ok(())
     }
 
-    fn scale_into(&self, words: &[u8], scale: f32, weights: &mut [f32]) {
-        // All bytes, so that a look-up checks neither the width nor a bound.
-        let scaled: [f32; 256] =
-            std::array::from_fn(|word| (self.value(Word(word as u8)) * f64::from(scale)) as f32);
+    fn look_up(&self, words: &[u8], grid: Grid, weights: &mut [f32]) {
+        let scaled = self.weights_of_words(grid);
         for (weight, &word) in weights.iter_mut().zip(words) {
             *weight = scaled[usize::from(word)];
         }
+    }
+
+    /// The weight of each byte on this grid: of all of them, so that a look-up checks neither the width nor
+    /// a bound.
+    pub fn weights_of_words(&self, grid: Grid) -> [f32; 256] {
+        std::array::from_fn(|word| grid.weight_of(self.value(Word(word as u8))) as f32)
     }
 }
 
@@ -245,7 +306,9 @@ mod fixtures {
 
 #[cfg(test)]
 mod tests {
-    use qtaml_quant::BitWidth;
+    use approx::assert_relative_eq;
+    use qtaml_fault::ChannelMatrix;
+    use qtaml_quant::{BitWidth, QuantizedTensor};
 
     use super::fixtures::{bell, channel, channels, zeros};
     use super::*;
@@ -290,6 +353,63 @@ mod tests {
         let channel = channel(0.1, 0.1, BitWidth::INT4, 0);
         let table = DecodeTable::new(Decoder::Raw, &channel, &bell(channel.format())).unwrap();
         assert_eq!(table.weights(&[0x02, 0x0f, 0x1f], 0.5), [1.0, -0.5, -0.5]);
+    }
+
+    /// In units of the weights, by summation over all pairs of words: the affine decoder is unbiased, the
+    /// residual of the best line is orthogonal to every line, Bayes is the mean of the weights that may
+    /// have been stored, and the gain-corrected one follows them with slope 1 through a weight of 0.
+    #[test]
+    fn decoders_are_right_in_units_of_the_weights_on_any_grid() {
+        let weights: Vec<f32> = (0..300).map(|i| (i as f32 * 0.37).sin().powi(3) + 0.8).collect();
+        let grids = CodeRange::ALL.into_iter().flat_map(|range| {
+            Format::all().map(move |format| Grid::spanning(format, range, -0.1, 1.75).unwrap())
+        });
+        for grid in grids {
+            let format = grid.format();
+            let stored = QuantizedTensor::quantize_on(&weights, &[300], grid).unwrap();
+            let codes = CodeHistogram::of(&stored);
+            for channel in [channel(0.1, 0.1, format, 0), channel(0.02, 0.3, format, 1)] {
+                let matrix = ChannelMatrix::new(&channel);
+                let weight = |word: Word| grid.weight_of(format.code_of(word).into());
+                // E[f(w, y)] over what is stored and what is read.
+                let mean = |f: &dyn Fn(Word, Word) -> f64| -> f64 {
+                    codes.iter().map(|(x, share)| share * matrix.expect(x, |y| f(x, y))).sum()
+                };
+                let table = |decoder| {
+                    let prior = Prior::Histogram;
+                    DecodeTable::of_group(decoder, &channel, prior, &codes, grid).unwrap()
+                };
+                let decoded = |table: &DecodeTable, y: Word| grid.weight_of(table.value(y));
+                let affine = table(Decoder::Affine);
+                for (x, _) in codes.iter() {
+                    let read = matrix.expect(x, |y| decoded(&affine, y));
+                    assert_relative_eq!(read, weight(x), epsilon = 1e-9);
+                }
+                let line = table(Decoder::LinearMmse);
+                let residual = |x, y| decoded(&line, y) - weight(x);
+                assert_relative_eq!(mean(&|x, y| residual(x, y)), 0.0, epsilon = 1e-10);
+                assert_relative_eq!(mean(&|x, y| residual(x, y) * weight(y)), 0.0, epsilon = 1e-10);
+                let bayes = table(Decoder::Bayes);
+                for y in format.bits().words() {
+                    let joint = |(x, share): (Word, f64)| share * matrix.row(x)[usize::from(y)];
+                    let evidence: f64 = codes.iter().map(joint).sum();
+                    if evidence > 0.0 {
+                        let moment: f64 =
+                            codes.iter().map(|(x, s)| weight(x) * joint((x, s))).sum();
+                        assert_relative_eq!(decoded(&bayes, y), moment / evidence, epsilon = 1e-9);
+                    }
+                }
+                let gain = table(Decoder::BayesGain);
+                let response = mean(&|x, y| weight(x) * decoded(&gain, y));
+                let power = mean(&|x, _| weight(x).powi(2));
+                assert_relative_eq!(response, power, max_relative = 1e-9);
+                // The same, word by word, as in a tensor.
+                let words: Vec<u8> = format.bits().words().map(u8::from).collect();
+                let read = gain.weights_on(&words, grid);
+                let expected = words.iter().map(|&y| decoded(&gain, Word(y)) as f32);
+                assert_eq!(read, expected.collect::<Vec<_>>());
+            }
+        }
     }
 
     #[test]

@@ -3,9 +3,10 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use qtaml_quant::{Format, QuantError, QuantizedTensor};
+use qtaml_quant::{CodeRange, Format, Grid, Origin, QuantError, QuantizedTensor};
 
 use crate::StorageError;
+use crate::clipping::ends_of;
 use crate::memo::Memo;
 
 /// The weights of one group, shared by all candidates that may store them.
@@ -29,11 +30,12 @@ pub struct GroupWeights {
     tensor: Arc<[f32]>,
     range: Range<usize>,
     largest_of_tensor: f32,
+    ends_of_tensor: (f32, f32),
     codes: Arc<Memo<Key, QuantizedTensor>>,
 }
 
-/// Format, and the bits of the limit.
-type Key = (Format, u32);
+/// Format and range, and the bits of the ends.
+type Key = (Format, CodeRange, [u32; 2]);
 
 impl GroupWeights {
     /// A group that is the whole tensor.
@@ -43,11 +45,11 @@ impl GroupWeights {
 
     /// The same, of weights that are shared already.
     pub(crate) fn all_of(tensor: &Arc<[f32]>) -> Self {
-        let largest_of_tensor = largest(tensor);
         Self {
             tensor: tensor.clone(),
             range: 0..tensor.len(),
-            largest_of_tensor,
+            largest_of_tensor: largest(tensor),
+            ends_of_tensor: ends_of(tensor),
             codes: Arc::default(),
         }
     }
@@ -101,22 +103,45 @@ impl GroupWeights {
         self.largest_of_tensor
     }
 
+    /// The ends of a range that clips none of the weights, in a symmetric one as far below 0 as above it.
+    pub fn ends(&self, range: CodeRange) -> (f32, f32) {
+        let largest = self.largest();
+        if range.is_symmetric() { (-largest, largest) } else { ends_of(self.weights()) }
+    }
+
+    /// The same for all weights of the tensor.
+    pub fn ends_of_tensor(&self, range: CodeRange) -> (f32, f32) {
+        let largest = self.largest_of_tensor;
+        if range.is_symmetric() { (-largest, largest) } else { self.ends_of_tensor }
+    }
+
     /// The root of the mean square of the weights; 0 without weights.
     pub fn root_mean_square(&self) -> f64 {
         root_mean_square(self.weights())
     }
 
-    /// The codes of the weights within a limit, made anew.
+    /// The codes of the weights between two ends, of which a symmetric range asks the upper one; made
+    /// anew.
     ///
     /// # Errors
-    /// As [`QuantizedTensor::quantize_within`].
+    /// As [`QuantizedTensor::quantize_within`] and [`QuantizedTensor::quantize_on`].
     pub(crate) fn quantize(
         &self,
         format: Format,
-        limit: f32,
+        range: CodeRange,
+        (low, high): (f32, f32),
     ) -> Result<QuantizedTensor, QuantError> {
         let weights = self.weights();
-        QuantizedTensor::quantize_within(weights, &[weights.len()], format, limit)
+        let shape = [weights.len()];
+        if range.is_symmetric() {
+            return QuantizedTensor::quantize_within(weights, &shape, format, high);
+        }
+        let grid = Grid::spanning(format, range, low, high);
+        // Of what is not finite the weight is named, and not the end that follows from it.
+        let anything = Grid::as_read(format, 0.0, Origin::Zero);
+        let stored =
+            QuantizedTensor::quantize_on(weights, &shape, grid.clone().unwrap_or(anything))?;
+        grid.map(|_| stored)
     }
 
     /// The same, made once and kept for all who ask.
@@ -126,9 +151,11 @@ impl GroupWeights {
     pub(crate) fn codes(
         &self,
         format: Format,
-        limit: f32,
+        range: CodeRange,
+        ends: (f32, f32),
     ) -> Result<Arc<QuantizedTensor>, QuantError> {
-        self.codes.get_or_try((format, limit.to_bits()), || self.quantize(format, limit))
+        let key = (format, range, [ends.0, ends.1].map(f32::to_bits));
+        self.codes.get_or_try(key, || self.quantize(format, range, ends))
     }
 }
 
@@ -149,11 +176,16 @@ mod tests {
     #[test]
     fn codes_of_one_format_and_limit_exist_once() {
         let group = GroupWeights::whole(&[0.5, -1.0, 0.25]);
-        let codes = |limit| group.codes(Format::INT8, limit).unwrap();
-        assert!(Arc::ptr_eq(&codes(1.0), &group.clone().codes(Format::INT8, 1.0).unwrap()));
+        let symmetric = |limit: f32| (Format::INT8, CodeRange::Symmetric, (-limit, limit));
+        let of = |group: &GroupWeights, (format, range, ends)| group.codes(format, range, ends);
+        let codes = |limit| of(&group, symmetric(limit)).unwrap();
+        assert!(Arc::ptr_eq(&codes(1.0), &of(&group.clone(), symmetric(1.0)).unwrap()));
         assert!(!Arc::ptr_eq(&codes(1.0), &codes(0.5)));
-        assert_eq!(*codes(0.5), group.quantize(Format::INT8, 0.5).unwrap());
-        assert!(group.codes(Format::INT8, -1.0).is_err());
+        let min_max = of(&group, (Format::INT8, CodeRange::MinMax, (-1.0, 1.0))).unwrap();
+        assert!(!Arc::ptr_eq(&codes(1.0), &min_max));
+        let (format, range, ends) = symmetric(0.5);
+        assert_eq!(*codes(0.5), group.quantize(format, range, ends).unwrap());
+        assert!(of(&group, symmetric(-1.0)).is_err());
     }
 
     #[test]
@@ -167,6 +199,9 @@ mod tests {
                 (part.weights(), part.largest(), part.largest_of_tensor()),
                 (&tensor[2..], 1.0, 4.0)
             );
+            assert_eq!(part.ends(CodeRange::MinMax), (0.0, 1.0));
+            assert_eq!(part.ends_of_tensor(CodeRange::MinMax), (-4.0, 3.0));
+            assert_eq!(part.ends_of_tensor(CodeRange::Symmetric), (-4.0, 4.0));
         }
         assert!(
             (GroupWeights::part(&tensor, 0..2).unwrap().root_mean_square() - 12.5_f64.sqrt()).abs()

@@ -5,10 +5,10 @@ use std::sync::{Arc, OnceLock};
 use qtaml_fault::{
     BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, MemoryModel, QuantizedChannel,
 };
-use qtaml_quant::{Format, QuantizedTensor};
+use qtaml_quant::{CodeRange, Format, QuantizedTensor};
 
 use super::{GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, WeightStorage, WordStorage};
-use crate::clipping::best_range;
+use crate::clipping::best_span;
 use crate::memo::Memo;
 use crate::{
     CodeHistogram, DecodeTable, Decoder, FittedPrior, PlanGroup, PlannedStorage, Prior,
@@ -119,7 +119,8 @@ pub struct QuantizedStorage {
     mask: BitMask,
     decoder: Decoder,
     prior: Prior,
-    limit: f32,
+    range: CodeRange,
+    ends: (f32, f32),
     codes: OnceLock<Arc<QuantizedTensor>>,
     table: OnceLock<Arc<DecodeTable>>,
     check_bits: u64,
@@ -139,18 +140,20 @@ impl QuantizedStorage {
         spec: &QuantizedSpec,
         mask: BitMask,
     ) -> Result<Self, StorageError> {
-        let limit = match spec.scale {
-            ScalePolicy::PerTensor => weights.largest_of_tensor(),
-            ScalePolicy::PerGroup => weights.largest(),
+        let ends = match spec.scale {
+            ScalePolicy::PerTensor => weights.ends_of_tensor(spec.range),
+            ScalePolicy::PerGroup => weights.ends(spec.range),
             ScalePolicy::MinMse => {
-                let channel = memory.channel(mask)?;
-                best_range(weights.weights(), &channel, spec.decoder, spec.prior)?.limit
+                let (channel, weights) = (memory.channel(mask)?, weights.weights());
+                let best = best_span(weights, &channel, spec.decoder, spec.prior, spec.range)?;
+                (best.low, best.high)
             }
         };
-        Self::within(weights, memory, spec, mask, limit)
+        Self::between(weights, memory, spec, mask, ends)
     }
 
-    /// The same where the largest code stands for `limit`: weights beyond it are clipped.
+    /// The same where the largest code stands for `limit`, and in any range of the spec the smallest one
+    /// for no less than its negative: weights beyond it are clipped.
     ///
     /// # Errors
     /// As [`new`](Self::new), and [`StorageError::Quant`] for a limit that is negative, NaN or
@@ -162,21 +165,37 @@ impl QuantizedStorage {
         mask: BitMask,
         limit: f32,
     ) -> Result<Self, StorageError> {
-        let (channel, format) = (memory.channel(mask)?, memory.format());
+        Self::between(weights, memory, spec, mask, (-limit, limit))
+    }
+
+    /// The same where the outermost codes stand for two ends; a symmetric range asks the upper one.
+    ///
+    /// # Errors
+    /// As [`within`](Self::within).
+    pub fn between(
+        weights: &GroupWeights,
+        memory: &Arc<QuantizedMemory>,
+        spec: &QuantizedSpec,
+        mask: BitMask,
+        ends: (f32, f32),
+    ) -> Result<Self, StorageError> {
+        let (channel, format, range) = (memory.channel(mask)?, memory.format(), spec.range);
         // A scale of its own for each set of protected bits: codes that nobody may ever read.
         let codes = match spec.scale {
-            ScalePolicy::MinMse => Arc::new(weights.quantize(format, limit)?),
-            ScalePolicy::PerTensor | ScalePolicy::PerGroup => weights.codes(format, limit)?,
+            ScalePolicy::MinMse => Arc::new(weights.quantize(format, range, ends)?),
+            ScalePolicy::PerTensor | ScalePolicy::PerGroup => weights.codes(format, range, ends)?,
         };
         let (decoder, prior) = (spec.decoder, spec.prior);
-        let table = DecodeTable::of_unit(decoder, &channel, prior, &CodeHistogram::of(&codes))?;
+        let stored = CodeHistogram::of(&codes);
+        let table = DecodeTable::of_group(decoder, &channel, prior, &stored, codes.grid())?;
         Ok(Self {
             memory: memory.clone(),
             weights: weights.clone(),
             mask,
             decoder,
             prior,
-            limit,
+            range,
+            ends,
             codes: OnceLock::new(),
             table: OnceLock::new(),
             check_bits: memory.check_bits(codes.len(), mask)?,
@@ -188,8 +207,8 @@ impl QuantizedStorage {
     #[expect(clippy::missing_panics_doc, reason = "made once before, of the same weights")]
     pub fn tensor(&self) -> &QuantizedTensor {
         // They were made once, when this was, and come out the same.
-        let make = || self.weights.codes(self.memory.format(), self.limit).expect("finite weights");
-        self.codes.get_or_init(make)
+        let make = || self.weights.codes(self.memory.format(), self.range, self.ends);
+        self.codes.get_or_init(|| make().expect("finite weights"))
     }
 
     /// The table that reads them.
@@ -198,7 +217,8 @@ impl QuantizedStorage {
         self.table.get_or_init(|| {
             let stored = CodeHistogram::of(self.tensor());
             let channel = self.memory.channel(self.mask).expect("a channel that was made before");
-            let table = DecodeTable::of_unit(self.decoder, &channel, self.prior, &stored);
+            let (decoder, prior, grid) = (self.decoder, self.prior, self.tensor().grid());
+            let table = DecodeTable::of_group(decoder, &channel, prior, &stored, grid);
             Arc::new(table.expect("a table that was made before"))
         })
     }
@@ -215,7 +235,7 @@ impl QuantizedStorage {
 
     /// What the decoder knows of the weights, if it asks.
     pub fn prior(&self) -> Option<FittedPrior> {
-        let fitted = || self.prior.fitted_to(&CodeHistogram::of(self.tensor()));
+        let fitted = || self.prior.fitted_in(self.range, &CodeHistogram::of(self.tensor()));
         self.decoder.needs_prior().then(fitted)
     }
 }
@@ -242,7 +262,8 @@ impl WeightStorage for QuantizedStorage {
     }
 
     fn metadata_bits(&self) -> u64 {
-        32 + self.decoder.metadata_bits(self.prior, self.memory.format())
+        let (range, format) = (self.range, self.memory.format());
+        range.metadata_bits(format) + self.decoder.metadata_bits_in(range, self.prior, format)
     }
 
     /// With a real code the error distribution of its bits is that of full code words:
@@ -285,6 +306,7 @@ impl WeightStorage for QuantizedStorage {
             protected: PlanGroup::bits_of(self.mask),
             ecc: self.ecc(),
             scale: self.tensor().scale(),
+            origin: self.tensor().grid().origin(),
             decoder: self.decoder,
             prior: self.prior(),
         }
@@ -313,7 +335,7 @@ impl WordStorage for QuantizedStorage {
         if read.len() as u64 != expected {
             return Err(FaultError::Words { given: read.len() as u64, expected }.into());
         }
-        Ok(self.table().weights(read, self.tensor().scale()))
+        Ok(self.table().weights_on(read, self.tensor().grid()))
     }
 }
 
@@ -321,7 +343,7 @@ impl WordStorage for QuantizedStorage {
 mod tests {
     use qtaml_fault::{EccError, Seed};
     use qtaml_physics::FlipProbability;
-    use qtaml_quant::{BitWidth, QuantError};
+    use qtaml_quant::{BitWidth, Encoding, QuantError};
 
     use super::*;
 
@@ -377,6 +399,40 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// The same in ranges that are not symmetric, of weights on one side of zero: 48 comparisons.
+    #[test]
+    fn the_error_in_any_range_is_that_of_sampled_faults() {
+        let weights: Vec<f32> = weights(1 << 13).into_iter().map(|w| w + 0.7).collect();
+        let group = GroupWeights::whole(&weights);
+        for range in CodeRange::ALL {
+            for format in [Format::INT8, Format::new(BitWidth::INT4, Encoding::OffsetBinary)] {
+                let memory = memory(0.02, 0.3, format, "ideal");
+                for decoder in [Decoder::Raw, Decoder::Affine, Decoder::Bayes, Decoder::BayesGain] {
+                    for scale in [ScalePolicy::PerGroup, ScalePolicy::MinMse] {
+                        let spec = QuantizedSpec { scale, range, ..decoded_by(decoder) };
+                        let unit = QuantizedStorage::new(&group, &memory, &spec, BitMask::NONE);
+                        let unit = unit.unwrap();
+                        sampled(&unit, &weights, &format!("{format} {range} {decoder} {scale}"));
+                        let prior = if decoder.needs_prior() { 64 } else { 0 };
+                        let location = if range.is_symmetric() || prior == 0 { 0 } else { 32 };
+                        let bits = range.metadata_bits(format) + prior + location;
+                        assert_eq!(unit.metadata_bits(), bits);
+                    }
+                }
+            }
+        }
+        // All codes lie where the weights are: half the step, a quarter of the error.
+        let error = |range| {
+            let spec = QuantizedSpec { range, ..QuantizedSpec::default() };
+            let memory = memory(0.0, 0.0, Format::INT8, "ideal");
+            let positive: Vec<f32> = weights.iter().map(|w| w.abs() + 1.0).collect();
+            let group = GroupWeights::whole(&positive);
+            let unit = QuantizedStorage::new(&group, &memory, &spec, BitMask::NONE).unwrap();
+            unit.mean_square_error()
+        };
+        assert!(error(CodeRange::MinMax) < 0.3 * error(CodeRange::Symmetric));
     }
 
     fn sampled(unit: &QuantizedStorage, weights: &[f32], case: &str) {
@@ -480,8 +536,10 @@ mod tests {
         let memory = memory(0.1, 0.1, Format::INT8, "ideal");
         for decoder in Decoder::ALL {
             for prior in Prior::ALL {
-                for scale in ScalePolicy::ALL {
-                    let spec = QuantizedSpec { scale, decoder, prior, ..QuantizedSpec::default() };
+                let ways = CodeRange::ALL.map(|range| ScalePolicy::ALL.map(|scale| (range, scale)));
+                for (range, scale) in ways.concat() {
+                    let plain = QuantizedSpec::default();
+                    let spec = QuantizedSpec { scale, range, decoder, prior, ..plain };
                     let store = |weights: &[f32]| {
                         let group = GroupWeights::whole(weights);
                         QuantizedStorage::new(&group, &memory, &spec, BitMask::NONE)

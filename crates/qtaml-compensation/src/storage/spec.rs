@@ -1,7 +1,7 @@
 //! Storage specs: how a group of weights may be stored, as data.
 
 use qtaml_fault::{BitMask, FaultError};
-use qtaml_quant::Format;
+use qtaml_quant::{CodeRange, Format};
 use serde::{Deserialize, Serialize};
 
 use crate::{Decoder, Prior, StorageError};
@@ -65,6 +65,9 @@ pub struct QuantizedSpec {
     pub format: Format,
     /// Where the scale comes from.
     pub scale: ScalePolicy,
+    /// What the codes are spread over; it is not written down where it is symmetric.
+    #[serde(skip_serializing_if = "CodeRange::is_symmetric")]
+    pub range: CodeRange,
     /// What to believe of a word that is read.
     pub decoder: Decoder,
     /// What the decoder knows of the weights.
@@ -80,6 +83,7 @@ impl Default for QuantizedSpec {
         Self {
             format: Format::INT8,
             scale: ScalePolicy::default(),
+            range: CodeRange::default(),
             decoder: Decoder::Raw,
             prior: Prior::default(),
             protection: BitChoice::default(),
@@ -87,17 +91,18 @@ impl Default for QuantizedSpec {
     }
 }
 
-/// Where the scale of quantized weights comes from: what the largest code stands for.
+/// Where the scale of quantized weights comes from: what the outermost codes stand for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum ScalePolicy {
-    /// The largest weight of the tensor, so that all its groups share one scale.
+    /// The outermost weights of the tensor, so that all its groups share one scale.
     PerTensor,
-    /// The largest weight of the group.
+    /// The outermost weights of the group.
     #[default]
     PerGroup,
     /// What makes mean square error least, rounding, clipping and faults together: as many times the
-    /// root mean square of the group as is best for its tensor.
+    /// root mean square of the group as is best for its tensor; in a range that is not symmetric as many
+    /// times the standard deviation, on either side of the mean.
     MinMse,
 }
 
@@ -155,6 +160,7 @@ mod tests {
         let spec = QuantizedSpec {
             format,
             scale: ScalePolicy::MinMse,
+            range: CodeRange::MinMax,
             decoder: Decoder::BayesGain,
             prior: Prior::Histogram,
             protection: BitChoice::Sets(sets.clone()),
@@ -168,6 +174,8 @@ mod tests {
         assert_eq!(spec.protection.masks(format).unwrap(), Some(sets));
         let plain: QuantizedSpec = serde_json::from_str("{}").unwrap();
         assert_eq!(plain, QuantizedSpec::default());
+        // What knows no other range is written as ever.
+        assert!(!serde_json::to_string(&plain).unwrap().contains("range"));
         assert!(serde_json::from_str::<QuantizedSpec>(r#"{"decodr":"raw"}"#).is_err());
     }
 

@@ -11,7 +11,7 @@ use super::{
     WeightStorage,
 };
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
-use crate::clipping::best_range;
+use crate::clipping::{Around, best_span};
 use crate::codebook::{CodebookStorage, Codebooks};
 use crate::memo::Memo;
 use crate::protection_sets::Reading;
@@ -164,18 +164,15 @@ fn quantized(
     };
     // Found once for a tensor: the range of a few weights would be fitted to their noise.
     let relative = match spec.scale {
-        ScalePolicy::MinMse => Some(relative_limits(first.tensor(), memory, spec, &masks)?),
+        ScalePolicy::MinMse => Some(relative_distances(first.tensor(), memory, spec, &masks)?),
         ScalePolicy::PerTensor | ScalePolicy::PerGroup => None,
     };
     let store = |group: &GroupWeights| {
         let candidate = |(i, &mask): (usize, &BitMask)| {
             let storage = match &relative {
                 Some(relative) => {
-                    let largest = group.largest();
-                    // Never so small that f32 has no such range.
-                    let limit = (relative[i] * group.root_mean_square()) as f32;
-                    let limit = limit.clamp(largest / 64.0, largest);
-                    QuantizedStorage::within(group, memory, spec, mask, limit)?
+                    let ends = ends_at(relative[i], group, spec);
+                    QuantizedStorage::between(group, memory, spec, mask, ends)?
                 }
                 None => QuantizedStorage::new(group, memory, spec, mask)?,
             };
@@ -193,26 +190,50 @@ fn best_masks(
     spec: &QuantizedSpec,
 ) -> Result<Vec<BitMask>, StorageError> {
     let whole = GroupWeights::all_of(tensor);
-    let stored = CodeHistogram::of(&whole.quantize(spec.format, whole.largest())?);
-    let believed =
-        if spec.decoder.needs_prior() { spec.prior.apply(&stored) } else { stored.clone() };
+    let (range, ends) = (spec.range, whole.ends(spec.range));
+    let stored = CodeHistogram::of(&whole.quantize(spec.format, range, ends)?);
+    let believed = if spec.decoder.needs_prior() {
+        spec.prior.apply_in(range, &stored)
+    } else {
+        stored.clone()
+    };
     let reading = Reading::new(memory.memory(), spec.format, spec.decoder)?;
     Ok(reading.best_sets(&stored, &believed)?.into_iter().map(|set| set.bits).collect())
 }
 
-/// For each set of protected bits, the best range of a tensor in units of its root mean square.
-fn relative_limits(
+/// For each set of protected bits, how far from its middle a tensor is best clipped, in units of its
+/// spread: from 0 in root mean squares in a symmetric range, else from the mean in standard deviations.
+fn relative_distances(
     tensor: &[f32],
     memory: &QuantizedMemory,
     spec: &QuantizedSpec,
     masks: &[BitMask],
 ) -> Result<Vec<f64>, StorageError> {
-    let rms = root_mean_square(tensor);
-    let limit = |mask: &BitMask| {
-        let best = best_range(tensor, &*memory.channel(*mask)?, spec.decoder, spec.prior)?;
-        Ok(if rms > 0.0 { f64::from(best.limit) / rms } else { 0.0 })
+    let spread = spread(tensor, spec);
+    let distance = |mask: &BitMask| {
+        let channel = memory.channel(*mask)?;
+        let best = best_span(tensor, &channel, spec.decoder, spec.prior, spec.range)?;
+        Ok(if spread > 0.0 { best.distance / spread } else { 0.0 })
     };
-    masks.par_iter().map(limit).collect()
+    masks.par_iter().map(distance).collect()
+}
+
+fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
+    let square = root_mean_square(weights);
+    if spec.range.is_symmetric() { square } else { Around::of(weights).deviation(weights) }
+}
+
+/// The ends of a group at such a distance.
+fn ends_at(relative: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
+    let distance = relative * spread(group.weights(), spec);
+    // Never so small that f32 has no such range.
+    if spec.range.is_symmetric() {
+        let largest = group.largest();
+        let limit = (distance as f32).clamp(largest / 64.0, largest);
+        return (-limit, limit);
+    }
+    let around = Around::of(group.weights());
+    around.ends(distance.clamp(around.farthest / 64.0, around.farthest))
 }
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ mod tensor;
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 
-use qtaml_quant::Format;
+use qtaml_quant::{Format, Scaling};
 use serde::{Deserialize, Serialize};
 
 pub use self::digest::{DigestError, WordDigest, WordDigester};
@@ -15,7 +15,7 @@ pub use self::tensor::{FaultEffect, TensorFaults, TensorRecorder, WordFault};
 use crate::frame::FileKind;
 use crate::{RecordError, Seed};
 
-const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", version: 2 };
+const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", version: 3 };
 
 /// What was injected into the tensors of one model in one trial, bit by bit.
 ///
@@ -49,17 +49,19 @@ const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", versi
 ///
 /// # Format
 ///
-/// The file is in the frame of [`frame`](crate::frame), with the magic `QTAMLFLT` and the version 2. The
+/// The file is in the frame of [`frame`](crate::frame), with the magic `QTAMLFLT` and the version 3. The
 /// header has these members and no others:
 ///
 /// ```json
 /// {"seed": 42, "trial": 0, "model": "p = 0.01",
 ///  "tensors": [{"name": "fc.weight", "words": 600,
 ///               "format": {"bits": 8, "encoding": "twos-complement"},
+///               "scaling": {"granularity": "channel", "axis": 0, "range": "symmetric", "clip": "max"},
 ///               "effect": "flip", "sha256": "9f86...", "bytes": 34}]}
 /// ```
 ///
 /// `seed` and `trial` are the address of the random stream, `model` says in words what was drawn,
+/// `scaling` is how the words follow from weights ([`Scaling`]) or `null` if they lie in the model as they are,
 /// `sha256` is the digest of the words that the faults were drawn on ([`WordDigest`]), and `bytes` is the
 /// length of the tensor's faults. The body holds the faults of each tensor, in the order of the header.
 /// They are one entry for each faulty word, in rising order, without separators:
@@ -208,6 +210,7 @@ impl FaultRecord {
             name: name.clone(),
             words: tensor.words(),
             format: tensor.format(),
+            scaling: tensor.scaling(),
             effect: tensor.effect(),
             sha256: tensor.digest(),
             bytes: tensor.entries().len() as u64,
@@ -234,10 +237,11 @@ impl FaultRecord {
             return Err(FILE.corrupt(what).into());
         }
         let mut record = Self::new(header.seed, header.trial, &header.model);
-        for TensorHeader { name, words, format, effect, sha256, bytes } in header.tensors {
+        for tensor in header.tensors {
+            let TensorHeader { name, words, format, scaling, effect, sha256, bytes } = tensor;
             let own;
             (own, entries) = entries.split_at(bytes as usize);
-            let tensor = TensorFaults::from_entries(format, effect, words, sha256, own)
+            let tensor = TensorFaults::from_entries((format, scaling), effect, words, sha256, own)
                 .ok_or_else(|| FILE.corrupt(format!("the faults of tensor {name:?}")))?;
             record.insert(&name, tensor)?;
         }
@@ -260,6 +264,7 @@ struct TensorHeader {
     name: String,
     words: u64,
     format: Format,
+    scaling: Option<Scaling>,
     effect: FaultEffect,
     sha256: WordDigest,
     bytes: u64,
@@ -273,7 +278,7 @@ fn rate(flipped: u64, stored: u64) -> f64 {
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
-    use qtaml_quant::{BitWidth, Encoding};
+    use qtaml_quant::{BitWidth, Clip, CodeRange, Encoding, Granularity};
 
     use super::*;
     use crate::{BitFlips, FaultModel, FaultStream, ProtectionMap};
@@ -286,6 +291,13 @@ mod tests {
     fn example() -> FaultRecord {
         let mut record = FaultRecord::new(Seed(7), 3, "p = 0.5");
         let mut fc = TensorRecorder::new(BitWidth::INT4, FaultEffect::Stuck);
+        let scaling = Scaling {
+            granularity: Granularity::Group(2),
+            axis: Some(1),
+            range: CodeRange::MinMax,
+            clip: Clip::MinMse,
+        };
+        fc = fc.with_scaling(scaling);
         fc.append(&[1, 2, 3, 4], &[1, 0, 3, 0xf]).unwrap();
         record.insert("fc", fc.finish()).unwrap();
         let (stored, mut read) = (vec![0; 1000], vec![0; 1000]);
@@ -300,12 +312,15 @@ mod tests {
     fn the_format_is_the_documented_one() {
         let header = concat!(
             r#"{"seed":7,"trial":3,"model":"p = 0.5","tensors":["#,
-            r#"{"name":"conv","words":1000,"format":{"bits":8,"encoding":"gray"},"effect":"flip","#,
+            r#"{"name":"conv","words":1000,"format":{"bits":8,"encoding":"gray"},"#,
+            r#""scaling":null,"effect":"flip","#,
             r#""sha256":"541b3e9daa09b20bf85fa273e5cbd3e80185aa4ec298e765db87742b70138a53","bytes":5},"#,
-            r#"{"name":"fc","words":4,"format":{"bits":4,"encoding":"twos-complement"},"effect":"stuck","#,
+            r#"{"name":"fc","words":4,"format":{"bits":4,"encoding":"twos-complement"},"#,
+            r#""scaling":{"granularity":"group:2","axis":1,"range":"min-max","clip":"min-mse"},"#,
+            r#""effect":"stuck","#,
             r#""sha256":"9f64a747e1b97f131fabb6b447296c9b6f0201e79fb3c5356e6c77e89b6a806a","bytes":6}]}"#
         );
-        let mut expected = b"QTAMLFLT\x02\0\0\0".to_vec();
+        let mut expected = b"QTAMLFLT\x03\0\0\0".to_vec();
         expected.extend((header.len() as u64).to_le_bytes());
         expected.extend(11_u64.to_le_bytes());
         expected.extend(header.bytes());
@@ -414,7 +429,7 @@ mod tests {
         older[8] = 1;
         assert_eq!(
             error(&older).to_string(),
-            "the fault file is of version 1, and this program reads version 2"
+            "the fault file is of version 1, and this program reads version 3"
         );
         let mut damaged = good.clone();
         damaged[good.len() - 6] ^= 1;
@@ -428,7 +443,7 @@ mod tests {
         let tensor = |name: &str, words: &str, effect: &str, bytes: &str| {
             let (digest, format) = (WordDigest::of(b""), r#"{"bits":4,"encoding":"gray"}"#);
             format!(
-                r#"{{"name":"{name}","words":{words},"format":{format},"effect":"{effect}","sha256":"{digest}","bytes":{bytes}}}"#
+                r#"{{"name":"{name}","words":{words},"format":{format},"scaling":null,"effect":"{effect}","sha256":"{digest}","bytes":{bytes}}}"#
             )
         };
         let header = |tensors: &[String]| {
@@ -554,7 +569,7 @@ mod tests {
             let stored = vec![0; words as usize];
             let digest = WordDigest::of(&stored);
             let (format, effect) = (BitWidth::INT4.into(), FaultEffect::Flip);
-            let read = TensorFaults::from_entries(format, effect, words, digest, &entries);
+            let read = TensorFaults::from_entries((format, None), effect, words, digest, &entries);
             if let Some(tensor) = read {
                 let mut again = TensorRecorder::new(format, effect);
                 let mut read = stored.clone();

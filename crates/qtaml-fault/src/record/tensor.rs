@@ -1,6 +1,6 @@
 //! The faults of one tensor, as compact as in a file.
 
-use qtaml_quant::Format;
+use qtaml_quant::{Format, Scaling};
 use serde::{Deserialize, Serialize};
 
 use super::leb128::{read_leb128, write_leb128};
@@ -23,6 +23,7 @@ pub enum FaultEffect {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TensorFaults {
     format: Format,
+    scaling: Option<Scaling>,
     effect: FaultEffect,
     words: u64,
     digest: WordDigest,
@@ -77,6 +78,7 @@ impl WordFault {
 #[derive(Debug, Clone)]
 pub struct TensorRecorder {
     format: Format,
+    scaling: Option<Scaling>,
     digester: WordDigester,
     entries: Entries,
     words: u64,
@@ -86,7 +88,13 @@ impl TensorRecorder {
     /// A tensor of no words yet. A width alone stands for two's complement.
     pub fn new(format: impl Into<Format>, effect: FaultEffect) -> Self {
         let (format, digester) = (format.into(), WordDigester::default());
-        Self { format, digester, entries: Entries::new(effect), words: 0 }
+        Self { format, scaling: None, digester, entries: Entries::new(effect), words: 0 }
+    }
+
+    /// The same for words that weights are quantized to: how, so that they can be quantized alike.
+    #[must_use]
+    pub fn with_scaling(self, scaling: impl Into<Option<Scaling>>) -> Self {
+        Self { scaling: scaling.into(), ..self }
     }
 
     /// Records what happened to the next words of the tensor: `stored` were `read`.
@@ -120,8 +128,9 @@ impl TensorRecorder {
     /// The faults of all words so far, and their digest.
     pub fn finish(self) -> TensorFaults {
         let Entries { effect, flipped_bits, bytes, .. } = self.entries;
-        let (format, words, digest) = (self.format, self.words, self.digester.finish());
-        TensorFaults { format, effect, words, digest, flipped_bits, entries: bytes }
+        let (format, scaling, words) = (self.format, self.scaling, self.words);
+        let digest = self.digester.finish();
+        TensorFaults { format, scaling, effect, words, digest, flipped_bits, entries: bytes }
     }
 }
 
@@ -158,6 +167,11 @@ impl TensorFaults {
         self.format
     }
 
+    /// How the words follow from weights; `None` where they are stored as they are.
+    pub fn scaling(&self) -> Option<Scaling> {
+        self.scaling
+    }
+
     /// What the faults do to a bit.
     pub fn effect(&self) -> FaultEffect {
         self.effect
@@ -190,7 +204,7 @@ impl TensorFaults {
 
     /// `None` for entries that no tensor of so many words in this format could have.
     pub(super) fn from_entries(
-        format: Format,
+        (format, scaling): (Format, Option<Scaling>),
         effect: FaultEffect,
         words: u64,
         digest: WordDigest,
@@ -210,7 +224,7 @@ impl TensorFaults {
             next = index + 1;
             flipped_bits += u64::from(mask.count_ones());
         }
-        Some(Self { format, effect, words, digest, flipped_bits, entries: entries.into() })
+        Some(Self { format, scaling, effect, words, digest, flipped_bits, entries: entries.into() })
     }
 }
 

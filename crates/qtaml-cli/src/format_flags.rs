@@ -1,0 +1,199 @@
+//! Flags of the stored format: width, encoding, range and scales of quantized weights.
+
+use std::fmt;
+use std::str::FromStr;
+
+use clap::Args;
+use qtaml::compensation::Decoder;
+use qtaml::quant::{BitWidth, Clip, CodeRange, Encoding, Format, Granularity, Scaling};
+
+use crate::flags::bit_width;
+
+/// Heading of the flags that say how weights are stored.
+pub(crate) const WORDS: &str = "Words";
+
+/// How float weights are quantized: the same in every command.
+#[derive(Debug, Clone, Args)]
+#[group(id = "format", multiple = true)]
+pub(crate) struct FormatArgs {
+    /// Bits of the code of a float weight, 2 to 8
+    #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
+    #[arg(help_heading = WORDS)]
+    bits: BitWidth,
+
+    /// What they stand for: twos-complement, sign-magnitude, offset-binary or gray
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
+    encoding: Encoding,
+
+    /// What the codes are spread over: symmetric, min-max or zero-point
+    ///
+    /// Symmetric: as far below zero as above it. Min-max: all codes from the smallest weight to the
+    /// largest, unsigned codes with --encoding offset-binary. Zero-point: the same with 0 among the
+    /// numbers, as ONNX and PyTorch quantize.
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
+    range: CodeRange,
+
+    /// Which weights share a scale: per-channel, per-tensor or group:N
+    ///
+    /// Channels are output channels, along the axis that --layout says. group:N is a scale for N weights
+    /// in a row within a channel, the last of which may be fewer.
+    #[arg(long, value_name = "WHICH", default_value_t, help_heading = WORDS)]
+    scale: ScaleFlag,
+
+    /// Where output channels lie: pytorch, [out, in], or burn, [in, out] in matrices
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
+    layout: AxisLayout,
+
+    /// Where the ends of the codes come from: max, or min-mse for the least error of quantization
+    ///
+    /// With min-mse the weights are read once more, and the few outside are clipped.
+    #[arg(long, value_name = "HOW", default_value_t, help_heading = WORDS)]
+    clip: Clip,
+}
+
+/// What is believed of words that are read.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct DecoderArgs {
+    /// What to believe of a word that is read: raw, affine, linear-mmse, bayes or bayes-gain
+    ///
+    /// Raw takes it as it is. The others undo what the flips do in the mean, and need to know how often
+    /// bits flip; bayes-gain, which we recommend, knows the distribution of the weights and keeps the gain
+    /// of a layer. What is written are the weights as they are decoded.
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
+    pub(crate) decoder: Decoder,
+}
+
+impl FormatArgs {
+    /// What the words mean.
+    pub(crate) fn format(&self) -> Format {
+        Format::new(self.bits, self.encoding)
+    }
+
+    /// How tensors are scaled.
+    pub(crate) fn tensor_scaling(&self) -> TensorScaling {
+        let Self { range, clip, scale: ScaleFlag(granularity), layout, .. } = *self;
+        TensorScaling { granularity, range, clip, layout }
+    }
+}
+
+/// How tensors of any shape are scaled.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct TensorScaling {
+    pub(crate) granularity: Granularity,
+    pub(crate) range: CodeRange,
+    pub(crate) clip: Clip,
+    pub(crate) layout: AxisLayout,
+}
+
+impl TensorScaling {
+    /// That of a tensor of so many dimensions, two at least.
+    pub(crate) fn of_rank(self, rank: usize) -> Scaling {
+        let Self { granularity, range, clip, layout } = self;
+        let axis = (granularity != Granularity::Tensor).then(|| layout.output_axis(rank));
+        Scaling { granularity, axis, range, clip }
+    }
+}
+
+/// Which framework laid the matrices out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) enum AxisLayout {
+    /// `[out, in]`.
+    #[default]
+    PyTorch,
+    /// `[in, out]`; convolutions are `[out, in, ...]` all the same.
+    Burn,
+}
+
+impl AxisLayout {
+    /// The axis of the output channels of a tensor of so many dimensions.
+    pub(crate) fn output_axis(self, rank: usize) -> usize {
+        match self {
+            Self::Burn if rank == 2 => 1,
+            Self::PyTorch | Self::Burn => 0,
+        }
+    }
+}
+
+impl fmt::Display for AxisLayout {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::PyTorch => "pytorch",
+            Self::Burn => "burn",
+        })
+    }
+}
+
+impl FromStr for AxisLayout {
+    type Err = String;
+
+    fn from_str(name: &str) -> Result<Self, String> {
+        match name {
+            "pytorch" => Ok(Self::PyTorch),
+            "burn" => Ok(Self::Burn),
+            _ => Err("pytorch, [out, in], and burn, [in, out], are known".into()),
+        }
+    }
+}
+
+/// A granularity as it is typed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct ScaleFlag(Granularity);
+
+impl Default for ScaleFlag {
+    fn default() -> Self {
+        Self(Granularity::Channel)
+    }
+}
+
+impl fmt::Display for ScaleFlag {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Granularity::Tensor => f.write_str("per-tensor"),
+            Granularity::Channel => f.write_str("per-channel"),
+            other => other.fmt(f),
+        }
+    }
+}
+
+impl FromStr for ScaleFlag {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        match text {
+            "per-tensor" => Ok(Self(Granularity::Tensor)),
+            "per-channel" => Ok(Self(Granularity::Channel)),
+            _ if text.starts_with("group:") => text.parse().map(Self).map_err(|_| wrong_scale()),
+            _ => Err(wrong_scale()),
+        }
+    }
+}
+
+fn wrong_scale() -> String {
+    "per-channel, per-tensor, or group:N with N of at least 1 is needed".into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_shown_as_a_default_can_be_typed() {
+        for granularity in [Granularity::Tensor, Granularity::Channel, Granularity::Group(32)] {
+            let flag = ScaleFlag(granularity);
+            assert_eq!(flag.to_string().parse(), Ok(flag));
+        }
+        for layout in [AxisLayout::PyTorch, AxisLayout::Burn] {
+            assert_eq!(layout.to_string().parse(), Ok(layout));
+        }
+        for text in ["tensor", "channel", "group:0", "group:", "group:-1", ""] {
+            assert_eq!(text.parse::<ScaleFlag>(), Err(wrong_scale()), "{text}");
+        }
+    }
+
+    #[test]
+    fn the_layout_says_where_output_channels_lie() {
+        let axes = |layout: AxisLayout| [2, 3, 4].map(|rank| layout.output_axis(rank));
+        assert_eq!(axes(AxisLayout::PyTorch), [0, 0, 0]);
+        assert_eq!(axes(AxisLayout::Burn), [1, 0, 0]);
+    }
+}
