@@ -441,6 +441,10 @@ impl Model<'_> {
         }
         let stem =
             name.strip_suffix("_qdata").or_else(|| name.strip_suffix("._data")).unwrap_or(name);
+        // Unsigned ones are two codes in a byte there.
+        if stem != name && tensor.dtype == Dtype::U8 {
+            return None;
+        }
         let separator = if name.ends_with("._data") { "._" } else { "_" };
         let ends = ["scale", "scales", "scale_inv"].map(|end| format!("{separator}{end}"));
         let dotted = [".scale", ".scales"].map(str::to_owned);
@@ -464,8 +468,9 @@ impl Model<'_> {
             None => return None,
         };
         let is_mask = tensor.is_square() && (leaf == "bias" || leaf.ends_with("mask"));
+        let is_zeros = leaf.ends_with("zero_point") || leaf.ends_with("zeros");
         let is_column = tensor.dtype == Dtype::U8 && tensor.shape.last() == Some(&1);
-        if scale.is_none() && (is_float || is_mask || is_column) {
+        if scale.is_none() && (is_float || is_mask || is_zeros || is_column) {
             return None;
         }
         let kind = if is_float {

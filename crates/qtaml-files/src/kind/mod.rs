@@ -193,8 +193,14 @@ impl<'a> Model<'a> {
         // A zero point alone looks like codes without scales.
         let kinds = metadata.into_iter().zip(codes).map(|(metadata, codes)| metadata.or(codes));
         let kinds = self.tensors.iter().zip(kinds);
-        let kinds: Vec<TensorKind> =
+        let mut kinds: Vec<TensorKind> =
             kinds.map(|(tensor, kind)| kind.unwrap_or_else(|| self.plain(tensor))).collect();
+        let layers = self.not_understood(&kinds);
+        for (kind, tensor) in kinds.iter_mut().zip(self.tensors) {
+            if matches!(kind, TensorKind::Weights(_)) && layers.contains(tensor.layer()) {
+                *kind = TensorKind::Unknown;
+            }
+        }
         let axes = self.axes(&kinds, layout);
         Ok(kinds
             .into_iter()

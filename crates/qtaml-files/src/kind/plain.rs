@@ -1,5 +1,7 @@
 //! Tensors of models that are not quantized, and of the parts of others that are not.
 
+use std::collections::HashSet;
+
 use safetensors::Dtype;
 
 use super::{BufferKind, Model, TensorKind, Traits, WeightRole};
@@ -25,7 +27,7 @@ const POSITIONS: [&str; 10] = [
 
 /// Leaves of what only codes of a quantized checkpoint need; without codes beside it, it is not known
 /// what it belongs to.
-const OF_CODES: [&str; 11] = [
+const OF_CODES: [&str; 17] = [
     "weight_scale",
     "weight_scale_inv",
     "weight_zero_point",
@@ -37,6 +39,12 @@ const OF_CODES: [&str; 11] = [
     "quant_map",
     "SCB",
     "g_idx",
+    "biases",
+    "codebooks",
+    "zeros",
+    "_scale",
+    "_shift",
+    "_weight_scale",
 ];
 
 impl Model<'_> {
@@ -65,6 +73,15 @@ impl Model<'_> {
             _ if rank < 2 || (tensor.spread() < 2 && !is_matrix_leaf(leaf)) => K::Vector,
             _ => K::Weights(role(tensor)),
         }
+    }
+
+    /// Layers with a tensor that is neither understood nor of floats: what else is in them may be its
+    /// scales.
+    pub(super) fn not_understood(&self, kinds: &[TensorKind]) -> HashSet<&str> {
+        let tensors = self.tensors.iter().zip(kinds).filter(|(tensor, kind)| {
+            **kind == TensorKind::Unknown && !tensor.is_float() && tensor.rank() >= 2
+        });
+        tensors.map(|(tensor, _)| tensor.layer()).filter(|layer| !layer.is_empty()).collect()
     }
 
     /// Whether a layer measures its inputs, as batch norms of any name do.
@@ -223,6 +240,36 @@ mod tests {
         ] {
             assert_eq!(one(name, dtype, shape), kind, "{name} {dtype} {shape:?}");
         }
+    }
+
+    /// As MLX, AQLM and torchao of four bits store them, none of which is known.
+    #[test]
+    fn floats_beside_what_is_not_understood_are_no_weights() {
+        use Dtype::{BF16, F16, F32, I16, U8, U32};
+        let of = |name, dtype, shape: &[usize]| (name, dtype, shape.to_vec(), Vec::new());
+        for samples in [
+            vec![
+                of("l.weight", U32, &[64, 16]),
+                of("l.scales", F16, &[64, 2]),
+                of("l.biases", F16, &[64, 2]),
+            ],
+            vec![
+                of("l.codes", I16, &[64, 16, 1]),
+                of("l.codebooks", F16, &[1, 256, 1, 8]),
+                of("l.scales", F16, &[64, 1, 1, 1]),
+            ],
+            vec![
+                of("l._weight_qdata", U8, &[64, 32]),
+                of("l._weight_scale", BF16, &[4, 32]),
+                of("l._weight_zero", BF16, &[4, 32]),
+            ],
+        ] {
+            let found = kinds(&samples);
+            assert!(found.iter().all(|kind| !kind.is_weight()), "{samples:?}: {found:?}");
+            assert_eq!(found[0], TensorKind::Unknown);
+        }
+        let beside = kinds(&[of("l.odd", I16, &[4, 4]), of("m.weight", F32, &[4, 4])]);
+        assert_eq!(beside[1], TensorKind::Weights(WeightRole::Linear));
     }
 
     #[test]
