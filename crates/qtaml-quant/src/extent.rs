@@ -41,7 +41,9 @@ impl Extent {
     pub fn add(&mut self, weights: &[f32]) {
         const FEW: usize = 16;
         if weights.len() < FEW {
-            weights.iter().for_each(|&weight| self.add_one(weight));
+            for &weight in weights {
+                self.add_one(weight);
+            }
         } else {
             let [low, high] = ends(weights);
             *self = self.and(Self { low, high });

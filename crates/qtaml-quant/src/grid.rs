@@ -210,13 +210,11 @@ impl Grid {
     #[inline]
     pub fn weight_of(self, value: f64) -> f64 {
         let scale = f64::from(self.scale);
-        match self.origin {
-            Origin::Zero => value * scale,
-            _ => {
-                let (code, weight) = self.anchor();
-                f64::from(weight) + scale * (value - f64::from(code))
-            }
+        if self.origin.is_zero() {
+            return value * scale;
         }
+        let (code, weight) = self.anchor();
+        f64::from(weight) + scale * (value - f64::from(code))
     }
 
     /// The value in units of the code that stands for a weight of 0, which need not be a whole number;

@@ -27,7 +27,7 @@ use crate::{Code, CodeRange, Format, Grid, GroupLayout, Origin, QuantError, Word
 pub struct Scales {
     format: Format,
     layout: GroupLayout,
-    scales: Vec<f32>,
+    steps: Vec<f32>,
     origins: Origins,
     tables: Box<Tables>,
 }
@@ -79,8 +79,8 @@ impl Scales {
             CodeRange::MinMax => Origins::Minimum(Vec::new()),
             CodeRange::ZeroPoint => Origins::ZeroPoint(Vec::new()),
         };
-        let (scales, tables) = (Vec::new(), Box::new(Tables::of(format)));
-        Self { format, layout, scales, origins, tables }
+        let (steps, tables) = (Vec::new(), Box::new(Tables::of(format)));
+        Self { format, layout, steps, origins, tables }
     }
 
     /// Whether the grid is like those before.
@@ -91,7 +91,7 @@ impl Scales {
             (Origins::ZeroPoint(all), Origin::ZeroPoint(Code(code))) => all.push(code as i8),
             _ => return false,
         }
-        self.scales.push(grid.scale());
+        self.steps.push(grid.scale());
         grid.format() == self.format
     }
 
@@ -112,7 +112,7 @@ impl Scales {
 
     /// The scales, in the order of the groups.
     pub fn scales(&self) -> &[f32] {
-        &self.scales
+        &self.steps
     }
 
     /// The grid of a group.
@@ -126,17 +126,17 @@ impl Scales {
             Origins::Minimum(minima) => Origin::Minimum(minima[group]),
             Origins::ZeroPoint(codes) => Origin::ZeroPoint(Code(codes[group].into())),
         };
-        Grid::as_read(self.format, self.scales[group], origin)
+        Grid::as_read(self.format, self.steps[group], origin)
     }
 
     /// All grids, in the order of the groups.
     pub fn grids(&self) -> impl ExactSizeIterator<Item = Grid> {
-        (0..self.scales.len()).map(|group| self.grid(group))
+        (0..self.steps.len()).map(|group| self.grid(group))
     }
 
     /// Bits that are stored for the scales and their origins.
     pub fn metadata_bits(&self) -> u64 {
-        self.grid(0).metadata_bits() * self.scales.len() as u64
+        self.grid(0).metadata_bits() * self.steps.len() as u64
     }
 
     /// Writes the words of the weights that begin at a row-major position.

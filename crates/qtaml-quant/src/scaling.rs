@@ -44,7 +44,7 @@ impl fmt::Display for Scaling {
         if !self.range.is_symmetric() {
             write!(f, ", {}", self.range)?;
         }
-        if self.clip != Clip::Max { write!(f, ", {}", self.clip) } else { Ok(()) }
+        if self.clip == Clip::Max { Ok(()) } else { write!(f, ", {}", self.clip) }
     }
 }
 

@@ -230,7 +230,7 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let sqnr = self.sqnr_db.map_or_else(String::new, |db| format!("{db:.1} dB"));
-        let lost = self.share_lost().map_or_else(String::new, |share| percent(share));
+        let lost = self.share_lost().map_or_else(String::new, percent);
         // A file may name a tensor in ways that a terminal would obey.
         let id = [self.tensor.escape_debug().to_string(), self.stored_as.clone()];
         id.into_iter().chain(self.tally.cells()).chain([self.scale_cell(), sqnr, lost]).collect()

@@ -15,8 +15,12 @@ use super::storage::{Coded, Storage};
 use super::stored::{DecodedWeights, Stored, StoredCodes};
 use super::stream::Pass;
 
-/// Weights in a piece: sums are taken piece by piece, and so do not depend on how models are written.
+/// Weights in a piece that is read.
 const AT_ONCE: usize = 1 << 18;
+
+/// Weights that are looked at together: few enough to stay near the processor. Sums are taken of so many,
+/// and so do not depend on how models are written.
+const CHUNK: usize = 1 << 14;
 
 /// Numbers that the tables of a tensor may have: 256 MB.
 const LARGEST_TABLES: usize = 1 << 26;
@@ -166,9 +170,8 @@ impl Finder<'_> {
         let levels = format.bits().levels();
         ensure!(
             groups.saturating_mul(levels) <= LARGEST_TABLES,
-            "{groups} groups take tables of {levels} weights each to decode, and {} numbers fit: make \
-             groups larger, or use --decoder raw",
-            LARGEST_TABLES
+            "{groups} groups take tables of {levels} weights each to decode, and {LARGEST_TABLES} \
+             numbers fit: make groups larger, or use --decoder raw"
         );
         let counts = self.counts(tensor, decoding, float, scales)?;
         let table = |group: usize| -> Result<Vec<f32>> {
@@ -216,7 +219,7 @@ impl Finder<'_> {
         Ok(counts)
     }
 
-    /// Hands over the position of the first weight of each piece, its bytes and its weights.
+    /// Hands over the position of the first of some weights in a row, their bytes and themselves.
     fn for_each_piece(
         &self,
         tensor: &TensorInfo,
@@ -227,9 +230,11 @@ impl Finder<'_> {
         self.model.for_each_piece(tensor, AT_ONCE * float.bytes(), |bytes| {
             ensure!(!self.is_over.load(Ordering::Relaxed), "nobody wants this scale any more");
             self.pass.progress.inc(bytes.len() as u64);
-            let weights = float.decode(&bytes);
-            visit(first, &bytes, &weights)?;
-            first += weights.len();
+            for bytes in bytes.chunks(CHUNK * float.bytes()) {
+                let weights = float.decode(bytes);
+                visit(first, bytes, &weights)?;
+                first += weights.len();
+            }
             Ok::<_, anyhow::Error>(())
         })
     }

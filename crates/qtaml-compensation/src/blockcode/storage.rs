@@ -143,7 +143,9 @@ impl BlockCodedStorage {
                 }
             }
         }
-        read.iter_mut().for_each(|read| self.outliers.restore(read));
+        for read in &mut read {
+            self.outliers.restore(read);
+        }
         Ok(read)
     }
 
