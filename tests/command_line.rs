@@ -853,8 +853,8 @@ mod inject {
         let weights = [0x7bff_u16, 0, 0, 0x3c00].map(u16::to_le_bytes).concat();
         folder.model(&[("w", Dtype::F16, vec![2, 2], weights)]);
         // Every 0 is read as 1 in the top bit alone: codes 127, 0, 0, 0 become -1, -128, -128, -128.
-        let law = "--scale per-tensor --p-per-bit 0,0,0,0,0,0,0,1:0";
-        let report = folder.json(law, "f.safetensors");
+        let flips = "--scale per-tensor --p-per-bit 0,0,0,0,0,0,0,1:0";
+        let report = folder.json(flips, "f.safetensors");
         assert_eq!(report["tensors"][0]["clamped"], 3);
         let file = folder.read("f.safetensors");
         let model = SafeTensors::deserialize(&file).unwrap();

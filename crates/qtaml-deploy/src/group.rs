@@ -4,7 +4,7 @@ use std::ops::Range;
 
 use qtaml_quant::{Granularity, GroupLayout};
 
-use crate::{UnknownName, WeightTensor};
+use crate::WeightTensor;
 
 /// A part of one weight tensor that is quantized with one scale, protected alike and scored as a
 /// whole.
