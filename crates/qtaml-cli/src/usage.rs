@@ -2,7 +2,7 @@
 
 use std::path::PathBuf;
 
-use qtaml::compensation::Decoder;
+use qtaml::compensation::{Decoder, DecoderError};
 use qtaml::fault::{Ecc, FaultError};
 use qtaml::physics::PhysicsError;
 
@@ -16,6 +16,8 @@ pub(crate) enum UsageError {
     Physics(#[from] PhysicsError),
     #[error(transparent)]
     Fault(#[from] FaultError),
+    #[error(transparent)]
+    Decoder(#[from] DecoderError),
     #[error(transparent)]
     OutOfRange(#[from] OutOfRange),
     #[error("--ecc {0} has no bits to keep: --protect says which it should")]

@@ -7,9 +7,9 @@ use std::iter::Peekable;
 use anyhow::Result;
 use qtaml::compensation::Decoder;
 use qtaml::fault::{
-    BitFlips, BitMask, Bursts, Ecc, EccRead, EccTally, FaultEffect, FaultError, FaultModel,
-    FaultRecord, FaultStream, FlipCount, MemoryModel, ProtectionMap, QuantizedChannel, Seed,
-    WordDigester, WordFault, WordFlips,
+    BitFlips, BitMask, Bursts, Ecc, EccError, EccRead, EccTally, FaultEffect, FaultError,
+    FaultModel, FaultRecord, FaultStream, FlipCount, MemoryModel, ProtectionMap, QuantizedChannel,
+    RecordError, Seed, WordDigester, WordFault, WordFlips,
 };
 use qtaml::files::Dtype;
 use qtaml::physics::FlipProfile;
@@ -234,20 +234,20 @@ struct ScaleFaults<'a> {
 
 impl ScaleFaults<'_> {
     /// Floats as they are read: byte `j` of float `i` is the word at position `4 i + j`.
-    fn floats(&self, what: &str, values: Vec<f32>) -> Result<Vec<f32>, FaultError> {
+    fn floats(&self, what: &str, values: Vec<f32>) -> Result<Vec<f32>> {
         let mut bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
         self.words(what, Storage::Bytes(Dtype::F32), &mut bytes)?;
         Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
     }
 
     /// Injects into the words that are called `what`.
-    fn words(&self, what: &str, storage: Storage, words: &mut [u8]) -> Result<(), FaultError> {
+    fn words(&self, what: &str, storage: Storage, words: &mut [u8]) -> Result<()> {
         let (model, stream) = (self.spec.model(self.name, storage)?, self.stream.substream(what));
-        model.inject_slice(words, 0, &stream, ProtectionMap::NOTHING)
+        Ok(model.inject_slice(words, 0, &stream, ProtectionMap::NOTHING)?)
     }
 
     /// What is read of the origins: minima are floats, and zero points words of the weights' format.
-    fn origins(&self, coded: Coded, scales: &Scales) -> Result<Vec<Origin>, FaultError> {
+    fn origins(&self, coded: Coded, scales: &Scales) -> Result<Vec<Origin>> {
         let format = coded.format;
         let known = |grid: Grid| match grid.origin() {
             Origin::Minimum(minimum) => (minimum, 0),
