@@ -56,9 +56,10 @@ impl FromStr for Clip {
 /// `min(high, c + t 2^(-k/4))` for `k = 0..=24`: what lies farther from the centre than `1/64` of the
 /// farthest weight is never clipped. Of each the squared error is summed over all weights, rounding and
 /// clipping together, so that nothing is estimated; the first of the least ones is taken, and so never
-/// anything worse than no clipping. Steps of `2^(1/4)` miss the best ends by less than 10 %, and their
-/// error, which is flat there, by a few percent; with the four or eight codes of two and three bits, whose
-/// error has corners, by up to a tenth.
+/// anything worse than no clipping. Steps of `2^(1/4)` miss the best ends by less than 10 %, and where
+/// weights are spread smoothly their error by less than a tenth. Where many weights are alike, as in a pruned
+/// tensor, what counts in a min-max range is whether a code falls on them, which ends hardly decide: a
+/// zero-point range is made for that.
 ///
 /// Faults are not asked: ends that are best under faults need the memory, and are found by
 /// `qtaml_compensation::clipping`.
@@ -222,10 +223,14 @@ mod tests {
         weights.iter().zip(words).map(off).sum()
     }
 
-    /// Weights in a bell with a heavy tail, none on a grid, above zero more than below.
-    fn heavy(n: u32) -> Vec<f32> {
-        let uniform = |i: u32| f64::from(i) * 0.618_033_988_749_895 % 1.0;
-        (0..n).map(|i| (3.0 * (uniform(i) - 0.4)).powi(5) as f32).collect()
+    /// A Laplacian that falls more slowly above its middle, which is not 0.
+    fn skewed(n: u32) -> Vec<f32> {
+        let weight = |i: u32| {
+            let v = f64::from(i) * 0.618_033_988_749_895 % 1.0 - 0.5;
+            let magnitude = -(1.0 - 2.0 * v.abs() * 0.9999).ln();
+            (if v > 0.0 { 1.5 * magnitude } else { -magnitude } + 0.3) as f32
+        };
+        (0..n).map(weight).collect()
     }
 
     #[test]
@@ -238,10 +243,10 @@ mod tests {
         assert!(error.contains("\"mse\"") && error.contains("min-mse"), "{error}");
     }
 
-    /// Against a fine scan of the same kind of ends: within 5 %, of few codes within 12 %.
+    /// Against a fine scan of the same kind of ends.
     #[test]
     fn the_ends_are_nearly_the_best_there_are() {
-        let weights = heavy(5000);
+        let weights = skewed(5000);
         for format in Format::all() {
             for range in CodeRange::ALL {
                 let found = error(&weights, format, range, best(&weights, format, range));
@@ -254,8 +259,7 @@ mod tests {
                     error(&weights, format, range, ends)
                 });
                 let least = scan.fold(f64::INFINITY, f64::min);
-                let near = if format.bits().get() <= 3 { 1.12 } else { 1.05 };
-                assert!(found <= near * least, "{format} {range}: {found} {least}");
+                assert!(found <= 1.1 * least, "{format} {range}: {found} {least}");
             }
         }
     }

@@ -13,7 +13,7 @@ use crate::{Code, CodeRange, Format, Grid, GroupLayout, Origin, QuantError, Word
 ///
 /// // Two output channels along axis 0, the second a hundred times as large.
 /// let layout = GroupLayout::of(&[2, 3], Some(0), Granularity::Channel)?;
-/// let grid = |limit| Grid::spanning(BitWidth::INT4, CodeRange::Symmetric, -limit, limit);
+/// let grid = |limit: f32| Grid::spanning(BitWidth::INT4, CodeRange::Symmetric, -limit, limit);
 /// let scales = Scales::new(layout, &[grid(0.7)?, grid(70.0)?])?;
 /// let weights = [0.1, -0.7, 0.2, 10.0, -70.0, 20.0];
 /// let mut words = [0; 6];
