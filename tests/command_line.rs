@@ -1113,7 +1113,7 @@ mod inject {
             .args(["inject", "folder", "--p", "0.1", "--out", "f"])
             .assert()
             .code(1)
-            .stderr(contains("cannot read folder").and(contains("and no regular file")));
+            .stderr(contains("folder leads to no model").and(contains("no safetensors file in")));
     }
 
     #[cfg(unix)]

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::WordFlips;
-use qtaml::files::{Dtype, ModelFile, TensorInfo};
+use qtaml::files::{Checkpoint, Dtype, ModelFile, TensorInfo};
 use serde::{Deserialize, Serialize};
 
 /// In the metadata of a stored file: the words of its tensors, as JSON.
@@ -30,8 +30,17 @@ pub(crate) fn to_json(tensors: &BTreeMap<String, Packed>) -> Result<String> {
     Ok(serde_json::to_string(tensors)?)
 }
 
-/// The tensors of a model that hold packed words; those of eight bits are bytes like others.
-pub(crate) fn of_model(model: &ModelFile) -> Result<BTreeMap<String, Packed>> {
+/// The tensors of a model that hold packed words; those of eight bits are bytes like others. Each file
+/// speaks of its own tensors.
+pub(crate) fn of_model(model: &Checkpoint) -> Result<BTreeMap<String, Packed>> {
+    let mut all = BTreeMap::new();
+    for shard in model.shards() {
+        all.extend(of_file(shard)?);
+    }
+    Ok(all)
+}
+
+fn of_file(model: &ModelFile) -> Result<BTreeMap<String, Packed>> {
     let Some(text) = model.metadata().get(METADATA) else { return Ok(BTreeMap::new()) };
     let damaged = || format!("the metadata {METADATA:?} of the model are damaged");
     let all: BTreeMap<String, Packed> = serde_json::from_str(text).with_context(damaged)?;

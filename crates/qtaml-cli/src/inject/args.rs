@@ -44,7 +44,9 @@ Examples:
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
       faults in one tensor, which are kept in a file
   qtaml inject model.safetensors --replay faults.bin --out faulty.safetensors
-      the same faults again"
+      the same faults again
+  qtaml inject llama/ --flips 20 --out faulty/
+      exactly 20 flips in all files of a model together, each written to a file of its name"
 );
 
 /// Write a copy of a model as it is read from a faulty memory
@@ -65,12 +67,12 @@ Examples:
     ArgGroup::new("ways").required(true).multiple(true).args(WAYS)
 ))]
 pub(crate) struct InjectArgs {
-    /// The model
-    #[arg(value_name = "FILE.safetensors")]
+    /// The model: a safetensors file, a folder of such files, or the index of its shards
+    #[arg(value_name = "MODEL")]
     pub(super) model: PathBuf,
 
-    /// Where to write the faulty model
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Where to write the faulty model: a file, or for a model in several files a folder
+    #[arg(long, value_name = "PATH")]
     pub(super) out: PathBuf,
 
     #[command(flatten)]

@@ -14,7 +14,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use qtaml::fault::FaultRecord;
-use qtaml::files::{self, ModelFile, WholeFile, is_same, write_in_background};
+use qtaml::files::{self, Checkpoint, WholeFile, is_same, write_in_background};
 use qtaml::quant::{Grid, GroupLayout, Scales};
 
 pub(crate) use self::args::InjectArgs;
@@ -23,14 +23,15 @@ use self::plan::Plan;
 use self::report::{Report, Row, Tally};
 use self::storage::{Coded, Storage};
 use self::stream::Pass;
-use crate::flags::{no_stream, open_model};
+use crate::flags::no_stream;
 use crate::progress::Progress;
 use crate::stdout;
 use crate::usage::UsageError;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    let model = open_model(&args.model)?;
-    no_file_is_lost(args)?;
+    no_stream("MODEL", &args.model)?;
+    let model = Checkpoint::open(&args.model)?;
+    no_file_is_lost(args, &model)?;
     let (source, plan) = prepare(args, &model)?;
     let tensors = write(args, &model, &plan, &source)?;
     let report = Report {
@@ -49,23 +50,27 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
 }
 
 /// Refuses to write over the record, and over the model unless that is asked for with `--out`.
-fn no_file_is_lost(args: &InjectArgs) -> Result<()> {
+fn no_file_is_lost(args: &InjectArgs, model: &Checkpoint) -> Result<()> {
     no_stream("--out", &args.out)?;
     args.record.as_ref().map_or(Ok(()), |path| no_stream("--record", path))?;
-    let with_model = args.record.as_ref().map(|path| ("--record", path, "the model", &args.model));
-    let with_out = [("--record", &args.record), ("--replay", &args.replay)].into_iter();
-    let with_out = with_out.filter_map(|(name, path)| Some((name, path.as_ref()?)));
-    let with_out = with_out.map(|(name, path)| (name, path, "--out", &args.out));
-    for (name, path, other, other_path) in with_model.into_iter().chain(with_out) {
-        if is_same(path, other_path)? {
-            return Err(UsageError::SameFile { a: name, b: other, path: path.clone() }.into());
+    let (read, written) = (model.paths(), model.paths_at(&args.out));
+    for (name, path, other, others) in [
+        ("--record", &args.record, "the model", &read),
+        ("--record", &args.record, "--out", &written),
+        ("--replay", &args.replay, "--out", &written),
+    ] {
+        let Some(path) = path else { continue };
+        for other_path in others {
+            if is_same(path, other_path)? {
+                return Err(UsageError::SameFile { a: name, b: other, path: path.clone() }.into());
+            }
         }
     }
     Ok(())
 }
 
 /// Where the faults come from, and for which tensors they are.
-fn prepare(args: &InjectArgs, model: &ModelFile) -> Result<(Source, Plan)> {
+fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Plan)> {
     if let Some(path) = &args.replay {
         let record =
             read_record(path).with_context(|| format!("cannot replay {}", path.display()))?;
@@ -77,7 +82,7 @@ fn prepare(args: &InjectArgs, model: &ModelFile) -> Result<(Source, Plan)> {
     }
     let (mut spec, draw) = args.draw()?;
     let plan = plan::of_weights(model, args.how_stored(), &args.only)?;
-    let planned = model.tensors().iter().zip(&plan);
+    let planned = order(model).into_iter().map(|i| (&model.tensors()[i], plan[i]));
     let tensors: Vec<_> = planned
         .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
         .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.faulty_words_of(tensor)))
@@ -86,6 +91,15 @@ fn prepare(args: &InjectArgs, model: &ModelFile) -> Result<(Source, Plan)> {
     let source = Source::Drawn(spec, draw);
     fits(&source, &tensors)?;
     Ok((source, plan))
+}
+
+/// The order in which a number of flips is shared out: that of the bytes in one file; in several that of
+/// the names, so that it does not matter which tensor is in which file.
+fn order(model: &Checkpoint) -> Vec<usize> {
+    match model.shards() {
+        [_] => (0..model.tensors().len()).collect(),
+        _ => model.by_name().to_vec(),
+    }
 }
 
 fn read_record(path: &Path) -> Result<FaultRecord> {
@@ -113,10 +127,10 @@ fn one_scale(Coded { format, scaling, .. }: Coded) -> Result<Scales> {
 }
 
 /// Writes the faulty model, and the record of its faults if one is asked for.
-fn write(args: &InjectArgs, model: &ModelFile, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
+fn write(args: &InjectArgs, model: &Checkpoint, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
     let progress = Progress::of_bytes("injecting", work(model, plan, source)?);
     let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
-    let mut out = WholeFile::create(&args.out)?;
+    let mut out = model.create(&args.out)?;
     let Some(path) = &args.record else {
         let rows = write_in_background(&mut out, |out| pass.write(out, None))?;
         out.finish()?;
@@ -131,7 +145,7 @@ fn write(args: &InjectArgs, model: &ModelFile, plan: &Plan, source: &Source) -> 
 }
 
 /// Bytes to be read: those of codes more than once, for their scales and for themselves.
-fn work(model: &ModelFile, plan: &Plan, source: &Source) -> Result<u64> {
+fn work(model: &Checkpoint, plan: &Plan, source: &Source) -> Result<u64> {
     let passes = |storage: Option<Storage>| -> Result<u64> {
         let decoding = storage.map(|storage| source.decoding(storage)).transpose()?.flatten();
         Ok(scales::passes(storage, decoding.as_ref()))

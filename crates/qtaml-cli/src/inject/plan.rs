@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result, bail, ensure};
 use qtaml::fault::{FaultRecord, TensorFaults};
-use qtaml::files::{ModelFile, TensorInfo};
+use qtaml::files::{Checkpoint, TensorInfo};
 use qtaml::quant::{GroupLayout, Scaling};
 
 use super::storage::{HowStored, Storage};
@@ -14,7 +14,7 @@ use crate::packed;
 pub(super) type Plan = Vec<Option<Storage>>;
 
 /// What faults are drawn for: all weights, or those named, in the given format.
-pub(super) fn of_weights(model: &ModelFile, how: HowStored, only: &[String]) -> Result<Plan> {
+pub(super) fn of_weights(model: &Checkpoint, how: HowStored, only: &[String]) -> Result<Plan> {
     let packed = packed::of_model(model)?;
     let storage = |tensor: &TensorInfo| match packed.get(&tensor.name) {
         Some(&packed) if tensor.bytes > 0 => Some(Storage::Packed(packed)),
@@ -44,14 +44,14 @@ pub(super) fn of_weights(model: &ModelFile, how: HowStored, only: &[String]) -> 
 }
 
 /// The names of the tensors without a single number, if there are any.
-fn empty(model: &ModelFile) -> String {
+fn empty(model: &Checkpoint) -> String {
     let empty = model.tensors().iter().filter(|tensor| tensor.bytes == 0);
     let names: Vec<_> = empty.map(|tensor| tensor.name.as_str()).collect();
     if names.is_empty() { String::new() } else { format!(", and not empty as {names:?}") }
 }
 
 /// What recorded faults are for, if the model has just such tensors.
-pub(super) fn of_record(model: &ModelFile, record: &FaultRecord) -> Result<Plan> {
+pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Plan> {
     let mut recorded: HashMap<&str, &TensorFaults> = record.tensors().collect();
     let storage = |tensor: &TensorInfo| {
         let faults = recorded.remove(tensor.name.as_str());

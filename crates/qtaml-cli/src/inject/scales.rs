@@ -6,7 +6,7 @@ use std::thread;
 
 use anyhow::{Result, ensure};
 use qtaml::compensation::{CodeHistogram, DecodeTable, Prior};
-use qtaml::files::{Float, ModelFile, TensorInfo};
+use qtaml::files::{Checkpoint, Float, TensorInfo};
 use qtaml::quant::{Clip, ClipSearch, Extent, Grid, GroupLayout, QuantError, Run, Scales};
 use rayon::prelude::*;
 
@@ -51,7 +51,7 @@ pub(super) fn passes(storage: Option<Storage>, decoding: Option<&Decoding>) -> u
 
 struct Finder<'a> {
     pass: &'a Pass<'a>,
-    model: ModelFile,
+    model: Checkpoint,
     /// Whether nobody wants a scale any more: the tensor that is being read may be a large one.
     is_over: AtomicBool,
 }

@@ -4,7 +4,7 @@ use anyhow::{Context, Result};
 use qtaml::fault::{
     EccError, EccRead, EccTally, FaultError, FaultRecord, TensorRecorder, WordDigester,
 };
-use qtaml::files::{BackgroundWriter, ModelFile, TensorInfo};
+use qtaml::files::{BackgroundWriter, Checkpoint, TensorInfo};
 use qtaml::quant::QuantizationNoise;
 use rayon::prelude::*;
 
@@ -22,7 +22,7 @@ pub(super) const AT_ONCE: usize = 1 << 18;
 
 /// A run over a model.
 pub(super) struct Pass<'a> {
-    pub(super) model: &'a ModelFile,
+    pub(super) model: &'a Checkpoint,
     pub(super) plan: &'a Plan,
     pub(super) source: &'a Source,
     /// Words in a piece.
@@ -38,30 +38,42 @@ impl Pass<'_> {
         out: &BackgroundWriter,
         mut record: Option<&mut FaultRecord>,
     ) -> Result<Vec<Row>> {
-        out.write(self.model.header().to_vec())?;
         scales::ahead(self, |next_stored| {
             let mut rows = Vec::new();
-            for (tensor, storage) in self.model.tensors().iter().zip(self.plan) {
-                let Some(storage) = *storage else {
-                    self.copy(tensor, out)?;
-                    continue;
-                };
-                let mut recorded = record.is_some().then(|| {
-                    TensorRecorder::new(storage.format(), self.source.effect())
-                        .with_scaling(storage.scaling())
-                });
-                let row = next_stored()
-                    .and_then(|stored| {
-                        self.inject(tensor, storage, &stored, out, recorded.as_mut())
-                    })
-                    .with_context(|| format!("cannot inject into tensor {:?}", tensor.name))?;
-                rows.push(row);
-                if let (Some(record), Some(faults)) = (&mut record, recorded) {
-                    record.insert(&tensor.name, faults.finish())?;
+            let mut storages = self.plan.iter();
+            for (number, file) in self.model.shards().iter().enumerate() {
+                out.write(file.header().to_vec())?;
+                for (tensor, storage) in self.model.tensors_of(number).iter().zip(&mut storages) {
+                    let Some(storage) = *storage else {
+                        self.copy(tensor, out)?;
+                        continue;
+                    };
+                    let record = record.as_deref_mut();
+                    let row = next_stored()
+                        .and_then(|stored| self.tensor(tensor, storage, &stored, out, record))
+                        .with_context(|| format!("cannot inject into tensor {:?}", tensor.name))?;
+                    rows.push(row);
                 }
             }
             Ok(rows)
         })
+    }
+
+    /// Writes a tensor with its faults, and these to `record` if there is one.
+    fn tensor(
+        &self,
+        tensor: &TensorInfo,
+        storage: Storage,
+        stored: &Stored,
+        out: &BackgroundWriter,
+        record: Option<&mut FaultRecord>,
+    ) -> Result<Row> {
+        let Some(record) = record else { return self.inject(tensor, storage, stored, out, None) };
+        let recorder = TensorRecorder::new(storage.format(), self.source.effect());
+        let mut recorder = recorder.with_scaling(storage.scaling());
+        let row = self.inject(tensor, storage, stored, out, Some(&mut recorder))?;
+        record.insert(&tensor.name, recorder.finish())?;
+        Ok(row)
     }
 
     fn copy(&self, tensor: &TensorInfo, out: &BackgroundWriter) -> Result<()> {
@@ -236,7 +248,7 @@ mod tests {
 
     /// The faulty model and the rows, with so many words at a time.
     fn inject(
-        model: &ModelFile,
+        model: &Checkpoint,
         plan: &Plan,
         source: &Source,
         at_once: usize,
@@ -250,7 +262,7 @@ mod tests {
     #[test]
     fn a_faulty_model_is_what_the_libraries_say() {
         let (file, clean) = model();
-        let model = ModelFile::open(file.path()).unwrap();
+        let model = Checkpoint::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, how(true), &[]).unwrap();
         let (out, rows) = inject(&model, &plan, &draw(), AT_ONCE);
 
@@ -295,7 +307,7 @@ mod tests {
     #[test]
     fn pieces_and_threads_change_nothing() {
         let (file, _) = model();
-        let model = ModelFile::open(file.path()).unwrap();
+        let model = Checkpoint::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, how(true), &[]).unwrap();
         for ecc in ["ideal", "interleaved:3:secded:11"] {
             let source = drawn(ecc);
@@ -311,7 +323,7 @@ mod tests {
     #[test]
     fn recorded_faults_are_replayed_whatever_the_pieces() {
         let (file, _) = model();
-        let model = ModelFile::open(file.path()).unwrap();
+        let model = Checkpoint::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, how(true), &["matrix".into(), "bias".into()]).unwrap();
         let (source, progress) = (draw(), Progress::of_bytes("", 0));
         let pass =
@@ -333,7 +345,7 @@ mod tests {
         let view = TensorView::new(Dtype::F32, vec![300, 500], &bytes).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        let model = ModelFile::open(file.path()).unwrap();
+        let model = Checkpoint::open(file.path()).unwrap();
         let plan = plan::of_weights(&model, how(false), &[]).unwrap();
         for at_once in [1000, AT_ONCE] {
             let (source, progress) = (draw(), Progress::of_bytes("", 0));

@@ -43,13 +43,10 @@ impl Checkpoint {
     pub fn create_with(&self, out: &Path, lengths: &[u64]) -> Result<CheckpointWriter, FileError> {
         assert_eq!(lengths.len(), self.shards.len(), "one length for each file");
         let expected = lengths.iter().sum();
-        let names = self.shards.iter().map(|shard| name_of(shard.path()));
-        let paths: Vec<PathBuf> = if self.is_single {
-            vec![out.into()]
-        } else {
+        if !self.is_single {
             folder_or_nothing(out)?;
-            names.map(|name| out.join(name)).collect()
-        };
+        }
+        let paths = self.paths_at(out);
         let files =
             paths.iter().zip(lengths).map(|(path, &left)| Ok((WholeFile::create(path)?, left)));
         let files = files.collect::<Result<_, FileError>>()?;
@@ -60,6 +57,27 @@ impl Checkpoint {
         });
         let (path, index) = (out.into(), index.transpose()?);
         Ok(CheckpointWriter { path, files, at: 0, expected, written: 0, index })
+    }
+}
+
+impl Checkpoint {
+    /// All files that [`create`](Self::create) makes at `out`, the index last.
+    pub fn paths_at(&self, out: &Path) -> Vec<PathBuf> {
+        if self.is_single {
+            return vec![out.into()];
+        }
+        let shards = self.shards.iter().map(|shard| name_of(shard.path()));
+        let index = self.index.iter().map(|(name, _)| name.clone());
+        shards.chain(index).map(|name| out.join(name)).collect()
+    }
+
+    /// All files that it was read from, the index last.
+    pub fn paths(&self) -> Vec<PathBuf> {
+        if self.is_single {
+            return vec![self.path.clone()];
+        }
+        let folder = self.shards.first().and_then(|shard| shard.path().parent());
+        self.paths_at(folder.unwrap_or(Path::new("")))
     }
 }
 
