@@ -8,8 +8,9 @@ use std::collections::{BTreeMap, HashMap};
 
 use assert_cmd::assert::Assert;
 use model_folder::{ModelFolder, Tensor};
+use predicates::prelude::PredicateBooleanExt;
 use predicates::str::{contains, is_empty};
-use safetensors::Dtype::{self, BF16, F32};
+use safetensors::Dtype::{self, BF16, F16, F32, I8, I16, I32, I64, U8};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
 use serde_json::{Value, json};
@@ -89,6 +90,11 @@ impl ModelFolder {
             }));
         }
         content
+    }
+
+    /// The bytes of a tensor of a file.
+    fn bytes(&self, file: &str, tensor: &str) -> Vec<u8> {
+        self.content(&[file])[tensor].2.clone()
     }
 }
 
@@ -203,5 +209,329 @@ fn files_of_a_model_are_there_together_or_not_at_all() {
         "inject model --p 0.1 --out out",
         1,
         &["1 of its 2 files are missing: m-2.safetensors"],
+    );
+}
+
+/// A tensor of bytes that follow from its length.
+fn bytes(name: &'static str, dtype: Dtype, shape: &[usize]) -> Tensor<'static> {
+    let length = shape.iter().product::<usize>() * dtype.bitsize() / 8;
+    (name, dtype, shape.to_vec(), (0..length).map(|i| (i * 37 % 251) as u8).collect())
+}
+
+fn f32_of(name: &'static str, shape: &[usize], seed: usize) -> Tensor<'static> {
+    (name, F32, shape.to_vec(), waves(shape.iter().product(), seed))
+}
+
+/// The tensors that a run changes, by name.
+fn changed(folder: &ModelFolder, line: &str) -> Vec<String> {
+    folder.run(&format!("inject m.safetensors {line} --out out.safetensors")).success();
+    let (before, after) =
+        (folder.content(&["m.safetensors"]), folder.content(&["out.safetensors"]));
+    let is_changed = |(name, content): (&String, &(Dtype, Vec<usize>, Vec<u8>))| {
+        (before[name] != *content).then(|| name.clone())
+    };
+    after.iter().filter_map(is_changed).collect()
+}
+
+fn flips(folder: &ModelFolder, tensor: &str) -> Vec<u8> {
+    let (before, after) =
+        (folder.bytes("m.safetensors", tensor), folder.bytes("out.safetensors", tensor));
+    before.iter().zip(after).map(|(a, b)| a ^ b).collect()
+}
+
+#[test]
+fn codes_are_the_weights_and_their_scales_stay_clean() {
+    let folder = ModelFolder::new();
+    let scaled = [
+        bytes("fc.weight", I8, &[64, 32]),
+        ("fc.weight_scale", F32, vec![64, 1], waves(64, 1)),
+        bytes("fc.weight_zero_point", I8, &[64, 1]),
+    ];
+    let gptq = [
+        bytes("l.qweight", I32, &[16, 64]),
+        bytes("l.qzeros", I32, &[4, 8]),
+        bytes("l.scales", F16, &[4, 64]),
+        bytes("l.g_idx", I32, &[128]),
+    ];
+    for (tensors, codes, scales) in [
+        (&scaled[..], "fc.weight", ["fc.weight_scale", "fc.weight_zero_point"]),
+        (&gptq[..], "l.qweight", ["l.qzeros", "l.scales"]),
+    ] {
+        folder.shard("m.safetensors", &tensors.iter().collect::<Vec<_>>());
+        assert!(changed(&folder, "--p 0").is_empty(), "{codes}");
+        assert_eq!(changed(&folder, "--p 0.2"), [codes]);
+        assert_eq!(changed(&folder, "--p 0.2 --biases"), [codes]);
+        assert_eq!(changed(&folder, "--p 0.2 --scales"), [&[codes][..], &scales].concat());
+        assert_eq!(changed(&folder, &format!("--p 0.2 --only {}", scales[0])), [scales[0]]);
+        changed(&folder, "--flips 50");
+        let count: u32 = flips(&folder, codes).into_iter().map(u8::count_ones).sum();
+        assert_eq!(count, 50, "{codes}");
+    }
+}
+
+/// Codes of four bits flip as such: the top bit of each half of a byte is the same bit to them.
+#[test]
+fn packed_codes_flip_bit_by_bit() {
+    let folder = ModelFolder::new();
+    let awq = [
+        bytes("l.qweight", I32, &[128, 8]),
+        bytes("l.qzeros", I32, &[4, 8]),
+        bytes("l.scales", F16, &[4, 64]),
+    ];
+    folder.shard("m.safetensors", &awq.iter().collect::<Vec<_>>());
+    let line = "--bits 4 --p-per-bit 0,0,0,0.3 --record f.bin";
+    assert_eq!(changed(&folder, line), ["l.qweight"]);
+    let drawn = folder.read("out.safetensors");
+    let flips = flips(&folder, "l.qweight");
+    for mask in [0x08, 0x80] {
+        let count = flips.iter().filter(|byte| **byte & mask != 0).count();
+        // 4096 bits: 1229 expected, sd 29.
+        assert!((1050..1400).contains(&count), "{count}");
+    }
+    assert!(flips.iter().all(|byte| byte & 0x77 == 0));
+    assert_eq!(changed(&folder, "--p 0.2 --protect 4"), [""; 0]);
+    changed(&folder, "--replay f.bin");
+    assert!(folder.read("out.safetensors") == drawn);
+    let report = folder.json("inject m.safetensors --p 0.1 --out out.safetensors");
+    let row = &report["tensors"][0];
+    assert_eq!((&row["words"], &row["stored_bits"]), (&8192.into(), &32_768.into()));
+}
+
+#[test]
+fn what_is_not_understood_is_refused_by_name() {
+    let folder = ModelFolder::new();
+    let fc = f32_of("fc.weight", &[8, 8], 1);
+    for odd in [
+        bytes("odd.weight", I16, &[8, 8]),
+        bytes("odd.weight", I32, &[8, 8]),
+        bytes("odd.table", U8, &[8, 8]),
+        ("odd.weight_scale", F32, vec![8, 8], waves(64, 3)),
+    ] {
+        let (name, dtype) = (odd.0, odd.1.to_string());
+        folder.shard("m.safetensors", &[&fc, &odd]);
+        let inject =
+            |line: &str| format!("inject m.safetensors --p 0.3 {line} --out n.safetensors");
+        let named = format!("tensor \"{name}\" of {dtype} and shape [8, 8] is not understood");
+        let ways = format!("--skip '{name}' leaves it");
+        for line in ["", "--as-stored", "--only *", &format!("--only {name}")] {
+            folder.refused(&inject(line), 1, &[&named, &ways]);
+        }
+        assert_eq!(changed(&folder, &format!("--p 0.3 --skip {name}")), ["fc.weight"]);
+        assert_eq!(changed(&folder, "--p 0.3 --skip odd.*"), ["fc.weight"]);
+        assert_eq!(changed(&folder, "--p 0.3 --only fc.*"), ["fc.weight"]);
+        let line = format!("--p 0.3 --as-stored --only {name} --record f.bin");
+        assert_eq!(changed(&folder, &line), [name]);
+        assert_eq!(changed(&folder, "--replay f.bin"), [name]);
+    }
+    // Three codes of three bits go on in the next row.
+    let gptq = [
+        bytes("l.qweight", I32, &[12, 32]),
+        bytes("l.qzeros", I32, &[1, 3]),
+        bytes("l.scales", F16, &[1, 32]),
+        bytes("l.g_idx", I32, &[128]),
+    ];
+    folder.shard("m.safetensors", &gptq.iter().collect::<Vec<_>>());
+    let line = "inject m.safetensors --p 0.1 --out n.safetensors";
+    folder.refused(line, 1, &["\"l.qweight\" of I32 holds codes of 3 bits", "--as-stored --only"]);
+    assert_eq!(changed(&folder, "--p 0.1 --as-stored --only l.qweight"), ["l.qweight"]);
+}
+
+#[test]
+fn floats_of_eight_bits_flip_in_these() {
+    let folder = ModelFolder::new();
+    for dtype in [Dtype::F8_E4M3, Dtype::F8_E5M2] {
+        let scale = ("fp8.weight_scale", F32, vec![1], f32s([0.5]));
+        let (fp8, fc) = (bytes("fp8.weight", dtype, &[64, 64]), f32_of("fc.weight", &[8, 8], 1));
+        folder.shard("m.safetensors", &[&fp8, &scale, &fc]);
+        assert_eq!(changed(&folder, "--p 0.3"), ["fc.weight", "fp8.weight"]);
+        let bits = flips(&folder, "fp8.weight").into_iter().fold(0, |all, flips| all | flips);
+        assert_eq!(bits, 0xff, "{dtype}");
+    }
+}
+
+#[test]
+fn buffers_are_no_weights() {
+    let folder = ModelFolder::new();
+    let tensors = [
+        f32_of("h.0.attn.c_attn.weight", &[64, 64], 1),
+        bytes("h.0.attn.bias", U8, &[1, 1, 64, 64]),
+        bytes("h.1.attn.causal_mask", U8, &[64, 64]),
+        f32_of("h.2.attn.bias", &[1, 1, 64, 64], 2),
+        bytes("embeddings.position_ids", I64, &[1, 64]),
+        f32_of("rotary_emb.inv_freq", &[32], 3),
+        f32_of("bn.running_mean", &[64], 4),
+        f32_of("bn.running_var", &[64], 5),
+        bytes("bn.num_batches_tracked", I64, &[]),
+        f32_of("bn.weight", &[64], 6),
+    ];
+    folder.shard("m.safetensors", &tensors.iter().collect::<Vec<_>>());
+    assert_eq!(changed(&folder, "--p 0.3"), ["h.0.attn.c_attn.weight"]);
+    assert_eq!(changed(&folder, "--p 0.3 --biases"), ["bn.weight", "h.0.attn.c_attn.weight"]);
+    assert_eq!(changed(&folder, "--p 0.3 --only *.weight"), ["h.0.attn.c_attn.weight"]);
+    for (name, kind) in [
+        ("h.0.attn.bias", "(U8 of rank 4) is no weight, but mask"),
+        ("embeddings.position_ids", "(I64 of rank 2) is no weight, but indices"),
+        ("bn.running_mean", "(F32 of rank 1) is no weight, but statistics"),
+    ] {
+        let line = format!("inject m.safetensors --p 0.1 --only {name} --out n.safetensors");
+        folder.refused(&line, 1, &[kind]);
+    }
+    folder.refused(
+        "inject m.safetensors --p 0.1 --only bn.* --out n",
+        1,
+        &["there are no weights"],
+    );
+    folder.refused(
+        "inject m.safetensors --p 0.1 --skip *.wieght --out n",
+        1,
+        &["there is no tensor \"*.wieght\""],
+    );
+}
+
+#[test]
+fn names_of_one_tensor_are_one_cell() {
+    let folder = ModelFolder::new();
+    let tied = |name| f32_of(name, &[64, 32], 1);
+    let (embed, head, fc) =
+        (tied("embed.weight"), tied("lm_head.weight"), f32_of("fc.weight", &[8, 8], 2));
+    folder.shard("m.safetensors", &[&embed, &head, &fc]);
+    folder.shards("two", &[&[&head, &fc], &[&embed]]);
+    for line in ["--p 0.05", "--flips 99 --bits 4", "--p 0.05 --as-stored"] {
+        let report = folder
+            .json(&format!("inject m.safetensors {line} --record f.bin --out out.safetensors"));
+        let after = folder.content(&["out.safetensors"]);
+        assert!(after["embed.weight"] == after["lm_head.weight"], "{line}");
+        assert!(after["embed.weight"].2 != embed.3, "{line}");
+        let rows = report["tensors"].as_array().unwrap();
+        let of = |name: &str| rows.iter().find(|row| row["tensor"] == name).unwrap();
+        assert_eq!(of("lm_head.weight")["alias_of"], "embed.weight");
+        let sum = |key: &str| {
+            ["embed.weight", "fc.weight"]
+                .map(|name| of(name)[key].as_u64().unwrap())
+                .iter()
+                .sum::<u64>()
+        };
+        for key in ["words", "stored_bits", "flipped_bits"] {
+            assert_eq!(report["total"][key], sum(key), "{line} {key}");
+        }
+        let replayed =
+            folder.json("inject m.safetensors --replay f.bin --out replayed.safetensors");
+        assert_eq!(replayed["total"], report["total"], "{line}");
+        assert!(folder.content(&["replayed.safetensors"]) == after, "{line}");
+        // A name alone meets the faults of both.
+        folder.json(&format!("inject m.safetensors {line} --only lm_head.* --out one.safetensors"));
+        if !line.contains("flips") {
+            assert!(
+                folder.content(&["one.safetensors"])["lm_head.weight"] == after["lm_head.weight"]
+            );
+            folder.json(&format!("inject two {line} --out out"));
+            assert!(folder.content(&OUT) == after, "{line}");
+        }
+    }
+    let run = folder.run("inject m.safetensors --p 0.05 --out out.safetensors").success();
+    run.stdout(contains("= embed.weight").and(contains("with the same faults, counted once: 1")));
+}
+
+#[test]
+fn output_channels_lie_where_the_file_says() {
+    let folder = ModelFolder::new();
+    let axis = |tensor: &Tensor<'_>, producer: Option<&str>, line: &str| {
+        let metadata = producer.map(|name| HashMap::from([("producer".into(), name.into())]));
+        folder.write(std::slice::from_ref(tensor), metadata);
+        let report = folder.json(&format!("inject model.safetensors --p 0 {line} --out o"));
+        let count = report["tensors"][0]["scales"]["count"].as_u64().unwrap();
+        (
+            report["tensors"][0]["scaling"]["axis"].as_u64().unwrap(),
+            count,
+            report.get("axes_guessed").is_some(),
+        )
+    };
+    let fc = f32_of("fc.weight", &[4, 6], 1);
+    assert_eq!(axis(&fc, None, ""), (0, 4, true));
+    assert_eq!(axis(&fc, Some("burn"), ""), (1, 6, false));
+    assert_eq!(axis(&fc, None, "--layout burn"), (1, 6, false));
+    assert_eq!(axis(&fc, Some("burn"), "--layout pytorch"), (0, 4, false));
+    let up = f32_of("up.conv_transpose.weight", &[2, 3, 2, 2], 1);
+    assert_eq!(axis(&up, None, ""), (1, 3, false));
+    let table = f32_of("embed.weight", &[9, 4], 1);
+    assert_eq!(axis(&table, Some("burn"), ""), (0, 9, false));
+}
+
+#[test]
+fn tensors_without_elements_are_copied() {
+    let folder = ModelFolder::new();
+    let fc = f32_of("fc.weight", &[4, 6], 1);
+    for shape in [&[4, 0][..], &[0, 4], &[0]] {
+        let empty = ("empty.weight", F32, shape.to_vec(), Vec::new());
+        folder.shard("m.safetensors", &[&fc, &empty]);
+        for line in ["--p 0.3", "--p 0.3 --scale group:3 --biases", "--p 0.3 --as-stored"] {
+            assert_eq!(changed(&folder, line), ["fc.weight"], "{shape:?} {line}");
+        }
+    }
+}
+
+#[test]
+fn of_a_hundred_thousand_tensors_ten_are_named() {
+    let folder = ModelFolder::new();
+    let names: Vec<String> = (0..100_000).map(|i| format!("layers.{i}.weight")).collect();
+    let tensors: Vec<Tensor<'_>> =
+        names.iter().map(|name| (name.as_str(), I8, vec![1, 1], vec![1])).collect();
+    folder.write(&tensors, None);
+    for line in [
+        "inject model.safetensors --p 0.1 --only layers.7.wieght --out o",
+        "codec design model.safetensors --p 0.1 --skip layers.7.wieght --out o",
+    ] {
+        let run = folder
+            .run(line)
+            .code(1)
+            .stderr(contains("\"layers.7.weight\"").and(contains("99990 more")));
+        assert!(run.get_output().stderr.len() < 2000);
+    }
+}
+
+#[test]
+fn other_files_are_named_for_what_they_are() {
+    let folder = ModelFolder::new();
+    let pointer = b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n";
+    for (file, what) in [
+        (&pointer[..], "a git-lfs pointer"),
+        (b"GGUF\x03\0\0\0\0\0\0\0", "a GGUF model"),
+        (b"<!DOCTYPE html><html></html>", "a web page"),
+        (b"", "an empty file"),
+    ] {
+        std::fs::write(folder.path("m.safetensors"), file).unwrap();
+        for line in
+            ["inject m.safetensors --p 0.1 --out o", "codec design m.safetensors --p 0.1 --out o"]
+        {
+            folder.refused(line, 1, &["m.safetensors is no safetensors file, but", what]);
+        }
+    }
+}
+
+/// A model in several files has its words in as many.
+#[test]
+fn codecs_take_models_in_several_files() {
+    let folder = ModelFolder::new();
+    let [bw, bb, aw, cw, dw] = &parts();
+    folder.shard("whole.safetensors", &[bw, bb, aw, cw, dw]);
+    folder.shards("two", &[&[cw, bw], &[aw, bb, dw]]);
+    folder
+        .json("codec design whole.safetensors --p 0.02 --bits 6 --only *.weight --out whole.codec");
+    let report = folder.json("codec design two --p 0.02 --bits 6 --skip *bias --out two.codec");
+    assert_eq!(report["tensors"].as_array().unwrap().len(), 4);
+    assert!(folder.read("whole.codec") == folder.read("two.codec"));
+    folder.json("codec encode two --codec two.codec --out stored");
+    folder.json("inject stored --p 0.02 --out faulty");
+    folder.json("codec decode faulty --codec two.codec --out out");
+    folder.json("codec encode whole.safetensors --codec two.codec --out s.safetensors");
+    folder.json("inject s.safetensors --p 0.02 --out f.safetensors");
+    folder.json("codec decode f.safetensors --codec two.codec --out o.safetensors");
+    assert!(folder.content(&OUT) == folder.content(&["o.safetensors"]));
+    assert_eq!(folder.content(&OUT)["b.bias"].2, bb.3);
+    folder.refused("codec decode two --codec two.codec --out n", 1, &["was not written by"]);
+    folder.refused(
+        "codec design two --p 0.1 --out two/m-1.safetensors",
+        2,
+        &["the model are the same"],
     );
 }

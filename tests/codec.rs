@@ -263,12 +263,12 @@ fn odd_tensors_are_stored_as_well_as_they_can_be() {
     let tails: Vec<f32> = bell.iter().map(|w| (40.0 * w).exp()).collect();
     let nearly: Vec<f32> = bell.iter().map(|w| 3.0 + 1e-4 * w).collect();
     let kinds: [(&str, Vec<f32>); 6] = [
-        ("zero", vec![0.0; 77]),
-        ("one", vec![-0.25]),
-        ("constant", vec![0.7; 50]),
-        ("nearly", nearly),
-        ("tails", tails),
-        ("large", vec![f32::MAX, -f32::MAX, 0.0, 1.0]),
+        ("zero.weight", vec![0.0; 77]),
+        ("one.weight", vec![-0.25]),
+        ("constant.weight", vec![0.7; 50]),
+        ("nearly.weight", nearly),
+        ("tails.weight", tails),
+        ("large.weight", vec![f32::MAX, -f32::MAX, 0.0, 1.0]),
     ];
     let tensors: Vec<Tensor> =
         kinds.iter().map(|(name, w)| (*name, Dtype::F32, vec![w.len(), 1], f32s(w))).collect();
@@ -379,15 +379,15 @@ fn damaged_files_and_numbers_that_are_none_are_named() {
     let fit = "codec design model.safetensors --p 0.1 --bits 2 -o t.codec";
     let mut weights = bell(70_000);
     weights[66_001] = f32::NAN;
-    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
+    folder.model(&[("w.weight", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
     folder.refused(fit, 1, "weight 66001 is NaN");
     let large = [1.0, 1e300].into_iter().flat_map(f64::to_le_bytes).collect();
-    folder.model(&[("w", Dtype::F64, vec![2, 1], large)]);
+    folder.model(&[("w.weight", Dtype::F64, vec![2, 1], large)]);
     folder.refused(fit, 1, "weight 1 is 1e300: F64 weights must be in the range of F32");
-    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&bell(70_000)))]);
+    folder.model(&[("w.weight", Dtype::F32, vec![70_000, 1], f32s(&bell(70_000)))]);
     folder.run("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
     weights[66_001] = f32::INFINITY;
-    folder.model(&[("w", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
+    folder.model(&[("w.weight", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
     let line = "codec encode model.safetensors --codec model.codec -o t.safetensors";
     folder.refused(line, 1, "weight 66001 is inf");
     folder.model(&[("b", Dtype::F32, vec![4], vec![0; 16])]);
@@ -411,7 +411,7 @@ fn wrong_usage_exits_2() {
     folder.refused("codec encode model.safetensors -o t.safetensors", 2, "--codec");
     folder.refused("codec", 2, "Usage");
     let typo = "codec design model.safetensors --p 0.1 --skip embed* -o t.codec";
-    folder.refused(typo, 1, "--skip matches no tensor: there is no tensor \"embed*\"");
+    folder.refused(typo, 1, "there is no tensor \"embed*\"");
 }
 
 #[test]

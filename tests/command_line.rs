@@ -825,7 +825,7 @@ mod inject {
     fn faults_are_replayed_on_other_words_only_on_demand() {
         let folder = Folder::new();
         let words =
-            |word: u8| folder.model(&[("codes", Dtype::U8, vec![20, 50], vec![word; 1000])]);
+            |word: u8| folder.model(&[("codes", Dtype::I8, vec![20, 50], vec![word; 1000])]);
         let read = |name: &str| {
             let file = folder.read(name);
             let model = SafeTensors::deserialize(&file).unwrap();
@@ -893,7 +893,7 @@ mod inject {
     #[test]
     fn what_a_code_costs_and_leaves_is_counted() {
         let folder = Folder::new();
-        folder.model(&[("codes", Dtype::U8, vec![100, 1000], vec![0b0101_0101; 100_000])]);
+        folder.model(&[("codes", Dtype::I8, vec![100, 1000], vec![0b0101_0101; 100_000])]);
         let line = "--p 0.1 --protect 2 --ecc repetition:3";
         let report = folder.json(line, "f.safetensors");
         let total = |key: &str| report["total"][key].as_f64().unwrap();
@@ -925,7 +925,7 @@ mod inject {
         folder.refused("--p 0.1 --only fc.bias", 1, "with --biases");
         folder.refused("--p 0.1 --only steps", 1, "I64 of rank 2");
         let nan = [1.0, f32::NAN].into_iter().flat_map(f32::to_le_bytes).collect();
-        folder.model(&[("w", Dtype::F32, vec![1, 2], nan)]);
+        folder.model(&[("w.weight", Dtype::F32, vec![1, 2], nan)]);
         folder.refused("--p 0.1 --record faults.bin", 1, "weight 1 is NaN");
         let bytes = folder.read("model.safetensors");
         std::fs::write(folder.path("model.safetensors"), &bytes[..bytes.len() - 1]).unwrap();
@@ -967,7 +967,7 @@ mod inject {
             ("--p 0.1 --scale group:0", "per-channel, per-tensor, or group:N"),
             ("--p 0.1 --range unsigned", "symmetric, min-max and zero-point are there"),
             ("--p 0.1 --clip mse", "max and min-mse are there"),
-            ("--p 0.1 --layout keras", "pytorch, [out, in], and burn, [in, out], are known"),
+            ("--p 0.1 --layout keras", "there is no layout \"keras\": there are"),
             ("--p 0.1 --decoder mmse", "linear-mmse"),
             ("--p 0.1 --bits 9", "bit width 9 is not supported"),
             ("--p 0.1 --as-stored --bits 4", "cannot be used with"),
@@ -1158,7 +1158,7 @@ mod inject {
         let line = format!("{line} --only fc.weight --scales");
         folder.refused(&line, 1, "cannot inject into the scale of tensor \"fc.weight\"");
         let huge = [1.0, -1e300].into_iter().flat_map(f64::to_le_bytes).collect();
-        folder.model(&[("w", Dtype::F64, vec![1, 2], huge)]);
+        folder.model(&[("w.weight", Dtype::F64, vec![1, 2], huge)]);
         folder.refused("--p 0.1", 1, "weight 1 is -1e300");
     }
 

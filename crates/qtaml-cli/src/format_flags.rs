@@ -5,6 +5,7 @@ use std::str::FromStr;
 
 use clap::Args;
 use qtaml::compensation::Decoder;
+use qtaml::files::Layout;
 use qtaml::quant::{BitWidth, Clip, CodeRange, Encoding, Format, Granularity, Scaling};
 
 use crate::flags::bit_width;
@@ -35,14 +36,17 @@ pub(crate) struct FormatArgs {
 
     /// Which weights share a scale: per-channel, per-tensor or group:N
     ///
-    /// Channels are output channels, along the axis that --layout says. group:N is a scale for N weights
+    /// Channels are output channels, along an axis that the file or --layout says. group:N is a scale for N weights
     /// in a row within a channel, the last of which may be fewer.
     #[arg(long, value_name = "WHICH", default_value_t, help_heading = WORDS)]
     scale: ScaleFlag,
 
-    /// Where output channels lie: pytorch, [out, in], or burn, [in, out] in matrices
-    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
-    layout: AxisLayout,
+    /// Matrices of linear layers: pytorch for [outputs, inputs], burn for [inputs, outputs]
+    ///
+    /// By default the file says, by its metadata or by the biases beside the matrices; where it does
+    /// not, the first axis is taken, and that is noted.
+    #[arg(long, value_name = "NAME", help_heading = WORDS)]
+    layout: Option<Layout>,
 
     /// Where the ends of the codes come from: max, or min-mse for the least error of quantization
     ///
@@ -71,8 +75,13 @@ impl FormatArgs {
 
     /// How tensors are scaled.
     pub(crate) fn tensor_scaling(&self) -> TensorScaling {
-        let Self { range, clip, scale: ScaleFlag(granularity), layout, .. } = *self;
-        TensorScaling { granularity, range, clip, layout }
+        let Self { range, clip, scale: ScaleFlag(granularity), .. } = *self;
+        TensorScaling { granularity, range, clip }
+    }
+
+    /// How matrices are laid out, if that is said.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        self.layout
     }
 }
 
@@ -82,56 +91,14 @@ pub(crate) struct TensorScaling {
     pub(crate) granularity: Granularity,
     pub(crate) range: CodeRange,
     pub(crate) clip: Clip,
-    pub(crate) layout: AxisLayout,
 }
 
 impl TensorScaling {
-    /// That of a tensor of so many dimensions, two at least.
-    pub(crate) fn of_rank(self, rank: usize) -> Scaling {
-        let Self { granularity, range, clip, layout } = self;
-        let axis = (granularity != Granularity::Tensor).then(|| layout.output_axis(rank));
+    /// That of a tensor whose output channels lie along an axis.
+    pub(crate) fn of_axis(self, axis: usize) -> Scaling {
+        let Self { granularity, range, clip } = self;
+        let axis = (granularity != Granularity::Tensor).then_some(axis);
         Scaling { granularity, axis, range, clip }
-    }
-}
-
-/// Which framework laid the matrices out.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) enum AxisLayout {
-    /// `[out, in]`.
-    #[default]
-    PyTorch,
-    /// `[in, out]`; convolutions are `[out, in, ...]` all the same.
-    Burn,
-}
-
-impl AxisLayout {
-    /// The axis of the output channels of a tensor of so many dimensions.
-    pub(crate) fn output_axis(self, rank: usize) -> usize {
-        match self {
-            Self::Burn if rank == 2 => 1,
-            Self::PyTorch | Self::Burn => 0,
-        }
-    }
-}
-
-impl fmt::Display for AxisLayout {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::PyTorch => "pytorch",
-            Self::Burn => "burn",
-        })
-    }
-}
-
-impl FromStr for AxisLayout {
-    type Err = String;
-
-    fn from_str(name: &str) -> Result<Self, String> {
-        match name {
-            "pytorch" => Ok(Self::PyTorch),
-            "burn" => Ok(Self::Burn),
-            _ => Err("pytorch, [out, in], and burn, [in, out], are known".into()),
-        }
     }
 }
 
@@ -182,18 +149,8 @@ mod tests {
             let flag = ScaleFlag(granularity);
             assert_eq!(flag.to_string().parse(), Ok(flag));
         }
-        for layout in [AxisLayout::PyTorch, AxisLayout::Burn] {
-            assert_eq!(layout.to_string().parse(), Ok(layout));
-        }
         for text in ["tensor", "channel", "group:0", "group:", "group:-1", ""] {
             assert_eq!(text.parse::<ScaleFlag>(), Err(wrong_scale()), "{text}");
         }
-    }
-
-    #[test]
-    fn the_layout_says_where_output_channels_lie() {
-        let axes = |layout: AxisLayout| [2, 3, 4].map(|rank| layout.output_axis(rank));
-        assert_eq!(axes(AxisLayout::PyTorch), [0, 0, 0]);
-        assert_eq!(axes(AxisLayout::Burn), [1, 0, 0]);
     }
 }

@@ -30,8 +30,7 @@ pub(crate) fn to_json(tensors: &BTreeMap<String, Packed>) -> Result<String> {
     Ok(serde_json::to_string(tensors)?)
 }
 
-/// The tensors of a model that hold packed words; those of eight bits are bytes like others. Each file
-/// speaks of its own tensors.
+/// The tensors of a model that hold words of `qtaml codec`. Each file speaks of its own tensors.
 pub(crate) fn of_model(model: &Checkpoint) -> Result<BTreeMap<String, Packed>> {
     let mut all = BTreeMap::new();
     for shard in model.shards() {
@@ -48,7 +47,7 @@ fn of_file(model: &ModelFile) -> Result<BTreeMap<String, Packed>> {
         let tensor = model.tensor(name).map_err(anyhow::Error::from);
         tensor.and_then(|tensor| check(tensor, *packed)).with_context(damaged)?;
     }
-    Ok(all.into_iter().filter(|(_, packed)| packed.bits != 8).collect())
+    Ok(all)
 }
 
 fn check(tensor: &TensorInfo, packed: Packed) -> Result<()> {

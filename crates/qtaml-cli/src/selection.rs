@@ -35,6 +35,18 @@ impl Selection {
         Ok(names.map(|name| self.is_chosen(name)).collect())
     }
 
+    /// Whether `--only` says this very name, without a star.
+    pub(crate) fn names(&self, name: &str) -> bool {
+        self.only.iter().any(|pattern| pattern.as_str() == name)
+    }
+
+    /// That of `--only` with each of some patterns.
+    #[cfg(test)]
+    pub(crate) fn of_only(patterns: &[&str]) -> Self {
+        let only = patterns.iter().map(|&pattern| NamePattern::new(pattern)).collect();
+        Self { only, skip: Vec::new() }
+    }
+
     fn is_chosen(&self, name: &str) -> bool {
         let matches = |patterns: &[NamePattern]| patterns.iter().any(|p| p.matches(name));
         (self.only.is_empty() || matches(&self.only)) && !matches(&self.skip)

@@ -7,6 +7,7 @@ use qtaml::compensation::codebook::WordChannel;
 use qtaml::physics::FlipProfile;
 
 use crate::flags::{FlipArgs, help};
+use crate::selection::Selection;
 use crate::usage::UsageError;
 
 const AFTER_HELP: &str = help!(
@@ -88,7 +89,7 @@ pub(super) enum CodecCommand {
 
 /// Find a code for every weight tensor of a model
 ///
-/// Weight tensors are those of floats and of rank 2 and more. A code is made for the weights of its
+/// Weight tensors are those that `qtaml inspect` calls so, of floats; others are stored as they are. A code is made for the weights of its
 /// tensor and for the flips of the memory. It takes a fraction of a second for words of up to 8 bits,
 /// 10 to 20 s for 12, and 4 bytes for each of the 2^B words.
 ///
@@ -98,8 +99,8 @@ pub(super) enum CodecCommand {
 #[command(after_long_help = DESIGN_HELP)]
 #[command(group(ArgGroup::new("faults").args(["p", "p01", "p_per_bit"]).required(true)))]
 pub(super) struct DesignArgs {
-    /// The model
-    #[arg(value_name = "FILE.safetensors")]
+    /// The model: a safetensors file, a folder of such files, or the index of its shards
+    #[arg(value_name = "MODEL")]
     pub(super) model: PathBuf,
 
     /// Where to write the codec
@@ -114,9 +115,8 @@ pub(super) struct DesignArgs {
     #[arg(value_parser = value_parser!(u32).range(1..=WordChannel::MAX_WIDTH.into()))]
     bits: u32,
 
-    /// Leave tensors of such names as they are; * stands for anything; may be repeated
-    #[arg(long, value_name = "PATTERN")]
-    pub(super) skip: Vec<String>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
 
     /// Print JSON instead of a table
     #[arg(long)]
@@ -127,8 +127,8 @@ pub(super) struct DesignArgs {
 #[derive(Debug, Args)]
 #[command(after_long_help = ENCODE_HELP)]
 pub(super) struct EncodeArgs {
-    /// The model
-    #[arg(value_name = "FILE.safetensors")]
+    /// The model: a safetensors file, a folder of such files, or the index of its shards
+    #[arg(value_name = "MODEL")]
     pub(super) model: PathBuf,
 
     #[command(flatten)]
@@ -140,7 +140,7 @@ pub(super) struct EncodeArgs {
 #[command(after_long_help = DECODE_HELP)]
 pub(super) struct DecodeArgs {
     /// The stored model, as it was encoded or as a memory returned it
-    #[arg(value_name = "FILE.safetensors")]
+    #[arg(value_name = "MODEL")]
     pub(super) stored: PathBuf,
 
     #[command(flatten)]
@@ -153,8 +153,8 @@ pub(super) struct CodingFiles {
     #[arg(long, value_name = "FILE")]
     pub(super) codec: PathBuf,
 
-    /// Where to write the result
-    #[arg(short, long, value_name = "FILE.safetensors")]
+    /// Where to write the result: a file, or for a model in several files a folder
+    #[arg(short, long, value_name = "PATH")]
     pub(super) out: PathBuf,
 
     /// Print JSON instead of a table

@@ -4,49 +4,41 @@ use anyhow::{Context, Result, ensure};
 use qtaml::compensation::codebook::{
     Codec, DesignConfig, Sample, SampleCounts, TensorCode, WordChannel,
 };
-use qtaml::files::{Float, ModelFile, TensorInfo, UnknownName};
+use qtaml::files::{Checkpoint, Float, TensorDescription, TensorInfo, TensorKind};
 use rayon::prelude::*;
 
 use super::pass::{AT_ONCE, not_a_weight};
 use crate::progress::Progress;
+use crate::selection::Selection;
 
-/// The tensors that get a code, by name or by nature: floats of rank 2 and more that are not skipped.
+/// The tensors that get a code: float weights that are chosen, and other floats of rank 2 and more whose
+/// whole names are.
 pub(super) fn weights<'a>(
-    model: &'a ModelFile,
-    skip: &[String],
+    model: &'a Checkpoint,
+    selection: &Selection,
 ) -> Result<Vec<(&'a TensorInfo, Float)>> {
     let tensors = model.tensors();
-    for pattern in skip {
-        let names = || tensors.iter().map(|tensor| tensor.name.as_str());
-        let matched = names().any(|name| matches(pattern, name));
-        let unknown = || UnknownName::new("tensor", pattern, names());
-        ensure!(matched, "--skip matches no tensor: {}", unknown());
-    }
-    let is_skipped =
-        |tensor: &TensorInfo| skip.iter().any(|pattern| matches(pattern, &tensor.name));
-    let is_weight =
-        |tensor: &&TensorInfo| tensor.rank() >= 2 && tensor.bytes > 0 && !is_skipped(tensor);
-    let with_float = |tensor: &'a TensorInfo| Some((tensor, Float::of(tensor.dtype)?));
-    let weights: Vec<_> = tensors.iter().filter(is_weight).filter_map(with_float).collect();
+    let chosen = selection.choose(tensors.iter().map(|tensor| tensor.name.as_str()))?;
+    let described = model.describe(None)?;
+    let weight =
+        |((tensor, described), is_chosen): ((&'a TensorInfo, &TensorDescription), bool)| {
+            let is_named = selection.names(&tensor.name) && tensor.rank() >= 2 && tensor.bytes > 0;
+            let is_weight = matches!(described.kind, TensorKind::Weights(_)) || is_named;
+            Some((tensor, Float::of(tensor.dtype)?)).filter(|_| is_chosen && is_weight)
+        };
+    let weights: Vec<_> = tensors.iter().zip(&described).zip(chosen).filter_map(weight).collect();
     ensure!(
         !weights.is_empty(),
-        "there are no weights: none of the {} tensors is of rank 2 or more, of F16, BF16, F32 or \
-         F64, and not skipped",
+        "there are no weights: none of the {} tensors is one of F16, BF16, F32 or F64, and chosen; \
+         `qtaml inspect` says what they are",
         tensors.len()
     );
     Ok(weights)
 }
 
-/// Whether `pattern`, in which `*` stands for any text, is all of `name`.
-fn matches(pattern: &str, name: &str) -> bool {
-    let Some((begin, rest)) = pattern.split_once('*') else { return pattern == name };
-    let Some(name) = name.strip_prefix(begin) else { return false };
-    name.char_indices().map(|(at, _)| at).chain([name.len()]).any(|at| matches(rest, &name[at..]))
-}
-
 /// Designs the codes. As many samples as there are threads are in memory at a time.
 pub(super) fn design(
-    model: &ModelFile,
+    model: &Checkpoint,
     weights: &[(&TensorInfo, Float)],
     channel: &WordChannel,
 ) -> Result<Codec> {
@@ -72,7 +64,7 @@ pub(super) fn design(
 
 /// The weights of a tensor, by two passes through the file.
 fn sample(
-    model: &ModelFile,
+    model: &Checkpoint,
     tensor: &TensorInfo,
     float: Float,
     progress: &Progress,
@@ -93,26 +85,4 @@ fn sample(
         Ok::<_, anyhow::Error>(bins.add(&float.decode(&bytes))?)
     })?;
     Ok(bins.sample()?)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::matches;
-
-    #[test]
-    fn a_star_is_any_text_and_all_of_the_name_counts() {
-        for (pattern, name, expected) in [
-            ("fc.weight", "fc.weight", true),
-            ("fc", "fc.weight", false),
-            ("fc*", "fc.weight", true),
-            ("*", "", true),
-            ("*norm*", "layers.0.norm1.weight", true),
-            ("*.weight", "fc.weight.old", false),
-            ("a*b*b", "a\u{e4}bb", true),
-            ("a*b*b", "ab", false),
-            ("", "fc", false),
-        ] {
-            assert_eq!(matches(pattern, name), expected, "{pattern} {name}");
-        }
-    }
 }

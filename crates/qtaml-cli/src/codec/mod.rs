@@ -7,11 +7,11 @@ mod plan;
 mod report;
 
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use qtaml::compensation::codebook::Codec;
-use qtaml::files::{ModelFile, WholeFile, is_same, open_regular, write_in_background};
+use qtaml::files::{Checkpoint, WholeFile, is_same, open_regular, write_in_background};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::args::CodecArgs;
@@ -19,7 +19,7 @@ use self::args::{CodecCommand, CodingFiles, DecodeArgs, DesignArgs, EncodeArgs, 
 use self::pass::{AT_ONCE, Pass};
 use self::plan::{Plan, Work};
 use self::report::{Report, Row, Total};
-use crate::flags::{no_stream, open_model};
+use crate::flags::no_stream;
 use crate::progress::Progress;
 use crate::stdout;
 use crate::usage::UsageError;
@@ -35,9 +35,9 @@ pub(crate) fn run(args: &CodecArgs) -> Result<()> {
 
 fn design(args: &DesignArgs) -> Result<()> {
     let channel = args.channel()?;
-    let model = open_model(&args.model)?;
-    not_over(&args.out, &args.model, "the model")?;
-    let weights = design::weights(&model, &args.skip)?;
+    let model = open(&args.model)?;
+    not_over("--out", &args.out, &model.paths(), "the model")?;
+    let weights = design::weights(&model, &args.selection)?;
     // Nobody waits for codes that cannot be written then.
     let mut out = WholeFile::create(&args.out)?;
     let codec = design::design(&model, &weights, &channel)?;
@@ -64,23 +64,26 @@ fn transcode(
     path: &Path,
     files: &CodingFiles,
     what: &str,
-    plan: impl for<'a> Fn(&'a ModelFile, &'a Codec, &str) -> Result<Plan<'a>>,
+    plan: impl for<'a> Fn(&'a Checkpoint, &'a Codec, &str) -> Result<Plan<'a>>,
 ) -> Result<()> {
-    let model = open_model(path)?;
+    let model = open(path)?;
     let (codec, bytes) = read_codec(&files.codec)?;
-    not_over(&files.out, &files.codec, "the codec")?;
+    no_stream("--out", &files.out)?;
+    for out in model.paths_at(&files.out) {
+        not_over("--out", &out, std::slice::from_ref(&files.codec), "the codec")?;
+    }
     let sum = format!("sha256:{:x}", Sha256::digest(&bytes));
     let plan = plan(&model, &codec, &sum)
         .with_context(|| format!("{} and {} do not fit", path.display(), files.codec.display()))?;
     let progress = Progress::of_bytes(what, plan.work());
     let pass = Pass { model: &model, plan: &plan, at_once: AT_ONCE, progress: &progress };
-    let mut out = WholeFile::create(&files.out)?;
+    let mut out = model.create_with(&files.out, &plan.lengths()?)?;
     let mut rows = write_in_background(&mut out, |out| pass.write(out))?;
     out.finish()?;
     drop(progress);
     eprintln!("wrote {}", files.out.display());
     rows.sort_by(|a, b| a.tensor.cmp(&b.tensor));
-    let copied = plan.parts.iter().filter(|part| matches!(part.work, Work::Copy)).count();
+    let copied = plan.parts().filter(|part| matches!(part.work, Work::Copy)).count();
     print(path, bytes.len(), rows, Some(copied), files.json)
 }
 
@@ -103,11 +106,18 @@ fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
     read().with_context(|| format!("cannot read {}", path.display()))
 }
 
-/// Refuses to write over a file that is still needed.
-fn not_over(out: &Path, needed: &Path, name: &'static str) -> Result<()> {
-    no_stream("--out", out)?;
-    if is_same(out, needed)? {
-        return Err(UsageError::SameFile { a: "--out", b: name, path: out.into() }.into());
+fn open(path: &Path) -> Result<Checkpoint> {
+    no_stream("MODEL", path)?;
+    Ok(Checkpoint::open(path)?)
+}
+
+/// Refuses to write over files that are still needed.
+fn not_over(flag: &'static str, out: &Path, needed: &[PathBuf], name: &'static str) -> Result<()> {
+    no_stream(flag, out)?;
+    for needed in needed {
+        if is_same(out, needed)? {
+            return Err(UsageError::SameFile { a: flag, b: name, path: out.into() }.into());
+        }
     }
     Ok(())
 }

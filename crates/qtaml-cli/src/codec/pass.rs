@@ -3,7 +3,7 @@
 use anyhow::{Context, Result};
 use qtaml::compensation::WeightsError;
 use qtaml::compensation::codebook::TensorCode;
-use qtaml::files::{BackgroundWriter, Float, ModelFile, TensorInfo};
+use qtaml::files::{BackgroundWriter, Checkpoint, Float, TensorInfo};
 use qtaml::quant::QuantError;
 use rayon::prelude::*;
 
@@ -18,7 +18,7 @@ const SLICE: usize = 1 << 16;
 
 /// A run through a file.
 pub(super) struct Pass<'a> {
-    pub(super) model: &'a ModelFile,
+    pub(super) model: &'a Checkpoint,
     pub(super) plan: &'a Plan<'a>,
     /// Weights in memory at a time, a multiple of eight.
     pub(super) at_once: usize,
@@ -28,7 +28,6 @@ pub(super) struct Pass<'a> {
 impl Pass<'_> {
     /// Writes the new file; returns one row for each tensor that was encoded or decoded.
     pub(super) fn write(&self, out: &BackgroundWriter) -> Result<Vec<Row>> {
-        out.write(self.plan.header()?)?;
         let row = |part: &Part| match part.work {
             Work::Copy => self.copy(part.tensor, out).map(|()| None),
             Work::Encode(float, code) => self
@@ -37,8 +36,14 @@ impl Pass<'_> {
                 .map(Some),
             Work::Decode(code) => self.decode(part.tensor, code, out).map(Some),
         };
-        let rows: Vec<Option<Row>> = self.plan.parts.iter().map(row).collect::<Result<_>>()?;
-        Ok(rows.into_iter().flatten().collect())
+        let mut rows = Vec::new();
+        for file in &self.plan.files {
+            out.write(file.header()?)?;
+            for part in &file.parts {
+                rows.extend(row(part)?);
+            }
+        }
+        Ok(rows)
     }
 
     fn copy(&self, tensor: &TensorInfo, out: &BackgroundWriter) -> Result<()> {
@@ -151,22 +156,22 @@ mod tests {
         (0..SHAPE[0]).map(|i| (i as f32 * 0.37).sin()).collect()
     }
 
-    fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, ModelFile) {
+    fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, Checkpoint) {
         let view = TensorView::new(dtype, shape.to_vec(), bytes).unwrap();
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
-        let model = ModelFile::open(file.path()).unwrap();
+        let model = Checkpoint::open(file.path()).unwrap();
         (file, model)
     }
 
     /// Encodes and decodes, so many weights at a time.
     fn there_and_back(
-        model: &ModelFile,
+        model: &Checkpoint,
         codec: &Codec,
         at_once: usize,
     ) -> (Vec<u8>, Vec<u8>, Vec<Row>) {
         let progress = Progress::of_bytes("", 0);
-        let run = |model: &ModelFile, plan: &Plan| {
+        let run = |model: &Checkpoint, plan: &Plan| {
             let mut out = Vec::new();
             let pass = Pass { model, plan, at_once, progress: &progress };
             let rows = write_in_background(&mut out, |out| pass.write(out)).unwrap();
@@ -175,7 +180,7 @@ mod tests {
         let (stored, rows) = run(model, &Plan::encode(model, codec, "sum").unwrap());
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), &stored).unwrap();
-        let between = ModelFile::open(file.path()).unwrap();
+        let between = Checkpoint::open(file.path()).unwrap();
         let (read, _) = run(&between, &Plan::decode(&between, codec, "sum").unwrap());
         (stored, read, rows)
     }

@@ -1,12 +1,12 @@
 //! The plan of a pass: each tensor is encoded, decoded or copied.
 
 use std::cmp::Reverse;
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use anyhow::{Context, Result, anyhow, ensure};
 use qtaml::compensation::codebook::{Codec, TensorCode};
 use qtaml::files::{
-    Dtype, FileError, Float, ModelFile, TensorInfo, TensorLayout, UnknownName, header,
+    Checkpoint, Dtype, FileError, Float, ModelFile, TensorInfo, TensorLayout, UnknownName, header,
 };
 
 use crate::packed::{self, Packed};
@@ -16,8 +16,13 @@ const CODEC: &str = "qtaml.codec";
 /// Those that tell the words of a stored file.
 const METADATA: [&str; 2] = [CODEC, packed::METADATA];
 
-/// The new file.
+/// The new model.
 pub(super) struct Plan<'a> {
+    pub(super) files: Vec<FilePlan<'a>>,
+}
+
+/// One of its files.
+pub(super) struct FilePlan<'a> {
     metadata: BTreeMap<String, String>,
     /// In the order of the new file.
     pub(super) parts: Vec<Part<'a>>,
@@ -41,46 +46,53 @@ pub(super) enum Work<'a> {
 
 impl<'a> Plan<'a> {
     /// From weights to the words of a codec, whose file has the given check sum.
-    pub(super) fn encode(model: &'a ModelFile, codec: &'a Codec, sum: &str) -> Result<Self> {
-        let mut metadata = model.metadata().clone();
-        let before = METADATA.into_iter().find(|key| metadata.contains_key(*key));
-        if let Some(key) = before {
-            return Err(anyhow!("the model is encoded already: its metadata have {key:?}"));
-        }
-        metadata.insert(CODEC.into(), sum.into());
-        let words = |(name, code): (&str, &TensorCode)| {
-            (name.to_owned(), Packed { bits: code.code().width(), weights: code.weights() })
+    pub(super) fn encode(model: &'a Checkpoint, codec: &'a Codec, sum: &str) -> Result<Self> {
+        let metadata = |file: &ModelFile| {
+            let mut metadata = file.metadata().clone();
+            let before = METADATA.into_iter().find(|key| metadata.contains_key(*key));
+            if let Some(key) = before {
+                return Err(anyhow!("the model is encoded already: its metadata have {key:?}"));
+            }
+            metadata.insert(CODEC.into(), sum.into());
+            let words = |(name, code): (&str, &TensorCode)| {
+                (name.to_owned(), Packed { bits: code.code().width(), weights: code.weights() })
+            };
+            // Each file speaks of its own tensors.
+            let here = codec.tensors().filter(|(name, _)| file.tensor(name).is_ok());
+            metadata.insert(packed::METADATA.into(), packed::to_json(&here.map(words).collect())?);
+            Ok(metadata)
         };
-        metadata.insert(
-            packed::METADATA.into(),
-            packed::to_json(&codec.tensors().map(words).collect())?,
-        );
         Self::new(model, codec, metadata, Part::encode)
     }
 
     /// From words back to weights.
-    pub(super) fn decode(model: &'a ModelFile, codec: &'a Codec, sum: &str) -> Result<Self> {
-        let mut metadata = model.metadata().clone();
-        let written = metadata.remove(CODEC);
-        metadata.remove(packed::METADATA);
-        let written = written.ok_or_else(|| {
-            anyhow!("it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}")
-        })?;
-        ensure!(written == sum, "it was encoded with another codec: {written}, and not {sum}");
+    pub(super) fn decode(model: &'a Checkpoint, codec: &'a Codec, sum: &str) -> Result<Self> {
+        let metadata = |file: &ModelFile| {
+            let mut metadata = file.metadata().clone();
+            let written = metadata.remove(CODEC);
+            metadata.remove(packed::METADATA);
+            let written = written.ok_or_else(|| {
+                anyhow!(
+                    "it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}"
+                )
+            })?;
+            ensure!(written == sum, "it was encoded with another codec: {written}, and not {sum}");
+            Ok(metadata)
+        };
         Self::new(model, codec, metadata, Part::decode)
     }
 
     fn new(
-        model: &'a ModelFile,
+        model: &'a Checkpoint,
         codec: &'a Codec,
-        metadata: BTreeMap<String, String>,
+        metadata: impl Fn(&ModelFile) -> Result<BTreeMap<String, String>>,
         part: fn(&'a TensorInfo, &'a TensorCode) -> Result<Part<'a>>,
     ) -> Result<Self> {
-        let names = || model.tensors().iter().map(|tensor| tensor.name.as_str());
-        let known: HashSet<&str> = names().collect();
-        let missing = codec.tensors().map(|(name, _)| name).find(|name| !known.contains(name));
-        if let Some(name) = missing {
-            let unknown = UnknownName::new("tensor", name, names());
+        let metadata = model.shards().iter().map(metadata).collect::<Result<Vec<_>>>()?;
+        let missing = codec.tensors().find(|(name, _)| model.position(name).is_none());
+        if let Some((name, _)) = missing {
+            let names = model.tensors().iter().map(|tensor| tensor.name.as_str());
+            let unknown = UnknownName::new("tensor", name, names);
             return Err(unknown).context("the codec is for another model");
         }
         let of = |tensor: &'a TensorInfo| match codec.get(&tensor.name) {
@@ -88,20 +100,41 @@ impl<'a> Plan<'a> {
                 .with_context(|| format!("the codec does not fit tensor {:?}", tensor.name)),
             None => Ok(Part::copy(tensor)),
         };
-        let mut parts = model.tensors().iter().map(of).collect::<Result<Vec<_>>>()?;
-        // Large elements first, so that each tensor lies where its type wants it.
-        parts.sort_by_key(|part| Reverse(part.dtype));
-        Ok(Self { metadata, parts })
+        let file = |(number, metadata)| {
+            let parts = model.tensors_of(number).iter().map(of);
+            let mut parts = parts.collect::<Result<Vec<_>>>()?;
+            // Large elements first, so that each tensor lies where its type wants it.
+            parts.sort_by_key(|part| Reverse(part.dtype));
+            Ok(FilePlan { metadata, parts })
+        };
+        let files = metadata.into_iter().enumerate().map(file).collect::<Result<_>>()?;
+        Ok(Self { files })
     }
 
-    /// The header of the new file.
-    pub(super) fn header(&self) -> Result<Vec<u8>, FileError> {
-        header(&self.metadata, self.parts.iter().map(Part::placed))
+    /// All tensors.
+    pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
+        self.files.iter().flat_map(|file| &file.parts)
+    }
+
+    /// The lengths of the new files.
+    pub(super) fn lengths(&self) -> Result<Vec<u64>, FileError> {
+        let length = |file: &FilePlan| {
+            let tensors: u64 = file.parts.iter().map(|part| part.bytes).sum();
+            Ok(file.header()?.len() as u64 + tensors)
+        };
+        self.files.iter().map(length).collect()
     }
 
     /// Bytes to be read.
     pub(super) fn work(&self) -> u64 {
-        self.parts.iter().map(|part| part.tensor.bytes).sum()
+        self.parts().map(|part| part.tensor.bytes).sum()
+    }
+}
+
+impl FilePlan<'_> {
+    /// The header of the new file.
+    pub(super) fn header(&self) -> Result<Vec<u8>, FileError> {
+        header(&self.metadata, self.parts.iter().map(Part::placed))
     }
 }
 

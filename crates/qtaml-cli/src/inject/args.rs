@@ -12,6 +12,7 @@ use super::faults::{Draw, FaultSpec};
 use super::storage::HowStored;
 use crate::flags::{self, FAULTS, FlipArgs, count, help, probability};
 use crate::format_flags::{DecoderArgs, FormatArgs, WORDS};
+use crate::selection::Selection;
 use crate::usage::UsageError;
 
 /// The arguments of which one has to be there.
@@ -43,6 +44,8 @@ Examples:
       cells that hold one value only, whatever is stored in them
   qtaml inject model.safetensors --p 0.01 --only fc.weight --record faults.bin --out faulty.safetensors
       faults in one tensor, which are kept in a file
+  qtaml inject model.safetensors --p 0.01 --only '*.mlp.*' --skip '*.down_proj.*' --out faulty.safetensors
+      faults in the tensors of such names
   qtaml inject model.safetensors --replay faults.bin --out faulty.safetensors
       the same faults again
   qtaml inject llama/ --flips 20 --out faulty/
@@ -51,15 +54,17 @@ Examples:
 
 /// Write a copy of a model as it is read from a faulty memory
 ///
-/// Float tensors of rank 2 and more are quantized with one scale per output channel, their words are
-/// exposed to bit flips, and what is read takes their place, in the type that they had. Tensors of
-/// I8, U8 and eight-bit floats are such words already. All others are copied. The faults follow from the
-/// seed, the trial and the names of the tensors alone. Files of any size are read and written in pieces;
-/// scales and the tables of decoders are kept in memory, for one tensor at a time.
+/// Float weights are quantized with one scale per output channel, their words are exposed to bit flips,
+/// and what is read takes their place, in the type that they had. Codes of a quantized checkpoint and
+/// eight-bit floats are such words already. Biases, norms, scales, masks and other buffers are copied, and
+/// what is not understood is refused: `qtaml inspect` says what each tensor is. Two names of one tensor are
+/// one cell. The faults follow from the seed, the trial and the names of the tensors alone. Files of any
+/// size are read and written in pieces; scales and the tables of decoders are kept in memory, for one
+/// tensor at a time.
 ///
 /// With --p-per-bit there must be a flip probability for every bit of --bits, and eight if words of
 /// I8, U8, --as-stored, --biases or --scales are exposed: choose other tensors with --only. Packed words
-/// of a file of `qtaml codec` have a width of their own.
+/// have a width of their own.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a flag of its own")]
@@ -139,11 +144,10 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "N", default_value_t = 0, help_heading = PATTERN)]
     trial: u32,
 
-    /// Inject into this tensor only; may be repeated
-    #[arg(long, value_name = "NAME", help_heading = WORDS)]
-    pub(super) only: Vec<String>,
+    #[command(flatten)]
+    pub(super) selection: Selection,
 
-    /// Inject into tensors of rank 1 and 0 too, as they are
+    /// Inject into biases, norms and other vectors too, as they are
     ///
     /// Each of their bytes is a word of eight bits, none of them protected. A flip in the exponent
     /// of a float can make it huge, infinite or NaN.
@@ -152,6 +156,7 @@ pub(crate) struct InjectArgs {
 
     /// Expose the scales of the tensors of codes too, and what --range stores beside them
     ///
+    /// Scales and zero points of a quantized checkpoint are exposed as the bytes that they are.
     /// The four bytes of a scale are words of eight bits, none of them protected, stored once for its
     /// weights: a flip in the exponent makes all of them huge, infinite or NaN. The same holds for the
     /// minimum of a min-max range; a zero point is one more word of its weights' format.
@@ -174,7 +179,7 @@ pub(crate) struct InjectArgs {
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "format", "decoder", "as_stored"])]
-    #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "biases", "record"])]
+    #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "skip", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
     /// With --replay: inject the faults into other words than they were drawn on, too
@@ -199,7 +204,9 @@ impl InjectArgs {
         HowStored {
             format: self.format.format(),
             scaling: (!self.as_stored).then(|| self.format.tensor_scaling()),
+            layout: self.format.layout(),
             biases: self.biases,
+            scales: self.scales,
         }
     }
 

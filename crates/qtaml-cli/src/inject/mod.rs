@@ -1,6 +1,7 @@
 //! `qtaml inject`: a copy of a model as it is read from a faulty memory.
 
 mod args;
+mod cells;
 mod faults;
 mod plan;
 mod report;
@@ -9,6 +10,7 @@ mod storage;
 mod stored;
 mod stream;
 
+use std::collections::HashSet;
 use std::io::Write;
 use std::path::Path;
 
@@ -19,7 +21,7 @@ use qtaml::quant::{Grid, GroupLayout, Scales};
 
 pub(crate) use self::args::InjectArgs;
 use self::faults::{Source, WhenOther};
-use self::plan::Plan;
+use self::plan::Planned;
 use self::report::{Report, Row, Tally};
 use self::storage::{Coded, Storage};
 use self::stream::Pass;
@@ -32,8 +34,8 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     no_stream("MODEL", &args.model)?;
     let model = Checkpoint::open(&args.model)?;
     no_file_is_lost(args, &model)?;
-    let (source, plan) = prepare(args, &model)?;
-    let tensors = write(args, &model, &plan, &source)?;
+    let (source, planned) = prepare(args, &model)?;
+    let tensors = write(args, &model, &planned, &source)?;
     let report = Report {
         model: args.model.display().to_string(),
         out: args.out.display().to_string(),
@@ -41,7 +43,8 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
         seed: source.seed(),
         trial: source.trial(),
         total: Tally::total(&tensors),
-        copied: plan.len() - tensors.len(),
+        copied: planned.plan.len() - tensors.len(),
+        axes_guessed: planned.axes_guessed,
         warnings: report::warnings(&tensors),
         tensors,
     };
@@ -70,27 +73,30 @@ fn no_file_is_lost(args: &InjectArgs, model: &Checkpoint) -> Result<()> {
 }
 
 /// Where the faults come from, and for which tensors they are.
-fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Plan)> {
+fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Planned)> {
     if let Some(path) = &args.replay {
         let record =
             read_record(path).with_context(|| format!("cannot replay {}", path.display()))?;
-        let plan = plan::of_record(model, &record)
+        let planned = plan::of_record(model, &record)
             .with_context(|| format!("cannot replay {}", path.display()))?;
         let when_other =
             if args.force_replay { WhenOther::ReplayAnyway } else { WhenOther::Refuse };
-        return Ok((Source::Replayed(record, when_other), plan));
+        return Ok((Source::Replayed(record, when_other), planned));
     }
     let (mut spec, draw) = args.draw()?;
-    let plan = plan::of_weights(model, args.how_stored(), &args.only)?;
-    let planned = order(model).into_iter().map(|i| (&model.tensors()[i], plan[i]));
-    let tensors: Vec<_> = planned
-        .filter_map(|(tensor, storage)| storage.map(|storage| (tensor, storage)))
-        .map(|(tensor, storage)| (tensor.name.as_str(), storage, storage.faulty_words_of(tensor)))
-        .collect();
+    let planned = plan::of_weights(model, args.how_stored(), &args.selection)?;
+    let mut seen = HashSet::new();
+    let tensor = |i: usize| {
+        let (tensor, storage) = (&model.tensors()[i], planned.plan[i]?);
+        let cells = planned.cells.of(&tensor.name);
+        let is_first = seen.insert(cells);
+        is_first.then(|| (cells, storage, storage.faulty_words_of(tensor)))
+    };
+    let tensors: Vec<_> = order(model).into_iter().filter_map(tensor).collect();
     spec.share_out(draw, &tensors)?;
     let source = Source::Drawn(spec, draw);
     fits(&source, &tensors)?;
-    Ok((source, plan))
+    Ok((source, planned))
 }
 
 /// The order in which a number of flips is shared out: that of the bytes in one file; in several that of
@@ -127,9 +133,14 @@ fn one_scale(Coded { format, scaling, .. }: Coded) -> Result<Scales> {
 }
 
 /// Writes the faulty model, and the record of its faults if one is asked for.
-fn write(args: &InjectArgs, model: &Checkpoint, plan: &Plan, source: &Source) -> Result<Vec<Row>> {
-    let progress = Progress::of_bytes("injecting", work(model, plan, source)?);
-    let pass = Pass { model, plan, source, at_once: stream::AT_ONCE, progress: &progress };
+fn write(
+    args: &InjectArgs,
+    model: &Checkpoint,
+    planned: &Planned,
+    source: &Source,
+) -> Result<Vec<Row>> {
+    let progress = Progress::of_bytes("injecting", work(model, planned, source)?);
+    let pass = Pass { model, planned, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = model.create(&args.out)?;
     let Some(path) = &args.record else {
         let rows = write_in_background(&mut out, |out| pass.write(out, None))?;
@@ -145,12 +156,12 @@ fn write(args: &InjectArgs, model: &Checkpoint, plan: &Plan, source: &Source) ->
 }
 
 /// Bytes to be read: those of codes more than once, for their scales and for themselves.
-fn work(model: &Checkpoint, plan: &Plan, source: &Source) -> Result<u64> {
+fn work(model: &Checkpoint, planned: &Planned, source: &Source) -> Result<u64> {
     let passes = |storage: Option<Storage>| -> Result<u64> {
         let decoding = storage.map(|storage| source.decoding(storage)).transpose()?.flatten();
         Ok(scales::passes(storage, decoding.as_ref()))
     };
-    let bytes =
-        model.tensors().iter().zip(plan).map(|(t, storage)| Ok(passes(*storage)? * t.bytes));
+    let tensors = model.tensors().iter().zip(&planned.plan);
+    let bytes = tensors.map(|(t, storage)| Ok(passes(*storage)? * t.bytes));
     bytes.sum()
 }

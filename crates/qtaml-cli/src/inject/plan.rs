@@ -2,45 +2,74 @@
 
 use std::collections::HashMap;
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, anyhow, bail, ensure};
 use qtaml::fault::{FaultRecord, TensorFaults};
-use qtaml::files::{Checkpoint, TensorInfo};
+use qtaml::files::{Checkpoint, TensorDescription, TensorInfo};
 use qtaml::quant::{GroupLayout, Scaling};
 
+use super::cells::Cells;
 use super::storage::{HowStored, Storage};
-use crate::packed;
+use crate::packed::{self, Packed};
+use crate::selection::Selection;
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
 pub(super) type Plan = Vec<Option<Storage>>;
 
-/// What faults are drawn for: all weights, or those named, in the given format.
-pub(super) fn of_weights(model: &Checkpoint, how: HowStored, only: &[String]) -> Result<Plan> {
+/// What faults are drawn for, and in which cells.
+#[derive(Debug)]
+pub(super) struct Planned {
+    pub(super) plan: Plan,
+    pub(super) cells: Cells,
+    /// Tensors whose axis of output channels was guessed.
+    pub(super) axes_guessed: usize,
+}
+
+/// Those that are chosen and are weights, in the given format.
+pub(super) fn of_weights(
+    model: &Checkpoint,
+    how: HowStored,
+    selection: &Selection,
+) -> Result<Planned> {
+    let chosen = selection.choose(model.tensors().iter().map(|tensor| tensor.name.as_str()))?;
     let packed = packed::of_model(model)?;
-    let storage = |tensor: &TensorInfo| match packed.get(&tensor.name) {
-        Some(&packed) if tensor.bytes > 0 => Some(Storage::Packed(packed)),
-        _ => how.storage_of(tensor),
-    };
-    for name in only {
-        let tensor = model.tensor(name)?;
-        ensure!(tensor.bytes > 0, "tensor {name:?} of shape {:?} is empty", tensor.shape);
-        ensure!(
-            storage(tensor).is_some(),
-            "tensor {name:?} ({} of rank {}) holds no weights: those are floats, I8, U8 and F8 of rank 2 \
-             and more, and with --biases of any rank",
-            tensor.dtype,
-            tensor.rank()
-        );
+    let mut described = model.describe(how.layout)?;
+    let cells = Cells::of_model(model, &mut described)?;
+    let storage =
+        |(tensor, described): (&TensorInfo, &TensorDescription)| match packed.get(&tensor.name) {
+            Some(Packed { bits: 8, .. }) => Ok(Storage::as_it_is(tensor)),
+            Some(&packed) if tensor.bytes > 0 => Ok(Some(Storage::Packed(packed))),
+            _ => how.storage_of(tensor, described, selection.names(&tensor.name)),
+        };
+    let (mut plan, mut refused) = (Plan::with_capacity(described.len()), Vec::new());
+    for (tensor, is_chosen) in model.tensors().iter().zip(&described).zip(chosen) {
+        let storage = if is_chosen { storage(tensor) } else { Ok(None) };
+        plan.push(storage.unwrap_or_else(|why| {
+            refused.push(why);
+            None
+        }));
     }
-    let wanted = |tensor: &&TensorInfo| only.is_empty() || only.contains(&tensor.name);
-    let plan: Plan =
-        model.tensors().iter().map(|t| Some(t).filter(wanted).and_then(storage)).collect();
+    let others = refused.len().saturating_sub(1);
+    if let Some(why) = refused.into_iter().next() {
+        return Err(match others {
+            0 => why.into(),
+            others => {
+                anyhow!(why).context(format!("{} tensors cannot be injected into", others + 1))
+            }
+        });
+    }
     ensure!(
         plan.iter().any(Option::is_some),
-        "there are no weights: none of the {} tensors is of rank 2 or more and of floats, I8, U8 or F8{}",
+        "there are no weights: none of the {} tensors is one, and chosen{}; `qtaml inspect` says what they \
+         are, and --only with the whole name of a tensor chooses what belongs to weights",
         plan.len(),
         empty(model)
     );
-    Ok(plan)
+    let is_guessed = |(storage, described): &(&Option<Storage>, &TensorDescription)| {
+        let axis = storage.and_then(Storage::scaling).and_then(|scaling| scaling.axis);
+        axis.is_some() && described.axis.axis.is_none()
+    };
+    let axes_guessed = plan.iter().zip(&described).filter(is_guessed).count();
+    Ok(Planned { plan, cells, axes_guessed })
 }
 
 /// The names of the tensors without a single number, if there are any.
@@ -51,7 +80,7 @@ fn empty(model: &Checkpoint) -> String {
 }
 
 /// What recorded faults are for, if the model has just such tensors.
-pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Plan> {
+pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Planned> {
     let mut recorded: HashMap<&str, &TensorFaults> = record.tensors().collect();
     let storage = |tensor: &TensorInfo| {
         let faults = recorded.remove(tensor.name.as_str());
@@ -61,7 +90,8 @@ pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Plan
     let missing = |name: &&str| model.tensor(name).map(|_| ()).map_err(anyhow::Error::from);
     let missing = recorded.keys().min().map_or(Ok(()), missing);
     let plan = plan.and_then(|plan| missing.map(|()| plan));
-    plan.context("the faults were recorded for other tensors")
+    let plan = plan.context("the faults were recorded for other tensors")?;
+    Ok(Planned { plan, cells: Cells::of_record(model, record)?, axes_guessed: 0 })
 }
 
 fn of_recorded(tensor: &TensorInfo, faults: &TensorFaults) -> Result<Storage> {

@@ -1,5 +1,6 @@
 //! The report on an injection, as JSON and as a table.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::ops::Add;
 
@@ -34,6 +35,9 @@ pub(super) struct Report {
     /// What rounding destroys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
+    /// Tensors whose axis of output channels nobody says: the first one was taken.
+    #[serde(skip_serializing_if = "is_none_of")]
+    pub(super) axes_guessed: usize,
     /// Tensors that are the same as before.
     pub(super) copied: usize,
 }
@@ -42,6 +46,9 @@ pub(super) struct Report {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 pub(super) struct Row {
     pub(super) tensor: String,
+    /// The first name of the same cells, which are counted once.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) alias_of: Option<String>,
     pub(super) stored_as: String,
     /// Which weights share a scale, and where scales come from; none for what is stored as it is.
     scaling: Option<Scaling>,
@@ -98,8 +105,10 @@ impl Tally {
         Self { words, stored_bits, flipped_bits, bit_error_rate, code_words }
     }
 
-    /// Of all tensors together.
+    /// Of all tensors together, each under one of its names.
     pub(super) fn total(rows: &[Row]) -> Self {
+        let mut seen = HashSet::new();
+        let rows: Vec<&Row> = rows.iter().filter(|row| seen.insert(row.cells_of())).collect();
         let sum = |count: fn(&Self) -> u64| rows.iter().map(|row| count(&row.tally)).sum();
         let code_words = rows.iter().filter_map(|row| row.tally.code_words).reduce(Add::add);
         let bits = sum(|t| t.stored_bits) - check_bits(code_words);
@@ -158,6 +167,11 @@ pub(super) fn warnings(rows: &[Row]) -> Vec<String> {
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
+fn is_none_of(count: &usize) -> bool {
+    *count == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde wants a reference")]
 fn is_zero(count: &u64) -> bool {
     *count == 0
 }
@@ -173,6 +187,7 @@ impl Row {
         let bits = words * u64::from(storage.word_bits());
         Self {
             tensor: tensor.name.clone(),
+            alias_of: None,
             stored_as: storage.to_string(),
             scaling: storage.scaling(),
             scale: None,
@@ -207,6 +222,11 @@ impl Row {
         Self { scales: Some(scales), ..row }
     }
 
+    /// The name by which its cells are known.
+    fn cells_of(&self) -> &str {
+        self.alias_of.as_deref().unwrap_or(&self.tensor)
+    }
+
     /// The share of its weights that rounding destroys.
     fn share_lost(&self) -> Option<f64> {
         Some(self.lost? as f64 / self.tally.words.max(1) as f64)
@@ -232,7 +252,11 @@ impl Row {
         let sqnr = self.sqnr_db.map_or_else(String::new, |db| format!("{db:.1} dB"));
         let lost = self.share_lost().map_or_else(String::new, percent);
         // A file may name a tensor in ways that a terminal would obey.
-        let id = [self.tensor.escape_debug().to_string(), self.stored_as.clone()];
+        let stored_as = match &self.alias_of {
+            Some(first) => format!("= {}", first.escape_debug()),
+            None => self.stored_as.clone(),
+        };
+        let id = [self.tensor.escape_debug().to_string(), stored_as];
         id.into_iter().chain(self.tally.cells()).chain([self.scale_cell(), sqnr, lost]).collect()
     }
 }
@@ -249,6 +273,14 @@ impl Report {
         }
         for (scaling, count) in &ways {
             writeln!(f, "scales of {} tensors: {scaling}", grouped(*count))?;
+        }
+        if self.axes_guessed > 0 {
+            let count = grouped(self.axes_guessed as u64);
+            writeln!(
+                f,
+                "the axis of output channels is not known of {count} of them, and the first was taken: \
+                 --layout says which it is"
+            )?;
         }
         if !ways.is_empty() {
             f.write_str(
@@ -286,6 +318,14 @@ impl fmt::Display for Report {
         if clamped > 0 {
             let clamped = grouped(clamped);
             writeln!(f, "weights beyond their type, read as its largest number: {clamped}")?;
+        }
+        let aliases = self.tensors.iter().filter(|row| row.alias_of.is_some()).count();
+        if aliases > 0 {
+            let aliases = grouped(aliases as u64);
+            writeln!(
+                f,
+                "other names of the same cells, with the same faults, counted once: {aliases}"
+            )?;
         }
         writeln!(
             f,

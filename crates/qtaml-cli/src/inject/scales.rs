@@ -58,7 +58,7 @@ struct Finder<'a> {
 
 impl Finder<'_> {
     fn find(&self, sender: &SyncSender<Result<Stored>>) {
-        for (tensor, storage) in self.model.tensors().iter().zip(self.pass.plan) {
+        for (tensor, storage) in self.model.tensors().iter().zip(&self.pass.planned.plan) {
             let Some(storage) = *storage else { continue };
             // After an error nobody wants the rest.
             if sender.send(self.stored(tensor, storage)).is_err() {
@@ -72,7 +72,8 @@ impl Finder<'_> {
         let Coded { float, scaling, .. } = coded;
         let layout = GroupLayout::of(&tensor.shape, scaling.axis, scaling.granularity)?;
         let scales = Scales::new(layout, &self.grids(tensor, coded, layout)?)?;
-        let read = self.pass.source.read_scales(&tensor.name, coded, &scales)?;
+        let cells = self.pass.planned.cells.of(&tensor.name);
+        let read = self.pass.source.read_scales(cells, coded, &scales)?;
         let decoding = self.pass.source.decoding(storage)?;
         let decoded = decoding.map(|decoding| {
             self.decoded(tensor, &decoding, float, &scales, read.as_ref().unwrap_or(&scales))

@@ -2,7 +2,9 @@
 
 use std::fmt;
 
-use qtaml::files::{Dtype, Float, TensorInfo};
+use qtaml::files::{
+    BitOrder, Codes, Dtype, Float, Layout, MetadataKind, TensorDescription, TensorInfo, TensorKind,
+};
 use qtaml::quant::{Format, Scaling};
 
 use crate::format_flags::TensorScaling;
@@ -37,36 +39,123 @@ pub(super) struct HowStored {
     pub(super) format: Format,
     /// Where their scales come from; `None` if they are not quantized.
     pub(super) scaling: Option<TensorScaling>,
-    /// Whether tensors of rank 1 and 0 are stored in this memory too.
+    /// How matrices are laid out, if that is said.
+    pub(super) layout: Option<Layout>,
+    /// Whether biases, norms and vectors are stored in this memory too.
     pub(super) biases: bool,
+    /// Whether the scales and zero points of codes are.
+    pub(super) scales: bool,
+}
+
+/// Why a tensor is not injected into, though nobody said that it should be left out.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum NotStored {
+    #[error(
+        "tensor {name:?} of {dtype} and shape {shape:?} is not understood: --skip '{name}' leaves it as it \
+         is, and --as-stored --only '{name}' exposes its bytes"
+    )]
+    Unknown { name: String, dtype: Dtype, shape: Vec<usize> },
+    #[error(
+        "tensor {name:?} of {dtype} holds codes of {bits} bits that do not fill its bytes one after the \
+         other: --skip '{name}' leaves it as it is, and --as-stored --only '{name}' exposes its bytes"
+    )]
+    Scattered { name: String, dtype: Dtype, bits: u32 },
+    #[error("tensor {name:?} of shape {shape:?} is empty")]
+    Empty { name: String, shape: Vec<usize> },
+    #[error("tensor {name:?} ({dtype} of rank {rank}) is no weight, but {kind}: {advice}")]
+    NoWeights { name: String, dtype: Dtype, rank: usize, kind: &'static str, advice: &'static str },
 }
 
 impl HowStored {
-    /// The storage of a tensor: matrices of floats are stored as codes, everything smaller, biases and
-    /// norms, as it is. `None` for what holds no weights.
-    pub(super) fn storage_of(&self, tensor: &TensorInfo) -> Option<Storage> {
-        let is_matrix = tensor.rank() >= 2;
-        if tensor.bytes == 0 || !is_matrix && !self.biases {
-            return None;
-        }
-        match (Float::of(tensor.dtype), self.scaling) {
-            (Some(float), Some(scaling)) if is_matrix => {
-                let scaling = scaling.of_rank(tensor.rank());
-                Some(Storage::Codes(Coded { float, format: self.format, scaling }))
+    /// The storage of a tensor by what it is: float weights are stored as codes, words of a quantized
+    /// checkpoint as they are, and what belongs to them only on demand. `None` for what is copied;
+    /// `is_named` is whether somebody has asked for this very tensor.
+    pub(super) fn storage_of(
+        &self,
+        tensor: &TensorInfo,
+        described: &TensorDescription,
+        is_named: bool,
+    ) -> Result<Option<Storage>, NotStored> {
+        use TensorKind as K;
+        let as_stored = self.scaling.is_none();
+        let anyway = (as_stored && is_named).then(|| Storage::as_it_is(tensor)).flatten();
+        let of_scales =
+            |what: &MetadataKind| matches!(what, MetadataKind::Scale | MetadataKind::ZeroPoint);
+        match &described.kind {
+            K::Weights(_) => Ok(self.coded(tensor, described).or(Storage::as_it_is(tensor))),
+            K::Float8(_) => Ok(Storage::as_it_is(tensor)),
+            K::Codes(codes) => match Storage::of_codes(tensor, codes).or(anyway) {
+                None => Err(NotStored::scattered(tensor, codes)),
+                found => Ok(found),
+            },
+            K::Metadata { what, .. } if is_named || self.scales && of_scales(what) => {
+                Ok(Storage::bytes_of(tensor))
             }
-            _ => Storage::as_it_is(tensor),
+            K::Bias | K::Norm | K::Vector if self.biases => Ok(Storage::bytes_of(tensor)),
+            _ if anyway.is_some() => Ok(anyway),
+            K::Unknown => Err(NotStored::unknown(tensor)),
+            kind if is_named => Err(NotStored::no_weights(tensor, kind)),
+            _ => Ok(None),
         }
+    }
+
+    /// Floats as codes, unless they are stored as they are.
+    fn coded(&self, tensor: &TensorInfo, described: &TensorDescription) -> Option<Storage> {
+        let scaling = self.scaling?.of_axis(described.axis.or_first());
+        let float = Float::of(tensor.dtype)?;
+        Some(Storage::Codes(Coded { float, format: self.format, scaling }))
+    }
+}
+
+impl NotStored {
+    fn unknown(tensor: &TensorInfo) -> Self {
+        let TensorInfo { name, dtype, shape, .. } = tensor;
+        Self::Unknown { name: name.clone(), dtype: *dtype, shape: shape.clone() }
+    }
+
+    fn scattered(tensor: &TensorInfo, codes: &Codes) -> Self {
+        Self::Scattered { name: tensor.name.clone(), dtype: tensor.dtype, bits: codes.bits }
+    }
+
+    fn no_weights(tensor: &TensorInfo, kind: &TensorKind) -> Self {
+        let (name, dtype, rank) = (tensor.name.clone(), tensor.dtype, tensor.rank());
+        let advice = match kind {
+            TensorKind::Empty => return Self::Empty { name, shape: tensor.shape.clone() },
+            TensorKind::Bias | TensorKind::Norm | TensorKind::Vector => {
+                "it is injected into with --biases"
+            }
+            _ => "--as-stored exposes its bytes",
+        };
+        Self::NoWeights { name, dtype, rank, kind: kind.name(), advice }
     }
 }
 
 impl Storage {
-    /// The storage of a tensor that is not quantized; `None` for what holds no weights.
+    /// The storage of a tensor that is not quantized; `None` for an empty one.
     pub(super) fn as_it_is(tensor: &TensorInfo) -> Option<Self> {
         match tensor.dtype {
             _ if tensor.bytes == 0 => None,
-            dtype if Float::of(dtype).is_some() => Some(Self::Bytes(dtype)),
             dtype if has_byte_weights(dtype) && tensor.rank() >= 2 => Some(Self::Words(dtype)),
-            dtype if has_byte_weights(dtype) => Some(Self::Bytes(dtype)),
+            dtype => Some(Self::Bytes(dtype)),
+        }
+    }
+
+    /// That of a tensor whose bytes are no weights.
+    fn bytes_of(tensor: &TensorInfo) -> Option<Self> {
+        (tensor.bytes > 0).then_some(Self::Bytes(tensor.dtype))
+    }
+
+    /// The storage of the codes of a quantized checkpoint: in the order of the bytes, and within a byte
+    /// from the lowest bits on. Those that fill up elements are words too. `None` if there are bits between
+    /// them, or if they go on in another row.
+    fn of_codes(tensor: &TensorInfo, codes: &Codes) -> Option<Self> {
+        let Codes { bits, element_bits, order, .. } = *codes;
+        let is_dense = order != BitOrder::Stream && element_bits.is_multiple_of(bits);
+        match bits {
+            8 => Some(Self::Words(tensor.dtype)),
+            _ if is_dense && bits < 8 => {
+                Some(Self::Packed(Packed { bits, weights: 8 * tensor.bytes / u64::from(bits) }))
+            }
             _ => None,
         }
     }

@@ -9,7 +9,7 @@ use qtaml::quant::QuantizationNoise;
 use rayon::prelude::*;
 
 use super::faults::{Piece, Source};
-use super::plan::Plan;
+use super::plan::Planned;
 use super::report::Row;
 use super::scales;
 use super::storage::Storage;
@@ -23,7 +23,7 @@ pub(super) const AT_ONCE: usize = 1 << 18;
 /// A run over a model.
 pub(super) struct Pass<'a> {
     pub(super) model: &'a Checkpoint,
-    pub(super) plan: &'a Plan,
+    pub(super) planned: &'a Planned,
     pub(super) source: &'a Source,
     /// Words in a piece.
     pub(super) at_once: usize,
@@ -40,7 +40,7 @@ impl Pass<'_> {
     ) -> Result<Vec<Row>> {
         scales::ahead(self, |next_stored| {
             let mut rows = Vec::new();
-            let mut storages = self.plan.iter();
+            let mut storages = self.planned.plan.iter();
             for (number, file) in self.model.shards().iter().enumerate() {
                 out.write(file.header().to_vec())?;
                 for (tensor, storage) in self.model.tensors_of(number).iter().zip(&mut storages) {
@@ -92,7 +92,8 @@ impl Pass<'_> {
         out: &BackgroundWriter,
         mut record: Option<&mut TensorRecorder>,
     ) -> Result<Row> {
-        let mut faults = self.source.of(&tensor.name, storage)?;
+        let cells = &self.planned.cells;
+        let mut faults = self.source.of(cells.of(&tensor.name), storage)?;
         let (mut first, mut flipped_bits, mut clamped) = (0, 0, 0);
         let (mut code_words, mut noise) = (EccTally::default(), QuantizationNoise::default());
         let slice = self.slice(storage)?;
@@ -127,6 +128,7 @@ impl Pass<'_> {
         let code_words = self.source.has_code().then_some(code_words);
         let mut row = Row::new(tensor, storage, flipped_bits, code_words);
         row.clamped = clamped;
+        row.alias_of = cells.first(&tensor.name).map(str::to_owned);
         Ok(row.with_codes(stored.codes(), noise))
     }
 
@@ -189,11 +191,12 @@ mod tests {
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
-    use crate::format_flags::{AxisLayout, TensorScaling};
+    use crate::format_flags::TensorScaling;
     use crate::inject::faults::{Draw, FaultSpec, WhenOther};
     use crate::inject::plan;
     use crate::inject::storage::HowStored;
     use crate::inject::stored::StoredCodes;
+    use crate::selection::Selection;
 
     const FORMAT: Format = Format::new(BitWidth::INT4, Encoding::Gray);
 
@@ -207,8 +210,8 @@ mod tests {
     /// In groups that are no part of a slice.
     fn how(biases: bool) -> HowStored {
         let Scaling { granularity, range, clip, .. } = SCALING;
-        let scaling = TensorScaling { granularity, range, clip, layout: AxisLayout::PyTorch };
-        HowStored { format: FORMAT, scaling: Some(scaling), biases }
+        let scaling = Some(TensorScaling { granularity, range, clip });
+        HowStored { format: FORMAT, scaling, layout: None, biases, scales: false }
     }
 
     fn weights() -> Vec<f32> {
@@ -249,11 +252,11 @@ mod tests {
     /// The faulty model and the rows, with so many words at a time.
     fn inject(
         model: &Checkpoint,
-        plan: &Plan,
+        planned: &Planned,
         source: &Source,
         at_once: usize,
     ) -> (Vec<u8>, Vec<Row>) {
-        let pass = Pass { model, plan, source, at_once, progress: &Progress::of_bytes("", 0) };
+        let pass = Pass { model, planned, source, at_once, progress: &Progress::of_bytes("", 0) };
         let mut out = Vec::new();
         let rows = write_in_background(&mut out, |out| pass.write(out, None)).unwrap();
         (out, rows)
@@ -263,7 +266,7 @@ mod tests {
     fn a_faulty_model_is_what_the_libraries_say() {
         let (file, clean) = model();
         let model = Checkpoint::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, how(true), &[]).unwrap();
+        let plan = plan::of_weights(&model, how(true), &Selection::default()).unwrap();
         let (out, rows) = inject(&model, &plan, &draw(), AT_ONCE);
 
         let (faulty, clean) =
@@ -285,8 +288,8 @@ mod tests {
         let matrix: Vec<u8> = matrix.dequantize().into_iter().flat_map(f32::to_le_bytes).collect();
         assert_eq!(data(&faulty, "matrix"), matrix);
         let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
-        let tensor = model.tensors().iter().find(|tensor| tensor.name == "matrix").unwrap();
-        let storage = how(true).storage_of(tensor).unwrap();
+        let position = model.position("matrix").unwrap();
+        let (tensor, storage) = (&model.tensors()[position], plan.plan[position].unwrap());
         let codes = StoredCodes {
             float: Float::F32,
             scales: stored.scales().clone(),
@@ -308,7 +311,7 @@ mod tests {
     fn pieces_and_threads_change_nothing() {
         let (file, _) = model();
         let model = Checkpoint::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, how(true), &[]).unwrap();
+        let plan = plan::of_weights(&model, how(true), &Selection::default()).unwrap();
         for ecc in ["ideal", "interleaved:3:secded:11"] {
             let source = drawn(ecc);
             let expected = inject(&model, &plan, &source, AT_ONCE);
@@ -324,15 +327,21 @@ mod tests {
     fn recorded_faults_are_replayed_whatever_the_pieces() {
         let (file, _) = model();
         let model = Checkpoint::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, how(true), &["matrix".into(), "bias".into()]).unwrap();
+        let chosen = Selection::of_only(&["matrix", "bias"]);
+        let plan = plan::of_weights(&model, how(true), &chosen).unwrap();
         let (source, progress) = (draw(), Progress::of_bytes("", 0));
-        let pass =
-            Pass { model: &model, plan: &plan, source: &source, at_once: 999, progress: &progress };
+        let pass = Pass {
+            model: &model,
+            planned: &plan,
+            source: &source,
+            at_once: 999,
+            progress: &progress,
+        };
         let mut record = FaultRecord::new(Seed(1), 2, "");
         let mut drawn = Vec::new();
         let rows =
             write_in_background(&mut drawn, |out| pass.write(out, Some(&mut record))).unwrap();
-        assert_eq!(plan::of_record(&model, &record).unwrap(), plan);
+        assert_eq!(plan::of_record(&model, &record).unwrap().plan, plan.plan);
         let replayed = inject(&model, &plan, &Source::Replayed(record, WhenOther::Refuse), 12_345);
         assert!(replayed == (drawn, rows));
     }
@@ -346,11 +355,16 @@ mod tests {
         let file = tempfile::NamedTempFile::new().unwrap();
         std::fs::write(file.path(), safetensors::serialize([("w", view)], None).unwrap()).unwrap();
         let model = Checkpoint::open(file.path()).unwrap();
-        let plan = plan::of_weights(&model, how(false), &[]).unwrap();
+        let plan = plan::of_weights(&model, how(false), &Selection::default()).unwrap();
         for at_once in [1000, AT_ONCE] {
             let (source, progress) = (draw(), Progress::of_bytes("", 0));
-            let pass =
-                Pass { model: &model, plan: &plan, source: &source, at_once, progress: &progress };
+            let pass = Pass {
+                model: &model,
+                planned: &plan,
+                source: &source,
+                at_once,
+                progress: &progress,
+            };
             let error =
                 write_in_background(&mut Vec::new(), |out| pass.write(out, None)).unwrap_err();
             let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
