@@ -1,6 +1,6 @@
 //! Flags that several commands share: flip probabilities, widths, the ECC of protected bits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use qtaml::fault::{BitMask, Ecc};
@@ -8,6 +8,7 @@ use qtaml::files::ModelFile;
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
+use crate::physics;
 use crate::usage::UsageError;
 
 /// Heading of the flags that say what fails.
@@ -50,11 +51,21 @@ pub(crate) struct FlipArgs {
     #[arg(conflicts_with_all = ["p", "p01", "p10"], allow_hyphen_values = true)]
     #[arg(help_heading = FAULTS)]
     p_per_bit: Vec<FlipProbability>,
+
+    /// The flip probability of the memory cell in this file, as `qtaml physics --cell` reads it
+    ///
+    /// Its keys are the flags of `qtaml physics`: an oxide and a retention time, or a preset.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
+    #[arg(help_heading = FAULTS)]
+    cell: Option<PathBuf>,
 }
 
 impl FlipArgs {
     /// The flip probabilities, `None` without any; clap allows one way to give them.
     pub(crate) fn profile(&self) -> Result<Option<FlipProfile>, UsageError> {
+        if let Some(file) = &self.cell {
+            return Ok(Some(physics::flips_of_cell(file)?.into()));
+        }
         Ok(match (self.p, self.p01, self.p10) {
             (Some(p), ..) => Some(p.into()),
             (_, Some(p01), Some(p10)) => Some(FlipProbability::asymmetric(p01, p10)?.into()),

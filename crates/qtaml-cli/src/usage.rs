@@ -23,7 +23,7 @@ pub(crate) enum UsageError {
     #[error("--ecc {0} has no bits to keep: --protect says which it should")]
     NothingToKeep(Ecc),
     #[error(
-        "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, or by --p-per-bit"
+        "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, by --p-per-bit, or by --cell"
     )]
     DecoderNeedsFlips(Decoder),
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
@@ -37,6 +37,24 @@ pub(crate) enum UsageError {
         .0.join(" and ")
     )]
     Missing(Vec<String>),
+    #[error(
+        "{} says nothing of {}, which a cell needs: add the keys, or start from preset = \"dram\" or \
+         another",
+        path.display(), keys.join(" and ")
+    )]
+    CellMisses { path: PathBuf, keys: Vec<&'static str> },
+    #[error(transparent)]
+    Cell(#[from] anyhow::Error),
     #[error("{name} is {role}, and cannot be given as --{name} at the same time")]
     Twice { name: &'static str, role: &'static str },
+}
+
+impl UsageError {
+    /// Whether the command line or what it names is wrong, and not a file that cannot be read.
+    pub(crate) fn is_wrong_usage(&self) -> bool {
+        match self {
+            Self::Cell(error) => error.is::<Self>(),
+            _ => true,
+        }
+    }
 }

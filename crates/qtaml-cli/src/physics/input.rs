@@ -6,11 +6,14 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use qtaml::files;
-use qtaml::physics::{Barrier, Cell, Condition, Leakage, Material, PhysicsError, Preset};
+use qtaml::physics::{
+    Barrier, Cell, Condition, FlipProbability, Leakage, Material, PhysicsError, Preset,
+};
 use serde::Deserialize;
 
 use super::key;
 use super::quantity::Quantity;
+use super::steps::Steps;
 use crate::flags::number;
 use crate::usage::UsageError;
 
@@ -65,6 +68,18 @@ pub(super) struct Input {
 }
 
 const ATTEMPT_RATE_HZ: f64 = 1e13;
+
+/// How often a bit flips in the cell that a file describes, under the condition that it describes.
+pub(crate) fn flips_of_cell(path: &Path) -> Result<FlipProbability, UsageError> {
+    let input = Input::layered(Input::default(), Input::read(path)?);
+    let keys = input.misses();
+    if !keys.is_empty() {
+        return Err(UsageError::CellMisses { path: path.into(), keys });
+    }
+    let steps = Steps::new(&input);
+    let named = || format!("{} describes no cell", path.display());
+    Ok(steps.with_context(named)?.chain.probability)
+}
 
 impl Input {
     /// What a TOML file says.
@@ -175,9 +190,13 @@ impl Input {
     }
 
     fn missing(&self) -> UsageError {
+        UsageError::Missing(self.misses().into_iter().map(|name| format!("--{name}")).collect())
+    }
+
+    /// What has no default and was not said.
+    fn misses(&self) -> Vec<&'static str> {
         let needed = [Quantity::OxideNm, Quantity::RetentionS].into_iter();
-        let missing = needed.filter(|quantity| !self.has(*quantity));
-        UsageError::Missing(missing.map(|quantity| format!("--{}", quantity.name())).collect())
+        needed.filter(|quantity| !self.has(*quantity)).map(Quantity::name).collect()
     }
 }
 
