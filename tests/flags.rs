@@ -3,12 +3,14 @@
 
 #[expect(dead_code, reason = "other tests need more of it")]
 mod model_folder;
+mod snapshot;
 
 use assert_cmd::assert::Assert;
 use model_folder::ModelFolder;
 use predicates::str::contains;
 use safetensors::Dtype;
 use serde_json::Value;
+use snapshot::assert_snapshot;
 
 impl ModelFolder {
     /// `model.safetensors` with one matrix.
@@ -81,4 +83,93 @@ fn a_cell_that_is_none_is_named() {
         let line = format!("inject model.safetensors --out x --cell cell.toml {other}");
         folder.qtaml(&line).code(2).stderr(contains("cannot be used with"));
     }
+}
+
+#[test]
+fn several_p_are_a_row_each() {
+    let folder = ModelFolder::of_one_matrix();
+    let line = "verify --bits 2 --trials 100000";
+    let several = folder.json(&format!("{line} --p 0.02,5% --false-alarm 1e-5"));
+    for (at, p) in [(0, "0.02"), (1, "0.05")] {
+        let alone = folder.json(&format!("{line} --p {p} --false-alarm 5e-6"));
+        assert_eq!(several[at], alone, "the alarms are shared, and nothing else is");
+    }
+    let rows = folder.qtaml(&format!("{line} --p 0.01..0.1 --out out")).success();
+    let text = String::from_utf8(rows.get_output().stdout.clone()).unwrap();
+    assert_eq!(text.matches("holds").count(), 4, "{text}");
+    for p in ["0.01", "0.02", "0.05", "0.1"] {
+        assert!(folder.path(&format!("out/p={p}/verify.codes.csv")).exists(), "{p}");
+    }
+    let one = "are several flip probabilities, and one is needed here";
+    for command in ["inject model.safetensors --out x", "codec design model.safetensors --out x"] {
+        folder.qtaml(&format!("{command} --p 0.01,0.1")).code(2).stderr(contains(one));
+    }
+    let run = folder.qtaml(&format!("{line} --p 0.1,0.7"));
+    run.code(2).stderr(contains("p = 0.7 is outside 0.0..=0.5"));
+}
+
+#[test]
+fn negative_numbers_are_refused_by_their_range() {
+    let folder = ModelFolder::of_one_matrix();
+    for (line, named) in [
+        ("verify --p -1e-3", "p = -0.001 is outside 0.0..=0.5"),
+        ("verify --p -1e-3..0.1", "-0.001..0.1 is no range"),
+        ("verify --bits -1", "2 to 8"),
+        ("verify --trials -5", "a whole number is needed"),
+        ("verify --trials -1e-3", "a whole number is needed"),
+        ("verify --seed -1", "a whole number is needed"),
+        ("verify --protect -1", "-1 is not in 0..="),
+        ("verify --false-alarm -1e-6", "is outside 1e-12..1.0"),
+        ("physics --preset dram --mass -1e-3", "-0.001"),
+        ("physics --preset dram --solve oxide-nm --p -1e-3", "-0.001"),
+        ("inspect model.safetensors --bits -1", "2 to 8"),
+        ("inject model.safetensors --out x --p -1e-3", "p = -0.001 is outside"),
+        ("inject model.safetensors --out x --p 0 --seed -1", "a whole number is needed"),
+        ("inject model.safetensors --out x --p 0 --protect -1e-3", "a whole number is needed"),
+        ("codec design model.safetensors --out x --p -1e-3", "p = -0.001 is outside"),
+        ("codec design model.safetensors --out x --p 0 --bits -1", "-1 is not in 1..=12"),
+    ] {
+        folder.qtaml(line).code(2).stderr(contains(named));
+    }
+}
+
+#[test]
+fn help_tables_and_errors_are_the_known_ones() {
+    let folder = ModelFolder::of_one_matrix();
+    std::fs::write(folder.path("cell.toml"), "oxide-nm = 4.5\n").unwrap();
+    for (name, line, code) in [
+        ("help.txt", "--help", 0),
+        ("physics-help.txt", "physics --help", 0),
+        ("inject-help.txt", "inject --help", 0),
+        ("codec-help.txt", "codec --help", 0),
+        ("codec-design-help.txt", "codec design --help", 0),
+        ("codec-encode-help.txt", "codec encode --help", 0),
+        ("codec-decode-help.txt", "codec decode --help", 0),
+        ("codec-inspect-help.txt", "codec inspect --help", 0),
+        ("verify-help.txt", "verify --help", 0),
+        ("devices-help.txt", "devices --help", 0),
+        ("physics.txt", "physics --oxide-nm 4.5 --retention-s 3.156e8", 0),
+        ("physics-preset.txt", "physics --preset dram --temperature-k 400", 0),
+        ("physics-solve.txt", "physics --oxide-nm 4.5 --solve retention-s --p 0.1", 0),
+        ("physics-missing.txt", "physics --mass 0.5", 2),
+        ("physics-range.txt", "physics --oxide-nm 4.5 --retention-s 1 --mass -1e-3", 2),
+        ("physics-name.txt", "physics --preset drum", 2),
+        ("verify-protected.txt", "verify --bits 2 --trials 100000 --p 0.05 --protect 1", 0),
+        ("verify-several.txt", "verify --bits 2 --trials 10000 --p 1e-3..5%", 0),
+        ("verify-range.txt", "verify --p -1e-3", 2),
+        ("verify-integer.txt", "verify --seed -1", 2),
+        ("verify-cell.txt", "verify --cell cell.toml", 2),
+    ] {
+        let run = folder.qtaml(line).code(code);
+        let output = run.get_output();
+        let text = if code == 0 { &output.stdout } else { &output.stderr };
+        assert_snapshot(name, str::from_utf8(text).unwrap());
+    }
+    let help = folder.qtaml("--help").success();
+    let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
+    let fits = help.lines().count() <= 44 && help.lines().all(|line| line.chars().count() <= 88);
+    assert!(fits, "one screen: {help}");
+    let order = ["physics", "inspect", "inject", "codec design", "verify"];
+    let places = order.map(|command| help.find(&format!("    qtaml {command} ")));
+    assert!(places.is_sorted() && places.iter().all(Option::is_some), "{help}");
 }

@@ -9,6 +9,7 @@ use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
 use crate::physics;
+use crate::probabilities::Probabilities;
 use crate::usage::UsageError;
 
 /// Heading of the flags that say what fails.
@@ -30,9 +31,9 @@ pub(crate) use help;
 #[group(id = "flip-probabilities", multiple = true)]
 pub(crate) struct FlipArgs {
     /// Flip probability of every bit, 0 to 0.5, or 0% to 50%
-    #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
+    #[arg(long, value_name = "P", value_parser = all_symmetric, help_heading = FAULTS)]
     #[arg(allow_hyphen_values = true)]
-    p: Option<FlipProbability>,
+    p: Option<Probabilities>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
     #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
@@ -66,12 +67,21 @@ impl FlipArgs {
         if let Some(file) = &self.cell {
             return Ok(Some(physics::flips_of_cell(file)?.into()));
         }
-        Ok(match (self.p, self.p01, self.p10) {
-            (Some(p), ..) => Some(p.into()),
+        Ok(match (&self.p, self.p01, self.p10) {
+            (Some(all), ..) => {
+                let p = all.only().ok_or_else(|| UsageError::SeveralP(all.clone()))?;
+                Some(FlipProbability::symmetric(p)?.into())
+            }
             (_, Some(p01), Some(p10)) => Some(FlipProbability::asymmetric(p01, p10)?.into()),
             _ if self.p_per_bit.is_empty() => None,
             _ => Some(FlipProfile::per_bit(self.p_per_bit.clone())?),
         })
+    }
+
+    /// The probabilities of `--p`, of which there may be several; `None` where flips are given in another
+    /// way, or not at all.
+    pub(crate) fn several(&self) -> Option<&Probabilities> {
+        self.p.as_ref()
     }
 }
 
@@ -116,6 +126,16 @@ pub(crate) fn bit_width(text: &str) -> Result<BitWidth, String> {
 
 fn symmetric(text: &str) -> Result<FlipProbability, String> {
     FlipProbability::symmetric(probability(text)?).map_err(|error| error.to_string())
+}
+
+fn all_symmetric(text: &str) -> Result<Probabilities, String> {
+    // Of a number that no bit can flip with, the range of flips is told and not that of probabilities.
+    if let Ok(p) = probability(text) {
+        FlipProbability::symmetric(p).map_err(|error| error.to_string())?;
+    }
+    let all: Probabilities = text.parse()?;
+    let refused = all.values().iter().find_map(|&p| FlipProbability::symmetric(p).err());
+    refused.map_or(Ok(all), |error| Err(error.to_string()))
 }
 
 /// `p` or `p01:p10`.

@@ -7,6 +7,7 @@ use qtaml::fault::{Ecc, FaultError};
 use qtaml::physics::PhysicsError;
 
 use crate::physics::OutOfRange;
+use crate::probabilities::Probabilities;
 
 /// Arguments that make no sense together, or a number that makes none in physics. Like
 /// clap's own errors it ends the command with exit code 2.
@@ -26,6 +27,8 @@ pub(crate) enum UsageError {
         "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, by --p-per-bit, or by --cell"
     )]
     DecoderNeedsFlips(Decoder),
+    #[error("--p {0} are several flip probabilities, and one is needed here")]
+    SeveralP(Probabilities),
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
     Stuck(f64, f64),
     #[error("{a} and {b} are the same file: {}", path.display())]
