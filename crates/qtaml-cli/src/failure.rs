@@ -15,7 +15,7 @@ pub(crate) const INTERRUPTED: i32 = 130;
 
 /// Prints an error with its causes, in the style of the parser of the command line.
 pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
-    let is_usage = error.is::<UsageError>();
+    let is_usage = error.downcast_ref().is_some_and(UsageError::is_wrong_usage);
     let hint = if is_usage { "\nFor more information, try '--help'.\n" } else { "" };
     let message = format!("{}{hint}", text(error));
     // There is nowhere to tell of a standard error that is closed.

@@ -1,6 +1,6 @@
 //! Flags that several commands share: flip probabilities, widths, the ECC of protected bits.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use clap::Args;
 use qtaml::fault::{BitMask, Ecc};
@@ -8,6 +8,8 @@ use qtaml::files::ModelFile;
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
+use crate::physics;
+use crate::probabilities::Probabilities;
 use crate::usage::UsageError;
 
 /// Heading of the flags that say what fails.
@@ -29,9 +31,9 @@ pub(crate) use help;
 #[group(id = "flip-probabilities", multiple = true)]
 pub(crate) struct FlipArgs {
     /// Flip probability of every bit, 0 to 0.5, or 0% to 50%
-    #[arg(long, value_name = "P", value_parser = symmetric, help_heading = FAULTS)]
+    #[arg(long, value_name = "P", value_parser = all_symmetric, help_heading = FAULTS)]
     #[arg(allow_hyphen_values = true)]
-    p: Option<FlipProbability>,
+    p: Option<Probabilities>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
     #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
@@ -50,17 +52,36 @@ pub(crate) struct FlipArgs {
     #[arg(conflicts_with_all = ["p", "p01", "p10"], allow_hyphen_values = true)]
     #[arg(help_heading = FAULTS)]
     p_per_bit: Vec<FlipProbability>,
+
+    /// The flip probability of the memory cell in this file, as `qtaml physics --cell` reads it
+    ///
+    /// Its keys are the flags of `qtaml physics`: an oxide and a retention time, or a preset.
+    #[arg(long, value_name = "FILE.toml", conflicts_with_all = ["p", "p01", "p10", "p_per_bit"])]
+    #[arg(help_heading = FAULTS)]
+    cell: Option<PathBuf>,
 }
 
 impl FlipArgs {
     /// The flip probabilities, `None` without any; clap allows one way to give them.
     pub(crate) fn profile(&self) -> Result<Option<FlipProfile>, UsageError> {
-        Ok(match (self.p, self.p01, self.p10) {
-            (Some(p), ..) => Some(p.into()),
+        if let Some(file) = &self.cell {
+            return Ok(Some(physics::flips_of_cell(file)?.into()));
+        }
+        Ok(match (&self.p, self.p01, self.p10) {
+            (Some(all), ..) => {
+                let p = all.only().ok_or_else(|| UsageError::SeveralP(all.clone()))?;
+                Some(FlipProbability::symmetric(p)?.into())
+            }
             (_, Some(p01), Some(p10)) => Some(FlipProbability::asymmetric(p01, p10)?.into()),
             _ if self.p_per_bit.is_empty() => None,
             _ => Some(FlipProfile::per_bit(self.p_per_bit.clone())?),
         })
+    }
+
+    /// The probabilities of `--p`, of which there may be several; `None` where flips are given in another
+    /// way, or not at all.
+    pub(crate) fn several(&self) -> Option<&Probabilities> {
+        self.p.as_ref()
     }
 }
 
@@ -105,6 +126,16 @@ pub(crate) fn bit_width(text: &str) -> Result<BitWidth, String> {
 
 fn symmetric(text: &str) -> Result<FlipProbability, String> {
     FlipProbability::symmetric(probability(text)?).map_err(|error| error.to_string())
+}
+
+fn all_symmetric(text: &str) -> Result<Probabilities, String> {
+    // Of a number that no bit can flip with, the range of flips is told and not that of probabilities.
+    if let Ok(p) = probability(text) {
+        FlipProbability::symmetric(p).map_err(|error| error.to_string())?;
+    }
+    let all: Probabilities = text.parse()?;
+    let refused = all.values().iter().find_map(|&p| FlipProbability::symmetric(p).err());
+    refused.map_or(Ok(all), |error| Err(error.to_string()))
 }
 
 /// `p` or `p01:p10`.

@@ -1,15 +1,20 @@
 //! The `qtaml` command.
 
 mod codec;
+mod command_line;
 mod devices;
 mod failure;
 mod flags;
 mod format_flags;
 mod inject;
 mod inspect;
+#[cfg(test)]
+#[path = "../../../tests/mutation.rs"]
+mod mutation;
 mod number;
 mod packed;
 mod physics;
+mod probabilities;
 mod progress;
 mod selection;
 mod stdout;
@@ -24,17 +29,18 @@ use clap::{Parser, Subcommand};
 
 const AFTER_HELP: &str = flags::help!(
     "\
-Examples:
-  qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
-      the flip probability of a memory cell
-  qtaml inspect model.safetensors
-      what is in a model, and what rounding makes of it
-  qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
-      a model as it is read from such a memory
-  qtaml codec design model.safetensors --p 0.1 --out model.codec
-      stored words that expect the faults
-  qtaml verify --p 0.05
-      closed forms of the weight error against sampled faults
+Examples, in the order of work:
+  1. How often does a bit flip? From a memory cell, or leave this out and say --p:
+       qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
+  2. What is in the model, and does it survive rounding to the words of a memory?
+       qtaml inspect model.safetensors
+  3. What do the faults make of it? Test the copy as you test the model:
+       qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
+  4. If that is too bad: stored words that expect the faults, for the p of step 1:
+       qtaml codec design model.safetensors --p 0.1 --out model.codec
+       then qtaml codec encode, qtaml inject, qtaml codec decode, and test again
+  At any time: are the closed forms behind all this those of the sampled faults?
+       qtaml verify --p 0.05
 
 Every command has examples of its own: qtaml COMMAND --help"
 );
@@ -58,7 +64,7 @@ enum Command {
 }
 
 fn main() -> ExitCode {
-    let command = Cli::parse().command;
+    let command = command_line::parse::<Cli>().command;
     match clean_up_on_interruption().and_then(|()| run(&command)) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => failure::report(&error),
@@ -94,7 +100,7 @@ mod tests {
 
     #[test]
     fn the_command_line_is_consistent() {
-        Cli::command().debug_assert();
+        command_line::of::<Cli>().debug_assert();
     }
 
     #[test]

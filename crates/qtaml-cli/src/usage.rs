@@ -7,6 +7,7 @@ use qtaml::fault::{Ecc, FaultError};
 use qtaml::physics::PhysicsError;
 
 use crate::physics::OutOfRange;
+use crate::probabilities::Probabilities;
 
 /// Arguments that make no sense together, or a number that makes none in physics. Like
 /// clap's own errors it ends the command with exit code 2.
@@ -23,9 +24,11 @@ pub(crate) enum UsageError {
     #[error("--ecc {0} has no bits to keep: --protect says which it should")]
     NothingToKeep(Ecc),
     #[error(
-        "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, or by --p-per-bit"
+        "--decoder {0} needs flip probabilities: say them by --p, by --p01 and --p10, by --p-per-bit, or by --cell"
     )]
     DecoderNeedsFlips(Decoder),
+    #[error("--p {0} are several flip probabilities, and one is needed here")]
+    SeveralP(Probabilities),
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
     Stuck(f64, f64),
     #[error("{a} and {b} are the same file: {}", path.display())]
@@ -37,6 +40,24 @@ pub(crate) enum UsageError {
         .0.join(" and ")
     )]
     Missing(Vec<String>),
+    #[error(
+        "{} says nothing of {}, which a cell needs: add the keys, or start from preset = \"dram\" or \
+         another",
+        path.display(), keys.join(" and ")
+    )]
+    CellMisses { path: PathBuf, keys: Vec<&'static str> },
+    #[error(transparent)]
+    Cell(#[from] anyhow::Error),
     #[error("{name} is {role}, and cannot be given as --{name} at the same time")]
     Twice { name: &'static str, role: &'static str },
+}
+
+impl UsageError {
+    /// Whether the command line or what it names is wrong, and not a file that cannot be read.
+    pub(crate) fn is_wrong_usage(&self) -> bool {
+        match self {
+            Self::Cell(error) => error.is::<Self>(),
+            _ => true,
+        }
+    }
 }

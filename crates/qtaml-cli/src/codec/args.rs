@@ -97,7 +97,7 @@ pub(super) enum CodecCommand {
 /// such flips for words of 2 to 8 bits, and wants the same --bits.
 #[derive(Debug, Args)]
 #[command(after_long_help = DESIGN_HELP)]
-#[command(group(ArgGroup::new("faults").args(["p", "p01", "p_per_bit"]).required(true)))]
+#[command(group(ArgGroup::new("faults").args(["p", "p01", "p_per_bit", "cell"]).required(true)))]
 pub(super) struct DesignArgs {
     /// The model: a safetensors file, a folder of such files, or the index of its shards
     #[arg(value_name = "MODEL")]

@@ -16,8 +16,8 @@ use crate::selection::Selection;
 use crate::usage::UsageError;
 
 /// The arguments of which one has to be there.
-const WAYS: [&str; 8] =
-    ["p", "p01", "p_per_bit", "flips", "bursts", "stuck_at_0", "stuck_at_1", "replay"];
+const WAYS: [&str; 9] =
+    ["p", "p01", "p_per_bit", "cell", "flips", "bursts", "stuck_at_0", "stuck_at_1", "replay"];
 
 const PATTERN: &str = "Pattern";
 

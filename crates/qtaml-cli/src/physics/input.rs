@@ -6,11 +6,14 @@ use std::str::FromStr;
 use anyhow::{Context, Result, anyhow};
 use clap::Args;
 use qtaml::files;
-use qtaml::physics::{Barrier, Cell, Condition, Leakage, Material, PhysicsError, Preset};
+use qtaml::physics::{
+    Barrier, Cell, Condition, FlipProbability, Leakage, Material, PhysicsError, Preset,
+};
 use serde::Deserialize;
 
 use super::key;
 use super::quantity::Quantity;
+use super::steps::Steps;
 use crate::flags::number;
 use crate::usage::UsageError;
 
@@ -66,12 +69,27 @@ pub(super) struct Input {
 
 const ATTEMPT_RATE_HZ: f64 = 1e13;
 
+/// How often a bit flips in the cell that a file describes, under the condition that it describes.
+pub(crate) fn flips_of_cell(path: &Path) -> Result<FlipProbability, UsageError> {
+    let input = Input::layered(Input::default(), Input::read(path)?);
+    let keys = input.misses();
+    if !keys.is_empty() {
+        return Err(UsageError::CellMisses { path: path.into(), keys });
+    }
+    let steps = Steps::new(&input);
+    let named = || format!("{} describes no cell", path.display());
+    Ok(steps.with_context(named)?.chain.probability)
+}
+
 impl Input {
     /// What a TOML file says.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = String::from_utf8(files::read(path)?);
-        let input = text.map_err(anyhow::Error::from).and_then(|text| Ok(toml::from_str(&text)?));
+        let input = Self::of_toml(files::read(path)?);
         input.with_context(|| format!("{} describes no cell", path.display()))
+    }
+
+    fn of_toml(bytes: Vec<u8>) -> Result<Self> {
+        Ok(toml::from_str(&String::from_utf8(bytes)?)?)
     }
 
     /// The flags, where they say nothing the file, and where both do the preset that one of them
@@ -175,9 +193,13 @@ impl Input {
     }
 
     fn missing(&self) -> UsageError {
+        UsageError::Missing(self.misses().into_iter().map(|name| format!("--{name}")).collect())
+    }
+
+    /// What has no default and was not said.
+    fn misses(&self) -> Vec<&'static str> {
         let needed = [Quantity::OxideNm, Quantity::RetentionS].into_iter();
-        let missing = needed.filter(|quantity| !self.has(*quantity));
-        UsageError::Missing(missing.map(|quantity| format!("--{}", quantity.name())).collect())
+        needed.filter(|quantity| !self.has(*quantity)).map(Quantity::name).collect()
     }
 }
 
@@ -218,6 +240,7 @@ fn of_flag(error: &PhysicsError) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::mutation::{Mutator, cases, peak_kib};
 
     fn parse(text: &str) -> Input {
         toml::from_str(text).unwrap()
@@ -283,6 +306,39 @@ mod tests {
             message("preset = 1"),
             "there is no preset \"1\", only floating-gate, dram, sram"
         );
+    }
+
+    /// Thousands of mutated files: an error or a cell whose numbers lead back, and never a panic.
+    #[test]
+    fn hostile_cell_files() {
+        let files = [
+            "oxide-nm = 4.5\nmaterial = \"sio2\"\nretention-s = 3.156e8\nfield-v-per-nm = 0.02\n\
+             temperature-k = 350\nleakage = \"one-way\"\n",
+            "preset = \"dram\"\nleakage = 0.5\nbarrier-ev = 3.2\nmass = 0.4\nattempt-rate-hz = 1e13\n",
+            "preset = \"floating-gate\"\nfield-v-per-nm = 1.1\n",
+        ];
+        let before = peak_kib();
+        let mut mutator = Mutator::new(42);
+        let (mut cells, count) = (0, cases(20_000));
+        for _ in 0..count {
+            let (file, other) = (mutator.pick(&files), mutator.pick(&files));
+            let bytes = mutator.mutated(file.as_bytes(), other.as_bytes());
+            let steps = Input::of_toml(bytes)
+                .and_then(|file| Steps::new(&Input::layered(Input::default(), file)));
+            match steps {
+                Ok(Steps { cell, condition, chain }) => {
+                    cells += 1;
+                    let [p01, p10] = [chain.probability.p01(), chain.probability.p10()];
+                    assert!((0.0..=1.0).contains(&p01) && (0.0..=1.0).contains(&p10), "{cell:?}");
+                    let json = serde_json::to_string(&(cell, condition)).unwrap();
+                    let back: (Cell, Condition) = serde_json::from_str(&json).unwrap();
+                    assert_eq!(back, (cell, condition));
+                }
+                Err(error) => assert!(!error.to_string().is_empty()),
+            }
+        }
+        assert!(0 < cells && cells < count, "{cells} of {count} are cells");
+        assert!(peak_kib().saturating_sub(before) < 64 * 1024);
     }
 
     #[test]

@@ -14,7 +14,7 @@ use clap::Args;
 use serde::Serialize;
 
 use self::input::Input;
-pub(crate) use self::input::OutOfRange;
+pub(crate) use self::input::{OutOfRange, flips_of_cell};
 use self::quantity::Quantity;
 use self::solve::{Solution, Unknown};
 use self::steps::Steps;

@@ -17,6 +17,8 @@ Examples:
       INT8, one bit in ten: every code, every bit and three synthetic layers
   qtaml verify --p 0.05 --weights model.safetensors
       the layers of your own model
+  qtaml verify --p 1e-3..10%
+      a row for each of 0.001, 0.002, 0.005, 0.01, ... 0.1; lists are separated by commas
   qtaml verify --p01 0.02 --p10 0.2 --encoding sign-magnitude --protect 1
       zeros and ones leak differently, another encoding, and the sign is protected
   qtaml verify --bits 4 --p-per-bit 0.1,0.1,0.01,0.001:0.002
@@ -38,6 +40,9 @@ A contradiction is exit code 1; closed forms that hold or were not judged are 0.
 /// alarm rate (Bonferroni).
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
+#[command(mut_arg("p", |p| p.value_name("P[..P][,...]").help(
+    "Flip probability of every bit, 0 to 0.5, or 0% to 50%; a list or a range for a row for each"
+)))]
 pub(crate) struct VerifyArgs {
     /// Bits of a code, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
@@ -101,8 +106,8 @@ pub(crate) struct VerifyArgs {
 }
 
 impl VerifyArgs {
-    /// The channel, or what does not fit together.
-    pub(super) fn channel(&self) -> Result<QuantizedChannel, UsageError> {
+    /// The channels, one for each `--p`, or what does not fit together.
+    pub(super) fn channels(&self) -> Result<Vec<QuantizedChannel>, UsageError> {
         let protection = if self.protect_bits.is_empty() {
             BitMask::top(self.protect, self.bits)?
         } else {
@@ -110,8 +115,16 @@ impl VerifyArgs {
             BitMask::of_bits(mask, self.bits)?
         };
         let ecc = flags::ecc(self.ecc, protection)?;
-        let format = Format::new(self.bits, self.encoding);
-        Ok(QuantizedChannel::new(self.flips()?, format, protection)?.with_ecc(ecc)?)
+        let format = self.format();
+        let channel = |flips: FlipProfile| -> Result<QuantizedChannel, UsageError> {
+            Ok(QuantizedChannel::new(flips, format, protection)?.with_ecc(ecc)?)
+        };
+        self.flips()?.into_iter().map(channel).collect()
+    }
+
+    /// The format of the codes.
+    pub(super) fn format(&self) -> Format {
+        Format::new(self.bits, self.encoding)
     }
 
     /// How often each code is read: decoding takes its time.
@@ -120,8 +133,15 @@ impl VerifyArgs {
         self.trials.unwrap_or(usual)
     }
 
-    fn flips(&self) -> Result<FlipProfile, UsageError> {
-        self.flips.profile()?.map_or_else(|| Ok(FlipProbability::symmetric(0.1)?.into()), Ok)
+    fn flips(&self) -> Result<Vec<FlipProfile>, UsageError> {
+        let usual = || Ok(FlipProbability::symmetric(0.1)?.into());
+        match self.flips.several() {
+            Some(several) => {
+                let flips = |&p| Ok(FlipProbability::symmetric(p)?.into());
+                several.values().iter().map(flips).collect()
+            }
+            None => self.flips.profile()?.map_or_else(usual, Ok).map(|flips| vec![flips]),
+        }
     }
 }
 
@@ -144,10 +164,25 @@ mod tests {
         args: VerifyArgs,
     }
 
-    fn channel(line: &str) -> Result<QuantizedChannel, String> {
+    fn channels(line: &str) -> Result<Vec<QuantizedChannel>, String> {
         let words = std::iter::once("verify").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        line.args.channel().map_err(|error| error.to_string())
+        line.args.channels().map_err(|error| error.to_string())
+    }
+
+    fn channel(line: &str) -> Result<QuantizedChannel, String> {
+        channels(line).map(|mut channels| channels.remove(0))
+    }
+
+    #[test]
+    fn every_p_has_a_channel() {
+        let p = |line| -> Vec<f64> {
+            let channels = channels(line).unwrap();
+            channels.iter().map(|channel| channel.flip(7, true).unwrap()).collect()
+        };
+        assert_eq!(p("--p 1e-4,1%"), [1e-4, 0.01]);
+        assert_eq!(p("--p 0.1..0.5"), [0.1, 0.2, 0.5]);
+        assert_eq!(p(""), [0.1]);
     }
 
     #[test]
@@ -173,6 +208,9 @@ mod tests {
             ("--bits x", "2 to 8"),
             ("--p 0.6", "p = 0.6 is outside 0.0..=0.5"),
             ("--p nan", "NaN"),
+            ("--p 0.1,0.6", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p 0.1..60%", "p = 0.6 is outside 0.0..=0.5"),
+            ("--p 0.1..0.01", "has to rise"),
             ("--p half", "\"half\" is no number"),
             ("--p01 0.1", "--p10"),
             ("--p01 0.1 --p10 1.5", "p10 = 1.5"),

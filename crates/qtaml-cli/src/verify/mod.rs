@@ -7,6 +7,8 @@ mod plot;
 mod report;
 mod table;
 
+use std::path::Path;
+
 use anyhow::{Result, bail};
 use qtaml::fault::{ChannelSample, FaultError, QuantizedChannel, Seed, WordMoments};
 use qtaml::quant::Word;
@@ -22,25 +24,50 @@ use crate::stdout;
 const MOST_TRIALS: u64 = 1_000_000_000_000;
 
 pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
-    let channel = args.channel()?;
+    let channels = args.channels()?;
     let seed = Seed(args.seed);
     let layers = match &args.weights {
-        Some(path) => layers::of_model(path, channel.format())?,
-        None => layers::synthetic(seed, channel.format())?,
+        Some(path) => layers::of_model(path, args.format())?,
+        None => layers::synthetic(seed, args.format())?,
     };
-    let report = measure(args, &channel, &layers)?;
+    // All of them together raise no more false alarms than one would.
+    let false_alarm = args.false_alarm / channels.len() as f64;
+    let measured = channels.iter().map(|channel| measure(args, channel, &layers, false_alarm));
+    let reports = measured.collect::<Result<Vec<_>, _>>()?;
     if let Some(folder) = &args.out {
-        let count = files::write(folder, &report)?;
+        let count = write(folder, &reports)?;
         eprintln!("wrote {count} files to {}", folder.display());
     }
-    if args.json {
-        stdout::print_json(&report)?;
-    } else {
-        stdout::print(&table::text(&report, &channel, args.all_codes))?;
+    show(args, &channels, &reports)?;
+    let verdicts: Vec<Verdict> = reports.iter().map(|report| report.outcome.verdict).collect();
+    if verdicts.contains(&Verdict::Contradicted) {
+        bail!("the sampled faults contradict the closed forms");
     }
-    match report.outcome.verdict {
-        Verdict::Contradicted => bail!("the sampled faults contradict the closed forms"),
-        Verdict::Holds | Verdict::NotJudged => Ok(()),
+    Ok(())
+}
+
+/// Tables and figures: those of several flip probabilities in folders of their own.
+fn write(folder: &Path, reports: &[Report]) -> Result<usize> {
+    if let [report] = reports {
+        return files::write(folder, report);
+    }
+    let own = |report: &Report| folder.join(report.flips.to_string().replace(' ', ""));
+    reports.iter().map(|report| files::write(&own(report), report)).sum()
+}
+
+fn show(args: &VerifyArgs, channels: &[QuantizedChannel], reports: &[Report]) -> Result<()> {
+    let text = |(report, channel)| table::text(report, channel, args.all_codes);
+    match reports {
+        [report] if args.json => stdout::print_json(report),
+        _ if args.json => stdout::print_json(&reports),
+        [_] => reports.iter().zip(channels).try_for_each(|pair| stdout::print(&text(pair))),
+        _ => {
+            if args.all_codes {
+                let each = reports.iter().zip(channels);
+                each.map(text).try_for_each(|text| stdout::print(&(text + "\n")))?;
+            }
+            stdout::print(&table::summary(reports))
+        }
     }
 }
 
@@ -49,6 +76,7 @@ fn measure(
     args: &VerifyArgs,
     channel: &QuantizedChannel,
     layers: &[Layer],
+    false_alarm: f64,
 ) -> Result<Report, FaultError> {
     let (seed, trials) = (Seed(args.seed), args.trials());
     let together = channel.ecc().alignment()?;
@@ -86,7 +114,7 @@ fn measure(
         seed,
         trials,
         weights: args.weights.as_ref().map(|path| path.display().to_string()),
-        outcome: Outcome::new(channel, &codes, &bits, &layers, args.false_alarm),
+        outcome: Outcome::new(channel, &codes, &bits, &layers, false_alarm),
         codes,
         bits,
         layers,

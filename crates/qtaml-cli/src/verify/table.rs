@@ -27,6 +27,37 @@ pub(super) fn text(report: &Report, channel: &QuantizedChannel, all_codes: bool)
     parts.join("\n\n") + "\n"
 }
 
+/// A row for each of several flip probabilities.
+pub(super) fn summary(reports: &[Report]) -> String {
+    let header = ["p", "verdict", "largest |z|", "bound", "of scores", "worst"];
+    let rows = reports.iter().map(|report| {
+        let Outcome { verdict, largest_z, worst, scores, bound, .. } = &report.outcome;
+        let verdict = match verdict {
+            Verdict::Holds => "holds",
+            Verdict::Contradicted => "CONTRADICTED",
+            Verdict::NotJudged => "not judged",
+        };
+        let p = report.flips.to_string();
+        let p = p.strip_prefix("p = ").unwrap_or(&p).to_owned();
+        let scores = grouped(*scores as u64);
+        let numbers = [format!("{largest_z:.2}"), format!("{bound:.2}"), scores];
+        [p, verdict.into()].into_iter().chain(numbers).chain([worst.clone()]).collect()
+    });
+    let table = table(header, 2, rows);
+    let unjudged = reports.iter().filter(|report| report.outcome.verdict == Verdict::NotJudged);
+    let needed = unjudged.map(|report| report.outcome.trials_needed).fold(0.0, f64::max);
+    let remedy = if needed > 0.0 {
+        format!("\nnot judged: too few reads of the rarest flips; {}", enough(needed))
+    } else {
+        String::new()
+    };
+    let run = reports.first().map(|report| {
+        let reads = grouped(report.trials);
+        format!("{}, seed {}, {reads} reads per code\n\n", report.format, report.seed.0)
+    });
+    format!("{}{table}\n{remedy}", run.unwrap_or_default()).trim_end().to_owned() + "\n"
+}
+
 /// The run and what is expected of it, in words.
 fn header(report: &Report, channel: &QuantizedChannel) -> String {
     let protected = match report.protected_bits.as_slice() {
@@ -154,17 +185,27 @@ fn verdict(report: &Report) -> String {
 
 fn not_judged(report: &Report) -> String {
     let needed = report.outcome.trials_needed;
+    let remedy = enough(needed);
+    let times = needed / report.trials as f64;
     let remedy = if needed <= super::MOST_TRIALS as f64 {
-        let times = needed / report.trials as f64;
-        format!("--trials {needed} would do, {} times as many", number(times))
+        format!("{remedy}, {} times as many", number(times))
     } else {
-        format!("{needed:.1e} would be needed, more than can be drawn")
+        remedy
     };
     format!(
         "not judged: {} reads per code see too few of the rarest flips for their scores to be \
          normal; {remedy}",
         grouped(report.trials)
     )
+}
+
+/// How many reads would do.
+fn enough(needed: f64) -> String {
+    if needed <= super::MOST_TRIALS as f64 {
+        format!("--trials {needed} would do")
+    } else {
+        format!("{needed:.1e} would be needed, more than can be drawn")
+    }
 }
 
 /// A quantity in a column of its own.
