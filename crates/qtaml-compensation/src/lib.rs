@@ -35,7 +35,7 @@
 //! let prior = Prior::GeneralisedNormal.apply(&stored);
 //! let bayes = DecodeTable::new(Decoder::Bayes, &channel, &prior)?;
 //! let error = |table| mean_square_error(&stored, &channel, table);
-//! assert!(error(&bayes) < error(&raw) / 4.0);
+//! assert!(error(&bayes)? < error(&raw)? / 4.0);
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 //!

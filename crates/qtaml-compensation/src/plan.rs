@@ -544,7 +544,9 @@ mod tests {
         let text = plan(vec![layer("a", &[7])]).to_json();
         let changed = |from, to| {
             assert!(text.contains(from), "{from}");
-            Plan::from_json(&text.replace(from, to)).unwrap_err().to_string()
+            let error = Plan::from_json(&text.replace(from, to)).unwrap_err();
+            let cause = std::error::Error::source(&error).map(ToString::to_string);
+            format!("{error}: {}", cause.unwrap_or_default())
         };
         assert!(changed("\"overhead\"", "\"overheads\"").contains("unknown field `overheads`"));
         assert!(changed("\"secded:64\"", "\"magic:64\"").starts_with("not a plan"));

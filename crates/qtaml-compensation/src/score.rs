@@ -38,7 +38,7 @@ const DECADES: f64 = 6.0;
 /// assert_eq!(wkb.of(&group)?, 50.0);
 /// let error = Score::Measured.of(&group).unwrap_err().to_string();
 /// assert!(error.ends_with("group \"fc1\" needs its response, which was not given"));
-/// # Ok::<(), qtaml_compensation::ScoreError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]

@@ -21,7 +21,7 @@ use crate::{EvaluationError, Output};
 /// assert_eq!((accuracy.clean(), accuracy.score(&faulty)?), (0.5, 1.0));
 /// assert_eq!(accuracy.disagreement(&faulty)?, Some(0.5));
 /// assert_eq!(accuracy.margins(), [1.0, 1.0]);
-/// # Ok::<(), qtaml_deploy::EvaluationError>(())
+/// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
 #[derive(Clone)]
 pub struct Evaluation {

@@ -437,6 +437,9 @@ mod tests {
             assert_eq!(serde_json::to_string(&metric).unwrap(), format!("{:?}", metric.name()));
         }
         let error = "precision".parse::<Metric>().unwrap_err().to_string();
-        assert!(error.starts_with("unknown metric \"precision\": one of accuracy"), "{error}");
+        assert!(
+            error.starts_with("metric \"precision\" is unknown: accuracy, agreement"),
+            "{error}"
+        );
     }
 }
