@@ -110,7 +110,7 @@ impl Mutator {
     fn replace_number(&mut self, bytes: &mut Vec<u8>) {
         let is_digit = |byte: &u8| byte.is_ascii_digit() || b".-".contains(byte);
         let from = self.below(bytes.len());
-        let Some(at) = bytes[from..].iter().position(|byte| byte.is_ascii_digit()) else { return };
+        let Some(at) = bytes[from..].iter().position(u8::is_ascii_digit) else { return };
         let at = from + at;
         let length = bytes[at..].iter().take_while(|byte| is_digit(byte)).count();
         let number = self.pick(&NUMBERS).bytes();

@@ -40,7 +40,7 @@ fn is_text(arg: &Arg) -> bool {
 /// Says what the parser of whole numbers leaves unsaid.
 fn explained(mut error: Error) -> Error {
     let is_of_integer =
-        std::error::Error::source(&error).is_some_and(|source| source.is::<ParseIntError>());
+        std::error::Error::source(&error).is_some_and(<dyn std::error::Error>::is::<ParseIntError>);
     if is_of_integer {
         let tip = vec!["a whole number is needed, 0 or more".into()];
         error.insert(ContextKind::Suggested, ContextValue::StyledStrs(tip));
