@@ -521,6 +521,9 @@ fn codecs_take_models_in_several_files() {
     assert_eq!(report["tensors"].as_array().unwrap().len(), 4);
     assert!(folder.read("whole.codec") == folder.read("two.codec"));
     folder.json("codec encode two --codec two.codec --out stored");
+    let stored = folder.json("inspect stored --only *.weight");
+    let layouts = stored["tensors"].as_array().unwrap().iter().map(|tensor| &tensor["layout"]);
+    assert_eq!(layouts.collect::<Vec<_>>(), ["qtaml-codec"; 4]);
     folder.json("inject stored --p 0.02 --out faulty");
     folder.json("codec decode faulty --codec two.codec --out out");
     folder.json("codec encode whole.safetensors --codec two.codec --out s.safetensors");

@@ -14,6 +14,10 @@ pub(crate) fn linear_ticks(low: f64, high: f64) -> Vec<Tick> {
     let longest = (high - low) / 3.0;
     let power = 10f64.powf(longest.log10().floor());
     let step = [5.0, 2.0].into_iter().find(|m| m * power <= longest).unwrap_or(1.0) * power;
+    // Between numbers that f64 hardly tells apart there are none to mark.
+    if !step.is_normal() {
+        return Vec::new();
+    }
     let step_exponent = (step.log10() + 1e-9).floor() as i32;
     let exponent = low.abs().max(high.abs()).log10().floor() as i32;
     let label = |value: f64| match exponent {

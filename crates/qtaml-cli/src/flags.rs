@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use qtaml::fault::{BitMask, Ecc};
-use qtaml::files::ModelFile;
+use qtaml::files::{ModelFile, is_same};
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
@@ -32,24 +32,23 @@ pub(crate) use help;
 pub(crate) struct FlipArgs {
     /// Flip probability of every bit, 0 to 0.5, or 0% to 50%
     #[arg(long, value_name = "P", value_parser = all_symmetric, help_heading = FAULTS)]
-    #[arg(allow_hyphen_values = true)]
     p: Option<Probabilities>,
 
     /// Probability that a stored 0 is read as 1; needs --p10
     #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
-    #[arg(requires = "p10", conflicts_with = "p", allow_hyphen_values = true)]
+    #[arg(requires = "p10", conflicts_with = "p")]
     p01: Option<f64>,
 
     /// Probability that a stored 1 is read as 0; needs --p01
     #[arg(long, value_name = "P", value_parser = probability, help_heading = FAULTS)]
-    #[arg(requires = "p01", conflicts_with = "p", allow_hyphen_values = true)]
+    #[arg(requires = "p01", conflicts_with = "p")]
     p10: Option<f64>,
 
     /// Flip probabilities of each bit, least significant first: p or p01:p10, separated by commas
     ///
     /// There must be one for every bit of a stored word.
     #[arg(long, value_name = "LIST", value_delimiter = ',', value_parser = of_bit)]
-    #[arg(conflicts_with_all = ["p", "p01", "p10"], allow_hyphen_values = true)]
+    #[arg(conflicts_with_all = ["p", "p01", "p10"])]
     #[arg(help_heading = FAULTS)]
     p_per_bit: Vec<FlipProbability>,
 
@@ -100,6 +99,21 @@ pub(crate) fn open_model(path: &Path) -> anyhow::Result<ModelFile> {
 /// Refuses `-`: what is written whole or not at all is no stream.
 pub(crate) fn no_stream(flag: &'static str, path: &Path) -> Result<(), UsageError> {
     if path == Path::new("-") { Err(UsageError::Stream { flag }) } else { Ok(()) }
+}
+
+/// Refuses to write over files that are still needed.
+pub(crate) fn not_over(
+    flag: &'static str,
+    out: &Path,
+    needed: &[PathBuf],
+    name: &'static str,
+) -> anyhow::Result<()> {
+    for needed in needed {
+        if is_same(out, needed)? {
+            return Err(UsageError::SameFile { a: flag, b: name, path: out.into() }.into());
+        }
+    }
+    Ok(())
 }
 
 pub(crate) fn number(text: &str) -> Result<f64, String> {

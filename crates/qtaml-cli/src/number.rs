@@ -4,7 +4,7 @@ use qtaml::physics::YEAR_S;
 
 /// Six significant digits, without trailing zeros and without an exponent where it can be spared.
 pub(crate) fn readable(value: f64) -> String {
-    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    let rounded = rounded(value, 6);
     if rounded == 0.0 {
         // Without a sign.
         "0".into()
@@ -20,8 +20,12 @@ pub(crate) fn duration(seconds: f64) -> Option<String> {
     const UNITS: [(f64, &str); 4] =
         [(YEAR_S, "yr"), (86_400.0, "d"), (3_600.0, "h"), (60.0, "min")];
     let (length, name) = UNITS.into_iter().find(|(length, _)| seconds >= *length)?;
-    let count: f64 = format!("{:.2e}", seconds / length).parse().unwrap_or(seconds / length);
-    Some(format!("{} {name}", readable(count)))
+    Some(format!("{} {name}", readable(rounded(seconds / length, 3))))
+}
+
+/// The number of so many digits that is nearest.
+pub(crate) fn rounded(value: f64, digits: usize) -> f64 {
+    format!("{value:.*e}", digits - 1).parse().unwrap_or(value)
 }
 
 /// A count with its thousands apart.

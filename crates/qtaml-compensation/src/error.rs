@@ -44,9 +44,6 @@ pub enum CodebookError {
     /// A channel of another width than the words, or words that it does not read.
     #[error(transparent)]
     Fault(#[from] FaultError),
-    /// Packed words that are too few or too many.
-    #[error(transparent)]
-    Quant(#[from] QuantError),
     /// A channel for words of another width than the code's.
     #[error("a channel of {given}-bit words does not fit a code of {expected}-bit words")]
     OtherWidth {

@@ -40,8 +40,7 @@ const DECADES: f64 = 6.0;
 /// assert!(error.ends_with("group \"fc1\" needs its response, which was not given"));
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Score {
     /// `||J||_F^2`: what the linear model predicts. Per squared step of a code it is `||J||_F^2 Δ^2`,
     /// with `Δ` proportional to `||W||_inf`.
@@ -151,19 +150,7 @@ impl FromStr for Score {
     }
 }
 
-impl TryFrom<String> for Score {
-    type Error = UnknownName;
-
-    fn try_from(name: String) -> Result<Self, UnknownName> {
-        name.parse()
-    }
-}
-
-impl From<Score> for String {
-    fn from(score: Score) -> Self {
-        score.to_string()
-    }
-}
+qtaml_quant::text_in_files!(Score);
 
 #[cfg(test)]
 mod tests {

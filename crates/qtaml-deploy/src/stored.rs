@@ -456,8 +456,10 @@ impl StoredModel {
         // One pass over the tensor for each width and each memory: few, mostly one.
         while let Some(&(_, first)) = words.first() {
             let model = first.model();
-            let (alike, others) =
-                words.into_iter().partition(|(_, storage)| storage.model() == model);
+            let (alike, others) = words.into_iter().partition(|(_, storage)| {
+                // Groups of one memory share their model, and models are large.
+                std::ptr::eq(storage.model(), model) || storage.model() == model
+            });
             words = others;
             let pass = Pass { tensor, groups, model, stream };
             pass.read(&alike, &mut values)?;

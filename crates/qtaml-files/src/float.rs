@@ -50,16 +50,6 @@ impl Float {
         }
     }
 
-    /// The largest of what `of` makes of the values in `bytes`, 0 without any.
-    pub fn max(self, bytes: &[u8], of: impl Fn(f32) -> u32) -> u32 {
-        match self {
-            Self::F16 => values(bytes, half).map(of).fold(0, u32::max),
-            Self::Bf16 => values(bytes, brain).map(of).fold(0, u32::max),
-            Self::F32 => values(bytes, f32::from_le_bytes).map(of).fold(0, u32::max),
-            Self::F64 => values(bytes, double).map(of).fold(0, u32::max),
-        }
-    }
-
     /// What is wrong with weight `index` of a tensor if only F64 can hold it; `bytes` begin with
     /// weight `first`.
     pub fn beyond_f32(self, bytes: &[u8], index: usize, first: u64) -> Option<FileError> {

@@ -31,6 +31,11 @@ impl Float8 {
         }
     }
 
+    /// Whether its numbers may be weights: an exponent alone is a scale.
+    pub const fn is_weight(self) -> bool {
+        !matches!(self, Self::E8M0)
+    }
+
     /// The number that a byte stands for; an f32 holds each.
     ///
     /// # Formula

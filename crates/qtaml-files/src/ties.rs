@@ -14,6 +14,23 @@ const SAMPLE: u64 = 64;
 const PIECE: usize = 1 << 22;
 
 impl Checkpoint {
+    /// Each tensor among those numbered `of` that is the same as one before it in the order of the names,
+    /// with the first of these: see [`ties`](Self::ties).
+    ///
+    /// # Errors
+    /// As [`ties`](Self::ties).
+    pub fn aliases(
+        &self,
+        of: impl IntoIterator<Item = usize>,
+    ) -> Result<Vec<(usize, usize)>, FileError> {
+        let groups = self.ties(of)?.into_iter();
+        let pairs = groups.flat_map(|group| {
+            let (first, aliases) = (group[0], group.into_iter().skip(1));
+            aliases.map(move |alias| (alias, first))
+        });
+        Ok(pairs.collect())
+    }
+
     /// The tensors among those numbered `of` that are the same: of one type, shape and content. Each
     /// group is in the order of the names, and the groups are in that of their first ones.
     ///

@@ -1,16 +1,11 @@
 //! The clipping of a group: which weights lie outside its codes.
 
-use std::fmt;
-use std::str::FromStr;
-
 use multiversion::multiversion;
-use serde::{Deserialize, Serialize};
 
 use crate::{CodeRange, Format, Grid, QuantError};
 
 /// Where the ends of the codes come from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Clip {
     /// The outermost weights: nothing is clipped.
@@ -20,33 +15,10 @@ pub enum Clip {
     MinMse,
 }
 
-impl Clip {
-    /// Every one there is.
-    pub const ALL: [Self; 2] = [Self::Max, Self::MinMse];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Max => "max",
-            Self::MinMse => "min-mse",
-        }
-    }
-}
-
-impl fmt::Display for Clip {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for Clip {
-    type Err = QuantError;
-
-    fn from_str(name: &str) -> Result<Self, QuantError> {
-        let known = Self::ALL.into_iter().find(|clip| clip.name() == name);
-        known.ok_or_else(|| QuantError::Clip(name.into()))
-    }
-}
+crate::names!(Clip, "clipping", {
+    Max: "max",
+    MinMse: "min-mse",
+});
 
 /// The search for the ends of least mean square error, for weights that may come in pieces.
 ///

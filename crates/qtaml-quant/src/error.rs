@@ -41,12 +41,6 @@ pub enum QuantError {
         "range limit {0} is not allowed: it must be finite, and above 0 unless all weights are 0"
     )]
     Limit(f32),
-    /// A name that is no range's.
-    #[error("range {0:?} is unknown: symmetric, min-max and zero-point are there")]
-    Range(String),
-    /// A name that is no way to clip.
-    #[error("clipping {0:?} is unknown: max and min-mse are there")]
-    Clip(String),
     /// A zero point without a word.
     #[error(
         "zero point {code} is no code of {format}: {}..={} are",

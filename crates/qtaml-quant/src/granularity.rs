@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use crate::UnknownName;
 
 /// How finely the weights of a model are told apart: which of them share a scale.
@@ -15,8 +13,7 @@ use crate::UnknownName;
 /// assert_eq!("group:32".parse(), Ok(Granularity::Group(32)));
 /// assert_eq!(Granularity::Channel.to_string(), "channel");
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Granularity {
     /// A whole tensor, usually a layer.
@@ -54,19 +51,7 @@ impl FromStr for Granularity {
     }
 }
 
-impl TryFrom<String> for Granularity {
-    type Error = UnknownName;
-
-    fn try_from(name: String) -> Result<Self, UnknownName> {
-        name.parse()
-    }
-}
-
-impl From<Granularity> for String {
-    fn from(granularity: Granularity) -> Self {
-        granularity.to_string()
-    }
-}
+crate::text_in_files!(Granularity);
 
 #[cfg(test)]
 mod tests {

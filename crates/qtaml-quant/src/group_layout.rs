@@ -39,6 +39,17 @@ pub struct Run {
     pub positions: Range<usize>,
 }
 
+impl Run {
+    /// Where its weights lie in a piece of the tensor that begins at position `first`.
+    ///
+    /// # Panics
+    /// If the run begins before the piece.
+    #[inline]
+    pub fn within(&self, first: usize) -> Range<usize> {
+        self.positions.start - first..self.positions.end - first
+    }
+}
+
 impl GroupLayout {
     /// The groups of a tensor of `shape` whose output channels run along `axis`; without one it is one
     /// channel.

@@ -79,12 +79,47 @@ macro_rules! names {
             }
         }
 
+        $crate::text_in_files!($type);
+    };
+}
+
+/// Writes a type into files as the text that it prints, and reads what it parses (serde).
+///
+/// ```
+/// use std::{fmt, str::FromStr};
+///
+/// #[derive(Debug, PartialEq)]
+/// struct Metres(f64);
+///
+/// impl fmt::Display for Metres {
+///     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+///         write!(f, "{} m", self.0)
+///     }
+/// }
+///
+/// impl FromStr for Metres {
+///     type Err = std::num::ParseFloatError;
+///
+///     fn from_str(text: &str) -> Result<Self, Self::Err> {
+///         text.trim_end_matches(" m").parse().map(Self)
+///     }
+/// }
+///
+/// qtaml_quant::text_in_files!(Metres);
+///
+/// assert_eq!(serde_json::to_string(&Metres(1.5))?, "\"1.5 m\"");
+/// assert_eq!(serde_json::from_str::<Metres>("\"2 m\"")?, Metres(2.0));
+/// # Ok::<(), serde_json::Error>(())
+/// ```
+#[macro_export]
+macro_rules! text_in_files {
+    ($type:ident) => {
         impl $crate::serde::Serialize for $type {
             fn serialize<S: $crate::serde::Serializer>(
                 &self,
                 target: S,
             ) -> ::std::result::Result<S::Ok, S::Error> {
-                target.serialize_str(self.name())
+                target.collect_str(self)
             }
         }
 
@@ -92,8 +127,9 @@ macro_rules! names {
             fn deserialize<D: $crate::serde::Deserializer<'de>>(
                 source: D,
             ) -> ::std::result::Result<Self, D::Error> {
-                let name = <::std::string::String as $crate::serde::Deserialize>::deserialize(source)?;
-                name.parse().map_err($crate::serde::de::Error::custom)
+                let text =
+                    <::std::string::String as $crate::serde::Deserialize>::deserialize(source)?;
+                text.parse().map_err($crate::serde::de::Error::custom)
             }
         }
     };

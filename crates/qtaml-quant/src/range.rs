@@ -1,11 +1,6 @@
 //! The range of the codes: what the weights of a group are spread over.
 
-use std::fmt;
-use std::str::FromStr;
-
-use serde::{Deserialize, Serialize};
-
-use crate::{Format, QuantError};
+use crate::Format;
 
 /// What the codes of a group stand for, end to end.
 ///
@@ -18,8 +13,7 @@ use crate::{Format, QuantError};
 /// A symmetric range wastes half of its codes on weights of one sign. A min-max range wastes none, and
 /// a weight of 0 is rounded like any other. A zero-point range is the same with 0 among its numbers, as
 /// ONNX and PyTorch have it (`QuantizeLinear`, `torch.quantize_per_tensor`): what is pruned stays pruned.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum CodeRange {
     /// As far below zero as above it.
@@ -31,19 +25,13 @@ pub enum CodeRange {
     ZeroPoint,
 }
 
+crate::names!(CodeRange, "range", {
+    Symmetric: "symmetric",
+    MinMax: "min-max",
+    ZeroPoint: "zero-point",
+});
+
 impl CodeRange {
-    /// Every range there is.
-    pub const ALL: [Self; 3] = [Self::Symmetric, Self::MinMax, Self::ZeroPoint];
-
-    /// Its name, as on a command line and in files.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Symmetric => "symmetric",
-            Self::MinMax => "min-max",
-            Self::ZeroPoint => "zero-point",
-        }
-    }
-
     /// Bits that are stored for each group beside its words: the scale, and what is known of the zero.
     pub const fn metadata_bits(self, format: Format) -> u64 {
         match self {
@@ -56,21 +44,6 @@ impl CodeRange {
     /// Whether it is the symmetric one: what serde leaves out of files that know no other.
     pub const fn is_symmetric(&self) -> bool {
         matches!(self, Self::Symmetric)
-    }
-}
-
-impl fmt::Display for CodeRange {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
-    }
-}
-
-impl FromStr for CodeRange {
-    type Err = QuantError;
-
-    fn from_str(name: &str) -> Result<Self, QuantError> {
-        let known = Self::ALL.into_iter().find(|range| range.name() == name);
-        known.ok_or_else(|| QuantError::Range(name.into()))
     }
 }
 

@@ -146,7 +146,7 @@ impl Scales {
     pub fn quantize(&self, first: usize, weights: &[f32], words: &mut [u8]) {
         assert_eq!(weights.len(), words.len(), "one word for each weight");
         for run in self.layout.runs(first..first + weights.len()) {
-            let here = run.positions.start - first..run.positions.end - first;
+            let here = run.within(first);
             let steps = Steps::of(self.grid(run.group));
             steps.codes(&weights[here.clone()], &mut words[here]);
         }
@@ -160,7 +160,7 @@ impl Scales {
     pub fn dequantize(&self, first: usize, words: &[u8], weights: &mut [f32]) {
         assert_eq!(weights.len(), words.len(), "one weight for each word");
         for run in self.layout.runs(first..first + words.len()) {
-            let here = run.positions.start - first..run.positions.end - first;
+            let here = run.within(first);
             let (words, weights) = (&words[here.clone()], &mut weights[here]);
             let (grid, codes) = (self.grid(run.group), &self.tables.codes);
             match self.origins {

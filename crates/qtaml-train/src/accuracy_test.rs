@@ -2,6 +2,7 @@
 
 use burn::module::{Module, ModuleDisplay};
 use burn::tensor::{Device, Tensor};
+use qtaml_deploy::{highest, margin};
 
 use crate::parameters::to_host;
 use crate::{Images, TrainError};
@@ -70,22 +71,6 @@ impl AccuracyTest {
     pub fn margins(&self, model: &impl Classifier) -> Vec<f64> {
         let logits = self.logits(model);
         logits.chunks(logits.len() / self.labels.len()).map(margin).collect()
-    }
-}
-
-/// The first of the highest scores.
-fn highest(scores: &[f32]) -> Option<usize> {
-    let best = scores.iter().copied().filter(|s| !s.is_nan()).reduce(f32::max)?;
-    scores.iter().position(|s| *s == best)
-}
-
-/// The highest minus the second highest score; 0 for a single class.
-fn margin(scores: &[f32]) -> f64 {
-    let mut sorted = scores.to_vec();
-    sorted.sort_by(|a, b| b.total_cmp(a));
-    match sorted[..] {
-        [first, second, ..] => f64::from(first) - f64::from(second),
-        _ => 0.0,
     }
 }
 

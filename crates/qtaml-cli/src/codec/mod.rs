@@ -7,11 +7,11 @@ mod plan;
 mod report;
 
 use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use anyhow::{Context, Result};
 use qtaml::compensation::codebook::Codec;
-use qtaml::files::{Checkpoint, WholeFile, is_same, open_regular, write_in_background};
+use qtaml::files::{Checkpoint, WholeFile, open_regular, write_in_background};
 use sha2::{Digest, Sha256};
 
 pub(crate) use self::args::CodecArgs;
@@ -19,10 +19,9 @@ use self::args::{CodecCommand, CodingFiles, DecodeArgs, DesignArgs, EncodeArgs, 
 use self::pass::{AT_ONCE, Pass};
 use self::plan::{Plan, Work};
 use self::report::{Report, Row, Total};
-use crate::flags::no_stream;
+use crate::flags::{no_stream, not_over};
 use crate::progress::Progress;
 use crate::stdout;
-use crate::usage::UsageError;
 
 pub(crate) fn run(args: &CodecArgs) -> Result<()> {
     match &args.command {
@@ -36,6 +35,7 @@ pub(crate) fn run(args: &CodecArgs) -> Result<()> {
 fn design(args: &DesignArgs) -> Result<()> {
     let channel = args.channel()?;
     let model = open(&args.model)?;
+    no_stream("--out", &args.out)?;
     not_over("--out", &args.out, &model.paths(), "the model")?;
     let weights = design::weights(&model, &args.selection)?;
     // Nobody waits for codes that cannot be written then.
@@ -109,17 +109,6 @@ fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
 fn open(path: &Path) -> Result<Checkpoint> {
     no_stream("MODEL", path)?;
     Ok(Checkpoint::open(path)?)
-}
-
-/// Refuses to write over files that are still needed.
-fn not_over(flag: &'static str, out: &Path, needed: &[PathBuf], name: &'static str) -> Result<()> {
-    no_stream(flag, out)?;
-    for needed in needed {
-        if is_same(out, needed)? {
-            return Err(UsageError::SameFile { a: flag, b: name, path: out.into() }.into());
-        }
-    }
-    Ok(())
 }
 
 fn print(

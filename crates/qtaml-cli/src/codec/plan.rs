@@ -54,12 +54,14 @@ impl<'a> Plan<'a> {
                 return Err(anyhow!("the model is encoded already: its metadata have {key:?}"));
             }
             metadata.insert(CODEC.into(), sum.into());
-            let words = |(name, code): (&str, &TensorCode)| {
-                (name.to_owned(), Packed { bits: code.code().width(), weights: code.weights() })
-            };
             // Each file speaks of its own tensors.
-            let here = codec.tensors().filter(|(name, _)| file.tensor(name).is_ok());
-            metadata.insert(packed::METADATA.into(), packed::to_json(&here.map(words).collect())?);
+            let words = |tensor: &TensorInfo| {
+                let code = codec.get(&tensor.name)?;
+                let packed = Packed { bits: code.code().width(), weights: code.weights() };
+                Some((tensor.name.clone(), packed))
+            };
+            let words = file.tensors().iter().filter_map(words).collect();
+            metadata.insert(packed::METADATA.into(), packed::to_json(&words)?);
             Ok(metadata)
         };
         Self::new(model, codec, metadata, Part::encode)

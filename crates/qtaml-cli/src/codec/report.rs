@@ -7,7 +7,7 @@ use qtaml::compensation::codebook::{Codec, TensorCode, WordChannel};
 use qtaml::physics::FlipProfile;
 use serde::Serialize;
 
-use crate::number::{grouped, readable};
+use crate::number::{grouped, readable, rounded};
 use crate::table::table;
 
 /// Everything that is printed.
@@ -108,7 +108,7 @@ fn relative(error: f64, mean_square: f64) -> f64 {
 
 /// Four digits: the faults of one trial make more of an error uncertain.
 fn short(error: f64) -> String {
-    readable(format!("{error:.3e}").parse().unwrap_or(error))
+    readable(rounded(error, 4))
 }
 
 fn memory(channel: &WordChannel) -> String {

@@ -88,26 +88,23 @@ pub(crate) struct InjectArgs {
     /// Ideal protection takes away those that fall on protected bits; the check bits of a real code
     /// are stored bits as well.
     #[arg(long, value_name = "N", conflicts_with = "flip-probabilities")]
-    #[arg(value_parser = count, allow_hyphen_values = true, help_heading = FAULTS)]
+    #[arg(value_parser = count, help_heading = FAULTS)]
     flips: Option<u64>,
 
     /// Bursts of so many neighbouring bits, 1 to 64, that begin at each bit with probability P, 0 to 0.1
     ///
     /// They cross from word to word; bits that several of them hit are read wrong once.
     #[arg(long, value_name = "P:BITS", value_parser = burst, help_heading = FAULTS)]
-    #[arg(allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips"])]
     bursts: Option<Burst>,
 
     /// Share of the cells that are read as 0 whatever they store; may go with --stuck-at-1
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
-    #[arg(allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     stuck_at_0: Option<f64>,
 
     /// Share of the cells that are read as 1 whatever they store; may go with --stuck-at-0
     #[arg(long, value_name = "P", value_parser = share, help_heading = FAULTS)]
-    #[arg(allow_hyphen_values = true)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
     stuck_at_1: Option<f64>,
 

@@ -17,7 +17,7 @@ impl Cells {
         described: &mut [TensorDescription],
     ) -> Result<Self> {
         let weights = (0..described.len()).filter(|&i| described[i].kind.is_weight());
-        let pairs = pairs(model.ties(weights)?);
+        let pairs = model.aliases(weights)?;
         for &(alias, first) in &pairs {
             described[alias] = described[first].clone();
         }
@@ -27,7 +27,7 @@ impl Cells {
     /// Those of a model whose faults are recorded: the same faults under both names.
     pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Self> {
         let recorded = record.tensors().filter_map(|(name, _)| model.position(name));
-        let mut pairs = pairs(model.ties(recorded)?);
+        let mut pairs = model.aliases(recorded)?;
         let faults = |i: usize| record.tensor(&model.tensors()[i].name).ok();
         pairs.retain(|&(alias, first)| faults(alias) == faults(first));
         Ok(Self::of_pairs(model, pairs))
@@ -47,13 +47,4 @@ impl Cells {
     pub(super) fn first(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
-}
-
-/// Each alias with the first tensor of its group.
-fn pairs(groups: Vec<Vec<usize>>) -> Vec<(usize, usize)> {
-    let of = |group: Vec<usize>| {
-        let first = group[0];
-        group.into_iter().skip(1).map(move |alias| (alias, first))
-    };
-    groups.into_iter().flat_map(of).collect()
 }

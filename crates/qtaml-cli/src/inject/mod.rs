@@ -16,7 +16,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use qtaml::fault::FaultRecord;
-use qtaml::files::{self, Checkpoint, WholeFile, is_same, write_in_background};
+use qtaml::files::{self, Checkpoint, WholeFile, write_in_background};
 use qtaml::quant::{Grid, GroupLayout, Scales};
 
 pub(crate) use self::args::InjectArgs;
@@ -25,10 +25,9 @@ use self::plan::Planned;
 use self::report::{Report, Row, Tally};
 use self::storage::{Coded, Storage};
 use self::stream::Pass;
-use crate::flags::no_stream;
+use crate::flags::{no_stream, not_over};
 use crate::progress::Progress;
 use crate::stdout;
-use crate::usage::UsageError;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
     no_stream("MODEL", &args.model)?;
@@ -62,12 +61,7 @@ fn no_file_is_lost(args: &InjectArgs, model: &Checkpoint) -> Result<()> {
         ("--record", &args.record, "--out", &written),
         ("--replay", &args.replay, "--out", &written),
     ] {
-        let Some(path) = path else { continue };
-        for other_path in others {
-            if is_same(path, other_path)? {
-                return Err(UsageError::SameFile { a: name, b: other, path: path.clone() }.into());
-            }
-        }
+        path.as_ref().map_or(Ok(()), |path| not_over(name, path, others, other))?;
     }
     Ok(())
 }

@@ -107,7 +107,7 @@ impl Finder<'_> {
         let mut sums = vec![0.0; if clip == Clip::MinMse { layout.groups() } else { 0 }];
         self.for_each_piece(tensor, float, |first, bytes, weights| {
             for run in layout.runs(first..first + weights.len()) {
-                let weights = part(weights, &run, first);
+                let weights = &weights[run.within(first)];
                 let mut extent = Extent::default();
                 extent.add(weights);
                 if !extent.is_finite() {
@@ -147,7 +147,7 @@ impl Finder<'_> {
                     }
                 }
                 if let Some((_, search)) = slot {
-                    search.add(part(weights, &run, first));
+                    search.add(&weights[run.within(first)]);
                 }
             }
             Ok(())
@@ -210,7 +210,7 @@ impl Finder<'_> {
             scales.quantize(first, weights, &mut words);
             for run in layout.runs(first..first + weights.len()) {
                 let counts = &mut counts[run.group * levels..][..levels];
-                for &word in part(&words, &run, first) {
+                for &word in &words[run.within(first)] {
                     // A group of more weights has the same shares in the end.
                     counts[usize::from(word)] = counts[usize::from(word)].saturating_add(1);
                 }
@@ -239,11 +239,6 @@ impl Finder<'_> {
             Ok::<_, anyhow::Error>(())
         })
     }
-}
-
-/// Those of a run, from those of a piece that begins at position `first`.
-fn part<'a, T>(piece: &'a [T], run: &Run, first: usize) -> &'a [T] {
-    &piece[run.positions.start - first..run.positions.end - first]
 }
 
 /// The error about the first of some weights that is not finite; they begin at position `start`, and the

@@ -3,7 +3,8 @@
 use std::fmt;
 
 use qtaml::files::{
-    BitOrder, Codes, Dtype, Float, Layout, MetadataKind, TensorDescription, TensorInfo, TensorKind,
+    BitOrder, Codes, Dtype, Float, Float8, Layout, MetadataKind, TensorDescription, TensorInfo,
+    TensorKind,
 };
 use qtaml::quant::{Format, Scaling};
 
@@ -221,16 +222,9 @@ impl Storage {
 }
 
 /// Types of one byte whose numbers may be weights.
-const fn has_byte_weights(dtype: Dtype) -> bool {
-    matches!(
-        dtype,
-        Dtype::I8
-            | Dtype::U8
-            | Dtype::F8_E4M3
-            | Dtype::F8_E5M2
-            | Dtype::F8_E4M3FNUZ
-            | Dtype::F8_E5M2FNUZ
-    )
+fn has_byte_weights(dtype: Dtype) -> bool {
+    let is_integer = matches!(dtype, Dtype::I8 | Dtype::U8);
+    is_integer || Float8::of(dtype).is_some_and(Float8::is_weight)
 }
 
 impl fmt::Display for Storage {

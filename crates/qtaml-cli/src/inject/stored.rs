@@ -118,7 +118,7 @@ impl StoredCodes {
             if self.is_read_wrong(run.group) {
                 continue;
             }
-            for weight in &mut weights[run.positions.start - first..run.positions.end - first] {
+            for weight in &mut weights[run.within(first)] {
                 if weight.abs() > largest {
                     *weight = weight.clamp(-largest, largest);
                     clamped += 1;
@@ -157,7 +157,7 @@ fn same_bits(a: &Scales, b: &Scales, group: usize) -> bool {
 impl DecodedWeights {
     fn look_up(&self, scales: &Scales, first: usize, words: &[u8], weights: &mut [f32]) {
         for run in scales.layout().runs(first..first + words.len()) {
-            let here = run.positions.start - first..run.positions.end - first;
+            let here = run.within(first);
             let table = &self.weights[run.group * self.levels..][..self.levels];
             for (weight, &word) in weights[here.clone()].iter_mut().zip(&words[here]) {
                 *weight = table[usize::from(word)];

@@ -49,7 +49,7 @@ pub(crate) struct InspectArgs {
 
     /// Bits of the code of a float weight, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
-    #[arg(allow_hyphen_values = true, help_heading = WORDS)]
+    #[arg(help_heading = WORDS)]
     bits: BitWidth,
 
     /// What they stand for: twos-complement, sign-magnitude, offset-binary or gray

@@ -1,13 +1,13 @@
 //! The pass through a tensor: once for its range and moments, once more for its rounding.
 
-use qtaml::deploy::Granularity;
+use anyhow::Result;
 use qtaml::files::{Checkpoint, Codes, FileError, Float, Float8, TensorDescription, TensorInfo};
 use qtaml::files::{Dtype, TensorKind};
-use qtaml::quant::Format;
+use qtaml::quant::{ChannelMajor, Format, Granularity, GroupLayout};
 use rayon::prelude::*;
 
 use super::moments::Moments;
-use super::rounding::{Largest, Parts, Rounded};
+use super::rounding::{Largest, Rounded};
 use crate::progress::Progress;
 
 /// Bytes that one thread treats at a time, few enough to stay in its cache.
@@ -109,7 +109,7 @@ pub(super) fn measure(
     described: &TensorDescription,
     storing: Storing,
     progress: &Progress,
-) -> Result<Measured, FileError> {
+) -> Result<Measured> {
     let Some(numbers) = Numbers::of(tensor, &described.kind).filter(|_| tensor.bytes > 0) else {
         progress.inc(passes(&described.kind) * tensor.bytes);
         return Ok(Measured { moments: None, rounding: None });
@@ -121,14 +121,14 @@ pub(super) fn measure(
         _ => return Ok(Measured { moments: Some(pass.moments(None)?), rounding: None }),
     };
     let Storing { format, granularity } = storing;
-    let parts = Parts::new(&tensor.shape, described.axis.or_first(), granularity);
-    let largest = Largest::new(parts);
+    let order = ChannelMajor::new(&tensor.shape, Some(described.axis.or_first()));
+    let largest = Largest::new(GroupLayout::new(order, granularity));
     let moments = pass.moments(Some(&largest))?;
     if moments.not_finite > 0 {
         progress.inc(tensor.bytes);
         return Ok(Measured { moments: Some(moments), rounding: None });
     }
-    let scales = largest.into_scales(format);
+    let scales = largest.into_scales(format)?;
     let mut rounded = Rounded::default();
     pass.for_each_piece(|numbers, bytes, first| {
         let parts = numbers.map(bytes, |values, at| scales.round(values, first + at));

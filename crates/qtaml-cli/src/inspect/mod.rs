@@ -39,9 +39,7 @@ fn firsts(
     chosen: &[usize],
 ) -> Result<HashMap<usize, usize>> {
     let weights = chosen.iter().copied().filter(|&i| described[i].kind.is_weight());
-    let groups = model.ties(weights)?;
-    let pairs = |group: Vec<usize>| group.clone().into_iter().skip(1).map(move |i| (i, group[0]));
-    Ok(groups.into_iter().flat_map(pairs).collect())
+    Ok(model.aliases(weights)?.into_iter().collect())
 }
 
 fn rows(

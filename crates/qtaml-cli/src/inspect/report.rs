@@ -9,7 +9,7 @@ use qtaml::files::{
 use serde::Serialize;
 
 use super::measure::{Measured, Storing};
-use crate::number::grouped;
+use crate::number::{grouped, rounded};
 
 /// Below so many dB of signal to quantization noise a tensor is warned of.
 const FEW_DB: f64 = 10.0;
@@ -478,8 +478,7 @@ fn range(min: f32, max: f32) -> String {
 }
 
 fn digits_of(value: f32, digits: usize) -> String {
-    let rounded: f64 =
-        format!("{value:.*e}", digits - 1).parse().unwrap_or_else(|_| f64::from(value));
+    let rounded = rounded(value.into(), digits);
     let magnitude = rounded.abs();
     if magnitude == 0.0 || (1e-3..1e5).contains(&magnitude) {
         format!("{}", rounded + 0.0)

@@ -1,128 +1,54 @@
-//! What rounding makes of a tensor: a scale for each part of it, and the error that is left.
+//! What rounding makes of a tensor: a scale for each group of it, and the error that is left.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use qtaml::deploy::Granularity;
-use qtaml::quant::Format;
+use qtaml::quant::{CodeRange, Format, Grid, GroupLayout, QuantError};
 
-/// The parts of a tensor that have a scale each.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Parts {
-    channels: usize,
-    /// Weights of one channel.
-    channel: usize,
-    /// Those of them in a row.
-    inner: usize,
-    /// Weights of one channel with a scale of their own, and the number of such groups in a channel.
-    group: usize,
-    groups: usize,
-}
-
-impl Parts {
-    /// The parts of a tensor of some shape, whose output channels are along `axis`.
-    pub(super) fn new(shape: &[usize], axis: usize, granularity: Granularity) -> Self {
-        let all = shape.iter().product::<usize>().max(1);
-        let channels = match granularity {
-            Granularity::Tensor => 1,
-            _ => shape.get(axis).copied().unwrap_or(1).max(1),
-        };
-        let inner = match granularity {
-            Granularity::Tensor => all,
-            _ => shape.iter().skip(axis + 1).product::<usize>().max(1),
-        };
-        let channel = all / channels;
-        let group = match granularity {
-            Granularity::Group(group) => group.clamp(1, channel),
-            _ => channel,
-        };
-        Self { channels, channel, inner, group, groups: channel.div_ceil(group) }
-    }
-
-    /// The number of scales.
-    pub(super) const fn count(self) -> usize {
-        self.channels * self.groups
-    }
-
-    /// The weights of a part; the last one of a channel may have fewer.
-    const fn len(self, part: usize) -> usize {
-        let behind = self.channel - part % self.groups * self.group;
-        if behind < self.group { behind } else { self.group }
-    }
-
-    /// Calls `visit` with the part and the weights of each run of `values`, which begin with weight
-    /// `first`: weights in a row that share a scale.
-    fn for_each_run(self, values: &[f32], first: usize, mut visit: impl FnMut(usize, &[f32])) {
-        let Self { channels, inner, group, groups, .. } = self;
-        let mut within = first % inner;
-        let mut channel = first / inner % channels;
-        let mut outer = first / inner / channels;
-        let mut rest = values;
-        while !rest.is_empty() {
-            let (part, most) = if groups == 1 {
-                (channel, inner - within)
-            } else {
-                let place = outer * inner + within;
-                (channel * groups + place / group, (inner - within).min(group - place % group))
-            };
-            let (run, behind) = rest.split_at(most.min(rest.len()));
-            visit(part, run);
-            (rest, within) = (behind, within + run.len());
-            if within == inner {
-                (within, channel) = (0, channel + 1);
-                if channel == channels {
-                    (channel, outer) = (0, outer + 1);
-                }
-            }
-        }
-    }
-}
-
-/// The largest magnitude of each part, found by several threads at once.
+/// The largest magnitude of each group, found by several threads at once.
 #[derive(Debug)]
 pub(super) struct Largest {
-    parts: Parts,
+    layout: GroupLayout,
     /// The bits of magnitudes are in their order.
     bits: Vec<AtomicU32>,
 }
 
 impl Largest {
-    pub(super) fn new(parts: Parts) -> Self {
-        Self { parts, bits: (0..parts.count()).map(|_| AtomicU32::new(0)).collect() }
+    pub(super) fn new(layout: GroupLayout) -> Self {
+        Self { layout, bits: (0..layout.groups()).map(|_| AtomicU32::new(0)).collect() }
     }
 
     /// Takes finite weights into account, the first of which is weight `first`.
     pub(super) fn see(&self, values: &[f32], first: usize) {
-        self.parts.for_each_run(values, first, |part, run| {
-            let largest = run.iter().fold(0.0_f32, |max, value| max.max(value.abs())).to_bits();
-            let known = &self.bits[part];
+        for run in self.layout.runs(first..first + values.len()) {
+            let values = &values[run.within(first)];
+            let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs())).to_bits();
+            let known = &self.bits[run.group];
             // Most runs are no longer the largest: reading costs less than writing.
             if largest > known.load(Ordering::Relaxed) {
                 known.fetch_max(largest, Ordering::Relaxed);
             }
-        });
+        }
     }
 
-    /// The scale of each part, from its largest magnitude.
-    pub(super) fn into_scales(self, format: Format) -> Scales {
-        let most = f64::from(format.bits().max_code());
-        // As `QuantizedTensor` has it: every code times it is finite.
-        let largest = f32::MAX / (format.bits().max_code() + 1) as f32;
-        let scale = |bits: AtomicU32| {
-            ((f64::from(f32::from_bits(bits.into_inner())) / most) as f32).min(largest)
-        };
+    /// The scale of each group, from its largest magnitude.
+    pub(super) fn into_scales(self, format: Format) -> Result<Scales, QuantError> {
         let lost = self.bits.iter().map(|_| AtomicU32::new(0)).collect();
-        let steps = self.bits.into_iter().map(scale).collect();
-        Scales { parts: self.parts, format, steps, lost }
+        let scale = |bits: AtomicU32| {
+            let largest = f32::from_bits(bits.into_inner());
+            Ok(Grid::spanning(format, CodeRange::Symmetric, -largest, largest)?.scale())
+        };
+        let steps = self.bits.into_iter().map(scale).collect::<Result<_, QuantError>>()?;
+        Ok(Scales { layout: self.layout, format, steps, lost })
     }
 }
 
-/// The scale of each part.
+/// The scale of each group.
 #[derive(Debug)]
 pub(super) struct Scales {
-    parts: Parts,
+    layout: GroupLayout,
     format: Format,
     steps: Vec<f32>,
-    /// The weights of each part that are not zero and become it.
+    /// The weights of each group that are not zero and become it.
     lost: Vec<AtomicU32>,
 }
 
@@ -158,7 +84,7 @@ impl Scales {
     /// one huge weight.
     pub(super) fn emptying(&self) -> usize {
         let lost = self.lost.iter().map(|lost| lost.load(Ordering::Relaxed) as usize);
-        lost.enumerate().filter(|&(part, lost)| 2 * lost > self.parts.len(part)).count()
+        lost.enumerate().filter(|&(group, lost)| 2 * lost > self.layout.range(group).len()).count()
     }
 
     /// What rounding makes of finite weights, the first of which is weight `first`. The encoding of
@@ -166,11 +92,11 @@ impl Scales {
     pub(super) fn round(&self, values: &[f32], first: usize) -> Rounded {
         let mut rounded = Rounded { weights: values.len() as u64, ..Rounded::default() };
         let most = f64::from(self.format.bits().max_code());
-        self.parts.for_each_run(values, first, |part, run| {
-            let scale = f64::from(self.steps[part]);
+        for run in self.layout.runs(first..first + values.len()) {
+            let scale = f64::from(self.steps[run.group]);
             let in_one = if scale == 0.0 { 0.0 } else { 1.0 / scale };
             let lost_before = rounded.lost;
-            for &value in run {
+            for &value in &values[run.within(first)] {
                 let value = f64::from(value);
                 let code = (value * in_one).clamp(-most, most) + WHOLE - WHOLE;
                 let error = value - scale * code;
@@ -181,9 +107,9 @@ impl Scales {
             }
             if rounded.lost > lost_before {
                 let lost = (rounded.lost - lost_before) as u32;
-                self.lost[part].fetch_add(lost, Ordering::Relaxed);
+                self.lost[run.group].fetch_add(lost, Ordering::Relaxed);
             }
-        });
+        }
         rounded
     }
 }
@@ -218,13 +144,16 @@ impl Rounded {
 
 #[cfg(test)]
 mod tests {
-    use qtaml::deploy::ChannelMajor;
-    use qtaml::quant::{BitWidth, Encoding, QuantizedTensor};
+    use qtaml::quant::{BitWidth, ChannelMajor, Encoding, Granularity, QuantizedTensor};
 
     use super::*;
 
     fn values(n: usize) -> Vec<f32> {
         (0..n).map(|i| (i as f32 * 0.37).sin() * (i % 13) as f32).collect()
+    }
+
+    fn layout(shape: &[usize], axis: usize, scope: Granularity) -> GroupLayout {
+        GroupLayout::of(shape, Some(axis), scope).unwrap()
     }
 
     /// The weights of each scale, in the order of the library.
@@ -253,18 +182,18 @@ mod tests {
             for scope in [Granularity::Tensor, Granularity::Channel, Granularity::Group(7)] {
                 for bits in [BitWidth::INT8, BitWidth::new(3).unwrap()] {
                     let format = Format::new(bits, Encoding::Gray);
-                    let parts = Parts::new(&shape, axis, scope);
+                    let layout = layout(&shape, axis, scope);
                     let slices = by_library(&weights, &shape, axis, scope);
-                    assert_eq!(parts.count(), slices.len(), "{shape:?} {scope}");
-                    assert!(
-                        slices.iter().enumerate().all(|(i, slice)| parts.len(i) == slice.len())
-                    );
-                    let largest = Largest::new(parts);
+                    assert_eq!(layout.groups(), slices.len(), "{shape:?} {scope}");
+                    let is_as_long =
+                        |(i, slice): (usize, &Vec<f32>)| layout.range(i).len() == slice.len();
+                    assert!(slices.iter().enumerate().all(is_as_long));
+                    let largest = Largest::new(layout);
                     // In pieces that no part ends with.
                     let pieces =
                         || weights.chunks(11).enumerate().map(|(i, piece)| (piece, 11 * i));
                     pieces().for_each(|(piece, first)| largest.see(piece, first));
-                    let scales = largest.into_scales(format);
+                    let scales = largest.into_scales(format).unwrap();
                     let rounded = pieces()
                         .map(|(piece, first)| scales.round(piece, first))
                         .fold(Rounded::default(), Rounded::and);
@@ -295,27 +224,27 @@ mod tests {
 
     #[test]
     fn zeros_that_were_zeros_are_not_lost() {
-        let parts = Parts::new(&[1, 6], 0, Granularity::Channel);
-        let largest = Largest::new(parts);
+        let layout = layout(&[1, 6], 0, Granularity::Channel);
+        let largest = Largest::new(layout);
         let weights = [127.0, 0.0, 0.0, 0.2, 0.3, -1.0];
         largest.see(&weights, 0);
-        let scales = largest.into_scales(Format::INT8);
+        let scales = largest.into_scales(Format::INT8).unwrap();
         let rounded = scales.round(&weights, 0);
         assert_eq!((rounded.zeros, rounded.lost), (4, 2));
         assert_eq!(rounded.lost_share(), 0.5);
         assert_eq!(scales.emptying(), 0, "two of six");
         let expected = 10.0 * ((127.0_f64.powi(2) + 1.13) / 0.13).log10();
         assert!((rounded.sqnr().unwrap() - expected).abs() < 1e-6);
-        let none = Largest::new(parts).into_scales(Format::INT8).round(&[0.0; 6], 0);
+        let none = Largest::new(layout).into_scales(Format::INT8).unwrap().round(&[0.0; 6], 0);
         assert_eq!((none.sqnr(), none.lost_share(), none.zero_share()), (None, 0.0, 1.0));
     }
 
     /// Fault 13: the largest F16 is a code of 127, and that of -128 is beyond.
     #[test]
     fn codes_beyond_the_type_are_counted() {
-        let largest = Largest::new(Parts::new(&[2, 2], 0, Granularity::Channel));
+        let largest = Largest::new(layout(&[2, 2], 0, Granularity::Channel));
         largest.see(&[65504.0, 0.0, 0.0, 1.0], 0);
-        let scales = largest.into_scales(Format::INT8);
+        let scales = largest.into_scales(Format::INT8).unwrap();
         assert_eq!((scales.count(), scales.beyond(65504.0)), (2, 1));
     }
 }

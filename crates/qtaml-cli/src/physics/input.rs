@@ -28,19 +28,19 @@ pub(super) struct Input {
     preset: Option<Preset>,
 
     /// Oxide thickness in nanometres
-    #[arg(long, value_name = "NM", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "NM", value_parser = number)]
     oxide_nm: Option<f64>,
 
     /// How long the cell is left alone, in seconds
-    #[arg(long, value_name = "S", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "S", value_parser = number)]
     retention_s: Option<f64>,
 
     /// Field in the oxide, in volts per nanometre [default: 0]
-    #[arg(long, value_name = "V/NM", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "V/NM", value_parser = number)]
     field_v_per_nm: Option<f64>,
 
     /// Temperature in kelvin [default: 300]
-    #[arg(long, value_name = "K", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "K", value_parser = number)]
     temperature_k: Option<f64>,
 
     /// Barrier and mass of a dielectric on silicon: sio2, sion, si3n4, al2o3, hfo2 [default: sio2]
@@ -49,20 +49,20 @@ pub(super) struct Input {
     material: Option<Material>,
 
     /// Barrier height in electronvolts [default: the material's]
-    #[arg(long, value_name = "EV", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "EV", value_parser = number)]
     barrier_ev: Option<f64>,
 
     /// Tunneling mass in electron masses [default: the material's]
-    #[arg(long, value_name = "RATIO", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "RATIO", value_parser = number)]
     mass: Option<f64>,
 
     /// How often an electron tries, in hertz [default: 1e13]
-    #[arg(long, value_name = "HZ", value_parser = number, allow_hyphen_values = true)]
+    #[arg(long, value_name = "HZ", value_parser = number)]
     attempt_rate_hz: Option<f64>,
 
     /// Which stored value leaks: symmetric, one-way (only a 1), or the rate of 0 to 1 over that of
     /// 1 to 0 [default: symmetric]
-    #[arg(long, value_name = "KIND", value_parser = Leakage::from_str, allow_hyphen_values = true)]
+    #[arg(long, value_name = "KIND", value_parser = Leakage::from_str)]
     #[serde(default, deserialize_with = "key::parse")]
     leakage: Option<Leakage>,
 }

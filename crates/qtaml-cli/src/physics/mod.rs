@@ -89,7 +89,7 @@ pub(crate) struct PhysicsArgs {
 
     /// The flip probability that --solve is to reach, for the stored value that flips more often
     #[arg(long, help_heading = TASK, value_name = "P")]
-    #[arg(requires = "solve", value_parser = probability, allow_hyphen_values = true)]
+    #[arg(requires = "solve", value_parser = probability)]
     p: Option<f64>,
 
     /// Print JSON instead of text

@@ -89,7 +89,6 @@ pub(crate) struct VerifyArgs {
 
     /// The chance that closed forms that are right are called contradicted
     #[arg(long, value_name = "RATE", default_value = "1e-6", value_parser = false_alarm)]
-    #[arg(allow_hyphen_values = true)]
     pub(super) false_alarm: f64,
 
     /// Show every code and not the worst only

@@ -47,7 +47,7 @@ const HALVINGS: usize = 16;
 /// // Weights in a bell: the quantiles of a logistic distribution.
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..3000).map(|i| quantile((i as f32 + 0.5) / 3000.0)).collect();
-/// let one_by_one = CodebookStorage::new(&weights, &Arc::new(Codebooks::new(p)?), 6, 0)?;
+/// let one_by_one = CodebookStorage::new(&weights, &Arc::new(Codebooks::new(p)), 6, 0)?;
 /// let together = BlockCodedStorage::new(&weights, &Arc::new(BlockCodes::new(p)?), 6)?;
 ///
 /// assert_eq!(together.stored_bits(), one_by_one.stored_bits());
@@ -115,7 +115,7 @@ impl BlockCodedStorage {
         let parts = split(weights, codes, bits as usize);
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {
             let (codes, outliers) = (codes.clone(), outliers.clone());
-            let quantizer = finest(&parts, &shape.sample(), sigma);
+            let quantizer = finest(&parts, shape.sample(), sigma);
             let block = |part| Block::new(part, &quantizer, &outliers);
             let blocks = parts.iter().map(block).collect();
             Self { codes, rate: bits, shape, sigma, outliers, blocks, quantizer }

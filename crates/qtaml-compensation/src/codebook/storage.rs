@@ -1,7 +1,7 @@
 //! Weight groups stored by standard codebooks.
 
 use std::f64::consts::LN_2;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use qtaml_fault::{BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, WordFlips};
 use qtaml_physics::FlipProbability;
@@ -32,11 +32,13 @@ qtaml_quant::names!(StandardShape, "shape", {
 });
 
 impl StandardShape {
-    /// The distribution.
-    pub fn sample(self) -> Sample {
+    /// The distribution, integrated when it is first asked for.
+    pub fn sample(self) -> &'static Sample {
+        static GAUSSIAN: LazyLock<Sample> = LazyLock::new(Sample::gaussian);
+        static LAPLACIAN: LazyLock<Sample> = LazyLock::new(Sample::laplacian);
         match self {
-            Self::Gaussian => Sample::gaussian(),
-            Self::Laplacian => Sample::laplacian(),
+            Self::Gaussian => &GAUSSIAN,
+            Self::Laplacian => &LAPLACIAN,
         }
     }
 }
@@ -69,11 +71,8 @@ struct StandardCode {
 
 impl Codebooks {
     /// The codes of a memory whose bits flip as `flips` says.
-    ///
-    /// # Errors
-    /// None: every flip probability has a fault model.
-    pub fn new(flips: FlipProbability) -> Result<Self, CodebookError> {
-        Ok(Self { flips, models: Memo::default(), codes: Memo::default() })
+    pub fn new(flips: FlipProbability) -> Self {
+        Self { flips, models: Memo::default(), codes: Memo::default() }
     }
 
     /// The flip probability of unprotected bits.
@@ -100,7 +99,7 @@ impl Codebooks {
 
 impl StandardCode {
     fn design(shape: StandardShape, channel: &WordChannel) -> Self {
-        let code = Codebook::design(&shape.sample(), channel, &DesignConfig::default());
+        let code = Codebook::design(shape.sample(), channel, &DesignConfig::default());
         let (mean, square) = moments(&wide(code.table()), channel);
         Self { code, mean, square }
     }
@@ -156,7 +155,7 @@ impl StandardCode {
 /// use qtaml_fault::{Seed, FaultStream};
 /// use qtaml_physics::FlipProbability;
 ///
-/// let codes = Arc::new(Codebooks::new(FlipProbability::symmetric(0.1)?)?);
+/// let codes = Arc::new(Codebooks::new(FlipProbability::symmetric(0.1)?));
 /// // Weights in a bell: the quantiles of a logistic distribution.
 /// let quantile = |u: f32| (u / (1.0 - u)).ln();
 /// let weights: Vec<f32> = (0..1000).map(|i| quantile((i as f32 + 0.5) / 1000.0)).collect();
@@ -382,7 +381,7 @@ mod tests {
     use crate::WeightsError;
 
     fn codes(p01: f64, p10: f64) -> Arc<Codebooks> {
-        Arc::new(Codebooks::new(FlipProbability::asymmetric(p01, p10).unwrap()).unwrap())
+        Arc::new(Codebooks::new(FlipProbability::asymmetric(p01, p10).unwrap()))
     }
 
     fn stream(trial: u32) -> FaultStream {

@@ -8,7 +8,6 @@ mod raw;
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{CodeRange, Format, Grid, Origin, Word};
 
-use crate::distortion::check_lengths;
 use crate::{CodeHistogram, DecoderError, Prior};
 
 /// A rule that turns a read word into a value, in units of the code (docs/theory.md, section 3).
@@ -205,39 +204,11 @@ impl DecodeTable {
         weights
     }
 
-    /// The same, into `weights`.
-    ///
-    /// # Errors
-    /// [`DecoderError::Words`] unless there are as many weights as words.
-    pub fn weights_into(
-        &self,
-        words: &[u8],
-        scale: f32,
-        weights: &mut [f32],
-    ) -> Result<(), DecoderError> {
-        self.weights_on_into(words, Grid::as_read(self.format, scale, Origin::Zero), weights)
-    }
-
     /// The weights that `words`, read from a tensor on this grid, stand for.
     pub fn weights_on(&self, words: &[u8], grid: Grid) -> Vec<f32> {
         let mut weights = vec![0.0; words.len()];
         self.look_up(words, grid, &mut weights);
         weights
-    }
-
-    /// The same, into `weights`.
-    ///
-    /// # Errors
-    /// [`DecoderError::Words`] unless there are as many weights as words.
-    pub fn weights_on_into(
-        &self,
-        words: &[u8],
-        grid: Grid,
-        weights: &mut [f32],
-    ) -> Result<(), DecoderError> {
-        check_lengths(words.len(), weights.len())?;
-        self.look_up(words, grid, weights);
-        Ok(())
     }
 
     fn look_up(&self, words: &[u8], grid: Grid, weights: &mut [f32]) {

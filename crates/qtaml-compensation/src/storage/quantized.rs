@@ -3,8 +3,10 @@
 use std::sync::{Arc, OnceLock};
 
 use qtaml_fault::{
-    BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, MemoryModel, QuantizedChannel,
+    BitFlips, BitMask, Ecc, EccError, FaultError, FaultModel, FaultStream, MemoryModel,
+    QuantizedChannel,
 };
+use qtaml_physics::FlipProbability;
 use qtaml_quant::{CodeRange, Format, QuantizedTensor};
 
 use super::{GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, WeightStorage, WordStorage};
@@ -37,6 +39,8 @@ pub struct QuantizedMemory {
     faults: BitFlips,
     /// By the protected bits.
     channels: Memo<u8, QuantizedChannel>,
+    /// What the code leaves, by the bits of the flip probabilities: the same for every set of bits.
+    left: Memo<[u64; 2], Result<FlipProbability, EccError>>,
 }
 
 impl QuantizedMemory {
@@ -47,7 +51,7 @@ impl QuantizedMemory {
     pub fn new(memory: MemoryModel, format: impl Into<Format>) -> Result<Self, FaultError> {
         let format = format.into();
         let faults = memory.bit_flips(format.bits())?;
-        Ok(Self { memory, format, faults, channels: Memo::default() })
+        Ok(Self { memory, format, faults, channels: Memo::default(), left: Memo::default() })
     }
 
     /// The memory alone.
@@ -65,7 +69,15 @@ impl QuantizedMemory {
     /// # Errors
     /// As [`MemoryModel::channel`].
     pub fn channel(&self, mask: BitMask) -> Result<Arc<QuantizedChannel>, FaultError> {
-        self.channels.get_or_try(mask.mask(), || self.memory.channel(self.format, mask))
+        let MemoryModel { flips, ecc } = &self.memory;
+        let residual = |flips: FlipProbability| {
+            let key = [flips.p01(), flips.p10()].map(f64::to_bits);
+            (*self.left.get_or_make(key, || ecc.residual(flips))).clone()
+        };
+        self.channels.get_or_try(mask.mask(), || {
+            let exposed = QuantizedChannel::new(flips.clone(), self.format, mask)?;
+            exposed.with_ecc_leaving(*ecc, residual)
+        })
     }
 
     /// Check bits for so many weights, with those of the last, partly filled code word of each

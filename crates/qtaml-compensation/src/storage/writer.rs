@@ -34,7 +34,7 @@ impl CodeLibrary {
     pub fn codebooks(&self, memory: &MemoryModel) -> Result<Arc<Codebooks>, StorageError> {
         let flips = memory.flips.uniform().ok_or(StorageError::OneProbability)?;
         let key = [flips.p01(), flips.p10()].map(f64::to_bits);
-        Ok(self.codebooks.get_or_try(key, || Codebooks::new(flips))?)
+        Ok(self.codebooks.get_or_make(key, || Codebooks::new(flips)))
     }
 
     /// The block codes of a memory.
@@ -168,10 +168,11 @@ fn quantized(
         ScalePolicy::PerTensor | ScalePolicy::PerGroup => None,
     };
     let store = |group: &GroupWeights| {
+        let spread = relative.as_ref().map_or(0.0, |_| spread(group.weights(), spec));
         let candidate = |(i, &mask): (usize, &BitMask)| {
             let storage = match &relative {
                 Some(relative) => {
-                    let ends = ends_at(relative[i], group, spec);
+                    let ends = ends_at(relative[i] * spread, group, spec);
                     QuantizedStorage::between(group, memory, spec, mask, ends)?
                 }
                 None => QuantizedStorage::new(group, memory, spec, mask)?,
@@ -219,13 +220,15 @@ fn relative_distances(
 }
 
 fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
-    let square = root_mean_square(weights);
-    if spec.range.is_symmetric() { square } else { Around::of(weights).deviation(weights) }
+    if spec.range.is_symmetric() {
+        root_mean_square(weights)
+    } else {
+        Around::of(weights).deviation(weights)
+    }
 }
 
 /// The ends of a group at such a distance.
-fn ends_at(relative: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
-    let distance = relative * spread(group.weights(), spec);
+fn ends_at(distance: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
     // Never so small that f32 has no such range.
     if spec.range.is_symmetric() {
         let largest = group.largest();

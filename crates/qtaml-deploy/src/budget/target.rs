@@ -21,8 +21,7 @@ const SURE: f64 = 3.0;
 /// assert_eq!(Criterion::Mean.to_string(), "mean");
 /// # Ok::<(), qtaml_deploy::UnknownName>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
 #[non_exhaustive]
 pub enum Criterion {
     /// Their mean.
@@ -64,19 +63,7 @@ impl FromStr for Criterion {
     }
 }
 
-impl TryFrom<String> for Criterion {
-    type Error = UnknownName;
-
-    fn try_from(name: String) -> Result<Self, UnknownName> {
-        name.parse()
-    }
-}
-
-impl From<Criterion> for String {
-    fn from(criterion: Criterion) -> Self {
-        criterion.to_string()
-    }
-}
+qtaml_quant::text_in_files!(Criterion);
 
 /// Which values of a metric are enough, and on how many devices.
 ///

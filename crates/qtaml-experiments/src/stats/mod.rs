@@ -4,9 +4,9 @@ mod paired;
 mod rank;
 
 use anyhow::{Context, Result, ensure};
+use qtaml::deploy::budget;
 use qtaml::fault::Seed;
 use qtaml_chart::Point;
-use rand::RngExt as _;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
@@ -86,13 +86,7 @@ pub fn bootstrap(
     seed: Seed,
     statistic: impl Fn(&[usize]) -> Result<f64>,
 ) -> Result<[f64; 2]> {
-    let mut rng = seed.rng("bootstrap", 0);
-    let mut draws: Vec<f64> = (0..resamples)
-        .map(|_| statistic(&(0..n).map(|_| rng.random_range(0..n)).collect::<Vec<_>>()))
-        .collect::<Result<_>>()?;
-    draws.sort_by(f64::total_cmp);
-    let at = |share: f64| draws[((draws.len() - 1) as f64 * share).round() as usize];
-    Ok([at(0.025), at(0.975)])
+    Ok(budget::bootstrap(n, resamples, seed, statistic)?.ends())
 }
 
 #[cfg(test)]

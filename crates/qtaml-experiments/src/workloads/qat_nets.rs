@@ -1,7 +1,7 @@
 //! Networks trained by several methods of QAT and read from a leaking memory, over several seeds.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::GreedyPath;
@@ -314,6 +314,7 @@ impl<M: Classifier> Lab<'_, M> {
                 test: &test,
                 accuracy,
                 seed,
+                norms: OnceLock::new(),
             };
             settings.iter().map(|setting| trial.accuracy(*setting)).collect()
         })
@@ -328,14 +329,20 @@ struct Trial<'a> {
     test: &'a dyn Runner,
     accuracy: Evaluation,
     seed: Seed,
+    /// Those of the network, whatever it is stored in.
+    norms: OnceLock<Vec<GroupSensitivity>>,
 }
 
 impl Trial<'_> {
     /// What TAC goes by.
-    fn norms(&self, model: &StoredModel) -> Result<Vec<GroupSensitivity>> {
+    fn norms(&self, model: &StoredModel) -> Result<&[GroupSensitivity]> {
+        if let Some(norms) = self.norms.get() {
+            return Ok(norms);
+        }
         let projections = self.context.size(PROJECTIONS, 2) as u32;
         let groups = model.weight_groups();
-        Ok(gradient_norms(self.calibration, &groups, projections, self.context.seed)?)
+        let norms = gradient_norms(self.calibration, &groups, projections, self.context.seed)?;
+        Ok(self.norms.get_or_init(|| norms))
     }
 
     /// Mean accuracy over fault patterns.
@@ -347,7 +354,7 @@ impl Trial<'_> {
         }
         let mut selection = model.uniform(0);
         if setting.reading == Reading::Tac {
-            let statistics = model.statistics(&self.norms(&model)?)?;
+            let statistics = model.statistics(self.norms(&model)?)?;
             let problem = model.problem(Score::Wkb, &statistics, Accounting::ProtectedBits)?;
             let bits = (model.weights() * u64::from(setting.bits.get())) as f64;
             let within = GreedyPath::optimal(&problem).within((PROTECTED * bits) as u64)?;

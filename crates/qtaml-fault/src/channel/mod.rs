@@ -5,7 +5,7 @@ mod word;
 use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{BitWidth, Format, Word};
 
-use crate::{BitMask, Ecc, FaultError};
+use crate::{BitMask, Ecc, EccError, FaultError};
 
 pub use word::WordChannel;
 
@@ -65,18 +65,31 @@ impl QuantizedChannel {
     ///
     /// # Errors
     /// As [`Ecc::residual`].
-    pub fn with_ecc(mut self, ecc: Ecc) -> Result<Self, FaultError> {
+    pub fn with_ecc(self, ecc: Ecc) -> Result<Self, FaultError> {
+        self.with_ecc_leaving(ecc, |flips| ecc.residual(flips))
+    }
+
+    /// The same where `left` says what the code leaves of flip probabilities: [`Ecc::residual`], for whoever
+    /// keeps it from one channel to the next.
+    ///
+    /// # Errors
+    /// As `left`.
+    pub fn with_ecc_leaving(
+        mut self,
+        ecc: Ecc,
+        mut left: impl FnMut(FlipProbability) -> Result<FlipProbability, EccError>,
+    ) -> Result<Self, FaultError> {
         // Counting the error patterns of a code takes time, and bits mostly share their flip probabilities.
         let mut known: Option<(FlipProbability, FlipProbability)> = None;
         let mut bits = self.bits.flips().to_vec();
         for i in bits_of(self.protection.mask()) {
             let flips = self.flips.at(i);
-            let left = match known {
-                Some((same, left)) if same == flips => left,
-                _ => ecc.residual(flips)?,
+            let residual = match known {
+                Some((same, residual)) if same == flips => residual,
+                _ => left(flips)?,
             };
-            known = Some((flips, left));
-            bits[i] = left;
+            known = Some((flips, residual));
+            bits[i] = residual;
         }
         self.bits = WordChannel::of_bits(bits);
         self.ecc = ecc;

@@ -43,8 +43,7 @@ use crate::{BitMask, EccError, FaultError, FaultModel, FaultStream, ProtectionMa
 /// assert!(kept.tally.corrected > 0);
 /// # Ok::<(), Box<dyn std::error::Error>>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Ecc {
     /// Protected bits never flip, and cost nothing but their number: what the sources assume.
@@ -223,7 +222,6 @@ impl Ecc {
             model.par_inject_slice(&mut read, first, stream, protection.into())?;
             return Ok(EccRead::new(read, EccTally::default()));
         }
-        self.check_start(first)?;
         model.par_inject_slice(&mut read, first, stream, ProtectionMap::NOTHING)?;
         let tally = self.correct(words, &mut read, first, model, stream, protection)?;
         Ok(EccRead::new(read, tally))
@@ -255,7 +253,7 @@ impl Ecc {
             kept.for_each(|(read, stored)| *read = *read & !mask | stored & mask);
             return Ok(tally);
         };
-        self.check_start(first)?;
+        check_start(&*code, first)?;
         for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
             let plane = BitPlane { code: &*code, bit };
             let mut check = plane.encode(stored)?;
@@ -267,16 +265,13 @@ impl Ecc {
         }
         Ok(tally)
     }
+}
 
-    /// Refuses a first word at which no code word begins.
-    fn check_start(self, first: u64) -> Result<(), EccError> {
-        let alignment = self.alignment()? as u64;
-        if first.is_multiple_of(alignment) {
-            Ok(())
-        } else {
-            Err(EccError::Misaligned { first, alignment })
-        }
-    }
+/// Refuses a first word at which no code word begins.
+fn check_start(code: &dyn Code, first: u64) -> Result<(), EccError> {
+    let alignment = code.data_bits() as u64;
+    let begins = first.is_multiple_of(alignment);
+    if begins { Ok(()) } else { Err(EccError::Misaligned { first, alignment }) }
 }
 
 /// Words of which one thread encodes or decodes a bit at a time.
@@ -424,19 +419,7 @@ impl FromStr for Ecc {
     }
 }
 
-impl TryFrom<String> for Ecc {
-    type Error = EccError;
-
-    fn try_from(name: String) -> Result<Self, EccError> {
-        name.parse()
-    }
-}
-
-impl From<Ecc> for String {
-    fn from(ecc: Ecc) -> Self {
-        ecc.to_string()
-    }
-}
+qtaml_quant::text_in_files!(Ecc);
 
 #[cfg(test)]
 mod tests {

@@ -3,8 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
-
 use super::{Bch, Code, Parity, Repetition, SecDed};
 use crate::EccError;
 
@@ -29,8 +27,7 @@ use crate::EccError;
 /// assert!("repetition:4".parse::<EccCode>().is_err());
 /// # Ok::<(), qtaml_fault::EccError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum EccCode {
     /// A parity bit.
@@ -112,23 +109,12 @@ impl fmt::Display for EccCode {
     }
 }
 
-impl TryFrom<String> for EccCode {
-    type Error = EccError;
-
-    fn try_from(name: String) -> Result<Self, EccError> {
-        name.parse()
-    }
-}
-
-impl From<EccCode> for String {
-    fn from(spec: EccCode) -> Self {
-        spec.to_string()
-    }
-}
+qtaml_quant::text_in_files!(EccCode);
 
 #[cfg(test)]
 mod tests {
     use proptest::prelude::*;
+    use serde::Deserialize;
     use serde::de::IntoDeserializer;
     use serde::de::value::{Error, StrDeserializer};
 

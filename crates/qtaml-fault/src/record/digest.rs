@@ -3,7 +3,6 @@
 use std::fmt;
 use std::str::FromStr;
 
-use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 /// SHA-256 of the words of a tensor, one byte each, in the order of their positions.
@@ -16,8 +15,7 @@ use sha2::{Digest, Sha256};
 /// assert_eq!(digest.to_string().parse(), Ok(digest));
 /// # Ok::<(), qtaml_fault::DigestError>(())
 /// ```
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(try_from = "String", into = "String")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct WordDigest([u8; 32]);
 
 impl WordDigest {
@@ -80,19 +78,7 @@ impl FromStr for WordDigest {
     }
 }
 
-impl TryFrom<String> for WordDigest {
-    type Error = DigestError;
-
-    fn try_from(text: String) -> Result<Self, DigestError> {
-        text.parse()
-    }
-}
-
-impl From<WordDigest> for String {
-    fn from(digest: WordDigest) -> Self {
-        digest.to_string()
-    }
-}
+qtaml_quant::text_in_files!(WordDigest);
 
 #[cfg(test)]
 mod tests {

@@ -9,7 +9,7 @@ use safetensors::Dtype;
 use serde::Deserialize;
 
 use super::{Model, TensorKind, Traits, plain};
-use crate::{FileError, Float, TensorInfo};
+use crate::{FileError, Float, Float8, TensorInfo};
 
 /// Codes of a quantized checkpoint, in one tensor.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -530,8 +530,7 @@ fn numbers(dtype: Dtype, bytes: &[u8]) -> Option<[u64; 2]> {
 }
 
 fn bits_of_float8(dtype: Dtype) -> bool {
-    use Dtype::{F8_E4M3, F8_E4M3FNUZ, F8_E5M2, F8_E5M2FNUZ};
-    matches!(dtype, F8_E4M3 | F8_E5M2 | F8_E4M3FNUZ | F8_E5M2FNUZ)
+    Float8::of(dtype).is_some_and(Float8::is_weight)
 }
 
 /// Whether a tensor has one number for all codes, for each channel, or for each block of them.

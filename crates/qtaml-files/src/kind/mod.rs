@@ -146,8 +146,13 @@ impl Checkpoint {
     /// [`FileError::Tensor`] if these bytes cannot be read.
     pub fn describe(&self, layout: Option<Layout>) -> Result<Vec<TensorDescription>, FileError> {
         let read = |tensor: &TensorInfo| self.bytes_of(tensor);
-        let model = Model::new(self.tensors(), self.metadata(), &read);
+        let model = Model::new(self.tensors(), self.metadata(), self.words(), &read);
         model.describe(layout)
+    }
+
+    /// The words of `qtaml codec`: each file speaks of its own tensors.
+    fn words(&self) -> BTreeMap<String, Words> {
+        self.shards().iter().flat_map(|file| codes::words(file.metadata())).collect()
     }
 }
 
@@ -165,10 +170,10 @@ impl<'a> Model<'a> {
     fn new(
         tensors: &'a [TensorInfo],
         metadata: &'a BTreeMap<String, String>,
+        words: BTreeMap<String, Words>,
         read: &'a dyn Fn(&TensorInfo) -> Result<Vec<u8>, FileError>,
     ) -> Self {
-        let (by_name, words) = (NameIndex::new(tensors), codes::words(metadata));
-        Self { tensors, by_name, metadata, words, read }
+        Self { tensors, by_name: NameIndex::new(tensors), metadata, words, read }
     }
 
     /// The tensor whose name is these two together.
@@ -277,7 +282,7 @@ mod tests {
             metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         // The number of the file stands for that of the tensor.
         let read = |tensor: &TensorInfo| Ok(samples[tensor.shard].3.clone());
-        Model::new(&tensors, &metadata, &read).describe(layout).unwrap()
+        Model::new(&tensors, &metadata, codes::words(&metadata), &read).describe(layout).unwrap()
     }
 
     pub(super) fn kinds(samples: &[Sample]) -> Vec<TensorKind> {

@@ -5,7 +5,7 @@ use std::collections::HashSet;
 use safetensors::Dtype;
 
 use super::{BufferKind, Model, TensorKind, Traits, WeightRole};
-use crate::TensorInfo;
+use crate::{Float8, TensorInfo};
 
 /// Leaves of masks, where the shape is one: `bias` is that of GPT-2.
 const MASKS: [&str; 7] =
@@ -60,9 +60,7 @@ impl Model<'_> {
         }
         let rank = tensor.rank();
         match tensor.dtype {
-            Dtype::F8_E4M3 | Dtype::F8_E5M2 | Dtype::F8_E4M3FNUZ | Dtype::F8_E5M2FNUZ
-                if rank >= 2 =>
-            {
+            dtype if rank >= 2 && Float8::of(dtype).is_some_and(Float8::is_weight) => {
                 K::Float8(role(tensor))
             }
             _ if !tensor.is_float() => K::Unknown,

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::mpsc;
+use std::sync::{Mutex, PoisonError, mpsc};
 use std::thread;
 use std::time::SystemTime;
 
@@ -26,7 +26,8 @@ const AHEAD: usize = 2;
 #[derive(Debug)]
 pub struct ModelFile {
     path: PathBuf,
-    file: File,
+    /// Read from one place at a time.
+    file: Mutex<File>,
     identity: Identity,
     /// The length of the JSON and the JSON itself, as in the file.
     header: Vec<u8>,
@@ -119,7 +120,15 @@ impl ModelFile {
         };
         let (identity, header, tensors, metadata) = read().map_err(header_error)?;
         let by_name = NameIndex::new(&tensors);
-        Ok(Self { path: path.into(), file, identity, header, tensors, by_name, metadata })
+        Ok(Self {
+            path: path.into(),
+            file: Mutex::new(file),
+            identity,
+            header,
+            tensors,
+            by_name,
+            metadata,
+        })
     }
 
     /// The same file through another handle: each is read from one place at a time.
@@ -210,9 +219,9 @@ impl ModelFile {
         // Not filled with zeros first: that would take nearly as long as what is read from memory.
         let mut piece = Vec::with_capacity(length as usize);
         let mut read = || -> io::Result<()> {
-            let mut file = &self.file;
+            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
             file.seek(SeekFrom::Start(tensor.begin + from))?;
-            let found = file.take(length).read_to_end(&mut piece)? as u64;
+            let found = (&mut *file).take(length).read_to_end(&mut piece)? as u64;
             if found < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
         };
         let (name, path) = (&tensor.name, &self.path);

@@ -6,7 +6,6 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::{Granularity, Recalibration};
-use qtaml::fault::Seed;
 use qtaml::quant::Encoding;
 use qtaml::train::Classifier;
 use serde::Serialize;
@@ -93,7 +92,7 @@ pub(super) struct Gain {
 impl Gain {
     /// Whole patterns are drawn again, and every scheme sees the same ones.
     fn new(bench: &Bench<'_>, tried: &Tried, over: &Tried) -> Result<Self> {
-        let (patterns, seed) = (bench.patterns as usize, Seed(bench.context.seed.0));
+        let (patterns, seed) = (bench.patterns as usize, bench.context.seed);
         let interval = bootstrap(patterns, 2000, seed, |patterns| {
             let overhead = |tried: &Tried| tried.overhead_of(tried.search().cost_over(patterns));
             Ok(overhead(over) / overhead(tried))

@@ -2,11 +2,11 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
+use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::{Granularity, Recalibration};
-use qtaml::fault::{Ecc, Seed};
+use qtaml::fault::Ecc;
 use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
@@ -135,13 +135,13 @@ impl Trial {
 }
 
 /// The cheapest with a decoder. One that misses the target counts only where all do.
-fn best(trials: &[Trial], decoder: Decoder) -> usize {
+fn best(trials: &[Trial], decoder: Decoder) -> Result<usize> {
     let with_it = (0..trials.len()).filter(|&i| trials[i].stored.scheme.decoder == decoder);
     let better = |&a: &usize, &b: &usize| {
         let missed = trials[a].search.missed.cmp(&trials[b].search.missed);
         missed.then(trials[a].bits().total_cmp(&trials[b].bits()))
     };
-    with_it.min_by(better).unwrap_or(0)
+    with_it.min_by(better).with_context(|| format!("no scheme is read by {decoder}"))
 }
 
 /// Measures one network.
@@ -154,14 +154,14 @@ fn measured(bench: &Bench<'_>, clean: f64) -> Result<Measured> {
     schemes.truncate(bench.context.size(schemes.len(), 3));
     let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme, clean));
     let mut trials = trials.collect::<Result<Vec<_>>>()?;
-    let [raw, best] = [Decoder::Raw, Decoder::BayesGain].map(|decoder| best(&trials, decoder));
+    let (raw, best) = (best(&trials, Decoder::Raw)?, best(&trials, Decoder::BayesGain)?);
     // Chosen under a few patterns, judged by others.
     for i in BTreeSet::from([raw, best]) {
         let Trial { stored, search } = &trials[i];
         let judged = judge(bench, stored, TARGET * clean, bench.patterns, search.bracket)?;
         trials[i].search = judged;
     }
-    let (patterns, seed) = (bench.patterns as usize, Seed(bench.context.seed.0));
+    let (patterns, seed) = (bench.patterns as usize, bench.context.seed);
     let interval = bootstrap(patterns, 2000, seed, |patterns| {
         Ok(trials[best].per_weight(trials[best].search.cost_over(patterns)))
     })?;

@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::Recalibration;
-use qtaml::fault::{Ecc, Seed};
+use qtaml::fault::Ecc;
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
 use qtaml::train::Classifier;
@@ -150,7 +150,7 @@ fn measured(
     let codec = trials.iter().rposition(|trial| trial.stored.p == own);
     let codec = codec.context("nothing was tried")?;
     let claimed = &trials[codec];
-    let (patterns, seed) = (claimed.search.patterns.count as usize, Seed(bench.context.seed.0));
+    let (patterns, seed) = (claimed.search.patterns.count as usize, bench.context.seed);
     let interval = bootstrap(patterns, 2000, seed, |patterns| {
         Ok(claimed.per_weight(claimed.search.cost_over(patterns)))
     })?;

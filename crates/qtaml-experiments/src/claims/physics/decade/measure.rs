@@ -1,10 +1,9 @@
 //! The oxide that one decade of leakage is worth, and the reference cell step by step.
 
 use anyhow::Result;
-use qtaml::physics::{Cell, Chain, Condition};
+use qtaml::physics::{Cell, Chain, Condition, YEAR_S};
 use serde::Serialize;
 
-use super::YEAR_S;
 use crate::workloads::reference_cell::reference;
 
 /// All numbers of the claim.

@@ -12,7 +12,6 @@ use self::verdict::claim;
 use crate::context::Context;
 use crate::results::Outcome;
 
-const YEAR_S: f64 = 365.25 * 24.0 * 3600.0;
 /// What "about 0.2 nm" can mean when rounded to one digit.
 const ABOUT_A_FIFTH: [f64; 2] = [0.15, 0.25];
 

@@ -1,8 +1,8 @@
 //! Method, figure and table of the reference cell.
 
+use qtaml::physics::YEAR_S;
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 
-use super::YEAR_S;
 use super::measure::Measured;
 use crate::results::{Figure, Table};
 use crate::workloads::reference_cell::SOURCE_P;

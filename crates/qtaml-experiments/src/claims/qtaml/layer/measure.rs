@@ -15,6 +15,7 @@ use rayon::prelude::*;
 use super::{ALONE, BITS, NEAR, SMALL, SWEEP};
 use crate::context::Context;
 use crate::stats::{Mean, mean};
+use crate::stopwatch::Phase;
 use crate::workloads::networks::{self, Trained};
 
 /// The variance that the first-order model predicts and the one that was sampled.
@@ -75,7 +76,10 @@ impl<'a> Trial<'a> {
         let network = stored(&runner, ALONE)?;
         let groups = network.weight_groups();
         let projections = context.size(512, 16) as u32;
-        let norms = gradient_norms(&runner, &groups, projections, context.seed)?;
+        let norms = context.unit(&("qtaml.layer", "norms", images, projections), || {
+            let norms = || gradient_norms(&runner, &groups, projections, context.seed);
+            Ok(context.stopwatch.time(Phase::Sensitivity, norms)?)
+        })?;
         Ok(Self { context, runner: Box::new(runner), golden, norms, images })
     }
 
@@ -155,7 +159,7 @@ impl<'a> Trial<'a> {
         let (network, selection) = (stored(&*self.runner, p)?, Selection::from(chosen.to_vec()));
         let patterns = self.patterns(p);
         let key = ("qtaml.layer", p, chosen, patterns, self.images);
-        self.context.unit(&key, || {
+        let trials = || -> Result<Vec<f64>> {
             let scores = (0..patterns).into_par_iter().map(|pattern| {
                 let read = network.read(self.context.seed, pattern, &selection)?;
                 let outputs = self.runner.outputs(read)?;
@@ -163,7 +167,8 @@ impl<'a> Trial<'a> {
             });
             let scores: Vec<Vec<f32>> = scores.collect::<Result<_>>()?;
             Ok(deviations(&scores, self.images))
-        })
+        };
+        self.context.unit(&key, || self.context.stopwatch.time(Phase::Trials, trials))
     }
 }
 
