@@ -2,6 +2,7 @@
 
 use qtaml_compensation::{AllocationError, PlanFileError, ScoreError, StorageError};
 
+use crate::job::JobError;
 use crate::{PlanError, RunnerError};
 
 /// Why a model cannot be stored, judged, measured, repaired, planned or given a budget: what can go
@@ -36,6 +37,9 @@ pub enum DeployError {
     /// A budget that cannot be allocated.
     #[error(transparent)]
     Allocation(#[from] AllocationError),
+    /// A result that cannot be kept.
+    #[error(transparent)]
+    Job(#[from] JobError),
     /// A plan that cannot be true.
     #[error(transparent)]
     PlanFile(#[from] PlanFileError),
@@ -210,6 +214,12 @@ pub enum BudgetError {
         value: f64,
         /// What is allowed.
         allowed: &'static str,
+    },
+    /// A target that no scheme keeps.
+    #[error("no scheme that was tried reaches {level} with its largest budget")]
+    OutOfReach {
+        /// The value of the metric that was to be reached.
+        level: f64,
     },
     /// Budgets without a step.
     #[error("there is no budget to search: the path has no steps")]

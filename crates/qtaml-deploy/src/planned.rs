@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use qtaml_compensation::allocation::{Budget, Selection};
+use qtaml_compensation::allocation::{AllocationProblem, Budget, Selection, Solution};
 use qtaml_compensation::storage::StoredAs;
 use qtaml_compensation::{Accounting, GroupStatistics, Plan, PlanGroup, PlannedStorage, Score};
 
@@ -83,14 +83,27 @@ impl StoredModel {
         accounting: Accounting,
         budget: Budget,
     ) -> Result<Plan, DeployError> {
+        let problem = self.problem(score, statistics, accounting)?;
+        let solution = budget.solve(&problem, self.weight_bits())?;
+        self.plan_of(&solution, accounting, &problem)
+    }
+
+    /// The plan that stores each group as a solution of this model's problem says.
+    ///
+    /// # Errors
+    /// [`PlanError::SeveralMemories`] and [`PlanError::UnknownMemory`] as [`plan`](Self::plan), and as
+    /// [`selected`](Self::selected).
+    pub fn plan_of(
+        &self,
+        solution: &Solution,
+        accounting: Accounting,
+        problem: &AllocationProblem,
+    ) -> Result<Plan, DeployError> {
         let first = self.storings().first().ok_or(PlanError::UnknownMemory)?;
         let flips = first.memory.flips.clone();
         if self.storings().iter().any(|storing| storing.memory.flips != flips) {
             return Err(PlanError::SeveralMemories.into());
         }
-        let problem = self.problem(score, statistics, accounting)?;
-        let weight_bits = self.weight_bits();
-        let solution = budget.solve(&problem, weight_bits)?;
         let selection = solution.allocation.selection();
         let storages = self.selected(selection)?;
         let groups = self.groups().iter().zip(storages).zip(selection).enumerate();
@@ -110,7 +123,7 @@ impl StoredModel {
             flips,
             accounting,
             groups: groups.collect(),
-            overhead: solution.allocation.overhead(weight_bits),
+            overhead: solution.allocation.overhead(self.weight_bits()),
             predicted_output_noise: solution.allocation.distortion(),
             lower_bound: solution.lower_bound,
             proven: solution.proven,

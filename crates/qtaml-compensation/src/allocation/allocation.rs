@@ -74,8 +74,9 @@ pub struct Solution {
 }
 
 impl Solution {
-    /// A bound is worth nothing above what was found: there it only rounds differently.
-    pub(super) fn new(allocation: Allocation, lower_bound: f64) -> Self {
+    /// An allocation, and a bound below which no other of its budget gets. A bound is worth nothing above
+    /// what was found: there it only rounds differently.
+    pub fn new(allocation: Allocation, lower_bound: f64) -> Self {
         let lower_bound = lower_bound.clamp(0.0, allocation.distortion);
         let proven = lower_bound == allocation.distortion;
         Self { allocation, lower_bound, proven }

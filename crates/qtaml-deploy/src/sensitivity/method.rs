@@ -5,7 +5,7 @@ use std::fmt;
 use qtaml_fault::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::{GroupSensitivity, forward_norms, gradient_norms, measured_norms};
+use super::{GroupSensitivity, forward_norms, gradient_norms, measured_norms, noise_norms};
 use crate::{DeployError, Recalibrator, Runner, SensitivityError, Values, WeightGroup};
 
 /// How sensitivities are found.
@@ -22,6 +22,8 @@ pub enum Sensitivity {
     Gradients,
     /// Small random steps: two forward passes a draw and group.
     ForwardOnly,
+    /// Random steps of a tenth of the weights: one forward pass a draw and group.
+    Noise,
     /// The response to real faults in one group: one forward pass a draw and group.
     Measured,
 }
@@ -29,6 +31,7 @@ pub enum Sensitivity {
 qtaml_quant::names!(Sensitivity, "sensitivity", {
     Gradients: "gradients",
     ForwardOnly: "forward-only",
+    Noise: "noise",
     Measured: "measured",
 });
 
@@ -79,6 +82,7 @@ pub fn sensitivities(
     let (method, groups) = match method {
         Some(Sensitivity::Gradients) => (Sensitivity::Gradients, gradients()?),
         Some(Sensitivity::ForwardOnly) => (Sensitivity::ForwardOnly, forward()?),
+        Some(Sensitivity::Noise) => (Sensitivity::Noise, noise_norms(runner, groups, draws, seed)?),
         Some(Sensitivity::Measured) => {
             let MeasuredWith { recalibrator, read } =
                 faults.ok_or(SensitivityError::NeedsFaults)?;

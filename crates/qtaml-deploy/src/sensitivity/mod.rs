@@ -1,18 +1,20 @@
 //! Sensitivity of the outputs to errors in each group of weights, without labels.
 //!
-//! Three methods behind one face ([`sensitivities`]). [`gradient_norms`] differentiates: exact to first order, one
+//! Four methods behind one face ([`sensitivities`]). [`gradient_norms`] differentiates: exact to first order, one
 //! backward pass a projection for all groups at once. [`forward_norms`] has the same expectation and
-//! needs forward passes alone: it moves one group at a time by a little. [`measured_norms`] reads one
-//! group at a time with faults as large as they really are, which first-order norms cannot foresee.
+//! needs forward passes alone: it moves one group at a time by a little. [`noise_norms`] moves it by a
+//! tenth, which first-order norms cannot foresee, in any memory. [`measured_norms`] reads one group at a time with faults as large as they really are.
 //! [`noise_response`] is what it is made of: the response of the outputs to any faults.
 
 mod hutchinson;
 mod method;
+mod noise;
 mod perturbation;
 mod response;
 
 pub use hutchinson::gradient_norms;
 pub use method::{MeasuredWith, Sensitivities, Sensitivity, sensitivities};
+pub use noise::noise_norms;
 pub use perturbation::forward_norms;
 pub use response::{NoiseResponse, measured_norms, noise_response};
 
@@ -102,6 +104,34 @@ fn samples(outputs: &[Output]) -> Result<usize, DeployError> {
         return Err(EvaluationError::EmptyOutput { output, shape }.into());
     }
     Ok(first.samples())
+}
+
+/// Sensitivities of groups that are parts of tensors, from those of the whole tensors, as if every weight
+/// of a tensor mattered alike: a part has its share by number of weights. `tensors` are named as the
+/// tensors are.
+///
+/// # Errors
+/// [`SensitivityError::ForeignGroup`] for a group that is not of the runner's tensors, or whose tensor has
+/// no sensitivity.
+pub fn shared_norms(
+    runner: &dyn Runner,
+    tensors: &[GroupSensitivity],
+    groups: &[WeightGroup],
+) -> Result<Vec<GroupSensitivity>, DeployError> {
+    check_groups(runner, groups)?;
+    let share = |group: &WeightGroup| {
+        let tensor = &runner.tensors()[group.tensor];
+        let whole = tensors.iter().find(|whole| whole.name == tensor.name).ok_or_else(|| {
+            let WeightGroup { name, tensor, range, .. } = group.clone();
+            let problem = "its tensor has no sensitivity".to_owned();
+            let (start, end) = (range.start, range.end);
+            SensitivityError::ForeignGroup { name, tensor, start, end, problem }
+        })?;
+        let share = group.len() as f64 / tensor.len() as f64;
+        let (squared, standard_error) = (whole.squared * share, whole.standard_error * share);
+        Ok(GroupSensitivity { name: group.name.clone(), squared, standard_error })
+    };
+    groups.iter().map(share).collect()
 }
 
 #[cfg(test)]

@@ -65,7 +65,7 @@ pub fn noise_response<E: From<DeployError> + Send>(
 }
 
 /// The squared change of all outputs of a sample, averaged over samples.
-fn squared_change(golden: &[Output], faulty: &[Output]) -> Result<f64, DeployError> {
+pub(super) fn squared_change(golden: &[Output], faulty: &[Output]) -> Result<f64, DeployError> {
     let pairs = golden.iter().zip(matched(golden, faulty)?);
     let pairs = pairs.flat_map(|(golden, faulty)| golden.values.iter().zip(&faulty.values));
     // The difference in single precision, as it is in the model.

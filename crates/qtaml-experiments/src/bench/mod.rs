@@ -8,7 +8,6 @@
 pub mod budget;
 pub mod code;
 mod level;
-pub mod scheme;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -19,18 +18,19 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::{AllocationProblem, GreedyPath, Selection};
 use qtaml::compensation::{Accounting, GroupStatistics, Score};
 use qtaml::deploy::job::Fingerprint;
+use qtaml::deploy::scheme::Scheme;
 use qtaml::deploy::sensitivity::{gradient_norms, noise_response};
 use qtaml::deploy::{
     Evaluation, Granularity, GroupSensitivity, Metric, Output, Recalibration, Recalibrator, Runner,
     StoredModel, Trials, Values, groups_of,
 };
 use qtaml::fault::Seed;
-use qtaml::physics::FlipProbability;
+use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::train::{BurnRunner, Classifier};
 
 pub use self::level::Level;
 
-use self::scheme::{Allocator, Scheme};
+use self::code::LIBRARY;
 use crate::context::Context;
 use crate::stopwatch::Phase;
 use crate::workloads::networks::{Net, Trained, WithNet, judges};
@@ -90,10 +90,7 @@ pub struct Stored {
 impl Stored {
     /// The way through the budgets.
     pub fn path(&self) -> GreedyPath<'_> {
-        match self.scheme.allocator {
-            Allocator::Uniform => GreedyPath::uniform(&self.problem),
-            Allocator::Tac(_) => GreedyPath::optimal(&self.problem),
-        }
+        self.scheme.allocator.path(&self.problem)
     }
 
     /// Bits of all weights without any protection.
@@ -110,6 +107,11 @@ pub fn on_bench<T>(
     measure: impl FnOnce(&Bench<'_>, f64) -> Result<T>,
 ) -> Result<T> {
     net.with(context, OnBench { measure, out: PhantomData })
+}
+
+/// A memory whose bits all flip with one probability, either way.
+fn flips(p: f64) -> Result<FlipProfile> {
+    Ok(FlipProbability::symmetric(p)?.into())
 }
 
 /// A closure as a visitor: on the bench it no longer sees the type of the network.
@@ -158,7 +160,7 @@ impl<'a> Bench<'a> {
 
     /// Accuracy of the network as it was trained, and quantized without faults.
     pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let model = scheme.store(&*self.calibration, FlipProbability::NEVER)?;
+        let model = scheme.store(&*self.calibration, &FlipProbability::NEVER.into(), &LIBRARY)?;
         Ok([self.accuracy.clean(), self.accuracy_of(model.golden())?])
     }
 
@@ -190,12 +192,9 @@ impl<'a> Bench<'a> {
 
     /// The network in a memory of this flip probability, as the scheme stores it.
     pub fn store(&self, scheme: &Scheme, p: f64, accounting: Accounting) -> Result<Stored> {
-        let model = scheme.store(&*self.calibration, FlipProbability::symmetric(p)?)?;
+        let model = scheme.store(&*self.calibration, &flips(p)?, &LIBRARY)?;
         let mut statistics = model.statistics(&self.norms(scheme.granularity)?)?;
-        let score = match scheme.allocator {
-            Allocator::Uniform => Score::Wkb,
-            Allocator::Tac(score) => score,
-        };
+        let score = scheme.allocator.score();
         if score == Score::Measured {
             self.add_responses(scheme, p, &mut statistics)?;
         }
@@ -235,7 +234,7 @@ impl<'a> Bench<'a> {
         statistics: &mut [GroupStatistics],
     ) -> Result<()> {
         let scheme = &scheme.exposed();
-        let model = scheme.exposable(&*self.calibration, FlipProbability::symmetric(p)?)?;
+        let model = scheme.exposable(&*self.calibration, &flips(p)?, &LIBRARY)?;
         let linear = model.problem(Score::Wkb, statistics, Accounting::ProtectedBits)?;
         let kept = model.uniform(u32::MAX);
         let tensors: Vec<_> = model.groups().iter().map(|stored| stored.tensor.clone()).collect();

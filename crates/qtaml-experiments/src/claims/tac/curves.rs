@@ -4,11 +4,11 @@ use anyhow::Result;
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::Recalibration;
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use serde::Serialize;
 
 use super::measure::Trial;
 use super::{BUDGETS, SWEEP};
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, Level};
 
 /// A curve and its name.
@@ -63,7 +63,7 @@ fn along_budget(bench: &Bench<'_>, Trial { stored, tried }: &Trial) -> Result<Ve
     let (path, bits) = (stored.path(), stored.weight_bits());
     let mut steps: Vec<usize> = match stored.scheme.allocator {
         Allocator::Uniform => (0..path.len()).collect(),
-        Allocator::Tac(_) => {
+        _ => {
             let within = |share: &f64| path.step_within((share * bits) as u64);
             BUDGETS.iter().map(within).collect::<Result<_, _>>()?
         }

@@ -5,12 +5,12 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::deploy::{Granularity, Recalibration};
 use qtaml::fault::Ecc;
 use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, Level, Stored, TARGET, on_bench};
 use crate::context::Context;
 use crate::stats::bootstrap;

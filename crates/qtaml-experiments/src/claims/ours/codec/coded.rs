@@ -2,9 +2,10 @@
 
 use anyhow::Result;
 use qtaml::compensation::Accounting;
+use qtaml::deploy::scheme::Scheme;
 use qtaml::physics::FlipProbability;
 
-use crate::bench::scheme::{Allocator, Scheme};
+use crate::bench::code::LIBRARY;
 use crate::bench::{Bench, Stored};
 
 /// A network as quantized words, as words of codebooks, and as all of these beside block codes. To make
@@ -21,13 +22,15 @@ impl Coded {
         let [quantized, codebook, mixed] = schemes;
         let quantized = bench.store(quantized, p, Accounting::AllBits)?;
         let codebook = bench.store(codebook, p, Accounting::AllBits)?;
-        let blocks = mixed.block_coded(&*bench.calibration, FlipProbability::symmetric(p)?)?;
+        let blocks = mixed.block_coded(
+            &*bench.calibration,
+            &FlipProbability::symmetric(p)?.into(),
+            &LIBRARY,
+        )?;
         let model = codebook.model.clone().merge(blocks)?.merge(quantized.model.clone())?;
         let statistics = codebook.statistics.clone();
-        let problem = match mixed.allocator {
-            Allocator::Tac(score) => model.problem(score, &statistics, Accounting::AllBits)?,
-            Allocator::Uniform => codebook.problem.clone(),
-        };
+        let score = mixed.allocator.score();
+        let problem = model.problem(score, &statistics, Accounting::AllBits)?;
         let mixed = bench.stored(mixed, model, statistics, problem, p);
         Ok(Self { quantized, codebook, mixed })
     }

@@ -4,6 +4,8 @@ use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::Recalibration;
+use qtaml::deploy::scheme::CodeFamily;
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::fault::Ecc;
 use qtaml::physics::FlipProbability;
 use qtaml::quant::BitWidth;
@@ -16,8 +18,6 @@ use super::needed::{Layer, Needed, Trial};
 use super::sweep::Sweep;
 use super::{CODES, P};
 use crate::bench::Bench;
-use crate::bench::code::Code;
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::context::Context;
 use crate::stats::bootstrap;
 use crate::workloads::networks::{Net, Trained, WithNet};
@@ -90,7 +90,7 @@ pub(super) fn schemes(bench: &Bench<'_>) -> Result<[Scheme; 4]> {
     let eccs = codes.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
     let batch_norm = bench.net.has_batch_norm();
     let recalibration = if batch_norm { Recalibration::BatchNorm } else { Recalibration::None };
-    let raw = Scheme { eccs, code: Code::AnyWidth, ..Scheme::tac() };
+    let raw = Scheme { eccs, code: CodeFamily::AnyWidth, ..Scheme::tac() };
     let bayes = Scheme {
         allocator: Allocator::Tac(Score::Measured),
         decoder: Decoder::BayesGain,
@@ -98,8 +98,8 @@ pub(super) fn schemes(bench: &Bench<'_>) -> Result<[Scheme; 4]> {
         recalibration,
         ..raw.clone()
     };
-    let words = Scheme { code: Code::Codebook, ..bayes.clone() };
-    let any = Scheme { code: Code::Mixed, ..bayes.clone() };
+    let words = Scheme { code: CodeFamily::Codebook, ..bayes.clone() };
+    let any = Scheme { code: CodeFamily::Mixed, ..bayes.clone() };
     Ok([raw, bayes, words, any])
 }
 

@@ -5,8 +5,8 @@ use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
 use crate::bench::code::kind;
-use crate::bench::scheme::Scheme;
 use crate::bench::{Bench, Stored, TARGET};
+use qtaml::deploy::scheme::Scheme;
 
 /// A scheme under trial.
 pub(super) struct Trial {

@@ -2,12 +2,12 @@
 
 use anyhow::Result;
 use qtaml::compensation::{Accounting, Score};
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use serde::Serialize;
 
 use super::P;
 use super::coded::Coded;
 use super::measure::schemes;
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, Level, Stored, TARGET};
 
 /// Flip probabilities.

@@ -5,12 +5,12 @@ use qtaml::compensation::allocation::{Source as WaterSource, WaterFilling};
 use qtaml::compensation::{
     Accounting, bits_saved, noise_for_disagreement, rho_star, rho_star_exact,
 };
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::quant::BitWidth;
 use serde::{Deserialize, Serialize};
 
 use super::{CLASSES, DISAGREEMENT, PATTERNS, PROBABILITIES, WIDTHS};
 use crate::bench::budget::crossing;
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, TARGET, on_bench};
 use crate::context::Context;
 use crate::stats::{bootstrap, spearman};

@@ -3,11 +3,11 @@
 use anyhow::{Context as _, Result};
 use qtaml::compensation::allocation::Selection;
 use qtaml::compensation::{Accounting, Score};
+use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::fault::Seed;
 use serde::Serialize;
 
 use super::BUDGETS;
-use crate::bench::scheme::{Allocator, Scheme};
 use crate::bench::{Bench, Stored, on_bench};
 use crate::context::Context;
 use crate::stats::{Mean, Paired, mean};

@@ -1,0 +1,468 @@
+//! The planner: which scheme keeps a model's target for the fewest bits, and the plan that does.
+//!
+//! Sensitivities are measured once, on calibration inputs. Then every scheme has a path of budgets with a
+//! predicted output noise for each. One of them is searched for the smallest budget that keeps the target,
+//! which tells how much output noise the target bears; for all others that noise predicts a budget, and
+//! those that look cheapest are searched as well. The cheapest is confirmed on inputs and under fault
+//! patterns that had no part in any choice.
+//!
+//! Three sets of inputs, three runners of one model: calibration, selection and test.
+
+mod distribution;
+mod path;
+mod schemes;
+
+use std::fmt;
+
+use qtaml_compensation::storage::CodeLibrary;
+use qtaml_compensation::{Accounting, Plan};
+use qtaml_fault::Seed;
+use qtaml_physics::FlipProfile;
+use serde::{Deserialize, Serialize};
+
+use crate::budget::{BudgetSearch, Criterion, Patterns, Target};
+use crate::job::JobStore;
+use crate::scheme::Scheme;
+use crate::sensitivity::noise_norms;
+use crate::{
+    BudgetError, DeployError, Evaluation, Granularity, GroupSensitivity, Runner, WeightGroup,
+    groups_of,
+};
+
+pub use distribution::Distribution;
+pub use schemes::contenders;
+
+use path::{Path, Stored};
+
+/// Draws of noise behind the sensitivity of a tensor.
+const DRAWS: u32 = 4;
+/// Schemes that are searched because they look cheapest, beside the first one and the baseline.
+const FINALISTS: usize = 3;
+/// Budgets of the frontier, by the output noise that they leave: as a share of what the target bears.
+const FRONTIER: [f64; 7] = [64.0, 16.0, 4.0, 1.0, 0.25, 1.0 / 16.0, 1.0 / 64.0];
+
+/// What a plan is for.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Goal {
+    /// The flip probabilities of the memory.
+    pub flips: FlipProfile,
+    /// The share of the model's own metric that has to be kept; where smaller values are better, the
+    /// metric may grow to it over this share.
+    pub keep: f64,
+    /// In the mean over devices, or on so many of them.
+    pub criterion: Criterion,
+    /// What the budget counts.
+    pub count: Accounting,
+}
+
+impl Goal {
+    /// To keep 95 % in the mean over devices, counting all bits that are stored.
+    pub fn new(flips: impl Into<FlipProfile>) -> Self {
+        let (criterion, count) = (Criterion::Mean, Accounting::AllBits);
+        Self { flips: flips.into(), keep: 0.95, criterion, count }
+    }
+
+    /// The same for another share of the metric.
+    #[must_use]
+    pub fn keeping(self, keep: f64) -> Self {
+        Self { keep, ..self }
+    }
+
+    /// The same for another share of the devices.
+    #[must_use]
+    pub fn on(self, criterion: Criterion) -> Self {
+        Self { criterion, ..self }
+    }
+
+    /// The same counting other bits.
+    #[must_use]
+    pub fn counting(self, count: Accounting) -> Self {
+        Self { count, ..self }
+    }
+
+    /// The target that this is for a model of this quality without faults.
+    ///
+    /// # Errors
+    /// As [`Target::of_metric`].
+    pub fn target(&self, evaluation: &Evaluation) -> Result<Target, DeployError> {
+        let clean = evaluation.clean();
+        let better = evaluation.higher_is_better();
+        let level = if better { clean * self.keep } else { clean / self.keep };
+        Ok(Target::of_metric(evaluation, level, self.criterion)?)
+    }
+}
+
+/// Inputs that trials are judged on: the model on them, and what judges its outputs.
+#[derive(Clone, Copy)]
+pub struct Judging<'a> {
+    /// The model on these inputs.
+    pub runner: &'a dyn Runner,
+    /// What judges its outputs.
+    pub evaluation: &'a Evaluation,
+}
+
+impl fmt::Debug for Judging<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Judging").field("evaluation", self.evaluation).finish_non_exhaustive()
+    }
+}
+
+/// Finds the scheme and the budget that keep a goal, and makes the plan.
+pub struct Planner<'a> {
+    goal: Goal,
+    calibration: &'a dyn Runner,
+    selection: Judging<'a>,
+    test: Judging<'a>,
+    patterns: u32,
+    seed: Seed,
+    library: CodeLibrary,
+    kept: Option<Kept<'a>>,
+    tell: Option<&'a (dyn Fn(&str) + Sync)>,
+}
+
+/// Where finished trials are kept, and what they are trials of.
+#[derive(Debug, Clone, Copy)]
+struct Kept<'a> {
+    store: &'a JobStore,
+    of: &'a str,
+}
+
+impl fmt::Debug for Planner<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Planner").field("goal", &self.goal).finish_non_exhaustive()
+    }
+}
+
+/// What one scheme needs.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Contender {
+    /// The scheme.
+    pub scheme: Scheme,
+    /// Its name for people.
+    pub name: String,
+    /// The budget that was predicted for it, in bits; none if no budget leaves so little noise.
+    pub predicted: Option<u64>,
+    /// What a search found; none if another scheme looked cheaper.
+    pub found: Option<BudgetSearch>,
+}
+
+impl Contender {
+    /// The budget that keeps the target, in bits; none if it was not searched for, or not found.
+    pub fn cost(&self) -> Option<u64> {
+        self.found.as_ref().filter(|found| !found.missed).map(|found| found.cost)
+    }
+}
+
+/// The metric with one budget.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct FrontierPoint {
+    /// The budget, in bits.
+    pub cost: u64,
+    /// The predicted output noise.
+    pub noise: f64,
+    /// The metric over devices, on test inputs.
+    pub metric: Distribution,
+}
+
+/// A plan, and how it was found.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+#[non_exhaustive]
+pub struct Planned {
+    /// What was wanted.
+    pub goal: Goal,
+    /// The plan.
+    pub plan: Plan,
+    /// The metric of the model without faults, on test inputs.
+    pub clean: f64,
+    /// The value of the metric that has to be reached there.
+    pub level: f64,
+    /// The number of weights that are stored.
+    pub weights: u64,
+    /// Bits of all weights of the baseline without any protection: what shares are of.
+    pub weight_bits: u64,
+    /// Bits of all float tensors that are no weights, which stay as they are in the model.
+    pub other_bits: u64,
+    /// The output noise that the target bears.
+    pub noise: f64,
+    /// All schemes, the first one searched first.
+    pub contenders: Vec<Contender>,
+    /// The number of the scheme that the plan takes.
+    pub best: usize,
+    /// The number of the baseline: the same bits protected everywhere.
+    pub baseline: usize,
+    /// The plan under fresh fault patterns on test inputs.
+    pub confirmed: Distribution,
+    /// Bits against metric, along the path of the scheme that the plan takes.
+    pub frontier: Vec<FrontierPoint>,
+}
+
+impl Planned {
+    /// Whether the plan reaches the target on test inputs, under fault patterns that chose nothing.
+    pub fn is_confirmed(&self) -> bool {
+        self.confirmed.is_reached
+    }
+}
+
+impl<'a> Planner<'a> {
+    /// A planner for a model on three sets of inputs. The golden outputs of the evaluations are those of the
+    /// model as it came, so that what quantization loses counts as well.
+    pub fn new(
+        goal: Goal,
+        calibration: &'a dyn Runner,
+        selection: Judging<'a>,
+        test: Judging<'a>,
+    ) -> Self {
+        Self {
+            goal,
+            calibration,
+            selection,
+            test,
+            patterns: 20,
+            seed: Seed(0),
+            library: CodeLibrary::default(),
+            kept: None,
+            tell: None,
+        }
+    }
+
+    /// The same with so many fault patterns for each purpose, and those of another seed.
+    #[must_use]
+    pub fn with_patterns(self, patterns: u32, seed: Seed) -> Self {
+        Self { patterns, seed, ..self }
+    }
+
+    /// The same with codes that are shared.
+    #[must_use]
+    pub fn with_library(self, library: CodeLibrary) -> Self {
+        Self { library, ..self }
+    }
+
+    /// The same where finished trials are kept, and found by a later run: `of` names the model and the
+    /// inputs, as a digest of both.
+    #[must_use]
+    pub fn kept_in(self, store: &'a JobStore, of: &'a str) -> Self {
+        Self { kept: Some(Kept { store, of }), ..self }
+    }
+
+    /// The same which tells what it does, step by step.
+    #[must_use]
+    pub fn telling(self, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
+        Self { tell: Some(tell), ..self }
+    }
+
+    /// How much each weight tensor matters, on calibration inputs.
+    ///
+    /// # Errors
+    /// As [`noise_norms`].
+    pub fn sensitivities(&self) -> Result<Vec<GroupSensitivity>, DeployError> {
+        let tensors = self.calibration.tensors().iter().enumerate();
+        let weights = tensors.filter(|(_, tensor)| tensor.role.is_weight());
+        let groups: Vec<WeightGroup> =
+            weights.flat_map(|(index, t)| groups_of(index, t, Granularity::Tensor)).collect();
+        self.unit(&("sensitivities", DRAWS), || {
+            noise_norms(self.calibration, &groups, DRAWS, self.seed)
+        })
+    }
+
+    /// The cheapest of these schemes and its plan. The first is searched first; `baseline` is what it is
+    /// compared with.
+    ///
+    /// # Errors
+    /// [`BudgetError::OutOfReach`] if no scheme that was searched keeps the
+    /// target, and as storing, measuring, searching and planning.
+    pub fn plan(&self, schemes: &[Scheme], baseline: &Scheme) -> Result<Planned, DeployError> {
+        let sensitivities = self.sensitivities()?;
+        let target = self.goal.target(self.selection.evaluation)?;
+        let mut contenders: Vec<Contender> = Vec::with_capacity(schemes.len() + 1);
+        let mut noise = None;
+        for scheme in schemes.iter().chain([baseline]) {
+            self.say(&format!("storing: {scheme}"));
+            let stored = Stored::new(self, scheme, &sensitivities)?;
+            let path = stored.path();
+            let found = if noise.is_none() { Some(path.search(target)?) } else { None };
+            if let Some(found) = &found {
+                noise = Some(path.noise(found.step));
+            }
+            let predicted = noise.and_then(|noise| path.step_at(noise)).map(|step| path.cost(step));
+            let (scheme, name) = (scheme.clone(), scheme.to_string());
+            contenders.push(Contender { scheme, name, predicted, found });
+        }
+        let baseline = contenders.len() - 1;
+        for number in finalists(&contenders).into_iter().chain([baseline]) {
+            let Contender { scheme, found, .. } = &mut contenders[number];
+            if found.is_none() {
+                *found = Some(Stored::new(self, scheme, &sensitivities)?.path().search(target)?);
+            }
+        }
+        self.planned(contenders, baseline, noise.unwrap_or(0.0), &sensitivities)
+    }
+
+    /// The plan of the cheapest that was found.
+    fn planned(
+        &self,
+        contenders: Vec<Contender>,
+        baseline: usize,
+        noise: f64,
+        sensitivities: &[GroupSensitivity],
+    ) -> Result<Planned, DeployError> {
+        let costs = contenders.iter().enumerate().filter_map(|(i, c)| Some((c.cost()?, i)));
+        let target = self.goal.target(self.test.evaluation)?;
+        let missed = BudgetError::OutOfReach { level: target.level };
+        let (_, best) = costs.min().ok_or(missed)?;
+        let scheme = &contenders[best].scheme;
+        let step = contenders[best].found.as_ref().map_or(0, |found| found.step);
+        let stored = Stored::new(self, scheme, sensitivities)?;
+        let path = stored.path();
+        let judged = Patterns::to_judge(self.patterns);
+        let metric = |step, patterns| {
+            let values = path.trials(step, patterns, self.test, "test")?;
+            Ok::<_, DeployError>(Distribution::new(values, &target)?)
+        };
+        self.say("confirming on test inputs");
+        let confirmed = metric(step, judged.find())?;
+        let mut frontier = Vec::new();
+        for step in frontier_of(&path, step) {
+            self.say(&format!("frontier: {} bits", path.cost(step)));
+            let metric = metric(step, judged.confirm())?;
+            frontier.push(FrontierPoint { cost: path.cost(step), noise: path.noise(step), metric });
+        }
+        let others = self.test.runner.tensors().iter().filter(|t| !t.role.is_weight());
+        let other_bits = others.map(|t| t.len() as u64 * u64::from(t.dtype.bits())).sum();
+        let plan = stored.model.plan_of(&path.solution(step), self.goal.count, &stored.problem)?;
+        let (weights, weight_bits) = (stored.model.weights(), stored.model.weight_bits());
+        Ok(Planned {
+            goal: self.goal.clone(),
+            plan,
+            clean: self.test.evaluation.clean(),
+            level: target.level,
+            weights,
+            weight_bits,
+            other_bits,
+            noise,
+            contenders,
+            best,
+            baseline,
+            confirmed,
+            frontier,
+        })
+    }
+
+    fn say(&self, what: &str) {
+        if let Some(tell) = self.tell {
+            tell(what);
+        }
+    }
+}
+
+/// The schemes that are predicted to be cheapest.
+fn finalists(contenders: &[Contender]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..contenders.len()).collect();
+    order.sort_by_key(|&number| contenders[number].predicted.unwrap_or(u64::MAX));
+    order.truncate(FINALISTS);
+    order
+}
+
+/// Steps whose predicted noise is spread around that of a step, which is one of them.
+fn frontier_of(path: &Path<'_>, step: usize) -> Vec<usize> {
+    let bears = path.noise(step);
+    let mut steps: Vec<usize> =
+        FRONTIER.iter().filter_map(|share| path.step_at(share * bears)).collect();
+    steps.push(step);
+    steps.sort_unstable();
+    steps.dedup();
+    steps
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::Ordering;
+
+    use qtaml_physics::FlipProbability;
+
+    use super::*;
+    use crate::job::Build;
+    use crate::testing::Perceptron;
+    use crate::{Metric, Values};
+
+    fn sets() -> [Perceptron; 3] {
+        [1, 2, 3].map(|inputs| Perceptron::new(5, 60, 3).on_inputs(inputs, 200))
+    }
+
+    fn evaluation(runner: &Perceptron) -> Evaluation {
+        Evaluation::new(runner.outputs(Values::new()).unwrap(), Metric::Agreement).unwrap()
+    }
+
+    fn goal(count: Accounting) -> Goal {
+        Goal::new(FlipProbability::symmetric(0.05).unwrap()).counting(count).keeping(0.9)
+    }
+
+    fn plan(sets: &[Perceptron; 3], count: Accounting, store: Option<&JobStore>) -> Planned {
+        let [calibration, selection, test] = sets;
+        let evaluations = [selection, test].map(evaluation);
+        let judging = |runner, evaluation| Judging { runner, evaluation };
+        let planner = Planner::new(
+            goal(count),
+            calibration,
+            judging(selection, &evaluations[0]),
+            judging(test, &evaluations[1]),
+        );
+        let planner = planner.with_patterns(8, Seed(7));
+        let planner = match store {
+            Some(store) => planner.kept_in(store, "perceptron"),
+            None => planner,
+        };
+        let (schemes, baseline) = contenders(count);
+        planner.plan(&schemes, &baseline).unwrap()
+    }
+
+    #[test]
+    fn the_plan_is_carried_out_by_the_scheme_that_made_it() {
+        let sets = sets();
+        let planned = plan(&sets, Accounting::ProtectedBits, None);
+        let Contender { scheme, found, .. } = &planned.contenders[planned.best];
+        let found = found.as_ref().unwrap();
+        assert!(!found.missed && planned.level == 0.9 && planned.clean == 1.0);
+        let baseline = &planned.contenders[planned.baseline];
+        assert_eq!(baseline.scheme.allocator, crate::scheme::Allocator::Uniform);
+        assert!(found.cost <= baseline.cost().unwrap());
+        let flips = &planned.goal.flips;
+        let model = scheme.store(&sets[0], flips, &CodeLibrary::default()).unwrap();
+        let selection = model.selection_of(&planned.plan).unwrap();
+        let spent: u64 =
+            model.selected(&selection).unwrap().iter().map(|s| s.protected_bits()).sum();
+        assert_eq!(spent, found.cost);
+        // What the plan costs is on the frontier, and the metric rises with the budget.
+        let costs: Vec<u64> = planned.frontier.iter().map(|point| point.cost).collect();
+        assert!(costs.contains(&spent) && costs.is_sorted());
+        let metric = |i: usize| planned.frontier[i].metric.mean.value;
+        assert!(metric(0) < metric(costs.len() - 1));
+    }
+
+    #[test]
+    fn where_all_bits_count_nothing_is_ideal() {
+        let planned = plan(&sets(), Accounting::AllBits, None);
+        let groups = &planned.plan.groups;
+        assert!(groups.iter().all(|group| group.cost_bits > 0));
+        let total: u64 = groups.iter().map(|group| group.cost_bits).sum();
+        assert_eq!(Some(total), planned.contenders[planned.best].cost());
+        assert_eq!(planned.other_bits, 32 * (4 + 4 + 4 + 3));
+    }
+
+    /// A second run with the same store asks the model for its clean outputs alone.
+    #[test]
+    fn a_run_that_was_kept_needs_no_trial() {
+        let folder = tempfile::tempdir().unwrap();
+        let store = JobStore::open(folder.path(), Build::new("test", "none")).unwrap();
+        let sets = sets();
+        let first = plan(&sets, Accounting::ProtectedBits, Some(&store));
+        let passes = || sets.each_ref().map(|runner| runner.passes.load(Ordering::Relaxed));
+        let before = passes();
+        let again = plan(&sets, Accounting::ProtectedBits, Some(&store));
+        assert_eq!(again.plan, first.plan);
+        let after = passes();
+        assert!((0..3).all(|i| after[i] - before[i] <= 1), "{before:?} {after:?}");
+    }
+}

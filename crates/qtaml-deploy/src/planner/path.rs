@@ -1,0 +1,190 @@
+//! A scheme's path of budgets on the model, with its trials.
+
+use std::ops::Range;
+
+use qtaml_compensation::allocation::{Allocation, AllocationProblem, GreedyPath, Solution};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::{Judging, Planner};
+use crate::budget::{BudgetSearch, Budgets, Patterns, Search, Target};
+use crate::job::{Fingerprint, Recipe};
+use crate::scheme::{Allocator, Scheme};
+use crate::sensitivity::shared_norms;
+use crate::{DeployError, GroupSensitivity, Recalibrator, StoredModel, Trials, Values};
+
+/// A model stored as a scheme says.
+pub(super) struct Stored<'b, 'a> {
+    planner: &'b Planner<'a>,
+    scheme: &'b Scheme,
+    pub(super) model: StoredModel,
+    golden: Values,
+    pub(super) problem: AllocationProblem,
+}
+
+impl<'b, 'a> Stored<'b, 'a> {
+    pub(super) fn new(
+        planner: &'b Planner<'a>,
+        scheme: &'b Scheme,
+        sensitivities: &[GroupSensitivity],
+    ) -> Result<Self, DeployError> {
+        let Planner { calibration, goal, library, .. } = planner;
+        let model = scheme.store(*calibration, &goal.flips, library)?;
+        let norms = shared_norms(*calibration, sensitivities, &model.weight_groups())?;
+        let statistics = model.statistics(&norms)?;
+        let problem = model.problem(scheme.allocator.score(), &statistics, goal.count)?;
+        let golden = model.golden();
+        Ok(Self { planner, scheme, model, golden, problem })
+    }
+
+    /// The way through its budgets.
+    pub(super) fn path(&self) -> Path<'_> {
+        let steps = match self.scheme.allocator {
+            Allocator::Uniform => Steps::Uniform(alike(&self.problem)),
+            _ => Steps::Greedy(GreedyPath::optimal(&self.problem)),
+        };
+        Path { stored: self, steps }
+    }
+}
+
+/// The same candidate everywhere, by rising cost; those that cost more and leave as much are left out.
+fn alike(problem: &AllocationProblem) -> Vec<Allocation> {
+    let path = GreedyPath::uniform(problem);
+    let mut all: Vec<Allocation> = (0..path.len()).map(|step| path.at(step)).collect();
+    all.sort_by(|a, b| a.cost().cmp(&b.cost()).then(a.distortion().total_cmp(&b.distortion())));
+    let mut least = f64::INFINITY;
+    all.retain(|allocation| {
+        let is_better = allocation.distortion() < least;
+        least = least.min(allocation.distortion());
+        is_better
+    });
+    all
+}
+
+enum Steps<'s> {
+    Greedy(GreedyPath<'s>),
+    Uniform(Vec<Allocation>),
+}
+
+/// The budgets of a stored model in rising order.
+pub(super) struct Path<'s> {
+    stored: &'s Stored<'s, 's>,
+    steps: Steps<'s>,
+}
+
+impl Path<'_> {
+    fn len(&self) -> usize {
+        match &self.steps {
+            Steps::Greedy(path) => path.len(),
+            Steps::Uniform(all) => all.len(),
+        }
+    }
+
+    /// What a step costs, in bits.
+    pub(super) fn cost(&self, step: usize) -> u64 {
+        match &self.steps {
+            Steps::Greedy(path) => path.cost(step),
+            Steps::Uniform(all) => all[step].cost(),
+        }
+    }
+
+    /// The output noise that is predicted for a step.
+    pub(super) fn noise(&self, step: usize) -> f64 {
+        match &self.steps {
+            Steps::Greedy(path) => path.distortion(step),
+            Steps::Uniform(all) => all[step].distortion(),
+        }
+    }
+
+    fn at(&self, step: usize) -> Allocation {
+        match &self.steps {
+            Steps::Greedy(path) => path.at(step),
+            Steps::Uniform(all) => all[step].clone(),
+        }
+    }
+
+    /// The first step that is predicted to leave no more noise than this.
+    pub(super) fn step_at(&self, noise: f64) -> Option<usize> {
+        (0..self.len()).find(|&step| self.noise(step) <= noise)
+    }
+
+    /// The smallest budget that keeps a target on the inputs that choose.
+    pub(super) fn search(&self, target: Target) -> Result<BudgetSearch, DeployError> {
+        let Planner { patterns, selection, .. } = self.stored.planner;
+        let budgets = Selecting { path: self, on: *selection };
+        let search = Search::new(&budgets, target, Patterns::to_compare(*patterns));
+        let planner = self.stored.planner;
+        let tick = || planner.say(&format!("searching: {}", self.stored.scheme));
+        search.on_step(&tick).smallest()
+    }
+
+    /// The metric under each of some fault patterns on some inputs, which have a name.
+    pub(super) fn trials(
+        &self,
+        step: usize,
+        patterns: Range<u32>,
+        on: Judging<'_>,
+        inputs: &str,
+    ) -> Result<Vec<f64>, DeployError> {
+        let Stored { planner, scheme, model, golden, .. } = self.stored;
+        let selection = self.at(step).selection().clone();
+        let selected = Fingerprint::of(&selection).map_err(crate::job::JobError::Recipe)?;
+        let key = ("trials", scheme, selected, &patterns, inputs, planner.seed);
+        // JSON has no number that is infinite or none: such a trial is kept as null.
+        let values: Vec<Option<f64>> = planner.unit(&key, || {
+            let recalibrator =
+                Recalibrator::new(scheme.recalibration, planner.calibration, golden)?;
+            let trials = Trials::new(on.runner, &recalibrator, on.evaluation);
+            let read = |pattern| model.read(planner.seed, pattern, &selection);
+            let values = trials.scores(patterns.clone(), read)?;
+            Ok(values.into_iter().map(|value| value.is_finite().then_some(value)).collect())
+        })?;
+        Ok(values.into_iter().map(|value| value.unwrap_or(f64::NAN)).collect())
+    }
+
+    /// The allocation of a step, and how much better another of the same cost could be.
+    pub(super) fn solution(&self, step: usize) -> Solution {
+        let allocation = self.at(step);
+        let lower_bound = match &self.steps {
+            // A corner of the hull: an optimum for what it costs.
+            Steps::Greedy(_) => allocation.distortion(),
+            Steps::Uniform(_) => 0.0,
+        };
+        Solution::new(allocation, lower_bound)
+    }
+}
+
+/// A path whose trials choose.
+struct Selecting<'p, 's> {
+    path: &'p Path<'s>,
+    on: Judging<'p>,
+}
+
+impl Budgets for Selecting<'_, '_> {
+    type Error = DeployError;
+
+    fn steps(&self) -> usize {
+        self.path.len()
+    }
+
+    fn cost(&self, step: usize) -> u64 {
+        self.path.cost(step)
+    }
+
+    fn values(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>, DeployError> {
+        self.path.trials(step, patterns, self.on, "selection")
+    }
+}
+
+impl Planner<'_> {
+    /// Work that is done once, if there is a store to keep it in.
+    pub(super) fn unit<T: Serialize + DeserializeOwned>(
+        &self,
+        key: &impl Serialize,
+        work: impl FnOnce() -> Result<T, DeployError>,
+    ) -> Result<T, DeployError> {
+        let Some(kept) = self.kept else { return work() };
+        let recipe = Recipe::new(&("plan", kept.of, &self.goal.flips, key))?;
+        Ok(kept.store.get_or_compute(&recipe, work)?.value)
+    }
+}
