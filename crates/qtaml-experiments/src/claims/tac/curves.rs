@@ -61,12 +61,11 @@ fn along_budgets(bench: &Bench<'_>, named: [&Trial; 4]) -> Result<[Vec<Level>; 4
 
 fn along_budget(bench: &Bench<'_>, Trial { stored, tried }: &Trial) -> Result<Vec<Level>> {
     let (path, bits) = (stored.path(), stored.weight_bits());
-    let mut steps: Vec<usize> = match stored.scheme.allocator {
-        Allocator::Uniform => (0..path.len()).collect(),
-        _ => {
-            let within = |share: &f64| path.step_within((share * bits) as u64);
-            BUDGETS.iter().map(within).collect::<Result<_, _>>()?
-        }
+    let mut steps: Vec<usize> = if stored.scheme.allocator == Allocator::Uniform {
+        (0..path.len()).collect()
+    } else {
+        let within = |share: &f64| path.step_within((share * bits) as u64);
+        BUDGETS.iter().map(within).collect::<Result<_, _>>()?
     };
     steps.push(tried.search().step);
     steps.sort_unstable();
