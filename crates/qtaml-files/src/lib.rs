@@ -11,6 +11,7 @@
 //!   [`remove_temporaries`] is what a handler of Ctrl-C calls. What a killed process leaves is told by
 //!   its name ([`is_temporary`]).
 //! - [`FileFormat`]: what another file is, by its first bytes, and what to do with it.
+//! - [`read_numpy`]: arrays of `NumPy`, for the inputs of a model.
 //! - [`NamePattern`]: patterns of tensor names.
 //! - [`UnknownName`]: the error of a name that nothing has, with the nearest ones that exist.
 //!
@@ -41,6 +42,7 @@ mod float8;
 mod format;
 mod kind;
 mod names;
+mod numpy;
 mod pattern;
 mod safetensors;
 mod temporaries;
@@ -60,6 +62,7 @@ pub use self::kind::{
     TensorDescription, TensorKind, WeightRole,
 };
 pub use self::names::UnknownName;
+pub use self::numpy::{NumpyArray, NumpyError, NumpyValues, read_numpy};
 pub use self::pattern::NamePattern;
 pub use self::safetensors::header::{TensorLayout, header};
 pub use self::safetensors::{ModelFile, TensorInfo};
