@@ -77,6 +77,20 @@ impl FlipArgs {
         })
     }
 
+    /// One profile for each probability of `--p`, or the only one that is given in another way.
+    pub(crate) fn profiles(&self) -> Result<Vec<FlipProfile>, UsageError> {
+        let Some(all) = &self.p else {
+            return Ok(vec![self.profile()?.ok_or(UsageError::NoFlips)?]);
+        };
+        let profile = |&p: &f64| Ok(FlipProbability::symmetric(p)?.into());
+        all.values().iter().map(profile).collect()
+    }
+
+    /// The only profile.
+    pub(crate) fn one(&self) -> Result<FlipProfile, UsageError> {
+        self.profile()?.ok_or(UsageError::NoFlips)
+    }
+
     /// The probabilities of `--p`, of which there may be several; `None` where flips are given in another
     /// way, or not at all.
     pub(crate) fn several(&self) -> Option<&Probabilities> {
@@ -127,6 +141,13 @@ pub(crate) fn probability(text: &str) -> Result<f64, String> {
     let hundredths = number(&format!("{}e-2", percent.trim()));
     let divided = || Ok::<_, String>(number(percent)? / 100.0);
     hundredths.or_else(|_| divided()).map_err(|_| format!("{text:?} is no number"))
+}
+
+/// A share that is more than nothing.
+pub(crate) fn share(text: &str) -> Result<f64, String> {
+    let share = probability(text)?;
+    let is_share = share > 0.0 && share <= 1.0;
+    is_share.then_some(share).ok_or_else(|| format!("{share:?} is no share above 0 and up to 1"))
 }
 
 pub(crate) fn count(text: &str) -> Result<u64, String> {

@@ -79,6 +79,12 @@ impl FormatArgs {
         TensorScaling { granularity, range, clip }
     }
 
+    /// Which weights share a scale.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn granularity(&self) -> Granularity {
+        self.scale.0
+    }
+
     /// How matrices are laid out, if that is said.
     pub(crate) fn layout(&self) -> Option<Layout> {
         self.layout

@@ -3,17 +3,25 @@
 mod codec;
 mod command_line;
 mod devices;
+#[cfg(feature = "onnx")]
+mod evaluate;
 mod failure;
 mod flags;
 mod format_flags;
 mod inject;
 mod inspect;
+#[cfg(feature = "onnx")]
+mod measure;
 #[cfg(test)]
 #[path = "../../../tests/mutation.rs"]
 mod mutation;
 mod number;
 mod packed;
+#[cfg(feature = "onnx")]
+mod page;
 mod physics;
+#[cfg(feature = "onnx")]
+mod plan;
 mod probabilities;
 mod progress;
 mod selection;
@@ -21,6 +29,8 @@ mod stdout;
 mod table;
 mod usage;
 mod verify;
+#[cfg(feature = "onnx")]
+mod workload;
 
 use std::process::{self, ExitCode};
 
@@ -57,6 +67,10 @@ struct Cli {
 enum Command {
     Physics(Box<physics::PhysicsArgs>),
     Inspect(Box<inspect::InspectArgs>),
+    #[cfg(feature = "onnx")]
+    Evaluate(Box<evaluate::EvaluateArgs>),
+    #[cfg(feature = "onnx")]
+    Plan(Box<plan::PlanArgs>),
     Inject(Box<inject::InjectArgs>),
     Codec(codec::CodecArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -75,6 +89,10 @@ fn run(command: &Command) -> Result<()> {
     match command {
         Command::Physics(args) => physics::run(args),
         Command::Inspect(args) => inspect::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Evaluate(args) => evaluate::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Plan(args) => plan::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Codec(args) => codec::run(args),
         Command::Verify(args) => verify::run(args),

@@ -29,6 +29,30 @@ pub(crate) enum UsageError {
     DecoderNeedsFlips(Decoder),
     #[error("--p {0} are several flip probabilities, and one is needed here")]
     SeveralP(Probabilities),
+    #[error(
+        "how often do bits flip? Say it by --p, by --p01 and --p10, by --p-per-bit, or by --cell"
+    )]
+    NoFlips,
+    #[cfg(feature = "onnx")]
+    #[error("--metric {0} needs --labels")]
+    MetricNeedsLabels(qtaml::deploy::Metric),
+    #[cfg(feature = "onnx")]
+    #[error(
+        "{given} labels for {samples} samples: {expected} are needed, one for each row that is judged"
+    )]
+    Labels { given: usize, expected: usize, samples: usize },
+    #[cfg(feature = "onnx")]
+    #[error(
+        "a file of one array is for a model of one input, and this one has {}: an .npz file names them",
+        .0.join(", ")
+    )]
+    Unnamed(Vec<String>),
+    #[cfg(feature = "onnx")]
+    #[error(
+        "{samples} samples are too few for a plan: a quarter measures, a quarter chooses and half judges, \
+         and 8 at least are needed"
+    )]
+    FewSamples { samples: usize },
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]
     Stuck(f64, f64),
     #[error("{a} and {b} are the same file: {}", path.display())]

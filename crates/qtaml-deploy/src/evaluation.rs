@@ -144,6 +144,11 @@ impl Evaluation {
         self.judge.name()
     }
 
+    /// The name of the output that is judged.
+    pub fn output(&self) -> &str {
+        &self.judged().name
+    }
+
     /// Whether a larger score is a better one.
     pub fn higher_is_better(&self) -> bool {
         self.judge.higher_is_better()

@@ -354,7 +354,8 @@ mod tests {
     }
 
     fn of(descr: &str, shape: &str, data: &[u8]) -> Result<NumpyArray, NumpyError> {
-        let header = format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
+        let header =
+            format!("{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}, }}\n");
         array(file(&header, data).as_slice())
     }
 

@@ -9,6 +9,7 @@
 //! Three sets of inputs, three runners of one model: calibration, selection and test.
 
 mod distribution;
+mod file;
 mod path;
 mod schemes;
 
@@ -30,6 +31,7 @@ use crate::{
 };
 
 pub use distribution::Distribution;
+pub use file::{ModelPlan, ModelPlanError};
 pub use schemes::contenders;
 
 use path::{Path, Stored};
@@ -430,7 +432,10 @@ mod tests {
         assert!(found.cost <= baseline.cost().unwrap());
         let flips = &planned.goal.flips;
         let model = scheme.store(&sets[0], flips, &CodeLibrary::default()).unwrap();
-        let selection = model.selection_of(&planned.plan).unwrap();
+        let file = ModelPlan::new("ab", scheme.clone(), planned.plan.clone());
+        let file = ModelPlan::from_json(&file.to_json()).unwrap();
+        let (_, selection) = file.store(&sets[0], &CodeLibrary::default()).unwrap();
+        assert!(file.check_model("ab").is_ok() && file.check_model("cd").is_err());
         let spent: u64 =
             model.selected(&selection).unwrap().iter().map(|s| s.protected_bits()).sum();
         assert_eq!(spent, found.cost);

@@ -1,0 +1,105 @@
+//! `qtaml plan`: what to store and protect so that a model keeps its quality.
+
+mod args;
+mod report;
+
+use anyhow::{Context, Result};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use qtaml::deploy::job::{Build, JobStore};
+use qtaml::deploy::planner::{Judging, ModelPlan, Planned, Planner};
+use qtaml::fault::Seed;
+
+pub(crate) use self::args::PlanArgs;
+use self::report::Report;
+use crate::stdout;
+use crate::usage::UsageError;
+use crate::workload::{Set, Workload};
+
+/// Fewer samples cannot be cut in three.
+const LEAST: usize = 8;
+
+pub(crate) fn run(args: &PlanArgs) -> Result<()> {
+    let (goal, (schemes, baseline)) = (args.goal()?, args.schemes());
+    let workload = args.workload.load(Seed(args.seed))?;
+    let sets = Sets::of(&workload)?;
+    let store = args.store()?;
+    let steps = Steps::new();
+    let tell = |what: &str| steps.tell(what);
+    let judging = |set| {
+        let Set { runner, evaluation } = set;
+        Judging { runner, evaluation }
+    };
+    let planner =
+        Planner::new(goal, &sets.calibration.runner, judging(&sets.selection), judging(&sets.test));
+    let planner = planner.with_patterns(args.trials, Seed(args.seed)).telling(&tell);
+    let planner = match &store {
+        Some(store) => planner.kept_in(store, &workload.fingerprint),
+        None => planner,
+    };
+    let planned = planner.plan(&schemes, &baseline)?;
+    drop(steps);
+    let plan = plan_of(&workload, &planned);
+    let report = Report::new(args, &workload, &sets.test, planned);
+    let written = args.write(&plan, &report)?;
+    eprintln!("{written}");
+    if args.json { stdout::print_json(&report) } else { stdout::print(&report.text()) }
+}
+
+fn plan_of(workload: &Workload, planned: &Planned) -> ModelPlan {
+    let scheme = planned.contenders[planned.best].scheme.clone();
+    ModelPlan::new(workload.digest.clone(), scheme, planned.plan.clone())
+}
+
+/// The samples of a workload, cut in three: every fourth measures, every fourth chooses, and half judge.
+struct Sets {
+    calibration: Set,
+    selection: Set,
+    test: Set,
+}
+
+impl Sets {
+    fn of(workload: &Workload) -> Result<Self> {
+        let samples = workload.samples();
+        if samples < LEAST {
+            return Err(UsageError::FewSamples { samples }.into());
+        }
+        Ok(Self {
+            calibration: workload.part(|sample| sample % 4 == 0)?,
+            selection: workload.part(|sample| sample % 4 == 2)?,
+            test: workload.part(|sample| sample % 2 == 1)?,
+        })
+    }
+}
+
+/// What the planner does, on standard error if that is a terminal.
+struct Steps(ProgressBar);
+
+impl Steps {
+    fn new() -> Self {
+        let style = ProgressStyle::with_template("{spinner} {wide_msg}  {elapsed}");
+        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+            .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        Self(bar)
+    }
+
+    fn tell(&self, what: &str) {
+        self.0.set_message(what.to_owned());
+        self.0.tick();
+    }
+}
+
+impl Drop for Steps {
+    fn drop(&mut self) {
+        self.0.finish_and_clear();
+    }
+}
+
+impl PlanArgs {
+    /// Where finished trials are kept, if there is a folder for them.
+    fn store(&self) -> Result<Option<JobStore>> {
+        let Some(folder) = &self.out else { return Ok(None) };
+        let build = Build::new(env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_VERSION"));
+        let store = JobStore::open(&folder.join("jobs"), build);
+        Ok(Some(store.with_context(|| format!("cannot keep trials in {}", folder.display()))?))
+    }
+}

@@ -1,0 +1,216 @@
+//! A user's model with data: what `evaluate` and `plan` measure on.
+
+mod data;
+mod labels;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use qtaml::deploy::{Evaluation, Metric, Output, Runner, Values};
+use qtaml::fault::Seed;
+use qtaml::onnx::{Agreement, Inputs, OnnxModel, OnnxRunner};
+use sha2::{Digest, Sha256};
+
+use self::data::Data;
+use crate::flags::no_stream;
+use crate::usage::UsageError;
+
+/// Heading of the flags that say what the model runs on.
+const DATA: &str = "Data";
+
+/// The model, its inputs, and what its outputs are judged by: the same in every command.
+#[derive(Debug, Clone, Args)]
+#[group(id = "workload", multiple = true)]
+pub(crate) struct WorkloadArgs {
+    /// The model: an ONNX file, its weights inside or beside it
+    #[arg(value_name = "MODEL.onnx")]
+    pub(crate) model: PathBuf,
+
+    /// Inputs: FILE.npz with an array for each input by its name, FILE.npy, or synthetic:N
+    ///
+    /// The first axis counts samples. A file of one array is for a model of one input. synthetic:N are N
+    /// random inputs: they show that everything runs, and how outputs move; results on them are not those
+    /// of real data, and everything that is written says so.
+    #[arg(long, value_name = "DATA", help_heading = DATA)]
+    data: Data,
+
+    /// The right class of each sample, as FILE.npy or as a text with one number a line
+    ///
+    /// Without labels the faulty model is compared with the model itself.
+    #[arg(long, value_name = "FILE", help_heading = DATA)]
+    labels: Option<PathBuf>,
+
+    /// agreement, accuracy, cosine, relative-error, kl, perplexity or exact-sequence
+    ///
+    /// By default accuracy with labels, agreement without, and relative-error for outputs of one number.
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    metric: Option<Metric>,
+
+    /// The output that is judged [default: the first]
+    #[arg(long, value_name = "NAME", help_heading = DATA)]
+    output: Option<String>,
+
+    /// The size of a dimension that the model leaves open, for synthetic inputs; may be repeated
+    #[arg(long, value_name = "NAME=SIZE", value_parser = dimension, help_heading = DATA)]
+    dim: Vec<(String, usize)>,
+
+    /// Samples that are run at once, where the model takes any number
+    #[arg(long, value_name = "N", default_value_t = 16, help_heading = DATA)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..))]
+    batch: u32,
+}
+
+fn dimension(text: &str) -> Result<(String, usize), String> {
+    let wrong = || format!("{text:?} is no NAME=SIZE with a size of 1 or more");
+    let (name, size) = text.split_once('=').ok_or_else(wrong)?;
+    let size = size.trim().parse().ok().filter(|&size| size > 0).ok_or_else(wrong)?;
+    Ok((name.trim().to_owned(), size))
+}
+
+/// A model with data.
+#[derive(Debug)]
+pub(crate) struct Workload {
+    pub(crate) model: OnnxModel,
+    inputs: Inputs,
+    labels: Option<Vec<usize>>,
+    metric: Metric,
+    output: Option<String>,
+    batch: usize,
+    samples: usize,
+    /// The digest of the model file.
+    pub(crate) digest: String,
+    /// That of model and data together.
+    pub(crate) fingerprint: String,
+    /// What the data is, in words.
+    pub(crate) described: String,
+    pub(crate) is_synthetic: bool,
+}
+
+/// The model on some of the samples, and what judges it there.
+pub(crate) struct Set {
+    pub(crate) runner: OnnxRunner,
+    pub(crate) evaluation: Evaluation,
+}
+
+impl WorkloadArgs {
+    /// Reads model and data, and runs the model on it once.
+    pub(crate) fn load(&self, seed: Seed) -> Result<Workload> {
+        no_stream("MODEL", &self.model)?;
+        let model = OnnxModel::open(&self.model)?;
+        let file = std::fs::read(&self.model)
+            .with_context(|| format!("cannot read {}", self.model.display()))?;
+        let digest = hex(&Sha256::digest(&file));
+        let sizes: BTreeMap<String, usize> = self.dim.iter().cloned().collect();
+        let inputs = self.data.read(&model, seed, &sizes)?;
+        let labels = self.labels.as_deref().map(labels::read).transpose()?;
+        let first = inputs.select(&[0])?;
+        let outputs =
+            model.runner_in_batches(&first, self.batch as usize)?.outputs(Values::new())?;
+        let samples = inputs.samples()?;
+        let metric = self.metric(&outputs, labels.is_some())?;
+        let text = format!("{digest} {} {labels:?} {metric} {:?}", inputs.digest(), self.output);
+        Ok(Workload {
+            model,
+            inputs,
+            labels,
+            metric,
+            output: self.output.clone(),
+            batch: self.batch as usize,
+            samples,
+            digest,
+            fingerprint: hex(&Sha256::digest(text.as_bytes())),
+            described: format!("{samples} samples of {}", self.data),
+            is_synthetic: self.data.is_synthetic(),
+        })
+    }
+
+    fn metric(&self, outputs: &[Output], labelled: bool) -> Result<Metric, UsageError> {
+        if let Some(metric) = self.metric {
+            let ready = labelled || !metric.needs_labels();
+            return ready.then_some(metric).ok_or(UsageError::MetricNeedsLabels(metric));
+        }
+        let named = |output: &&Output| self.output.as_ref().is_none_or(|name| *name == output.name);
+        let classes = outputs.iter().find(named).map_or(0, Output::classes);
+        Ok(match (labelled, classes) {
+            (true, _) => Metric::Accuracy,
+            (false, 2..) => Metric::Agreement,
+            (false, _) => Metric::RelativeError,
+        })
+    }
+}
+
+impl Workload {
+    pub(crate) fn samples(&self) -> usize {
+        self.samples
+    }
+
+    pub(crate) fn metric(&self) -> Metric {
+        self.metric
+    }
+
+    /// The model on all samples.
+    pub(crate) fn all(&self) -> Result<Set> {
+        self.of(&(0..self.samples).collect::<Vec<_>>())
+    }
+
+    /// The model on the samples of which something holds, by their number.
+    pub(crate) fn part(&self, holds: impl Fn(usize) -> bool) -> Result<Set> {
+        self.of(&(0..self.samples).filter(|&sample| holds(sample)).collect::<Vec<_>>())
+    }
+
+    fn of(&self, samples: &[usize]) -> Result<Set> {
+        let runner = self.model.runner_in_batches(&self.inputs.select(samples)?, self.batch)?;
+        if let Agreement::Near(error) = runner.agreement() {
+            eprintln!(
+                "note: rewritten for faults the model differs from itself by up to {error:.1e}"
+            );
+        }
+        let outputs = runner.outputs(Values::new())?;
+        let labels = self.labels.as_ref().map(|labels| self.labels_of(labels, samples, &outputs));
+        let labels = labels.transpose()?;
+        let evaluation = match &self.output {
+            Some(name) => Evaluation::of_output(outputs, name, self.metric, labels)?,
+            None => match labels {
+                Some(labels) => Evaluation::labelled(outputs, self.metric, labels)?,
+                None => Evaluation::new(outputs, self.metric)?,
+            },
+        };
+        Ok(Set { runner, evaluation })
+    }
+
+    /// Labels of some samples: one a sample, or one a row of the judged output.
+    fn labels_of(
+        &self,
+        all: &[usize],
+        samples: &[usize],
+        outputs: &[Output],
+    ) -> Result<Vec<usize>> {
+        let named = |output: &&Output| self.output.as_ref().is_none_or(|name| *name == output.name);
+        let rows = outputs.iter().find(named).map_or(0, |output| output.rows().len());
+        let each = (rows / samples.len().max(1)).max(1);
+        let (expected, given) = (each * self.samples, all.len());
+        if given != expected {
+            return Err(UsageError::Labels { given, expected, samples: self.samples }.into());
+        }
+        Ok(samples.iter().flat_map(|&at| &all[at * each..][..each]).copied().collect())
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dimension_is_a_name_and_a_size() {
+        assert_eq!(dimension("length=128"), Ok(("length".into(), 128)));
+        for text in ["length", "length=0", "length=-1", "=", "a=b"] {
+            assert!(dimension(text).is_err(), "{text}");
+        }
+    }
+}
