@@ -84,7 +84,8 @@ impl Cut {
     ) -> Option<Value> {
         let all = array.shape.first().copied().unwrap_or(1);
         let rows = self.rows[input];
-        let range = if self.cut[input] { batch * rows..((batch + 1) * rows).min(all) } else { 0..all };
+        let range =
+            if self.cut[input] { batch * rows..((batch + 1) * rows).min(all) } else { 0..all };
         array.value(spec.kind, range)
     }
 }
@@ -149,8 +150,7 @@ mod tests {
     fn samples_of_any_number_are_cut_as_wanted() {
         let named = Dim::Named("batch".to_owned());
         let specs = [spec("x", named.clone()), spec("y", named), spec("state", Dim::Fixed(2))];
-        let inputs =
-            Inputs::new().with("x", array(5)).with("y", array(5)).with("state", array(2));
+        let inputs = Inputs::new().with("x", array(5)).with("y", array(5)).with("state", array(2));
         let cut = Cut::of(&inputs, &specs, 2).unwrap();
         assert_eq!(cut.sizes(), [2, 2, 1]);
         assert_eq!(floats(&cut, 1, &specs[1], &array(5), 2), [4.0]);

@@ -156,10 +156,17 @@ impl<'s, 'a> Constants<'s, 'a> {
     }
 
     /// The shape that a node makes of those of its operands.
-    fn moved_shape(&self, scope: usize, node: &NodeProto, shapes: &[Vec<usize>]) -> Option<Vec<usize>> {
+    fn moved_shape(
+        &self,
+        scope: usize,
+        node: &NodeProto,
+        shapes: &[Vec<usize>],
+    ) -> Option<Vec<usize>> {
         let first = shapes.first()?;
         let moved = match op(node) {
-            "Transpose" => permutation(node, first.len())?.iter().map(|&from| first[from]).collect(),
+            "Transpose" => {
+                permutation(node, first.len())?.iter().map(|&from| first[from]).collect()
+            }
             "Reshape" => {
                 let target = self.ints(scope, node, 1, "shape")?;
                 reshaped(first, &target, int(node, "allowzero", 0) != 0)?
@@ -172,15 +179,20 @@ impl<'s, 'a> Constants<'s, 'a> {
             "Unsqueeze" => {
                 let axes = self.ints(scope, node, 1, "axes")?;
                 let rank = first.len() + axes.len();
-                let axes: Vec<usize> = axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
+                let axes: Vec<usize> =
+                    axes.iter().map(|&a| axis(a, rank)).collect::<Option<_>>()?;
                 let mut kept = first.iter().copied();
-                (0..rank).map(|at| if axes.contains(&at) { Some(1) } else { kept.next() }).collect::<Option<_>>()?
+                (0..rank)
+                    .map(|at| if axes.contains(&at) { Some(1) } else { kept.next() })
+                    .collect::<Option<_>>()?
             }
             "Squeeze" => {
                 let axes = self.ints(scope, node, 1, "axes");
                 let axes: Option<Vec<usize>> = axes
                     .map(|axes| axes.iter().map(|&a| axis(a, first.len())).collect::<Option<_>>())
-                    .unwrap_or_else(|| Some((0..first.len()).filter(|&at| first[at] == 1).collect()));
+                    .unwrap_or_else(|| {
+                        Some((0..first.len()).filter(|&at| first[at] == 1).collect())
+                    });
                 let axes = axes?;
                 (0..first.len()).filter(|at| !axes.contains(at)).map(|at| first[at]).collect()
             }

@@ -143,7 +143,9 @@ pub enum InputError {
         expected: String,
     },
     /// Two sizes of one dimension.
-    #[error("dimension {dimension:?} is {first} in input {first_input:?} and {second} in {second_input:?}: it is one and the same")]
+    #[error(
+        "dimension {dimension:?} is {first} in input {first_input:?} and {second} in {second_input:?}: it is one and the same"
+    )]
     Disagree {
         /// The dimension.
         dimension: String,
@@ -157,7 +159,9 @@ pub enum InputError {
         second_input: String,
     },
     /// Another number of samples than the model can take.
-    #[error("input {name:?} has {samples} samples: the model takes {batch} at a time, and a multiple of that is needed")]
+    #[error(
+        "input {name:?} has {samples} samples: the model takes {batch} at a time, and a multiple of that is needed"
+    )]
     Samples {
         /// The input.
         name: String,
@@ -223,7 +227,9 @@ pub enum RunError {
         of: usize,
     },
     /// Outputs that are no numbers although nothing is faulty.
-    #[error("output {output:?} has {count} values that are no numbers, without any fault, the first at {first}")]
+    #[error(
+        "output {output:?} has {count} values that are no numbers, without any fault, the first at {first}"
+    )]
     NotANumber {
         /// The output.
         output: String,

@@ -60,7 +60,8 @@ fn read(
         return Err(wrong("it is no path within the folder of the model"));
     }
     let number = |text: Option<String>| {
-        text.map(|text| text.parse::<u64>().map_err(|_| wrong("its place is no number"))).transpose()
+        text.map(|text| text.parse::<u64>().map_err(|_| wrong("its place is no number")))
+            .transpose()
     };
     let (offset, length) = (number(offset)?.unwrap_or(0), number(length)?);
     let mut file = File::open(folder.join(path))?;

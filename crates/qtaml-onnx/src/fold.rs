@@ -41,7 +41,8 @@ pub(crate) fn norms(scopes: &Scopes<'_>, weights: &[Weight]) -> Vec<Norm> {
     for scope in 0..scopes.len() {
         let reads = reads(scopes, scope);
         let nodes = &scopes.scope(scope).graph.node;
-        norms.extend((0..nodes.len()).filter_map(|node| norm(scopes, weights, scope, node, &reads)));
+        norms
+            .extend((0..nodes.len()).filter_map(|node| norm(scopes, weights, scope, node, &reads)));
     }
     norms
 }
@@ -76,7 +77,8 @@ fn norm(
         return None;
     }
     let place = scopes.resolve(scope, scopes.node(scope, layer).input.get(1)?)?;
-    let weight = weights.iter().find(|weight| weight.sites.iter().any(|site| site.place == place))?;
+    let weight =
+        weights.iter().find(|weight| weight.sites.iter().any(|site| site.place == place))?;
     // What one layer alone reads, as far as its own site goes: a tie has a site of its own.
     let at = |used: &&crate::weights::Use| (used.scope, used.node) == (scope, layer);
     let others = weight.uses.iter().filter(|used| !at(used)).count();

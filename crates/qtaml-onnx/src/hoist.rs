@@ -30,9 +30,8 @@ pub(crate) fn plan(scopes: &Scopes<'_>, weights: &[Weight]) -> Vec<Hoisted> {
     let mut planned = Vec::new();
     for weight in weights {
         for &site in &weight.sites {
-            let (scope, definition) = site.dequantize.map_or(site.place, |(scope, node)| {
-                (scope, Definition::Node(node))
-            });
+            let (scope, definition) =
+                site.dequantize.map_or(site.place, |(scope, node)| (scope, Definition::Node(node)));
             let graph = scopes.scope(scope).graph;
             let local = match definition {
                 Definition::Initializer(number) => graph.initializer[number].name.as_deref(),
@@ -82,7 +81,8 @@ fn apply_in(graph: &mut GraphProto, planned: &[Hoisted], norms: &[Norm], next: &
     fold(graph, norms.iter().filter(|norm| norm.scope == scope));
     let here = |definition: Definition| {
         let site = planned.iter().find(|hoisted| {
-            let of_codes = hoisted.site.dequantize.map(|(scope, node)| (scope, Definition::Node(node)));
+            let of_codes =
+                hoisted.site.dequantize.map(|(scope, node)| (scope, Definition::Node(node)));
             of_codes.unwrap_or(hoisted.site.place) == (scope, definition)
         });
         site.is_some()
@@ -106,7 +106,9 @@ fn apply_in(graph: &mut GraphProto, planned: &[Hoisted], norms: &[Norm], next: &
     retain(&mut graph.node, &nodes);
     let renamed: HashMap<&str, &str> = planned
         .iter()
-        .filter(|hoisted| hoisted.site.dequantize.map_or(hoisted.site.place.0, |(scope, _)| scope) == scope)
+        .filter(|hoisted| {
+            hoisted.site.dequantize.map_or(hoisted.site.place.0, |(scope, _)| scope) == scope
+        })
         .filter(|hoisted| hoisted.local != hoisted.input)
         .map(|hoisted| (hoisted.local.as_str(), hoisted.input.as_str()))
         .collect();

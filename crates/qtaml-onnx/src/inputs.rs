@@ -148,9 +148,8 @@ impl InputSpec {
         };
         let Some(shape) = &self.shape else { return Ok(()) };
         let mut pairs = shape.iter().zip(&array.shape);
-        let is_whole = shape.len() == array.shape.len()
-            && pairs.next().is_none_or(batches)
-            && pairs.all(fits);
+        let is_whole =
+            shape.len() == array.shape.len() && pairs.next().is_none_or(batches) && pairs.all(fits);
         if is_whole {
             return Ok(());
         }
@@ -220,6 +219,22 @@ impl Array {
     pub fn bool(shape: impl Into<Vec<usize>>, values: &[bool]) -> Self {
         let values = values.iter().map(|&value| i32::from(value)).collect();
         Self { shape: shape.into(), values: ArrayValues::Bool(values) }
+    }
+
+    /// Its shape.
+    pub fn shape(&self) -> &[usize] {
+        &self.shape
+    }
+
+    /// Its values as floats.
+    pub fn to_f32(&self) -> Vec<f32> {
+        match &self.values {
+            ArrayValues::Float(values) => values.clone(),
+            ArrayValues::Integer(values) | ArrayValues::Bool(values) => {
+                values.iter().map(|&value| value as f32).collect()
+            }
+            ArrayValues::Beyond(value) => vec![*value as f32; self.shape.iter().product()],
+        }
     }
 
     fn len(&self) -> usize {

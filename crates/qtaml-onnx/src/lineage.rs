@@ -60,7 +60,8 @@ impl Lineage {
         }
         for node in &graph.node {
             let known = lineage.names.len();
-            let reads: Vec<usize> = read_by(node).into_iter().map(|name| lineage.number(name)).collect();
+            let reads: Vec<usize> =
+                read_by(node).into_iter().map(|name| lineage.number(name)).collect();
             if reads.iter().any(|&read| read >= known) {
                 return None;
             }

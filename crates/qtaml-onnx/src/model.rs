@@ -217,9 +217,10 @@ impl Variant {
         let model = load(proto);
         proto.graph = Some(whole);
         let model = model?;
-        let owners = weights.iter().enumerate().flat_map(|(number, weight)| {
-            std::iter::repeat_n(number, weight.sites.len())
-        });
+        let owners = weights
+            .iter()
+            .enumerate()
+            .flat_map(|(number, weight)| std::iter::repeat_n(number, weight.sites.len()));
         let site = |(weight, hoisted): (usize, &Hoisted)| {
             let norm = norms.iter().find(|norm| norm.weight == hoisted.site.place);
             let id = model.find_node(&hoisted.input).ok_or_else(|| OnnxError::Tensor {
@@ -251,7 +252,8 @@ fn load(proto: &ModelProto) -> Result<Model, OnnxError> {
 
 /// The error of an operator that the runtime does not know, with operator and node.
 fn named(proto: &ModelProto, error: LoadError) -> OnnxError {
-    let reason = std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
+    let reason =
+        std::error::Error::source(&error).map_or_else(|| error.to_string(), ToString::to_string);
     let graph = proto.graph.as_ref().filter(|_| error.kind() == LoadErrorKind::OperatorInvalid);
     let Some(graph) = graph else { return OnnxError::Load(error.into()) };
     let scopes = Scopes::of(graph);

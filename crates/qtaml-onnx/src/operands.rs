@@ -7,8 +7,7 @@ use crate::OnnxError;
 use crate::scope::{int, node_name, op};
 
 /// The operators that have weights, for messages.
-pub(crate) const WITH_WEIGHTS: &str =
-    "Conv, ConvTranspose, MatMul, Gemm, Gather, LSTM, GRU and RNN, outside or inside of If and Loop";
+pub(crate) const WITH_WEIGHTS: &str = "Conv, ConvTranspose, MatMul, Gemm, Gather, LSTM, GRU and RNN, outside or inside of If and Loop";
 
 /// An operand that is a weight if it is constant.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

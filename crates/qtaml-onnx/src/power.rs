@@ -61,7 +61,8 @@ impl Powers {
             let count = sums.count.max(1) as f64;
             sums.squares.iter().map(|square| square / count).collect()
         };
-        let uses = sums.into_iter().map(|uses| uses.into_iter().map(|sums| sums.map(mean)).collect());
+        let uses =
+            sums.into_iter().map(|uses| uses.into_iter().map(|sums| sums.map(mean)).collect());
         Ok(Self { uses: uses.collect() })
     }
 
@@ -213,14 +214,29 @@ mod tests {
         // Two samples of three channels of two places.
         let values: Vec<f32> = (0..12).map(|i| i as f32).collect();
         let sums = squares(&values, &[2, 3, 2], 1);
-        assert_eq!(sums, Sums { squares: vec![86.0, 4.0 + 9.0 + 64.0 + 81.0, 16.0 + 25.0 + 100.0 + 121.0], count: 4 });
-        assert_eq!(counts([1, -1, 1].into_iter(), 3), Sums { squares: vec![0.0, 2.0, 1.0], count: 3 });
+        assert_eq!(
+            sums,
+            Sums {
+                squares: vec![86.0, 4.0 + 9.0 + 64.0 + 81.0, 16.0 + 25.0 + 100.0 + 121.0],
+                count: 4
+            }
+        );
+        assert_eq!(
+            counts([1, -1, 1].into_iter(), 3),
+            Sums { squares: vec![0.0, 2.0, 1.0], count: 3 }
+        );
     }
 
     #[test]
     fn groups_of_a_convolution_see_their_own_channels() {
         let input = Input { index: 0, kind: InputKind::Groups(2), weight_axis: 1 };
-        let used = Use { scope: 0, node: 0, input: Some(input), axes: [Some(0), Some(1)], whole: [true; 2] };
+        let used = Use {
+            scope: 0,
+            node: 0,
+            input: Some(input),
+            axes: [Some(0), Some(1)],
+            whole: [true; 2],
+        };
         let mut all = vec![0.0; 4];
         spread(&used, &[1.0, 2.0, 3.0, 4.0], &[2, 2], &mut all).unwrap();
         assert_eq!(all, [1.0, 2.0, 3.0, 4.0]);

@@ -181,7 +181,7 @@ impl OnnxRunner {
 
     fn run(&self, replaced: &Values) -> Result<Vec<Output>, RunError> {
         let buffers = self.buffers(replaced);
-        let all = self.apart(|pool| {
+        let all: Vec<Vec<Value>> = self.apart(|pool| {
             (0..self.batches.len()).map(|batch| self.run_batch(batch, &buffers, pool)).collect()
         })?;
         together(&self.shared, &all, &self.cut)
@@ -259,7 +259,8 @@ fn batches(
                 continue;
             };
             let value = cut.value(number, spec, array, batch);
-            let value = value.ok_or_else(|| runtime(format!("input {:?} cannot be cut", spec.name)))?;
+            let value =
+                value.ok_or_else(|| runtime(format!("input {:?} cannot be cut", spec.name)))?;
             values.push((id, value));
         }
         Ok(values)
@@ -272,7 +273,7 @@ fn reference(shared: &Shared, inputs: &Inputs, cut: &Cut) -> Result<Vec<Output>,
     let model = &shared.reference;
     let batches = batches(model, shared, inputs, cut)?;
     let pools = Pools::default();
-    let run_one = |batch: &Vec<(NodeId, Value)>, pool| {
+    let run_one = |batch: &Vec<(NodeId, Value)>, pool: &Arc<ThreadPool>| {
         let arguments = batch.iter().map(|(id, value)| (*id, ValueOrView::from(value))).collect();
         run(model, arguments, model.output_ids(), pool).map_err(runtime)
     };
@@ -320,7 +321,8 @@ fn difference(reference: &[Output], outputs: &[Output]) -> Result<Option<f64>, R
         }
         let distance = |(a, b): (&f32, &f32)| if a == b { 0.0 } else { f64::from((a - b).abs()) };
         let pairs = a.values.iter().zip(&b.values);
-        let largest = |all: f64, value: f64| if value.is_nan() { f64::INFINITY } else { all.max(value) };
+        let largest =
+            |all: f64, value: f64| if value.is_nan() { f64::INFINITY } else { all.max(value) };
         let difference = match a.shape == b.shape {
             true => pairs.map(distance).fold(0.0, largest),
             false => f64::INFINITY,

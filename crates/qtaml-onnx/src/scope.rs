@@ -123,7 +123,8 @@ fn definitions(graph: &GraphProto) -> HashMap<&str, Definition> {
 pub(crate) fn inner_graphs(
     graph: &GraphProto,
 ) -> impl Iterator<Item = (&NodeProto, &AttributeProto, &GraphProto)> {
-    let of_node = |node| inner_graphs_of(node).map(move |(attribute, graph)| (node, attribute, graph));
+    let of_node =
+        |node| inner_graphs_of(node).map(move |(attribute, graph)| (node, attribute, graph));
     graph.node.iter().flat_map(of_node)
 }
 
@@ -200,7 +201,8 @@ mod tests {
 
     /// `y = if c { own x } else { outer x }`, with a tensor `own` inside and another outside.
     fn branches() -> GraphProto {
-        let graph = |nodes, initializer| GraphProto { node: nodes, initializer, ..GraphProto::default() };
+        let graph =
+            |nodes, initializer| GraphProto { node: nodes, initializer, ..GraphProto::default() };
         let own = graph(vec![node("MatMul", &["x", "own"], &["a"])], vec![initializer("own")]);
         let outer = graph(vec![node("MatMul", &["x", "outer"], &["b"])], vec![]);
         let branch = |name: &str, graph| AttributeProto {
@@ -238,6 +240,9 @@ mod tests {
 
     #[test]
     fn axes_count_from_either_end() {
-        assert_eq!([axis(-1, 3), axis(0, 3), axis(3, 3), axis(-4, 3)], [Some(2), Some(0), None, None]);
+        assert_eq!(
+            [axis(-1, 3), axis(0, 3), axis(3, 3), axis(-4, 3)],
+            [Some(2), Some(0), None, None]
+        );
     }
 }

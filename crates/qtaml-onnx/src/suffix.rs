@@ -144,7 +144,8 @@ fn keep(
             weights.iter().map(|changed| lineage.suffix(changed, &gone)).collect();
         let passed: Vec<usize> = union(&suffixes);
         // A value without a node was taken away when the graph was loaded.
-        let unknown = passed.iter().filter(|&&value| variant.model.find_node(lineage.name(value)).is_none());
+        let unknown =
+            passed.iter().filter(|&&value| variant.model.find_node(lineage.name(value)).is_none());
         let before = gone.len();
         gone.extend(unknown.copied().collect::<Vec<_>>());
         if gone.len() > before {
@@ -152,7 +153,8 @@ fn keep(
         }
         match keep_batch(runner, lineage, &passed, buffers, pool, kept.len()) {
             Ok(mut batch) => {
-                total += batch.values.iter().flatten().map(|(.., value)| bytes(value)).sum::<usize>();
+                total +=
+                    batch.values.iter().flatten().map(|(.., value)| bytes(value)).sum::<usize>();
                 if total > KEPT {
                     batch.values = None;
                 }
@@ -174,7 +176,8 @@ fn keep(
 }
 
 fn union(suffixes: &[Suffix]) -> Vec<usize> {
-    let mut all: Vec<usize> = suffixes.iter().flat_map(|suffix| suffix.passed.iter().copied()).collect();
+    let mut all: Vec<usize> =
+        suffixes.iter().flat_map(|suffix| suffix.passed.iter().copied()).collect();
     all.sort_unstable();
     all.dedup();
     all
@@ -199,7 +202,8 @@ fn keep_batch(
         }
     }
     let values = run(model, runner.arguments(batch, buffers), &asked, pool)?;
-    let value_of = |id: NodeId| asked.iter().position(|&asked| asked == id).map(|at| values[at].clone());
+    let value_of =
+        |id: NodeId| asked.iter().position(|&asked| asked == id).map(|at| values[at].clone());
     let kept = places.iter().filter_map(|&(value, id)| Some((value, id, value_of(id)?))).collect();
     let outputs = values[..model.output_ids().len()].to_vec();
     Ok(Kept { outputs, values: Some(kept) })

@@ -42,7 +42,9 @@ impl Inputs {
             let given = |name: &str| sizes.get(name).copied();
             match dim {
                 // A model of one sample takes several one by one.
-                Dim::Fixed(size) if axis == 0 && leader == Some(dim) => size * samples.div_ceil(*size),
+                Dim::Fixed(size) if axis == 0 && leader == Some(dim) => {
+                    size * samples.div_ceil(*size)
+                }
                 Dim::Fixed(size) => *size,
                 Dim::Named(name) if given(name).is_some() => given(name).unwrap_or(1),
                 Dim::Named(_) | Dim::Any if axis == 0 => samples,
@@ -63,27 +65,43 @@ impl Inputs {
                 dims.iter().enumerate().map(|(axis, dim)| size(spec, axis, dim)).collect();
             shapes.push(shape);
         }
-        unknown.extend(specs.iter().filter(|spec| spec.shape.is_none()).map(|spec| format!("input {:?}", spec.name)));
+        unknown.extend(
+            specs
+                .iter()
+                .filter(|spec| spec.shape.is_none())
+                .map(|spec| format!("input {:?}", spec.name)),
+        );
         if !unknown.is_empty() {
-            let named = specs.iter().flat_map(|spec| spec.shape.iter().flatten()).find_map(|dim| match dim {
-                Dim::Named(name) if !sizes.contains_key(name) => Some(name.as_str()),
-                _ => None,
-            });
+            let named =
+                specs.iter().flat_map(|spec| spec.shape.iter().flatten()).find_map(
+                    |dim| match dim {
+                        Dim::Named(name) if !sizes.contains_key(name) => Some(name.as_str()),
+                        _ => None,
+                    },
+                );
             let example = format!("a size for {:?}", named.unwrap_or("the dimension"));
             return Err(InputError::Open { unknown, example });
         }
-        let drawn = specs.iter().zip(shapes).map(|(spec, shape)| {
-            Ok((spec.name.clone(), drawn(model, spec, shape, seed)?))
-        });
+        let drawn = specs
+            .iter()
+            .zip(shapes)
+            .map(|(spec, shape)| Ok((spec.name.clone(), drawn(model, spec, shape, seed)?)));
         Ok(Self { arrays: drawn.collect::<Result<_, InputError>>()? })
     }
 }
 
-fn drawn(model: &OnnxModel, spec: &InputSpec, shape: Vec<usize>, seed: Seed) -> Result<Array, InputError> {
+fn drawn(
+    model: &OnnxModel,
+    spec: &InputSpec,
+    shape: Vec<usize>,
+    seed: Seed,
+) -> Result<Array, InputError> {
     let mut rng = seed.rng(&format!("synthetic.{}", spec.name), 0);
     let count = 0..shape.iter().product::<usize>();
     match spec.kind {
-        InputKind::Float => Ok(Array::f32(shape, count.map(|_| rng.sample(StandardNormal)).collect())),
+        InputKind::Float => {
+            Ok(Array::f32(shape, count.map(|_| rng.sample(StandardNormal)).collect()))
+        }
         InputKind::Integer | InputKind::Int8 | InputKind::UInt8 => {
             let end = rows(model, &spec.name).unwrap_or(2).clamp(1, i32::MAX as usize) as i32;
             Ok(Array::i32(shape, count.map(|_| rng.random_range(0..end)).collect()))

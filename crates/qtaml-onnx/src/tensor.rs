@@ -71,9 +71,7 @@ pub(crate) fn integers(tensor: &TensorProto) -> Result<Vec<i64>, OnnxError> {
     };
     let typed = || tensor.int32_data.iter().map(|&value| i64::from(value)).collect();
     let values = match tensor.data_type {
-        Some(DataType::INT64) => {
-            from_raw(8, true)?.unwrap_or_else(|| tensor.int64_data.clone())
-        }
+        Some(DataType::INT64) => from_raw(8, true)?.unwrap_or_else(|| tensor.int64_data.clone()),
         Some(DataType::INT32) => from_raw(4, true)?.unwrap_or_else(typed),
         Some(DataType::INT8) => from_raw(1, true)?.unwrap_or_else(typed),
         Some(DataType::UINT8) => from_raw(1, false)?.unwrap_or_else(typed),
@@ -169,7 +167,9 @@ mod tests {
             error(&tensor(DataType::FLOAT, &[1], Some(&[0; 5]))),
             "tensor \"w\": 5 bytes are no whole number of elements of 4"
         );
-        assert!(error(&tensor(DataType::FLOAT, &[i64::MAX, 8], Some(&[]))).contains("its shape is"));
+        assert!(
+            error(&tensor(DataType::FLOAT, &[i64::MAX, 8], Some(&[]))).contains("its shape is")
+        );
         assert!(error(&tensor(DataType::FLOAT, &[-1], Some(&[0; 4]))).contains("its shape is"));
         assert!(error(&tensor(DataType::INT8, &[1], Some(&[0]))).contains("no floats"));
         assert!(integers(&tensor(DataType::FLOAT, &[1], Some(&[0; 4]))).is_err());

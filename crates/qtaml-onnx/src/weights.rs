@@ -65,11 +65,13 @@ pub(crate) fn find(scopes: &Scopes<'_>) -> Result<Tensors, OnnxError> {
             check_supported(node)?;
             for operand in operands(node) {
                 let Some(name) = node.input.get(operand.index) else { continue };
-                let axes = [operand.output_axis, operand.input.map_or(0, |input| input.weight_axis)];
+                let axes =
+                    [operand.output_axis, operand.input.map_or(0, |input| input.weight_axis)];
                 for origin in constants.origins(scope, name, axes)? {
                     let Some(shape) = weight_shape(scopes, &origin) else { continue };
                     let of_operand = constants.shape(scope, name);
-                    let used = used((scope, number), operand, &origin, of_operand.as_deref(), &shape);
+                    let used =
+                        used((scope, number), operand, &origin, of_operand.as_deref(), &shape);
                     let site = Site { place: origin.place, dequantize: origin.dequantize };
                     let at = *numbers.entry(site).or_insert_with(|| {
                         found.push(Found { site, role: operand.role, shape, uses: Vec::new() });
@@ -150,7 +152,8 @@ fn tied(weights: Vec<Weight>) -> Vec<Weight> {
     for weight in weights {
         let WeightTensor { shape, dtype, .. } = &weight.tensor;
         let group = groups.entry((shape.clone(), *dtype, digest(&weight.values))).or_default();
-        let first = group.iter().copied().find(|&first| is_same(&tied[first].values, &weight.values));
+        let first =
+            group.iter().copied().find(|&first| is_same(&tied[first].values, &weight.values));
         if let Some(first) = first {
             join(&mut tied[first], weight);
         } else {
@@ -252,7 +255,9 @@ fn other_roles(scopes: &Scopes<'_>) -> BTreeMap<Place, Role> {
         for node in &scopes.scope(scope).graph.node {
             for (index, name) in node.input.iter().enumerate() {
                 let Some(place) = scopes.resolve(scope, name) else { continue };
-                let role = if adds(node) && follows_layer(scopes, scope, &node.input[1 - index.min(1)..]) {
+                let role = if adds(node)
+                    && follows_layer(scopes, scope, &node.input[1 - index.min(1)..])
+                {
                     Role::Bias
                 } else {
                     other_role(node, index)

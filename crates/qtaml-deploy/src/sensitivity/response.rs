@@ -7,7 +7,8 @@ use super::{GroupSensitivity, at_least_two, check_groups, mean, samples, values_
 use crate::evaluation::matched;
 use crate::highest::disagreement;
 use crate::{
-    DeployError, Output, Recalibration, Recalibrator, Runner, SensitivityError, Values, WeightGroup, check_values,
+    DeployError, Output, Recalibration, Recalibrator, Runner, SensitivityError, Values,
+    WeightGroup, check_values,
 };
 
 /// How the outputs of a model answer to faults, without labels.
@@ -179,8 +180,8 @@ mod tests {
     use super::super::testing::{exact, groups};
     use super::*;
     use crate::EvaluationError;
-    use crate::testing::Perceptron;
     use crate::Granularity;
+    use crate::testing::Perceptron;
 
     fn output(values: &[f32]) -> Vec<Output> {
         vec![Output::new("y", [2, 2], values.to_vec()).unwrap()]
