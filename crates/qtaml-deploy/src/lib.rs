@@ -11,6 +11,8 @@
 //! [`Storing`] say. It reads the weights under the faults of a trial, and a [`Plan`] of how each group
 //! is stored is made of it and carried out by it.
 //!
+//! Where one tensor is changed at a time, a runner may keep what lies before it ([`BaseRun`]).
+//!
 //! Outputs are judged by a [`Metric`], or a user's own ([`Evaluation`]). How much they depend on each
 //! group of weights is measured with gradients or without ([`sensitivity`]). What is read with faults
 //! can be repaired from inputs without labels ([`Recalibration`]). [`Trials`] read, repair, run and
@@ -22,6 +24,7 @@
 //! [`Plan`]: qtaml_compensation::Plan
 #![deny(missing_docs)]
 
+mod base_run;
 pub mod budget;
 mod error;
 mod evaluation;
@@ -41,6 +44,7 @@ mod tensor;
 mod testing;
 mod trials;
 
+pub use base_run::BaseRun;
 pub use error::{
     BudgetError, DeployError, EvaluationError, RecalibrationError, SensitivityError,
     StoredModelError,

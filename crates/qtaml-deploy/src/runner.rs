@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 use std::error::Error;
 
-use crate::WeightTensor;
+use crate::base_run::FullPasses;
+use crate::{BaseRun, WeightTensor};
 
 /// Values of some tensors by name, each row-major, as `f32` whatever type the model keeps.
 pub type Values = BTreeMap<String, Vec<f32>>;
@@ -90,6 +91,28 @@ pub trait Runner: Send + Sync {
     /// As [`outputs`](Self::outputs).
     fn statistics(&self, replaced: Values) -> Result<Option<Values>, RunnerError> {
         let _ = replaced;
+        Ok(None)
+    }
+
+    /// Runs around a base, in which one tensor at a time has other values than in `base`. Without a
+    /// method of its own a runner runs the whole model each time.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs).
+    fn around(&self, base: &Values) -> Result<Box<dyn BaseRun + '_>, RunnerError> {
+        check_values(self.tensors(), base)?;
+        Ok(Box::new(FullPasses::new(self)))
+    }
+
+    /// What each weight of tensor number `index` is multiplied with: the mean square over all inputs and
+    /// positions, with no tensor replaced, one number for each weight, row-major. A weight that is used
+    /// in several places has the sum over them. `None` if this runner does not look at activations, or
+    /// cannot tell for this tensor.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs).
+    fn input_power(&self, index: usize) -> Result<Option<Vec<f32>>, RunnerError> {
+        let _ = index;
         Ok(None)
     }
 }

@@ -13,6 +13,7 @@
 //! | [`compensation`] | `qtaml-compensation` | What to believe, and which bits to protect? |
 //! | [`files`] | `qtaml-files` | How are large models read, and files written whole? |
 //! | [`deploy`] | `qtaml-deploy` | What does a memory make of my model, on any framework? |
+//! | `onnx` | `qtaml-onnx` | What does a memory make of an ONNX file? With the feature `onnx` |
 //! | `train` | `qtaml-train` | What does a network make of it? With a backend, see below |
 //!
 //! # From oxide to network
@@ -45,13 +46,16 @@
 //! One per backend, under burn's names: `flex` (default, CPU), `ndarray` (CPU), `wgpu`, `vulkan`
 //! and `cuda`. Code does not change with the backend: it takes a `train::Device`, and
 //! `train::device::open` makes one from its name. Each implies `train`, which is the module of that
-//! name; without default features there is neither that nor burn.
+//! name; without default features there is neither that nor burn. `onnx` runs ONNX files, with or
+//! without burn.
 #![deny(missing_docs)]
 
 pub use qtaml_compensation as compensation;
 pub use qtaml_deploy as deploy;
 pub use qtaml_fault as fault;
 pub use qtaml_files as files;
+#[cfg(feature = "onnx")]
+pub use qtaml_onnx as onnx;
 pub use qtaml_physics as physics;
 pub use qtaml_quant as quant;
 #[cfg(feature = "train")]

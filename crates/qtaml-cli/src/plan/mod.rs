@@ -6,7 +6,7 @@ mod report;
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qtaml::deploy::job::{Build, JobStore};
-use qtaml::deploy::planner::{Judging, ModelPlan, Planned, Planner};
+use qtaml::deploy::planner::{ModelPlan, Planned, Planner};
 use qtaml::fault::Seed;
 
 pub(crate) use self::args::PlanArgs;
@@ -25,12 +25,8 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     let store = args.store()?;
     let steps = Steps::new();
     let tell = |what: &str| steps.tell(what);
-    let judging = |set| {
-        let Set { runner, evaluation } = set;
-        Judging { runner, evaluation }
-    };
     let planner =
-        Planner::new(goal, &sets.calibration.runner, judging(&sets.selection), judging(&sets.test));
+        Planner::new(goal, &sets.calibration.runner, sets.selection.judging(), sets.test.judging());
     let planner = planner.with_patterns(args.trials, Seed(args.seed)).telling(&tell);
     let planner = match &store {
         Some(store) => planner.kept_in(store, &workload.fingerprint),

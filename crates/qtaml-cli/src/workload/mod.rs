@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use clap::Args;
+use qtaml::deploy::planner::Judging;
 use qtaml::deploy::{Evaluation, Metric, Output, Runner, Values};
 use qtaml::fault::Seed;
 use qtaml::onnx::{Agreement, Inputs, OnnxModel, OnnxRunner};
@@ -94,6 +95,13 @@ pub(crate) struct Set {
     pub(crate) evaluation: Evaluation,
 }
 
+impl Set {
+    /// The same, for the planner.
+    pub(crate) fn judging(&self) -> Judging<'_> {
+        Judging { runner: &self.runner, evaluation: &self.evaluation }
+    }
+}
+
 impl WorkloadArgs {
     /// Reads model and data, and runs the model on it once.
     pub(crate) fn load(&self, seed: Seed) -> Result<Workload> {
@@ -110,7 +118,8 @@ impl WorkloadArgs {
             model.runner_in_batches(&first, self.batch as usize)?.outputs(Values::new())?;
         let samples = inputs.samples()?;
         let metric = self.metric(&outputs, labels.is_some())?;
-        let text = format!("{digest} {} {labels:?} {metric} {:?}", inputs.digest(), self.output);
+        let text =
+            format!("{digest} {inputs:?} {labels:?} {metric} {:?} {}", self.output, self.batch);
         Ok(Workload {
             model,
             inputs,
@@ -162,7 +171,7 @@ impl Workload {
 
     fn of(&self, samples: &[usize]) -> Result<Set> {
         let runner = self.model.runner_in_batches(&self.inputs.select(samples)?, self.batch)?;
-        if let Agreement::Near(error) = runner.agreement() {
+        if let Agreement::Within(error) = runner.agreement() {
             eprintln!(
                 "note: rewritten for faults the model differs from itself by up to {error:.1e}"
             );

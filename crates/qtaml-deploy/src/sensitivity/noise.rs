@@ -35,6 +35,7 @@ pub fn noise_norms(
     check_groups(runner, groups)?;
     let golden = runner.outputs(Values::new())?;
     samples(&golden)?;
+    let base = runner.around(&Values::new())?;
     let norm = |group: &WeightGroup| {
         let tensor = &runner.tensors()[group.tensor];
         let weights = runner.values(group.tensor)?;
@@ -49,7 +50,8 @@ pub fn noise_norms(
             for (at, sign) in positions().zip(signs(group.len(), &mut rng)) {
                 moved[at] += step as f32 * sign;
             }
-            let outputs = runner.outputs(Values::from([(tensor.name.clone(), moved)]))?;
+            let replaced = Values::from([(tensor.name.clone(), moved)]);
+            let outputs = base.outputs(group.tensor, replaced)?;
             Ok(squared_change(&golden, &outputs)? / (step * step))
         };
         let drawn: Vec<f64> =

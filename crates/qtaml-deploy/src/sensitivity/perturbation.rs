@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use super::{GroupSensitivity, at_least_two, check_groups, samples, signs};
 use crate::evaluation::matched;
-use crate::{DeployError, Runner, RunnerError, Values, WeightGroup, WeightTensor};
+use crate::{BaseRun, DeployError, Runner, RunnerError, Values, WeightGroup, WeightTensor};
 
 /// How far weights are moved, as a share of the largest of their group.
 const STEP: f32 = 1e-3;
@@ -34,6 +34,7 @@ pub fn forward_norms(
     at_least_two("the number of draws", draws)?;
     check_groups(runner, groups)?;
     let mut norms: Vec<Option<GroupSensitivity>> = vec![None; groups.len()];
+    let base = runner.around(&Values::new())?;
     // One tensor after the other: its values are asked for once and kept no longer than needed.
     let tensors: BTreeSet<usize> = groups.iter().map(|group| group.tensor).collect();
     for tensor in tensors {
@@ -45,7 +46,7 @@ pub fn forward_norms(
             let (name, shape, values) = (name.clone(), shape.clone(), weights.len());
             return Err(RunnerError::Length { name, shape, values }.into());
         }
-        let moving = Moving { runner, weights, seed };
+        let moving = Moving { runner, base: &*base, weights, seed };
         let jobs: Vec<(usize, u32)> =
             of_tensor.iter().flat_map(|&g| (0..draws).map(move |draw| (g, draw))).collect();
         let drawn: Vec<f64> = jobs
@@ -62,6 +63,7 @@ pub fn forward_norms(
 /// A tensor whose groups are moved.
 struct Moving<'a> {
     runner: &'a dyn Runner,
+    base: &'a dyn BaseRun,
     weights: Vec<f32>,
     seed: Seed,
 }
@@ -81,7 +83,7 @@ impl Moving<'_> {
             let mut moved = self.weights.clone();
             self.positions(group).zip(&signs).for_each(|(at, sign)| moved[at] += by * sign);
             let name = self.runner.tensors()[group.tensor].name.clone();
-            self.runner.outputs(Values::from([(name, moved)]))
+            self.base.outputs(group.tensor, Values::from([(name, moved)]))
         };
         let (up, down) = (moved(step)?, moved(-step)?);
         let slope = |(up, down): (&f32, &f32)| f64::from((up - down) / (2.0 * step)).powi(2);

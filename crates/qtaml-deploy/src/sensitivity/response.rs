@@ -7,7 +7,8 @@ use super::{GroupSensitivity, at_least_two, check_groups, mean, samples, values_
 use crate::evaluation::matched;
 use crate::highest::disagreement;
 use crate::{
-    DeployError, Output, Recalibrator, Runner, SensitivityError, Values, WeightGroup, check_values,
+    DeployError, Output, Recalibration, Recalibrator, Runner, SensitivityError, Values,
+    WeightGroup, check_values,
 };
 
 /// How the outputs of a model answer to faults, without labels.
@@ -103,11 +104,22 @@ pub fn measured_norms<E: From<DeployError> + Send>(
     check_values(runner.tensors(), recalibrator.golden()).map_err(DeployError::from)?;
     let golden = recalibrator.without_faults(runner)?;
     samples(&golden)?;
+    // A repair sees the whole model; without one, what lies before the changed tensor stays as it is.
+    let base = match recalibrator.kind() {
+        Recalibration::None => {
+            Some(runner.around(recalibrator.golden()).map_err(DeployError::from)?)
+        }
+        _ => None,
+    };
+    let run = |group: &WeightGroup, read| match &base {
+        Some(base) => Ok(base.outputs(group.tensor, read)?),
+        None => recalibrator.outputs(runner, read),
+    };
     let measure = |group: &WeightGroup, pattern| -> Result<(f64, f64), E> {
         let read = read(group, pattern)?;
         check_values(runner.tensors(), &read).map_err(DeployError::from)?;
         let error = square_error(runner, group, recalibrator.golden(), &read)?;
-        let faulty = recalibrator.outputs(runner, read)?;
+        let faulty = run(group, read)?;
         Ok((squared_change(&golden, &faulty)?, error))
     };
     let norm = |group: &WeightGroup| -> Result<GroupSensitivity, E> {
@@ -168,8 +180,8 @@ mod tests {
     use super::super::testing::{exact, groups};
     use super::*;
     use crate::EvaluationError;
+    use crate::Granularity;
     use crate::testing::Perceptron;
-    use crate::{Granularity, Recalibration};
 
     fn output(values: &[f32]) -> Vec<Output> {
         vec![Output::new("y", [2, 2], values.to_vec()).unwrap()]
