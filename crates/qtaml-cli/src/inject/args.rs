@@ -156,8 +156,9 @@ pub(crate) struct InjectArgs {
     /// Scales and zero points of a quantized checkpoint are exposed as the bytes that they are.
     /// The four bytes of a scale are words of eight bits, none of them protected, stored once for its
     /// weights: a flip in the exponent makes all of them huge, infinite or NaN. The same holds for the
-    /// minimum of a min-max range; a zero point is one more word of its weights' format.
-    #[arg(long, conflicts_with_all = ["flips", "record", "replay"], help_heading = WORDS)]
+    /// minimum of a min-max range; a zero point is one more word of its weights' format. Their bits are
+    /// among those of --flips, and a record has their faults.
+    #[arg(long, conflicts_with = "replay", help_heading = WORDS)]
     scales: bool,
 
     /// Write the faults to this file, for --replay

@@ -32,6 +32,9 @@ pub(super) struct Report {
     pub(super) trial: u32,
     pub(super) tensors: Vec<Row>,
     pub(super) total: Tally,
+    /// What was stored beside all tensors together, if it lies in the faulty memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<Metadata>,
     /// What rounding destroys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
@@ -60,6 +63,9 @@ pub(super) struct Row {
     /// Of several scales.
     #[serde(skip_serializing_if = "Option::is_none")]
     scales: Option<ScaleRange>,
+    /// What is stored beside its words, if that lies in the faulty memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
     /// Weights that rounding misses by at least what they are, zeros not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
@@ -71,6 +77,35 @@ pub(super) struct Row {
     pub(super) clamped: u64,
     #[serde(flatten)]
     pub(super) tally: Tally,
+}
+
+/// Scales, and what is stored beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Metadata {
+    stored_bits: u64,
+    flipped_bits: u64,
+}
+
+impl Metadata {
+    fn of(codes: &StoredCodes) -> Option<Self> {
+        let read = codes.read.as_ref()?;
+        Some(Self { stored_bits: read.bits(), flipped_bits: read.flipped_bits() })
+    }
+
+    /// Of all tensors together, each under one of its names.
+    pub(super) fn total(rows: &[Row]) -> Option<Self> {
+        let all = distinct(rows).into_iter().filter_map(|row| row.metadata);
+        all.reduce(|a, b| Self {
+            stored_bits: a.stored_bits + b.stored_bits,
+            flipped_bits: a.flipped_bits + b.flipped_bits,
+        })
+    }
+}
+
+/// Each tensor under one of its names.
+fn distinct(rows: &[Row]) -> Vec<&Row> {
+    let mut seen = HashSet::new();
+    rows.iter().filter(|row| seen.insert(row.cells_of())).collect()
 }
 
 /// The scales of a tensor that has several.
@@ -107,8 +142,7 @@ impl Tally {
 
     /// Of all tensors together, each under one of its names.
     pub(super) fn total(rows: &[Row]) -> Self {
-        let mut seen = HashSet::new();
-        let rows: Vec<&Row> = rows.iter().filter(|row| seen.insert(row.cells_of())).collect();
+        let rows = distinct(rows);
         let sum = |count: fn(&Self) -> u64| rows.iter().map(|row| count(&row.tally)).sum();
         let code_words = rows.iter().filter_map(|row| row.tally.code_words).reduce(Add::add);
         let bits = sum(|t| t.stored_bits) - check_bits(code_words);
@@ -193,6 +227,7 @@ impl Row {
             scale: None,
             scale_read: None,
             scales: None,
+            metadata: None,
             lost: None,
             sqnr_db: None,
             clamped: 0,
@@ -205,10 +240,11 @@ impl Row {
         let Some(codes) = codes else { return self };
         // To a tenth: the last digits depend on the order of the sums.
         let sqnr_db = Some((10.0 * noise.sqnr_db()).round() / 10.0).filter(|db| db.is_finite());
-        let row = Self { lost: Some(noise.lost()), sqnr_db, ..self };
+        let metadata = Metadata::of(codes);
+        let row = Self { lost: Some(noise.lost()), sqnr_db, metadata, ..self };
         let scales = codes.scales.scales();
         if let [scale] = *scales {
-            let read = codes.read.as_ref().map(|read| read.scales()[0]);
+            let read = codes.read.as_ref().map(|read| read.scales.scales()[0]);
             let scale_read = read.filter(|read| read.to_bits() != scale.to_bits());
             return Self { scale: Some(scale), scale_read, ..row };
         }
@@ -314,6 +350,13 @@ impl fmt::Display for Report {
             f.write_str(CODE_WORDS)?;
         }
         self.fmt_scaling(f)?;
+        if let Some(Metadata { stored_bits, flipped_bits }) = self.metadata {
+            let [flips, bits] = [flipped_bits, stored_bits].map(grouped);
+            writeln!(
+                f,
+                "flips in scales and what is stored beside them, not counted above: {flips} of {bits} bits"
+            )?;
+        }
         let clamped: u64 = self.tensors.iter().map(|row| row.clamped).sum();
         if clamped > 0 {
             let clamped = grouped(clamped);
