@@ -14,6 +14,7 @@ mod mutation;
 mod number;
 mod packed;
 mod physics;
+mod printable;
 mod probabilities;
 mod progress;
 mod selection;

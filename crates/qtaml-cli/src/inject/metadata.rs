@@ -129,13 +129,11 @@ fn scales_of(
     parts: &[ReadPart],
 ) -> Result<Scales, QuantError> {
     let origins = |part: &ReadPart| -> Vec<Origin> {
-        match part.part {
-            Part::MINIMUM => floats(&part.read).map(Origin::Minimum).collect(),
-            _ => {
-                let code = |&word| Origin::ZeroPoint(Code(format.code_of(Word(word)).0));
-                part.read.iter().map(code).collect()
-            }
+        if part.part == Part::MINIMUM {
+            return floats(&part.read).map(Origin::Minimum).collect();
         }
+        let code = |&word| Origin::ZeroPoint(Code(format.code_of(Word(word)).0));
+        part.read.iter().map(code).collect()
     };
     let origins = parts.get(1).map(origins);
     let scales = parts.first().map_or(&[][..], |part| &part.read);

@@ -27,13 +27,12 @@ use self::plan::Planned;
 use self::report::{Metadata, Report, Row, Tally};
 use self::storage::{Coded, Storage};
 use self::stream::Pass;
-use crate::flags::{no_stream, not_over};
+use crate::flags::{no_stream, not_over, open_model};
 use crate::progress::Progress;
 use crate::stdout;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    no_stream("MODEL", &args.model)?;
-    let model = Checkpoint::open(&args.model)?;
+    let model = open_model(&args.model)?;
     no_file_is_lost(args, &model)?;
     let (source, planned) = prepare(args, &model)?;
     let tensors = write(args, &model, &planned, &source)?;

@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::storage::Storage;
 use super::stored::StoredCodes;
 use crate::number::grouped;
+use crate::printable::printable;
 use crate::table::table;
 
 /// What the columns of a code mean.
@@ -69,6 +70,9 @@ pub(super) struct Row {
     /// Weights that rounding misses by at least what they are, zeros not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
+    /// Their share of the weights that are not zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_share: Option<f64>,
     /// Signal over the noise of quantization, faults apart, in decibels; none without noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     sqnr_db: Option<f64>,
@@ -177,9 +181,9 @@ fn percent(share: f64) -> String {
 /// What rounding destroys: tensors of which it takes more than half of the weights. The worst are named.
 pub(super) fn warnings(rows: &[Row]) -> Vec<String> {
     const NAMED: usize = 3;
-    let destroyed = |row: &&Row| row.share_lost().is_some_and(|share| share > 0.5);
+    let destroyed = |row: &&Row| row.lost_share.is_some_and(|share| share > 0.5);
     let mut rows: Vec<&Row> = rows.iter().filter(destroyed).collect();
-    let share = |row: &&Row| row.share_lost().unwrap_or_default();
+    let share = |row: &&Row| row.lost_share.unwrap_or_default();
     rows.sort_by(|a, b| share(b).total_cmp(&share(a)));
     let named: Vec<String> = rows
         .iter()
@@ -229,6 +233,7 @@ impl Row {
             scales: None,
             metadata: None,
             lost: None,
+            lost_share: None,
             sqnr_db: None,
             clamped: 0,
             tally: Tally::new(words, bits, flipped_bits, code_words),
@@ -241,7 +246,8 @@ impl Row {
         // To a tenth: the last digits depend on the order of the sums.
         let sqnr_db = Some((10.0 * noise.sqnr_db()).round() / 10.0).filter(|db| db.is_finite());
         let metadata = Metadata::of(codes);
-        let row = Self { lost: Some(noise.lost()), sqnr_db, metadata, ..self };
+        let (lost, lost_share) = (Some(noise.lost()), Some(noise.lost_share()));
+        let row = Self { metadata, lost, lost_share, sqnr_db, ..self };
         let scales = codes.scales.scales();
         if let [scale] = *scales {
             let read = codes.read.as_ref().map(|read| read.scales.scales()[0]);
@@ -263,11 +269,6 @@ impl Row {
         self.alias_of.as_deref().unwrap_or(&self.tensor)
     }
 
-    /// The share of its weights that rounding destroys.
-    fn share_lost(&self) -> Option<f64> {
-        Some(self.lost? as f64 / self.tally.words.max(1) as f64)
-    }
-
     fn scale_cell(&self) -> String {
         match (self.scale, self.scale_read, self.scales) {
             (Some(scale), None, _) => format!("{scale:.3e}"),
@@ -286,13 +287,12 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let sqnr = self.sqnr_db.map_or_else(String::new, |db| format!("{db:.1} dB"));
-        let lost = self.share_lost().map_or_else(String::new, percent);
-        // A file may name a tensor in ways that a terminal would obey.
+        let lost = self.lost_share.map_or_else(String::new, percent);
         let stored_as = match &self.alias_of {
-            Some(first) => format!("= {}", first.escape_debug()),
+            Some(first) => format!("= {first}"),
             None => self.stored_as.clone(),
         };
-        let id = [self.tensor.escape_debug().to_string(), stored_as];
+        let id = [self.tensor.clone(), stored_as];
         id.into_iter().chain(self.tally.cells()).chain([self.scale_cell(), sqnr, lost]).collect()
     }
 }
@@ -335,8 +335,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, faults, seed: Seed(seed), trial, copied, .. } = self;
-        // A file may name faults in ways that a terminal would obey.
-        let faults = faults.escape_debug();
+        let [model, faults] = [model, faults].map(|text| printable(text));
         writeln!(f, "{model}: {faults}, seed {seed}, trial {trial}\n")?;
         let code_words = ["check bits", "corrected", "detected", "miscorrected"];
         let code_words = self.total.code_words.map(|_| code_words);

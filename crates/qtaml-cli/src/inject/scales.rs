@@ -149,7 +149,8 @@ impl Weights<'_> {
     /// The grid of each group.
     fn grids(&mut self, layout: GroupLayout) -> Result<Vec<Grid>> {
         let Coded { format, scaling, .. } = self.coded;
-        let (ends, sums) = self.ends(layout)?;
+        let (extents, sums) = self.extents(layout)?;
+        let ends = extents.ends()?;
         let ends = match scaling.clip {
             Clip::MinMse => self.clipped(layout, &ends, &sums)?,
             _ => ends,
@@ -158,8 +159,8 @@ impl Weights<'_> {
         Ok(ends.into_iter().map(grid).collect::<Result<Vec<_>, QuantError>>()?)
     }
 
-    /// The ends of each group, and the sum of its weights where clipping asks it.
-    fn ends(&mut self, layout: GroupLayout) -> Result<(Vec<(f32, f32)>, Vec<f64>)> {
+    /// The extents of all groups, and the sum of the weights of each where clipping asks it.
+    fn extents(&mut self, layout: GroupLayout) -> Result<(Extents, Vec<f64>)> {
         let (float, is_clipped) = (self.coded.float, self.coded.scaling.clip == Clip::MinMse);
         let mut extents = Extents::new(layout);
         let mut sums = vec![0.0; if is_clipped { layout.groups() } else { 0 }];
@@ -178,7 +179,7 @@ impl Weights<'_> {
             }
             Ok(())
         })?;
-        Ok((extents.ends()?, sums))
+        Ok((extents, sums))
     }
 
     /// The ends of each group that make the error of quantization least. A search is held for the groups
