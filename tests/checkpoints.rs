@@ -509,6 +509,45 @@ fn other_files_are_named_for_what_they_are() {
 }
 
 /// A model in several files has its words in as many.
+/// Names and file names that would clear the screen, or write backwards, in tables and in errors.
+#[test]
+fn names_from_files_are_shown_and_not_obeyed() {
+    const NAMES: [&str; 3] = ["a\u{1b}[2J.weight", "b\u{202e}thgiew.\u{9b}1m", "c\r\n.weight"];
+    let shown = ["a\\u{1b}[2J.weight", "b\\u{202e}thgiew.\\u{9b}1m", "c\\r\\n.weight"];
+    let folder = ModelFolder::new();
+    let is_obeyed =
+        |text: &str| text.chars().any(|c| c != '\n' && (c.is_control() || c == '\u{202e}'));
+    let texts = |run: Assert| {
+        let output = run.get_output();
+        [&output.stdout, &output.stderr].map(|text| String::from_utf8(text.clone()).unwrap())
+    };
+    folder.write(&NAMES.map(|name| f32_of(name, &[20, 30], name.len())), None);
+    for line in [
+        "inspect model.safetensors",
+        "inject model.safetensors --p 0.1 --out f.safetensors",
+        "verify --bits 2 --trials 1000 --weights model.safetensors",
+    ] {
+        for text in texts(folder.run(line)) {
+            assert!(!is_obeyed(&text), "{line}: {text:?}");
+        }
+        let [stdout, _] = texts(folder.run(line));
+        assert!(shown.iter().all(|name| stdout.contains(name)), "{line}: {stdout}");
+    }
+    // What is not understood, what is no number, and a file that an index names.
+    let [name, ..] = NAMES;
+    folder.write(&[bytes(name, I64, &[4, 4])], None);
+    let unknown = texts(folder.run("inject model.safetensors --p 0.1 --out f.safetensors").code(1));
+    folder.write(&[(name, F32, vec![1, 2], f32s([1.0, f32::NAN]))], None);
+    let nan = texts(folder.run("verify --weights model.safetensors").code(1));
+    std::fs::create_dir_all(folder.path("m")).unwrap();
+    let index = json!({"weight_map": {"x": "\u{1b}[31m.safetensors"}}).to_string();
+    std::fs::write(folder.path("m/model.safetensors.index.json"), index).unwrap();
+    let index = texts(folder.run("inspect m").code(1));
+    for [_, stderr] in [unknown, nan, index] {
+        assert!(stderr.contains("\\u{1b}") && !is_obeyed(&stderr), "{stderr:?}");
+    }
+}
+
 #[test]
 fn codecs_take_models_in_several_files() {
     let folder = ModelFolder::new();

@@ -431,3 +431,29 @@ fn memory_does_not_grow_with_the_model() {
         assert!((1..BYTES / 1024 / 2).contains(&peak), "{line}: {peak} KiB");
     }
 }
+
+/// Fault 16 in another command: SIGTERM and Ctrl-C while words are written.
+#[cfg(unix)]
+#[test]
+fn an_interrupted_encoder_leaves_no_file() {
+    let folder = Folder::new();
+    folder.write_hollow(256 << 20);
+    folder.run("codec design model.safetensors --p 0.1 --bits 4 -o model.codec").success();
+    let before = folder.names();
+    for signal in ["TERM", "INT"] {
+        let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+        let line = "codec encode model.safetensors --codec model.codec -o s.safetensors";
+        command.current_dir(folder.folder()).args(line.split(' '));
+        command.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null());
+        let mut run = command.spawn().unwrap();
+        while folder.names() == before {
+            assert!(run.try_wait().unwrap().is_none(), "it is over before it could be stopped");
+            std::thread::sleep(std::time::Duration::from_millis(1));
+        }
+        let id = run.id().to_string();
+        let kill = std::process::Command::new("kill").args(["-s", signal, &id]).status();
+        assert!(kill.unwrap().success());
+        assert_eq!(run.wait().unwrap().code(), Some(130), "{signal}");
+        assert_eq!(folder.names(), before, "{signal}");
+    }
+}

@@ -270,6 +270,23 @@ fn what_is_solved_for_leads_back_to_the_probability() {
 }
 
 #[test]
+fn several_probabilities_are_solved_for_in_rows() {
+    let line = "--oxide-nm 4.5 --solve retention-s --p 1e-3,10%";
+    let both = json(physics(&format!("{line} --json")));
+    for (i, p) in ["1e-3", "0.1"].into_iter().enumerate() {
+        let line = format!("--oxide-nm 4.5 --solve retention-s --p {p} --json");
+        assert_eq!(both[i], json(physics(&line)), "{p}");
+    }
+    physics(line).success().stdout(contains("retention-s [s]").and(contains("0.001")));
+    physics("--retention-s 1 --solve oxide-nm --p 1e-9..1e-7")
+        .success()
+        .stdout(contains("oxide-nm [nm]").and(contains("5e-8")));
+    physics("--oxide-nm 4.5 --solve retention-s --p 0.1..0.9")
+        .failure()
+        .stderr(contains("p = 0.5"));
+}
+
+#[test]
 fn what_cannot_be_solved_is_said() {
     physics("--oxide-nm 4 --solve retention-s --p 0.7").code(1).stderr(contains("0.7"));
     physics("--preset sram --solve retention-s --p 0.5").code(1).stderr(contains("retention_s"));
@@ -500,6 +517,43 @@ mod verify {
         assert!((expected * scale - in_weights).abs() < 1e-6 * in_weights.abs(), "{mean}");
     }
 
+    /// In several files, with a mask and a second name for a layer.
+    #[test]
+    fn layers_are_what_weights_are_in_a_folder_too() {
+        let folder = tempfile::tempdir().unwrap();
+        let weights = |n: usize| f32s((0..n).map(|i| (i as f32 * 0.37).sin()));
+        let shard = |name: &str, tensors: &[(&str, Dtype, Vec<usize>, Vec<u8>)]| {
+            let path = model(folder.path(), tensors);
+            std::fs::rename(path, folder.path().join(name)).unwrap();
+        };
+        let mask = (0..256).map(|i| if i % 16 > i / 16 { f32::MIN } else { 0.0 });
+        shard(
+            "m-1.safetensors",
+            &[
+                ("head.weight", Dtype::F32, vec![20, 30], weights(600)),
+                ("attn.mask", Dtype::F32, vec![1, 1, 16, 16], f32s(mask)),
+            ],
+        );
+        shard(
+            "m-2.safetensors",
+            &[
+                ("embed.weight", Dtype::F32, vec![20, 30], weights(600)),
+                ("a.weight", Dtype::F32, vec![10, 30], weights(300)),
+            ],
+        );
+        let map = [("head.weight", 1), ("attn.mask", 1), ("embed.weight", 2), ("a.weight", 2)]
+            .map(|(name, file)| (name.to_owned(), format!("m-{file}.safetensors")));
+        let index = serde_json::json!({ "weight_map": map.into_iter().collect::<std::collections::BTreeMap<_, _>>() });
+        let path = folder.path().join("model.safetensors.index.json");
+        std::fs::write(&path, index.to_string()).unwrap();
+        for path in [folder.path(), &path] {
+            let report = json(&format!("--weights {}", path.display()));
+            let layers = report["layers"].as_array().unwrap();
+            let names: Vec<_> = layers.iter().step_by(2).map(|row| row["layer"].clone()).collect();
+            assert_eq!(names, ["a.weight", "embed.weight"]);
+        }
+    }
+
     #[test]
     fn unusable_models_are_named() {
         let folder = tempfile::tempdir().unwrap();
@@ -513,7 +567,7 @@ mod verify {
         refused(&path, "tensor \"a.w\" cannot be stored");
         refused(&path, "weight 1 is NaN");
         let path = model(folder.path(), &[("a.bias", Dtype::F32, vec![2], f32s([1.0, 2.0]))]);
-        refused(&path, "holds no weights");
+        refused(&path, "holds no float weights");
         std::fs::write(&path, "no such thing").unwrap();
         refused(&path, "is no safetensors file");
         refused("missing.safetensors", "cannot read missing.safetensors");
@@ -784,7 +838,6 @@ mod inject {
             }
         }
         assert!(changed > 2, "of eight, of which a sixteenth stays as it is: {changed}");
-        folder.refused("--flips 3 --scales", 2, "cannot be used with");
 
         // What is stored without a scale has none that could be read wrong.
         let report = folder.json("--p 0.5 --scales --biases --scale per-tensor", "f.safetensors");
@@ -872,6 +925,32 @@ mod inject {
         assert_eq!(clean["tensors"][0].get("clamped"), None);
         let run = folder.inject_slice(flips, "f.safetensors").assert().success();
         run.stdout(contains("beyond their type, read as its largest number: 3"));
+    }
+
+    /// Fault 13 in another type: the largest BF16 is 127 steps, and code -128 is beyond; eight-bit floats have
+    /// infinities of their own, which are read as they are and not counted.
+    #[test]
+    fn wider_and_narrower_types_do_not_overflow() {
+        let folder = Folder::new();
+        let weights = [0x7f7f_u16, 0, 0, 0x3f80].map(u16::to_le_bytes).concat();
+        folder.model(&[
+            ("w", Dtype::BF16, vec![2, 2], weights),
+            ("e", Dtype::F8_E5M2, vec![2, 2], vec![0x7b, 0, 0x3c, 0xfb]),
+        ]);
+        let top = "--scale per-tensor --p-per-bit 0,0,0,0,0,0,0,1:0";
+        let report = folder.json(top, "f.safetensors");
+        let rows = report["tensors"].as_array().unwrap();
+        let clamped = |name: &str| {
+            let row = rows.iter().find(|row| row["tensor"] == name).unwrap();
+            row.get("clamped").cloned()
+        };
+        assert_eq!((clamped("w"), clamped("e")), (Some(3.into()), None));
+        let file = folder.read("f.safetensors");
+        let model = SafeTensors::deserialize(&file).unwrap();
+        let read = model.tensor("w").unwrap().data().to_vec();
+        assert_eq!(read[2..], [0xff7f_u16; 3].map(u16::to_le_bytes).concat());
+        // The top bit of every word is read as one: all numbers are negative.
+        assert_eq!(model.tensor("e").unwrap().data(), [0xfb, 0x80, 0xbc, 0xfb]);
     }
 
     /// Its description could clear the screen of who looks at it.
@@ -1242,6 +1321,64 @@ mod inject {
         shown.success().stdout(contains("scales of 1 tensors: per channel of axis 0, min-max"));
     }
 
+    /// Bits of scales are counted with those of words, and recorded by the substreams of their addresses.
+    #[test]
+    fn scales_take_part_in_a_number_of_flips_and_in_records() {
+        use qtaml::fault::FaultRecord;
+        let folder = Folder::uneven();
+        // Four groups in each of three rows: words of 4 bits, and two floats or a float and a word a group.
+        for (range, beside, bits) in [
+            ("symmetric", &["scale"][..], 12 * 32),
+            ("min-max", &["minimum", "scale"], 12 * 64),
+            ("zero-point", &["scale", "zero point"], 12 * 36),
+        ] {
+            let line = format!("--bits 4 --scale group:8 --range {range} --scales --flips 200");
+            let report = folder.json(&format!("{line} --record f.bin"), "f.safetensors");
+            let flips = |key: &str| report[key]["flipped_bits"].as_u64().unwrap();
+            assert_eq!(flips("total") + flips("metadata"), 200, "{range}");
+            assert!(flips("metadata") > 0 && flips("total") > 0);
+            assert_eq!(report["metadata"]["stored_bits"], bits, "{range}");
+            let record = FaultRecord::from_bytes(&folder.read("f.bin")).unwrap();
+            assert_eq!(record.flipped_bits(), 200);
+            assert_eq!(record.beside().map(|(_, what, _)| what).collect::<Vec<_>>(), beside);
+            let faulty = folder.read("f.safetensors");
+            folder.json("--replay f.bin", "replayed.safetensors");
+            assert!(folder.read("replayed.safetensors") == faulty, "{range}");
+        }
+        // All bits flip: those of the words, and no more are there than those of the scales.
+        let all = 96 * 4 + 12 * 36;
+        let line = "--bits 4 --scale group:8 --range zero-point --scales --flips";
+        let report = folder.json(&format!("{line} {all}"), "f.safetensors");
+        assert_eq!(report["metadata"]["flipped_bits"], 12 * 36);
+        folder.refused(&format!("{line} {}", all + 1), 1, "flips do not fit");
+
+        // The same words with other scales.
+        folder.inject_slice("--p 0.02 --scales --record f.bin", "f.safetensors").assert().success();
+        let doubled: Vec<f32> = uneven().into_iter().map(|weight| 2.0 * weight).collect();
+        folder.model(&[("w", Dtype::F32, vec![3, 32], f32s(&doubled))]);
+        folder.refused("--replay f.bin", 1, "were drawn on other words");
+        folder.inject_slice("--replay f.bin --force-replay", "f.safetensors").assert().success();
+    }
+
+    /// The record of scales says what the library draws at their address.
+    #[test]
+    fn recorded_scales_are_those_of_their_address() {
+        use qtaml::fault::{FaultEffect, FaultRecord, TensorRecorder};
+        let folder = Folder::uneven();
+        folder.inject_slice("--p 0.1 --scales --record f.bin", "f.safetensors").assert().success();
+        let record = FaultRecord::from_bytes(&folder.read("f.bin")).unwrap();
+        let scaling = formats()[0].2;
+        let stored = ScaledTensor::quantize(&uneven(), &[3, 32], Format::INT8, scaling).unwrap();
+        let words = f32s(stored.scales().scales());
+        let p = FlipProbability::symmetric(0.1).unwrap();
+        let stream = FaultStream::new(Seed(42), 0, "w").substream("scale");
+        let model = BitFlips::new(p, BitWidth::INT8).unwrap();
+        let read = model.corrupted(&words, &stream, ProtectionMap::NOTHING).unwrap();
+        let mut recorder = TensorRecorder::new(BitWidth::INT8, FaultEffect::Flip);
+        recorder.append(&words, &read).unwrap();
+        assert_eq!(record.beside_tensor("w", "scale"), Some(&recorder.finish()));
+    }
+
     /// Each scale, minimum and zero point is stored once, at the address that theory.md gives it.
     #[test]
     fn scales_are_exposed_at_their_addresses() {
@@ -1380,6 +1517,40 @@ mod inject {
         // A scale for each channel loses those beside it alone.
         let report = folder.json("--p 0", "f.safetensors");
         assert_eq!((&report["tensors"][0]["lost"], report.get("warnings")), (&63.into(), None));
+    }
+
+    /// Fault 12 in another type and by other scales: a row of F16 whose tail is heavy, and a group with zeros,
+    /// which have no share in what can be lost.
+    #[test]
+    fn heavy_tails_and_groups_with_zeros_are_named_too() {
+        let folder = Folder::new();
+        // Eight weights of 32768, and all others near a thousandth.
+        let tail: Vec<u8> = (1..=512)
+            .map(|i| match i % 64 {
+                0 => 0x7800_u16,
+                _ => 0x1400 + i as u16,
+            })
+            .flat_map(u16::to_le_bytes)
+            .collect();
+        folder.model(&[("tail.weight", Dtype::F16, vec![4, 128], tail)]);
+        let report = folder.json("--p 0 --scale per-tensor", "f.safetensors");
+        let row = &report["tensors"][0];
+        assert_eq!((&row["lost"], &row["lost_share"]), (&504.into(), &(504.0 / 512.0).into()));
+        assert!(report["warnings"][0].as_str().unwrap().contains("\"tail.weight\" (98 %)"));
+
+        // Eight weights a group: one of a thousand, one that is lost beside it, and zeros.
+        let group = [1000.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0];
+        let groups: Vec<f32> = group.into_iter().cycle().take(128).collect();
+        folder.model(&[("sparse.weight", Dtype::F32, vec![8, 16], f32s(&groups))]);
+        for scale in ["group:8", "per-channel", "per-tensor"] {
+            let report = folder.json(&format!("--p 0 --scale {scale}"), "f.safetensors");
+            let row = &report["tensors"][0];
+            assert_eq!((&row["lost"], &row["lost_share"]), (&16.into(), &0.5.into()), "{scale}");
+            let line = ["inspect", "model.safetensors", "--scale", scale, "--json"];
+            let mut inspect = qtaml();
+            let shown = json(inspect.current_dir(folder.folder()).args(line).assert());
+            assert_eq!(shown["tensors"][0]["lost"], row["lost_share"], "one denominator");
+        }
     }
 
     #[test]

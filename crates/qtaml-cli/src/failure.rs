@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::error::ErrorKind;
 
+use crate::printable::printable_lines;
 use crate::usage::UsageError;
 
 /// The command could not do its work.
@@ -23,12 +24,15 @@ pub(crate) fn report(error: &anyhow::Error) -> ExitCode {
     ExitCode::from(if is_usage { WRONG_USAGE } else { COULD_NOT })
 }
 
-/// The error and its causes, one a line; what an error has said in its own words is not repeated.
+/// The error and its causes, one a line; what an error has said in its own words is not repeated. Any of
+/// them may say a name from a file.
 fn text(error: &anyhow::Error) -> String {
-    let causes: Vec<String> = error.chain().map(ToString::to_string).collect();
+    let shown = error.chain().map(|error| printable_lines(&error.to_string()).into_owned());
+    let causes: Vec<String> = shown.collect();
     let told_once = causes.windows(2).filter(|pair| !pair[0].ends_with(&pair[1]));
-    let causes = told_once.map(|pair| pair[1].trim_end().replace('\n', "\n    "));
-    causes.fold(format!("{error}\n"), |text, cause| text + "  caused by: " + &cause + "\n")
+    let told = told_once.map(|pair| pair[1].trim_end().replace('\n', "\n    "));
+    let first = causes.first().cloned().unwrap_or_default() + "\n";
+    told.fold(first, |text, cause| text + "  caused by: " + &cause + "\n")
 }
 
 #[cfg(test)]
@@ -44,6 +48,8 @@ mod tests {
             .context("no table")
             .unwrap_err();
         assert_eq!(text(&error), "no table\n  caused by: cannot read a.csv: entity not found\n");
+        let forged = anyhow!("no tensor a\u{1b}[2Jb").context("in \u{9b}1m");
+        assert_eq!(text(&forged), "in \\u{9b}1m\n  caused by: no tensor a\\u{1b}[2Jb\n");
         let lines = Err::<(), _>(anyhow!("two\nlines\n")).context("outer").unwrap_err();
         assert_eq!(text(&lines), "outer\n  caused by: two\n    lines\n");
     }

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use clap::Args;
 use qtaml::fault::{BitMask, Ecc};
-use qtaml::files::{ModelFile, is_same};
+use qtaml::files::{Checkpoint, is_same};
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::BitWidth;
 
@@ -104,10 +104,10 @@ pub(crate) fn ecc(ecc: Ecc, protection: BitMask) -> Result<Ecc, UsageError> {
     has_bits.then_some(ecc).ok_or(UsageError::NothingToKeep(ecc))
 }
 
-/// Opens a model, which is read from several places and more than once: a stream is none.
-pub(crate) fn open_model(path: &Path) -> anyhow::Result<ModelFile> {
+/// Opens a model in one file or in several, which is read from several places and more than once: a stream is none.
+pub(crate) fn open_model(path: &Path) -> anyhow::Result<Checkpoint> {
     no_stream("MODEL", path)?;
-    Ok(ModelFile::open(path)?)
+    Ok(Checkpoint::open(path)?)
 }
 
 /// Refuses `-`: what is written whole or not at all is no stream.

@@ -13,10 +13,10 @@ use crate::flags::bit_width;
 /// Heading of the flags that say how weights are stored.
 pub(crate) const WORDS: &str = "Words";
 
-/// How float weights are quantized: the same in every command.
+/// Codes of float weights, and which of them share a scale: the same in every command.
 #[derive(Debug, Clone, Args)]
-#[group(id = "format", multiple = true)]
-pub(crate) struct FormatArgs {
+#[group(id = "words", multiple = true)]
+pub(crate) struct WordArgs {
     /// Bits of the code of a float weight, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
     #[arg(help_heading = WORDS)]
@@ -25,14 +25,6 @@ pub(crate) struct FormatArgs {
     /// What they stand for: twos-complement, sign-magnitude, offset-binary or gray
     #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
     encoding: Encoding,
-
-    /// What the codes are spread over: symmetric, min-max or zero-point
-    ///
-    /// Symmetric: as far below zero as above it. Min-max: all codes from the smallest weight to the
-    /// largest, unsigned codes with --encoding offset-binary. Zero-point: the same with 0 among the
-    /// numbers, as ONNX and PyTorch quantize.
-    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
-    range: CodeRange,
 
     /// Which weights share a scale: per-channel, per-tensor or group:N
     ///
@@ -47,6 +39,22 @@ pub(crate) struct FormatArgs {
     /// not, the first axis is taken, and that is noted.
     #[arg(long, value_name = "NAME", help_heading = WORDS)]
     layout: Option<Layout>,
+}
+
+/// How float weights are quantized.
+#[derive(Debug, Clone, Args)]
+#[group(id = "format", multiple = true)]
+pub(crate) struct FormatArgs {
+    #[command(flatten)]
+    words: WordArgs,
+
+    /// What the codes are spread over: symmetric, min-max or zero-point
+    ///
+    /// Symmetric: as far below zero as above it. Min-max: all codes from the smallest weight to the
+    /// largest, unsigned codes with --encoding offset-binary. Zero-point: the same with 0 among the
+    /// numbers, as ONNX and PyTorch quantize.
+    #[arg(long, value_name = "NAME", default_value_t, help_heading = WORDS)]
+    range: CodeRange,
 
     /// Where the ends of the codes come from: max, or min-mse for the least error of quantization
     ///
@@ -67,16 +75,15 @@ pub(crate) struct DecoderArgs {
     pub(crate) decoder: Decoder,
 }
 
-impl FormatArgs {
+impl WordArgs {
     /// What the words mean.
     pub(crate) fn format(&self) -> Format {
         Format::new(self.bits, self.encoding)
     }
 
-    /// How tensors are scaled.
-    pub(crate) fn tensor_scaling(&self) -> TensorScaling {
-        let Self { range, clip, scale: ScaleFlag(granularity), .. } = *self;
-        TensorScaling { granularity, range, clip }
+    /// Which weights share a scale.
+    pub(crate) fn granularity(&self) -> Granularity {
+        self.scale.0
     }
 
     /// Which weights share a scale.
@@ -88,6 +95,24 @@ impl FormatArgs {
     /// How matrices are laid out, if that is said.
     pub(crate) fn layout(&self) -> Option<Layout> {
         self.layout
+    }
+}
+
+impl FormatArgs {
+    /// What the words mean.
+    pub(crate) fn format(&self) -> Format {
+        self.words.format()
+    }
+
+    /// How tensors are scaled.
+    pub(crate) fn tensor_scaling(&self) -> TensorScaling {
+        let Self { range, clip, .. } = *self;
+        TensorScaling { granularity: self.words.granularity(), range, clip }
+    }
+
+    /// How matrices are laid out, if that is said.
+    pub(crate) fn layout(&self) -> Option<Layout> {
+        self.words.layout()
     }
 }
 

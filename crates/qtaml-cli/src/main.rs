@@ -22,6 +22,7 @@ mod page;
 mod physics;
 #[cfg(feature = "onnx")]
 mod plan;
+mod printable;
 mod probabilities;
 mod progress;
 mod selection;

@@ -51,7 +51,7 @@ impl Extent {
     }
 
     #[inline(always)]
-    fn add_one(&mut self, weight: f32) {
+    pub(crate) fn add_one(&mut self, weight: f32) {
         let key = in_order(weight.to_bits() as i32);
         (self.low, self.high) = (self.low.min(key), self.high.max(key));
     }

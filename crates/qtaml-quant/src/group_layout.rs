@@ -1,5 +1,6 @@
 //! The layout of the groups of a tensor that share a scale.
 
+use std::borrow::Cow;
 use std::ops::Range;
 
 use crate::{ChannelMajor, Granularity, QuantError};
@@ -37,6 +38,44 @@ pub struct Run {
     pub group: usize,
     /// Their positions.
     pub positions: Range<usize>,
+}
+
+/// Weights in a row, row-major, each of the output channel behind that of the one before: what the runs of
+/// a tensor are whose output channels run along its last axis, each of them a single weight.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Across {
+    /// The number of the group of the first one.
+    pub group: usize,
+    /// From the group of each to that of the next.
+    pub step: usize,
+    /// Their positions.
+    pub positions: Range<usize>,
+}
+
+impl Across {
+    /// The groups of its weights, one after the other.
+    #[inline]
+    pub fn groups(&self) -> impl Iterator<Item = usize> + use<> {
+        (self.group..).step_by(self.step).take(self.positions.len())
+    }
+
+    /// Where its weights lie in a piece of the tensor that begins at position `first`.
+    ///
+    /// # Panics
+    /// If it begins before the piece.
+    #[inline]
+    pub fn within(&self, first: usize) -> Range<usize> {
+        self.positions.start - first..self.positions.end - first
+    }
+
+    /// One value of each of its groups, in the order of its weights.
+    pub(crate) fn gather<'a, T: Copy>(&self, of_groups: &'a [T]) -> Cow<'a, [T]> {
+        match self.step {
+            1 => Cow::Borrowed(&of_groups[self.group..self.group + self.positions.len()]),
+            _ => self.groups().map(|group| of_groups[group]).collect(),
+        }
+    }
 }
 
 impl Run {
@@ -134,6 +173,25 @@ impl GroupLayout {
             end: positions.end,
             place: self.place(&positions),
         }
+    }
+
+    /// The same range in stretches of weights of which each is of another channel, if that is how they lie:
+    /// a run of a single weight takes longer to find than the weight takes.
+    ///
+    /// # Panics
+    /// If the tensor has no such range.
+    pub fn across(&self, positions: Range<usize>) -> Option<impl Iterator<Item = Across> + use<>> {
+        assert!(positions.end <= self.weights(), "{positions:?} of {}", self.weights());
+        let (channels, step, size) = (self.order.channels(), self.in_channel, self.size);
+        let mut next = positions.start;
+        let stretch = move || {
+            let (row, channel) = (next / channels, next % channels);
+            let end = positions.end.min((row + 1) * channels);
+            let stretch = Across { group: channel * step + row / size, step, positions: next..end };
+            next = end;
+            (!stretch.positions.is_empty()).then_some(stretch)
+        };
+        (self.order.inner() == 1 && channels > 1).then(|| std::iter::from_fn(stretch))
     }
 
     /// Where the first of some positions lies; there may be none.
@@ -276,6 +334,19 @@ mod tests {
                 next = run.positions.end;
             }
             prop_assert_eq!(next, a.max(b));
+            let is_across = order.inner() == 1 && order.channels() > 1;
+            let across = layout.across(a.min(b)..a.max(b));
+            prop_assert_eq!(across.is_some(), is_across);
+            next = a.min(b);
+            for stretch in across.into_iter().flatten() {
+                prop_assert_eq!(stretch.positions.start, next);
+                prop_assert!(!stretch.positions.is_empty());
+                prop_assert!(stretch.groups().eq(groups[stretch.positions.clone()].iter().copied()));
+                let gathered = stretch.gather(&(0..layout.groups()).collect::<Vec<_>>()).into_owned();
+                prop_assert!(stretch.groups().eq(gathered));
+                next = stretch.positions.end;
+            }
+            prop_assert!(!is_across || next == a.max(b));
         }
     }
 }

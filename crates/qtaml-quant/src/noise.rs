@@ -23,6 +23,7 @@ pub struct QuantizationNoise {
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 struct Sums {
     weights: u64,
+    zeros: u64,
     lost: u64,
     signal: f64,
     noise: f64,
@@ -45,6 +46,7 @@ impl QuantizationNoise {
         Self {
             sums: Sums {
                 weights: a.weights + b.weights,
+                zeros: a.zeros + b.zeros,
                 lost: a.lost + b.lost,
                 signal: a.signal + b.signal,
                 noise: a.noise + b.noise,
@@ -61,6 +63,13 @@ impl QuantizationNoise {
     /// those that are rounded to zero.
     pub fn lost(&self) -> u64 {
         self.sums.lost
+    }
+
+    /// The share of the weights that are lost among those that are not zero, which cannot be lost; 0 without
+    /// any.
+    pub fn lost_share(&self) -> f64 {
+        let could_be = self.sums.weights - self.sums.zeros;
+        self.sums.lost as f64 / could_be.max(1) as f64
     }
 
     /// The mean square error per weight, in squared units of the weights; 0 without weights.
@@ -85,18 +94,21 @@ const LANES: usize = 8;
 fn sums(weights: &[f32], stored: &[f32]) -> Sums {
     let (whole, rest) = weights.as_chunks::<LANES>();
     let (stored, stored_rest) = stored.as_chunks::<LANES>();
-    let (mut signal, mut noise, mut lost) = ([0.0; LANES], [0.0; LANES], [0_u64; LANES]);
+    let (mut signal, mut noise) = ([0.0; LANES], [0.0; LANES]);
+    let (mut zeros, mut lost) = ([0_u64; LANES], [0_u64; LANES]);
     for (weights, stored) in whole.iter().zip(stored) {
         for lane in 0..LANES {
             let (weight, off) =
                 (f64::from(weights[lane]), f64::from(weights[lane]) - f64::from(stored[lane]));
             signal[lane] += weight * weight;
             noise[lane] += off * off;
+            zeros[lane] += u64::from(weight == 0.0);
             lost[lane] += u64::from(weight != 0.0 && off.abs() >= weight.abs());
         }
     }
     let mut sums = Sums {
         weights: weights.len() as u64,
+        zeros: zeros.iter().sum(),
         lost: lost.iter().sum(),
         signal: signal.iter().sum(),
         noise: noise.iter().sum(),
@@ -105,6 +117,7 @@ fn sums(weights: &[f32], stored: &[f32]) -> Sums {
         let (weight, off) = (f64::from(weight), f64::from(weight) - f64::from(stored));
         sums.signal += weight * weight;
         sums.noise += off * off;
+        sums.zeros += u64::from(weight == 0.0);
         sums.lost += u64::from(weight != 0.0 && off.abs() >= weight.abs());
     }
     sums
@@ -129,6 +142,9 @@ mod tests {
         assert_eq!((nothing.mean_square_error(), nothing.lost()), (0.0, 0));
         assert_eq!(nothing.sqnr_db(), f64::INFINITY);
         assert_eq!(of(&[0.0; 20], &[0.0; 20]).lost(), 0);
+        assert_eq!([nothing.lost_share(), of(&[0.0; 20], &[0.0; 20]).lost_share()], [0.0; 2]);
+        assert_eq!(of(&[0.0, 0.0, 1.0, 0.1], &[0.0, 0.0, 1.0, 0.0]).lost_share(), 0.5);
+        assert_eq!(of(&[&[0.0; 10][..], &[0.1; 10]].concat(), &[0.0; 20]).lost_share(), 1.0);
         assert_eq!(of(&[0.0; 2], &[1.0; 2]).sqnr_db(), f64::NEG_INFINITY);
     }
 

@@ -95,8 +95,7 @@ impl Steps {
     pub(crate) fn of(grid: Grid) -> Self {
         let (scale, max) = (f64::from(grid.scale()), f64::from(grid.format().bits().max_code()));
         if grid.origin().is_zero() {
-            let in_one = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-            return Self::Even(EvenSteps { in_one, max });
+            return Self::Even(EvenSteps { in_one: in_one(grid.scale()), max });
         }
         let (code, weight) = grid.anchor();
         let (from, least) = (f64::from(code), f64::from(grid.format().min_code()));
@@ -131,6 +130,12 @@ impl Steps {
             Self::Moved(steps) => moved_codes(&steps, weights, codes),
         }
     }
+}
+
+/// The number of steps in a weight of one; of steps of nothing there are none.
+#[inline(always)]
+fn in_one(scale: f32) -> f64 {
+    if scale == 0.0 { 0.0 } else { 1.0 / f64::from(scale) }
 }
 
 /// Weights in steps of the scale, where code 0 stands for 0.
@@ -187,6 +192,15 @@ impl MovedSteps {
 fn even_codes(steps: &EvenSteps, weights: &[f32], codes: &mut [u8]) {
     for (code, &weight) in codes.iter_mut().zip(weights) {
         *code = steps.code(weight);
+    }
+}
+
+/// The same where each weight has a scale of its own.
+#[multiversion(targets("x86_64+avx2+avx512f+avx512bw+avx512dq+avx512vl", "x86_64+avx2"))]
+pub(crate) fn even_codes_across(scales: &[f32], format: Format, weights: &[f32], codes: &mut [u8]) {
+    let max = format.bits().max_code().into();
+    for (code, (&scale, &weight)) in codes.iter_mut().zip(scales.iter().zip(weights)) {
+        *code = EvenSteps { in_one: in_one(scale), max }.code(weight);
     }
 }
 

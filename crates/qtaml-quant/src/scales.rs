@@ -1,7 +1,7 @@
 //! The scales of a tensor, and the way from its weights to words and back.
 
-use crate::rounding::{Steps, WordTable};
-use crate::{Code, CodeRange, Format, Grid, GroupLayout, Origin, QuantError, Word};
+use crate::rounding::{Steps, WordTable, even_codes_across};
+use crate::{Across, Code, CodeRange, Format, Grid, GroupLayout, Origin, QuantError, Word};
 
 /// The grids of all groups of a tensor.
 ///
@@ -145,12 +145,31 @@ impl Scales {
     /// If the tensor does not have so many, or there are not as many words.
     pub fn quantize(&self, first: usize, weights: &[f32], words: &mut [u8]) {
         assert_eq!(weights.len(), words.len(), "one word for each weight");
-        for run in self.layout.runs(first..first + weights.len()) {
-            let here = run.within(first);
-            let steps = Steps::of(self.grid(run.group));
-            steps.codes(&weights[here.clone()], &mut words[here]);
+        let positions = first..first + weights.len();
+        if let Some(stretches) = self.layout.across(positions.clone()) {
+            for across in stretches {
+                let here = across.within(first);
+                self.codes_across(&across, &weights[here.clone()], &mut words[here]);
+            }
+        } else {
+            for run in self.layout.runs(positions) {
+                let here = run.within(first);
+                let steps = Steps::of(self.grid(run.group));
+                steps.codes(&weights[here.clone()], &mut words[here]);
+            }
         }
         self.tables.words.translate(words);
+    }
+
+    /// The lowest bytes of the codes of weights, each on a grid of its own.
+    fn codes_across(&self, across: &Across, weights: &[f32], codes: &mut [u8]) {
+        if matches!(self.origins, Origins::Zero) {
+            even_codes_across(&across.gather(&self.steps), self.format, weights, codes);
+            return;
+        }
+        for (group, (code, &weight)) in across.groups().zip(codes.iter_mut().zip(weights)) {
+            *code = Steps::of(self.grid(group)).code(weight);
+        }
     }
 
     /// Writes the weights of the words that begin at a row-major position.
@@ -159,10 +178,19 @@ impl Scales {
     /// If the tensor does not have so many, or there are not as many weights.
     pub fn dequantize(&self, first: usize, words: &[u8], weights: &mut [f32]) {
         assert_eq!(weights.len(), words.len(), "one weight for each word");
-        for run in self.layout.runs(first..first + words.len()) {
+        let positions = first..first + words.len();
+        if let Some(stretches) = self.layout.across(positions.clone()) {
+            for across in stretches {
+                let here = across.within(first);
+                self.weights_across(&across, &words[here.clone()], &mut weights[here]);
+            }
+            return;
+        }
+        let codes = &self.tables.codes;
+        for run in self.layout.runs(positions) {
             let here = run.within(first);
             let (words, weights) = (&words[here.clone()], &mut weights[here]);
-            let (grid, codes) = (self.grid(run.group), &self.tables.codes);
+            let grid = self.grid(run.group);
             match self.origins {
                 Origins::Zero => {
                     let scale = grid.scale();
@@ -175,6 +203,62 @@ impl Scales {
                         *weight = grid.weight_of(codes[usize::from(word)].into()) as f32;
                     }
                 }
+            }
+        }
+    }
+
+    /// The weights of words, each on a grid of its own.
+    fn weights_across(&self, across: &Across, words: &[u8], weights: &mut [f32]) {
+        let codes = &self.tables.codes;
+        let pairs = weights.iter_mut().zip(words);
+        if matches!(self.origins, Origins::Zero) {
+            let scales = across.gather(&self.steps);
+            for (&scale, (weight, &word)) in scales.iter().zip(pairs) {
+                *weight = scale * codes[usize::from(word)];
+            }
+            return;
+        }
+        for (group, (weight, &word)) in across.groups().zip(pairs) {
+            *weight = self.grid(group).weight_of(codes[usize::from(word)].into()) as f32;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+    use crate::{BitWidth, Encoding, Granularity};
+
+    proptest! {
+        /// Weights that lie across their channels, against each of them on its grid.
+        #[test]
+        fn weights_across_channels_are_those_of_their_own_grids(
+            weights in prop::collection::vec(-2.0_f32..2.0, 60),
+            limits in prop::collection::vec((-2.0_f32..0.1, -0.1_f32..2.0), 60),
+            shape in prop::sample::select(vec![[12, 5], [1, 60], [4, 15]]),
+            granularity in prop::sample::select(vec![Granularity::Channel, Granularity::Group(3)]),
+            range in prop::sample::select(CodeRange::ALL.to_vec()),
+            from in 0_usize..60,
+        ) {
+            let format = Format::new(BitWidth::INT4, Encoding::Gray);
+            let layout = GroupLayout::of(&shape, Some(1), granularity).unwrap();
+            let spanning = |&(low, high): &(f32, f32)| {
+                Grid::spanning(format, range, low.min(high), high.max(low)).unwrap()
+            };
+            let mut grids: Vec<Grid> = limits[..layout.groups()].iter().map(spanning).collect();
+            // A channel of zeros has no step.
+            grids[0] = Grid::spanning(format, range, 0.0, 0.0).unwrap();
+            let scales = Scales::new(layout, &grids).unwrap();
+            let (mut words, mut read) = (vec![0; 60 - from], vec![0.0; 60 - from]);
+            scales.quantize(from, &weights[from..], &mut words);
+            scales.dequantize(from, &words, &mut read);
+            for (position, (&word, &read)) in (from..).zip(words.iter().zip(&read)) {
+                let grid = grids[layout.group_of(position)];
+                prop_assert_eq!(Word(word), crate::Rounding::on(grid).word(weights[position]));
+                let code = f64::from(format.code_of(Word(word)).0);
+                prop_assert!((grid.weight_of(code) as f32 - read).abs() <= 1e-6 * read.abs());
             }
         }
     }

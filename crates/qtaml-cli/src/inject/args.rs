@@ -118,7 +118,7 @@ pub(crate) struct InjectArgs {
     ///
     /// Each of their bytes is a word of eight bits, none of them protected, as with --biases. A flip in the
     /// exponent of a float can make it huge, infinite or NaN.
-    #[arg(long, conflicts_with_all = ["format", "decoder", "scales"], help_heading = WORDS)]
+    #[arg(long, conflicts_with_all = ["words", "format", "decoder", "scales"], help_heading = WORDS)]
     as_stored: bool,
 
     /// Protect so many of the most significant bits of each weight
@@ -156,8 +156,9 @@ pub(crate) struct InjectArgs {
     /// Scales and zero points of a quantized checkpoint are exposed as the bytes that they are.
     /// The four bytes of a scale are words of eight bits, none of them protected, stored once for its
     /// weights: a flip in the exponent makes all of them huge, infinite or NaN. The same holds for the
-    /// minimum of a min-max range; a zero point is one more word of its weights' format.
-    #[arg(long, conflicts_with_all = ["flips", "record", "replay"], help_heading = WORDS)]
+    /// minimum of a min-max range; a zero point is one more word of its weights' format. Their bits are
+    /// among those of --flips, and a record has their faults.
+    #[arg(long, conflicts_with = "replay", help_heading = WORDS)]
     scales: bool,
 
     /// Write the faults to this file, for --replay
@@ -175,7 +176,7 @@ pub(crate) struct InjectArgs {
     /// and scaling of every tensor as well.
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
-    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "format", "decoder", "as_stored"])]
+    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "words", "format", "decoder", "as_stored"])]
     #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "skip", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 

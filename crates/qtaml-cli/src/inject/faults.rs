@@ -9,14 +9,12 @@ use qtaml::compensation::Decoder;
 use qtaml::fault::{
     BitFlips, BitMask, Bursts, Ecc, EccError, EccRead, EccTally, FaultEffect, FaultError,
     FaultModel, FaultRecord, FaultStream, FlipCount, MemoryModel, ProtectionMap, QuantizedChannel,
-    RecordError, Seed, WordDigester, WordFault, WordFlips,
+    RecordError, Seed, WordDigest, WordDigester, WordFault, WordFlips,
 };
-use qtaml::files::Dtype;
 use qtaml::physics::FlipProfile;
-use qtaml::quant::{
-    BitWidth, Code, CodeRange, Grid, Origin, Scales, Word, pack_words, unpack_words,
-};
+use qtaml::quant::{BitWidth, Format, Scales, pack_words, unpack_words};
 
+use super::metadata::{Part, ReadMetadata};
 use super::storage::{Coded, Storage};
 use crate::packed::Packed;
 
@@ -46,11 +44,30 @@ pub(super) enum FaultSpec {
         at_zero: f64,
         at_one: f64,
     },
-    /// So many in all tensors together.
+    /// So many in all tensors together: in the words of each, and in what is stored beside them.
     Count {
         flips: u64,
-        shares: HashMap<String, FlipCount>,
+        shares: HashMap<String, Shares>,
     },
+}
+
+/// The flips of one tensor.
+#[derive(Debug)]
+pub(super) struct Shares {
+    words: FlipCount,
+    /// By the names of their substreams.
+    beside: Vec<(&'static str, FlipCount)>,
+}
+
+/// What a tensor is to the memory.
+#[derive(Debug, Clone)]
+pub(super) struct TensorMemory<'a> {
+    /// The name by which its cells are known.
+    pub(super) name: &'a str,
+    pub(super) storage: Storage,
+    pub(super) words: u64,
+    /// What lies in the memory beside its words, and how many words that is.
+    pub(super) beside: Vec<(Part, u64)>,
 }
 
 /// What faults follow from, beside their model.
@@ -178,30 +195,48 @@ impl Source {
         name: &str,
         coded: Coded,
         scales: &Scales,
-    ) -> Result<Option<Scales>> {
-        let Self::Drawn(spec, draw) = self else { return Ok(None) };
-        if !draw.scales {
-            return Ok(None);
+    ) -> Result<Option<ReadMetadata>> {
+        match self {
+            Self::Drawn(spec, draw) if draw.scales => {
+                let stream = draw.stream(name);
+                let read = |part: Part, words: &mut [u8]| {
+                    let model = spec.model_beside(name, part)?;
+                    let stream = stream.substream(part.what);
+                    Ok(model.inject_slice(words, 0, &stream, ProtectionMap::NOTHING)?)
+                };
+                ReadMetadata::new(coded, scales, read).map(Some)
+            }
+            Self::Drawn(..) => Ok(None),
+            Self::Replayed(record, when_other) => {
+                if record.beside_tensor(name, Part::SCALE.what).is_none() {
+                    return Ok(None);
+                }
+                let read = |part: Part, words: &mut [u8]| {
+                    replay(record, *when_other, name, part.what, words)
+                };
+                ReadMetadata::new(coded, scales, read).map(Some)
+            }
         }
-        let faults = ScaleFaults { spec, name, stream: draw.stream(name) };
-        let read = faults.floats("scale", scales.scales().to_vec())?;
-        let origins = faults.origins(coded, scales)?;
-        let grid = |(scale, origin)| Grid::as_read(coded.format, scale, origin);
-        let grids: Vec<Grid> = read.into_iter().zip(origins).map(grid).collect();
-        Ok(Some(Scales::new(scales.layout(), &grids)?))
     }
 
-    /// How the words of a tensor are decoded; `None` if they are taken as they are.
-    pub(super) fn decoding(&self, storage: Storage) -> Result<Option<Decoding>, FaultError> {
-        match (self, storage) {
-            (Self::Drawn(FaultSpec::Flips(flips), draw), Storage::Codes(coded))
-                if draw.decoder != Decoder::Raw =>
-            {
+    /// What is believed of words that are read.
+    pub(super) fn decoder(&self) -> Decoder {
+        match self {
+            Self::Drawn(FaultSpec::Flips(_), draw) => draw.decoder,
+            Self::Drawn(..) | Self::Replayed(..) => Decoder::Raw,
+        }
+    }
+
+    /// How words of a format are decoded; `None` if they are taken as they are.
+    pub(super) fn decoding(&self, format: Format) -> Result<Option<Decoding>, FaultError> {
+        match self {
+            Self::Drawn(FaultSpec::Flips(flips), draw) if draw.decoder != Decoder::Raw => {
                 let memory = MemoryModel::new(flips.clone()).with_ecc(draw.ecc);
-                let channel = memory.channel(coded.format, draw.protection(storage)?)?;
+                let protection = BitMask::top(draw.protect, format.bits())?;
+                let channel = memory.channel(format, protection)?;
                 Ok(Some(Decoding { decoder: draw.decoder, channel }))
             }
-            _ => Ok(None),
+            Self::Drawn(..) | Self::Replayed(..) => Ok(None),
         }
     }
 
@@ -225,48 +260,27 @@ impl Source {
     }
 }
 
-/// What happens to the scales of a tensor.
-struct ScaleFaults<'a> {
-    spec: &'a FaultSpec,
-    name: &'a str,
-    stream: FaultStream,
-}
-
-impl ScaleFaults<'_> {
-    /// Floats as they are read: byte `j` of float `i` is the word at position `4 i + j`.
-    fn floats(&self, what: &str, values: Vec<f32>) -> Result<Vec<f32>> {
-        let mut bytes: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
-        self.words(what, Storage::Bytes(Dtype::F32), &mut bytes)?;
-        Ok(bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect())
+/// Does to words that are stored beside the tensor `name` what was done to them when it was recorded.
+fn replay(
+    record: &FaultRecord,
+    when_other: WhenOther,
+    name: &str,
+    what: &str,
+    words: &mut [u8],
+) -> Result<()> {
+    let Some(faults) = record.beside_tensor(name, what) else { return Ok(()) };
+    let (recorded, given) = (faults.words(), words.len() as u64);
+    if recorded != given {
+        return Err(RecordError::Length { name: name.into(), recorded, given }.into());
     }
-
-    /// Injects into the words that are called `what`.
-    fn words(&self, what: &str, storage: Storage, words: &mut [u8]) -> Result<()> {
-        let (model, stream) = (self.spec.model(self.name, storage)?, self.stream.substream(what));
-        Ok(model.inject_slice(words, 0, &stream, ProtectionMap::NOTHING)?)
+    if when_other == WhenOther::Refuse {
+        faults.check_digest(name, WordDigest::of(words))?;
     }
-
-    /// What is read of the origins: minima are floats, and zero points words of the weights' format.
-    fn origins(&self, coded: Coded, scales: &Scales) -> Result<Vec<Origin>> {
-        let format = coded.format;
-        let known = |grid: Grid| match grid.origin() {
-            Origin::Minimum(minimum) => (minimum, 0),
-            Origin::ZeroPoint(code) => (0.0, format.word_of(code).0),
-            _ => (0.0, 0),
-        };
-        let (minima, mut words): (Vec<f32>, Vec<u8>) = scales.grids().map(known).unzip();
-        Ok(match scales.range() {
-            CodeRange::MinMax => {
-                self.floats("minimum", minima)?.into_iter().map(Origin::Minimum).collect()
-            }
-            CodeRange::ZeroPoint => {
-                self.words("zero point", Storage::Codes(coded), &mut words)?;
-                let code = |word: u8| Origin::ZeroPoint(Code(format.code_of(Word(word)).0));
-                words.into_iter().map(code).collect()
-            }
-            _ => vec![Origin::Zero; minima.len()],
-        })
+    for fault in faults.faults() {
+        let word = &mut words[fault.index as usize];
+        *word = fault.applied_to(*word);
     }
+    Ok(())
 }
 
 impl FaultSpec {
@@ -275,23 +289,31 @@ impl FaultSpec {
         Self::Count { flips, shares: HashMap::new() }
     }
 
-    /// Decides how many of a number of flips fall on each tensor and its check bits: tensors by name,
-    /// storage and words.
+    /// Decides how many of a number of flips fall on each tensor and its check bits, and behind all tensors
+    /// on what is stored beside each.
     pub(super) fn share_out(
         &mut self,
         draw: Draw,
-        tensors: &[(&str, Storage, u64)],
+        tensors: &[TensorMemory<'_>],
     ) -> Result<(), FaultError> {
         let Self::Count { flips, shares } = self else { return Ok(()) };
-        let memory = |&(_, storage, words): &(&str, Storage, u64)| {
+        let words = tensors.iter().map(|tensor| {
+            let TensorMemory { storage, words, .. } = *tensor;
             let (kept, each) = (draw.protection(storage)?, draw.ecc.check_bits(words)?);
             FlipCount::with_check_bits(0, words, width(storage)?, kept, each)
-        };
-        let memories = tensors.iter().map(memory).collect::<Result<Vec<_>, _>>()?;
+        });
+        let beside = tensors.iter().flat_map(|tensor| &tensor.beside);
+        let beside = beside.map(|&(part, words)| FlipCount::new(0, words, part.format.bits()));
+        let memories = words.chain(beside).collect::<Result<Vec<_>, _>>()?;
         let stored: Vec<u64> = memories.iter().map(FlipCount::stored_bits).collect();
         let counts = FlipCount::shares(*flips, &stored, &draw.stream(""))?;
-        for ((&(name, ..), memory), count) in tensors.iter().zip(memories).zip(counts) {
-            shares.insert(name.into(), memory.with_flips(count)?);
+        let counted = memories.iter().zip(counts).map(|(memory, flips)| memory.with_flips(flips));
+        let mut counted = counted.collect::<Result<Vec<_>, _>>()?;
+        let mut beside = counted.split_off(tensors.len()).into_iter();
+        for (tensor, words) in tensors.iter().zip(counted) {
+            let names = tensor.beside.iter().map(|(part, _)| part.what);
+            let beside = names.zip(&mut beside).collect();
+            shares.insert(tensor.name.into(), Shares { words, beside });
         }
         Ok(())
     }
@@ -303,13 +325,29 @@ impl FaultSpec {
                 let model = WordFlips::new(flips.clone(), storage.word_bits())?;
                 Ok(Words::Wide(Box::new(model)))
             }
-            _ => self.model(name, storage).map(Words::Bytes),
+            _ => {
+                let share = |shares: &Shares| Some(shares.words.clone());
+                self.model(name, width(storage)?, share).map(Words::Bytes)
+            }
         }
     }
 
-    /// What is injected into the tensor `name`, whose words are no wider than a byte.
-    fn model(&self, name: &str, storage: Storage) -> Result<Box<dyn FaultModel>> {
-        let bits = width(storage)?;
+    /// What is injected into one part of what is stored beside the tensor `name`.
+    fn model_beside(&self, name: &str, part: Part) -> Result<Box<dyn FaultModel>> {
+        let share = |shares: &Shares| {
+            let found = shares.beside.iter().find(|(what, _)| *what == part.what);
+            found.map(|(_, share)| share.clone())
+        };
+        self.model(name, part.format.bits(), share)
+    }
+
+    /// What is injected into words of a width, of which `share` finds the part of a number of flips.
+    fn model(
+        &self,
+        name: &str,
+        bits: BitWidth,
+        share: impl Fn(&Shares) -> Option<FlipCount>,
+    ) -> Result<Box<dyn FaultModel>> {
         Ok(match self {
             Self::Flips(flips) => Box::new(BitFlips::new(flips.clone(), bits)?),
             Self::Bursts { p, length } => Box::new(Bursts::new(*p, *length, bits)?),
@@ -319,7 +357,7 @@ impl FaultSpec {
                     name: name.into(),
                     known: shares.keys().cloned().collect(),
                 };
-                Box::new(shares.get(name).ok_or_else(unknown)?.clone())
+                Box::new(shares.get(name).and_then(share).ok_or_else(unknown)?)
             }
         })
     }

@@ -3,6 +3,7 @@
 mod args;
 mod cells;
 mod faults;
+mod metadata;
 mod plan;
 mod report;
 mod scales;
@@ -16,22 +17,22 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 use qtaml::fault::FaultRecord;
-use qtaml::files::{self, Checkpoint, WholeFile, write_in_background};
-use qtaml::quant::{Grid, GroupLayout, Scales};
+use qtaml::files::{self, Checkpoint, TensorInfo, WholeFile, write_in_background};
+use qtaml::quant::{Grid, GroupLayout, Scales, Scaling};
 
 pub(crate) use self::args::InjectArgs;
-use self::faults::{Source, WhenOther};
+use self::faults::{Draw, Source, TensorMemory, WhenOther};
+use self::metadata::Part;
 use self::plan::Planned;
-use self::report::{Report, Row, Tally};
+use self::report::{Metadata, Report, Row, Tally};
 use self::storage::{Coded, Storage};
 use self::stream::Pass;
-use crate::flags::{no_stream, not_over};
+use crate::flags::{no_stream, not_over, open_model};
 use crate::progress::Progress;
 use crate::stdout;
 
 pub(crate) fn run(args: &InjectArgs) -> Result<()> {
-    no_stream("MODEL", &args.model)?;
-    let model = Checkpoint::open(&args.model)?;
+    let model = open_model(&args.model)?;
     no_file_is_lost(args, &model)?;
     let (source, planned) = prepare(args, &model)?;
     let tensors = write(args, &model, &planned, &source)?;
@@ -42,6 +43,7 @@ pub(crate) fn run(args: &InjectArgs) -> Result<()> {
         seed: source.seed(),
         trial: source.trial(),
         total: Tally::total(&tensors),
+        metadata: Metadata::total(&tensors),
         copied: planned.plan.len() - tensors.len(),
         axes_guessed: planned.axes_guessed,
         warnings: report::warnings(&tensors),
@@ -82,15 +84,32 @@ fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Planned)> {
     let mut seen = HashSet::new();
     let tensor = |i: usize| {
         let (tensor, storage) = (&model.tensors()[i], planned.plan[i]?);
-        let cells = planned.cells.of(&tensor.name);
-        let is_first = seen.insert(cells);
-        is_first.then(|| (cells, storage, storage.faulty_words_of(tensor)))
+        let name = planned.cells.of(&tensor.name);
+        seen.insert(name).then(|| stored(name, tensor, storage, draw))
     };
-    let tensors: Vec<_> = order(model).into_iter().filter_map(tensor).collect();
+    let tensors = order(model).into_iter().filter_map(tensor).collect::<Result<Vec<_>>>()?;
     spec.share_out(draw, &tensors)?;
     let source = Source::Drawn(spec, draw);
     fits(&source, &tensors)?;
     Ok((source, planned))
+}
+
+/// What a tensor is to the memory, under the name of its cells.
+fn stored<'a>(
+    name: &'a str,
+    tensor: &TensorInfo,
+    storage: Storage,
+    draw: Draw,
+) -> Result<TensorMemory<'a>> {
+    let beside = match storage {
+        Storage::Codes(coded) if draw.scales => {
+            let Scaling { axis, granularity, .. } = coded.scaling;
+            let groups = GroupLayout::of(&tensor.shape, axis, granularity)?.groups();
+            Part::of(coded).into_iter().map(|part| (part, part.words(groups))).collect()
+        }
+        _ => Vec::new(),
+    };
+    Ok(TensorMemory { name, storage, words: storage.faulty_words_of(tensor), beside })
 }
 
 /// The order in which a number of flips is shared out: that of the bytes in one file; in several that of
@@ -108,8 +127,8 @@ fn read_record(path: &Path) -> Result<FaultRecord> {
 
 /// Whether the faults are possible in the words of every tensor, and in its scales if they are exposed:
 /// those of integers and bytes have eight bits, whatever a weight has.
-fn fits(source: &Source, tensors: &[(&str, Storage, u64)]) -> Result<()> {
-    for &(name, storage, _) in tensors {
+fn fits(source: &Source, tensors: &[TensorMemory<'_>]) -> Result<()> {
+    for &TensorMemory { name, storage, .. } in tensors {
         let faults = source.of(name, storage);
         faults.with_context(|| format!("cannot inject into tensor {name:?}"))?;
         if let Storage::Codes(coded) = storage {
@@ -133,7 +152,7 @@ fn write(
     planned: &Planned,
     source: &Source,
 ) -> Result<Vec<Row>> {
-    let progress = Progress::of_bytes("injecting", work(model, planned, source)?);
+    let progress = Progress::of_bytes("injecting", work(model, planned, source));
     let pass = Pass { model, planned, source, at_once: stream::AT_ONCE, progress: &progress };
     let mut out = model.create(&args.out)?;
     let Some(path) = &args.record else {
@@ -149,13 +168,9 @@ fn write(
     Ok(rows)
 }
 
-/// Bytes to be read: those of codes more than once, for their scales and for themselves.
-fn work(model: &Checkpoint, planned: &Planned, source: &Source) -> Result<u64> {
-    let passes = |storage: Option<Storage>| -> Result<u64> {
-        let decoding = storage.map(|storage| source.decoding(storage)).transpose()?.flatten();
-        Ok(scales::passes(storage, decoding.as_ref()))
-    };
+/// Bytes to be looked at: those of codes more than once, for their scales and for themselves.
+fn work(model: &Checkpoint, planned: &Planned, source: &Source) -> u64 {
+    let decoder = source.decoder();
     let tensors = model.tensors().iter().zip(&planned.plan);
-    let bytes = tensors.map(|(t, storage)| Ok(passes(*storage)? * t.bytes));
-    bytes.sum()
+    tensors.map(|(tensor, storage)| scales::passes(*storage, decoder) * tensor.bytes).sum()
 }

@@ -8,6 +8,7 @@ use qtaml::files::{Checkpoint, TensorDescription, TensorInfo};
 use qtaml::quant::{GroupLayout, Scaling};
 
 use super::cells::Cells;
+use super::metadata::Part;
 use super::storage::{HowStored, Storage};
 use crate::packed::{self, Packed};
 use crate::selection::Selection;
@@ -91,7 +92,37 @@ pub(super) fn of_record(model: &Checkpoint, record: &FaultRecord) -> Result<Plan
     let missing = recorded.keys().min().map_or(Ok(()), missing);
     let plan = plan.and_then(|plan| missing.map(|()| plan));
     let plan = plan.context("the faults were recorded for other tensors")?;
+    for (name, what, faults) in record.beside() {
+        check_beside(model, &plan, (name, what, faults))
+            .context("the faults were recorded for other tensors")?;
+    }
     Ok(Planned { plan, cells: Cells::of_record(model, record)?, axes_guessed: 0 })
+}
+
+/// Whether recorded faults beside a tensor are those of its scales, or of what is stored with these.
+fn check_beside(
+    model: &Checkpoint,
+    plan: &Plan,
+    (name, what, faults): (&str, &str, &TensorFaults),
+) -> Result<()> {
+    let stored = model.position(name).and_then(|i| Some((i, plan[i]?)));
+    let Some((i, Storage::Codes(coded))) = stored else {
+        bail!("there are faults of {what:?} of tensor {name:?}, whose words are no codes");
+    };
+    let parts = Part::of(coded);
+    let Some(part) = parts.iter().find(|part| part.what == what) else {
+        bail!("tensor {name:?} has no {what:?} beside its words");
+    };
+    let Scaling { axis, granularity, .. } = coded.scaling;
+    let layout = GroupLayout::of(&model.tensors()[i].shape, axis, granularity)?;
+    let (words, recorded) = (part.words(layout.groups()), faults.words());
+    ensure!(
+        words == recorded && part.format == faults.format(),
+        "the {what} of tensor {name:?} has {words} words of {}, and not {recorded} of {}",
+        part.format,
+        faults.format()
+    );
+    Ok(())
 }
 
 fn of_recorded(tensor: &TensorInfo, faults: &TensorFaults) -> Result<Storage> {

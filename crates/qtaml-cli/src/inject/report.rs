@@ -12,6 +12,7 @@ use serde::Serialize;
 use super::storage::Storage;
 use super::stored::StoredCodes;
 use crate::number::grouped;
+use crate::printable::printable;
 use crate::table::table;
 
 /// What the columns of a code mean.
@@ -32,6 +33,9 @@ pub(super) struct Report {
     pub(super) trial: u32,
     pub(super) tensors: Vec<Row>,
     pub(super) total: Tally,
+    /// What was stored beside all tensors together, if it lies in the faulty memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) metadata: Option<Metadata>,
     /// What rounding destroys.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) warnings: Vec<String>,
@@ -60,9 +64,15 @@ pub(super) struct Row {
     /// Of several scales.
     #[serde(skip_serializing_if = "Option::is_none")]
     scales: Option<ScaleRange>,
+    /// What is stored beside its words, if that lies in the faulty memory.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    metadata: Option<Metadata>,
     /// Weights that rounding misses by at least what they are, zeros not among them.
     #[serde(skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
+    /// Their share of the weights that are not zero.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    lost_share: Option<f64>,
     /// Signal over the noise of quantization, faults apart, in decibels; none without noise.
     #[serde(skip_serializing_if = "Option::is_none")]
     sqnr_db: Option<f64>,
@@ -71,6 +81,35 @@ pub(super) struct Row {
     pub(super) clamped: u64,
     #[serde(flatten)]
     pub(super) tally: Tally,
+}
+
+/// Scales, and what is stored beside them.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+pub(super) struct Metadata {
+    stored_bits: u64,
+    flipped_bits: u64,
+}
+
+impl Metadata {
+    fn of(codes: &StoredCodes) -> Option<Self> {
+        let read = codes.read.as_ref()?;
+        Some(Self { stored_bits: read.bits(), flipped_bits: read.flipped_bits() })
+    }
+
+    /// Of all tensors together, each under one of its names.
+    pub(super) fn total(rows: &[Row]) -> Option<Self> {
+        let all = distinct(rows).into_iter().filter_map(|row| row.metadata);
+        all.reduce(|a, b| Self {
+            stored_bits: a.stored_bits + b.stored_bits,
+            flipped_bits: a.flipped_bits + b.flipped_bits,
+        })
+    }
+}
+
+/// Each tensor under one of its names.
+fn distinct(rows: &[Row]) -> Vec<&Row> {
+    let mut seen = HashSet::new();
+    rows.iter().filter(|row| seen.insert(row.cells_of())).collect()
 }
 
 /// The scales of a tensor that has several.
@@ -107,8 +146,7 @@ impl Tally {
 
     /// Of all tensors together, each under one of its names.
     pub(super) fn total(rows: &[Row]) -> Self {
-        let mut seen = HashSet::new();
-        let rows: Vec<&Row> = rows.iter().filter(|row| seen.insert(row.cells_of())).collect();
+        let rows = distinct(rows);
         let sum = |count: fn(&Self) -> u64| rows.iter().map(|row| count(&row.tally)).sum();
         let code_words = rows.iter().filter_map(|row| row.tally.code_words).reduce(Add::add);
         let bits = sum(|t| t.stored_bits) - check_bits(code_words);
@@ -143,9 +181,9 @@ fn percent(share: f64) -> String {
 /// What rounding destroys: tensors of which it takes more than half of the weights. The worst are named.
 pub(super) fn warnings(rows: &[Row]) -> Vec<String> {
     const NAMED: usize = 3;
-    let destroyed = |row: &&Row| row.share_lost().is_some_and(|share| share > 0.5);
+    let destroyed = |row: &&Row| row.lost_share.is_some_and(|share| share > 0.5);
     let mut rows: Vec<&Row> = rows.iter().filter(destroyed).collect();
-    let share = |row: &&Row| row.share_lost().unwrap_or_default();
+    let share = |row: &&Row| row.lost_share.unwrap_or_default();
     rows.sort_by(|a, b| share(b).total_cmp(&share(a)));
     let named: Vec<String> = rows
         .iter()
@@ -193,7 +231,9 @@ impl Row {
             scale: None,
             scale_read: None,
             scales: None,
+            metadata: None,
             lost: None,
+            lost_share: None,
             sqnr_db: None,
             clamped: 0,
             tally: Tally::new(words, bits, flipped_bits, code_words),
@@ -205,10 +245,12 @@ impl Row {
         let Some(codes) = codes else { return self };
         // To a tenth: the last digits depend on the order of the sums.
         let sqnr_db = Some((10.0 * noise.sqnr_db()).round() / 10.0).filter(|db| db.is_finite());
-        let row = Self { lost: Some(noise.lost()), sqnr_db, ..self };
+        let metadata = Metadata::of(codes);
+        let (lost, lost_share) = (Some(noise.lost()), Some(noise.lost_share()));
+        let row = Self { metadata, lost, lost_share, sqnr_db, ..self };
         let scales = codes.scales.scales();
         if let [scale] = *scales {
-            let read = codes.read.as_ref().map(|read| read.scales()[0]);
+            let read = codes.read.as_ref().map(|read| read.scales.scales()[0]);
             let scale_read = read.filter(|read| read.to_bits() != scale.to_bits());
             return Self { scale: Some(scale), scale_read, ..row };
         }
@@ -225,11 +267,6 @@ impl Row {
     /// The name by which its cells are known.
     fn cells_of(&self) -> &str {
         self.alias_of.as_deref().unwrap_or(&self.tensor)
-    }
-
-    /// The share of its weights that rounding destroys.
-    fn share_lost(&self) -> Option<f64> {
-        Some(self.lost? as f64 / self.tally.words.max(1) as f64)
     }
 
     fn scale_cell(&self) -> String {
@@ -250,13 +287,12 @@ impl Row {
 
     fn cells(&self) -> Vec<String> {
         let sqnr = self.sqnr_db.map_or_else(String::new, |db| format!("{db:.1} dB"));
-        let lost = self.share_lost().map_or_else(String::new, percent);
-        // A file may name a tensor in ways that a terminal would obey.
+        let lost = self.lost_share.map_or_else(String::new, percent);
         let stored_as = match &self.alias_of {
-            Some(first) => format!("= {}", first.escape_debug()),
+            Some(first) => format!("= {first}"),
             None => self.stored_as.clone(),
         };
-        let id = [self.tensor.escape_debug().to_string(), stored_as];
+        let id = [self.tensor.clone(), stored_as];
         id.into_iter().chain(self.tally.cells()).chain([self.scale_cell(), sqnr, lost]).collect()
     }
 }
@@ -299,8 +335,7 @@ impl Report {
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Self { model, faults, seed: Seed(seed), trial, copied, .. } = self;
-        // A file may name faults in ways that a terminal would obey.
-        let faults = faults.escape_debug();
+        let [model, faults] = [model, faults].map(|text| printable(text));
         writeln!(f, "{model}: {faults}, seed {seed}, trial {trial}\n")?;
         let code_words = ["check bits", "corrected", "detected", "miscorrected"];
         let code_words = self.total.code_words.map(|_| code_words);
@@ -314,6 +349,13 @@ impl fmt::Display for Report {
             f.write_str(CODE_WORDS)?;
         }
         self.fmt_scaling(f)?;
+        if let Some(Metadata { stored_bits, flipped_bits }) = self.metadata {
+            let [flips, bits] = [flipped_bits, stored_bits].map(grouped);
+            writeln!(
+                f,
+                "flips in scales and what is stored beside them, not counted above: {flips} of {bits} bits"
+            )?;
+        }
         let clamped: u64 = self.tensors.iter().map(|row| row.clamped).sum();
         if clamped > 0 {
             let clamped = grouped(clamped);

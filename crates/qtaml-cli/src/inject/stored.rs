@@ -3,6 +3,8 @@
 use qtaml::files::Float;
 use qtaml::quant::{QuantizationNoise, Scales};
 
+use super::metadata::ReadMetadata;
+
 /// Words that one thread treats at a time, few enough to stay in its cache.
 pub(super) const SLICE: usize = 1 << 16;
 
@@ -20,7 +22,7 @@ pub(super) struct StoredCodes {
     pub(super) float: Float,
     pub(super) scales: Scales,
     /// What they are read as, if they lie in the faulty memory.
-    pub(super) read: Option<Scales>,
+    pub(super) read: Option<ReadMetadata>,
     /// Of words that are not taken as they are.
     pub(super) decoded: Option<DecodedWeights>,
 }
@@ -85,7 +87,7 @@ impl StoredCodes {
 
     /// What scales are read as.
     fn read(&self) -> &Scales {
-        self.read.as_ref().unwrap_or(&self.scales)
+        self.read.as_ref().map_or(&self.scales, |read| &read.scales)
     }
 
     fn load(&self, first: usize, words: &[u8], bytes: &mut [u8]) -> u64 {
@@ -129,8 +131,8 @@ impl StoredCodes {
     }
 
     fn is_read_wrong(&self, group: usize) -> bool {
-        let is_same = |read: &Scales| same_bits(read, &self.scales, group);
-        !self.read.as_ref().is_none_or(is_same)
+        let is_other = |read: &ReadMetadata| !same_bits(&read.scales, &self.scales, group);
+        self.read.as_ref().is_some_and(is_other)
     }
 
     /// How many groups have a scale, or what is stored beside it, that is read wrong.
@@ -156,9 +158,20 @@ fn same_bits(a: &Scales, b: &Scales, group: usize) -> bool {
 
 impl DecodedWeights {
     fn look_up(&self, scales: &Scales, first: usize, words: &[u8], weights: &mut [f32]) {
+        let table = |group: usize| &self.weights[group * self.levels..][..self.levels];
+        if let Some(stretches) = scales.layout().across(first..first + words.len()) {
+            for across in stretches {
+                let here = across.within(first);
+                let pairs = weights[here.clone()].iter_mut().zip(&words[here]);
+                for (group, (weight, &word)) in across.groups().zip(pairs) {
+                    *weight = table(group)[usize::from(word)];
+                }
+            }
+            return;
+        }
         for run in scales.layout().runs(first..first + words.len()) {
             let here = run.within(first);
-            let table = &self.weights[run.group * self.levels..][..self.levels];
+            let table = table(run.group);
             for (weight, &word) in weights[here.clone()].iter_mut().zip(&words[here]) {
                 *weight = table[usize::from(word)];
             }

@@ -11,14 +11,14 @@ use rayon::prelude::*;
 use super::faults::{Piece, Source};
 use super::plan::Planned;
 use super::report::Row;
-use super::scales;
+use super::scales::{self, Found};
 use super::storage::Storage;
 use super::stored::{SLICE, Stored, StoredSlice};
 use crate::progress::Progress;
 
 /// Words in a piece, of which some are read, some damaged and some written at a time; the faults do
 /// not depend on it.
-pub(super) const AT_ONCE: usize = 1 << 18;
+pub(super) const AT_ONCE: usize = scales::AT_ONCE;
 
 /// A run over a model.
 pub(super) struct Pass<'a> {
@@ -38,7 +38,7 @@ impl Pass<'_> {
         out: &BackgroundWriter,
         mut record: Option<&mut FaultRecord>,
     ) -> Result<Vec<Row>> {
-        scales::ahead(self, |next_stored| {
+        scales::ahead(self, |next_found| {
             let mut rows = Vec::new();
             let mut storages = self.planned.plan.iter();
             for (number, file) in self.model.shards().iter().enumerate() {
@@ -49,8 +49,8 @@ impl Pass<'_> {
                         continue;
                     };
                     let record = record.as_deref_mut();
-                    let row = next_stored()
-                        .and_then(|stored| self.tensor(tensor, storage, &stored, out, record))
+                    let row = next_found()
+                        .and_then(|found| self.tensor(tensor, storage, found, out, record))
                         .with_context(|| format!("cannot inject into tensor {:?}", tensor.name))?;
                     rows.push(row);
                 }
@@ -64,15 +64,22 @@ impl Pass<'_> {
         &self,
         tensor: &TensorInfo,
         storage: Storage,
-        stored: &Stored,
+        Found { stored, pieces }: Found,
         out: &BackgroundWriter,
         record: Option<&mut FaultRecord>,
     ) -> Result<Row> {
-        let Some(record) = record else { return self.inject(tensor, storage, stored, out, None) };
-        let recorder = TensorRecorder::new(storage.format(), self.source.effect());
+        let Some(record) = record else {
+            return self.inject(tensor, storage, &stored, pieces, out, None);
+        };
+        let effect = self.source.effect();
+        let recorder = TensorRecorder::new(storage.format(), effect);
         let mut recorder = recorder.with_scaling(storage.scaling());
-        let row = self.inject(tensor, storage, stored, out, Some(&mut recorder))?;
+        let row = self.inject(tensor, storage, &stored, pieces, out, Some(&mut recorder))?;
         record.insert(&tensor.name, recorder.finish())?;
+        let read = stored.codes().and_then(|codes| codes.read.as_ref());
+        for part in read.iter().flat_map(|read| &read.parts) {
+            record.insert_beside(&tensor.name, part.what(), part.faults(effect)?)?;
+        }
         Ok(row)
     }
 
@@ -89,6 +96,7 @@ impl Pass<'_> {
         tensor: &TensorInfo,
         storage: Storage,
         stored: &Stored,
+        pieces: Option<Vec<Vec<u8>>>,
         out: &BackgroundWriter,
         mut record: Option<&mut TensorRecorder>,
     ) -> Result<Row> {
@@ -98,8 +106,7 @@ impl Pass<'_> {
         let (mut code_words, mut noise) = (EccTally::default(), QuantizationNoise::default());
         let slice = self.slice(storage)?;
         let mut digester = self.source.is_checked().then(WordDigester::default);
-        let at_once = (self.at_once / slice).max(1) * slice;
-        self.model.for_each_piece(tensor, at_once * storage.bytes_per_word(), |mut bytes| {
+        let treat = |mut bytes: Vec<u8>| {
             self.progress.inc(bytes.len() as u64);
             let words = (bytes.len() / storage.bytes_per_word()) as u64;
             let faults = faults.until(first + words);
@@ -121,7 +128,12 @@ impl Pass<'_> {
             first += words;
             out.write(bytes)?;
             Ok::<_, anyhow::Error>(())
-        })?;
+        };
+        let piece = self.piece(storage)? * storage.bytes_per_word();
+        match pieces {
+            Some(pieces) => pieces.into_iter().try_for_each(treat)?,
+            None => self.model.for_each_piece(tensor, piece, treat)?,
+        }
         if let Some(digester) = digester {
             self.source.check_words(&tensor.name, digester)?;
         }
@@ -130,6 +142,12 @@ impl Pass<'_> {
         row.clamped = clamped;
         row.alias_of = cells.first(&tensor.name).map(str::to_owned);
         Ok(row.with_codes(stored.codes(), noise))
+    }
+
+    /// Words in a piece of a tensor: whole slices.
+    pub(super) fn piece(&self, storage: Storage) -> Result<usize, EccError> {
+        let slice = self.slice(storage)?;
+        Ok((self.at_once / slice).max(1) * slice)
     }
 
     /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many

@@ -128,7 +128,7 @@ pub(super) fn measure(
         progress.inc(tensor.bytes);
         return Ok(Measured { moments: Some(moments), rounding: None });
     }
-    let scales = largest.into_scales(format)?;
+    let scales = largest.into_rounding(format)?;
     let mut rounded = Rounded::default();
     pass.for_each_piece(|numbers, bytes, first| {
         let parts = numbers.map(bytes, |values, at| scales.round(values, first + at));

@@ -14,19 +14,18 @@ use qtaml::files::{Checkpoint, TensorDescription};
 pub(crate) use self::args::InspectArgs;
 use self::measure::{Storing, measure, passes};
 use self::report::{Report, Row};
-use crate::flags::no_stream;
+use crate::flags::open_model;
 use crate::progress::Progress;
 use crate::stdout;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    no_stream("MODEL", &args.model)?;
-    let model = Checkpoint::open(&args.model)?;
+    let model = open_model(&args.model)?;
     let names = model.tensors().iter().map(|tensor| tensor.name.as_str());
     let is_chosen = args.selection.choose(names)?;
-    let described = model.describe(args.layout)?;
+    let described = model.describe(args.words.layout())?;
     let chosen: Vec<usize> = (0..described.len()).filter(|&i| is_chosen[i]).collect();
     let firsts = firsts(&model, &described, &chosen)?;
-    let storing = Storing { format: args.format(), granularity: args.scale };
+    let storing = Storing { format: args.words.format(), granularity: args.words.granularity() };
     let rows = rows(&model, &described, &chosen, &firsts, storing)?;
     let report = Report::new(&model, storing, rows);
     if args.json { stdout::print_json(&report) } else { stdout::print(&report.to_string()) }

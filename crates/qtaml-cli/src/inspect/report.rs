@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::measure::{Measured, Storing};
 use crate::number::{grouped, rounded};
+use crate::printable::printable;
 
 /// Below so many dB of signal to quantization noise a tensor is warned of.
 const FEW_DB: f64 = 10.0;
@@ -280,7 +281,7 @@ impl Row {
         let shape = fitting(&self.shape_text(), 17);
         if let Some(first) = &self.alias_of {
             let begin = format!("  {short:<8} {dtype:<7} {shape:<17} = ");
-            let first = fitting(&first.escape_debug().to_string(), WIDTH - begin.chars().count());
+            let first = fitting(&printable(first), WIDTH - begin.chars().count());
             return begin + &first;
         }
         let range = self.min.zip(self.max).map_or_else(String::new, |(min, max)| range(min, max));
@@ -347,7 +348,7 @@ impl Report {
             writeln!(f, "\nWarnings")?;
         }
         for row in warned {
-            let name = row.tensor.escape_debug().to_string();
+            let name = printable(&row.tensor);
             writeln!(f, "  {}", fitting(&name, WIDTH - 2))?;
             for warning in &row.warnings {
                 wrapped(f, "    ", warning)?;
@@ -402,7 +403,11 @@ impl fmt::Display for Report {
             tensors.len().to_string()
         };
         let of = if others.is_empty() { String::new() } else { format!("{others} tensors") };
-        wrapped(f, "", &format!("{model}: {count}{of}, {} bytes{files}", grouped(*bytes)))?;
+        wrapped(
+            f,
+            "",
+            &format!("{}: {count}{of}, {} bytes{files}", printable(model), grouped(*bytes)),
+        )?;
         wrapped(f, "", &format!("float weights as INT{bits} {encoding}, {scale}"))?;
         writeln!(f, "\ntensor")?;
         writeln!(
@@ -412,8 +417,7 @@ impl fmt::Display for Report {
         )?;
         writeln!(f, "{}", "\u{2500}".repeat(WIDTH))?;
         for row in tensors {
-            // A file may name a tensor in ways that a terminal would obey.
-            writeln!(f, "{}", fitting(&row.tensor.escape_debug().to_string(), WIDTH))?;
+            writeln!(f, "{}", fitting(&printable(&row.tensor), WIDTH))?;
             writeln!(f, "{}", row.line())?;
         }
         self.totals(f)?;

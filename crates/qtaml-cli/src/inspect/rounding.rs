@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-use qtaml::quant::{CodeRange, Format, Grid, GroupLayout, QuantError};
+use qtaml::quant::{
+    Code, CodeRange, Format, Grid, GroupLayout, QuantError, QuantizationNoise, Scales,
+};
 
 /// The largest magnitude of each group, found by several threads at once.
 #[derive(Debug)]
@@ -19,35 +21,48 @@ impl Largest {
 
     /// Takes finite weights into account, the first of which is weight `first`.
     pub(super) fn see(&self, values: &[f32], first: usize) {
-        for run in self.layout.runs(first..first + values.len()) {
-            let values = &values[run.within(first)];
-            let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs())).to_bits();
-            let known = &self.bits[run.group];
-            // Most runs are no longer the largest: reading costs less than writing.
-            if largest > known.load(Ordering::Relaxed) {
-                known.fetch_max(largest, Ordering::Relaxed);
+        let positions = first..first + values.len();
+        if let Some(stretches) = self.layout.across(positions.clone()) {
+            for across in stretches {
+                let values = &values[across.within(first)];
+                across
+                    .groups()
+                    .zip(values)
+                    .for_each(|(group, value)| self.see_one(group, value.abs()));
             }
+            return;
+        }
+        for run in self.layout.runs(positions) {
+            let values = &values[run.within(first)];
+            let largest = values.iter().fold(0.0_f32, |max, value| max.max(value.abs()));
+            self.see_one(run.group, largest);
         }
     }
 
-    /// The scale of each group, from its largest magnitude.
-    pub(super) fn into_scales(self, format: Format) -> Result<Scales, QuantError> {
+    fn see_one(&self, group: usize, magnitude: f32) {
+        let (largest, known) = (magnitude.to_bits(), &self.bits[group]);
+        // Most are no longer the largest: reading costs less than writing.
+        if largest > known.load(Ordering::Relaxed) {
+            known.fetch_max(largest, Ordering::Relaxed);
+        }
+    }
+
+    /// The grid of each group, from its largest magnitude.
+    pub(super) fn into_rounding(self, format: Format) -> Result<Rounding, QuantError> {
         let lost = self.bits.iter().map(|_| AtomicU32::new(0)).collect();
-        let scale = |bits: AtomicU32| {
+        let grid = |bits: AtomicU32| {
             let largest = f32::from_bits(bits.into_inner());
-            Ok(Grid::spanning(format, CodeRange::Symmetric, -largest, largest)?.scale())
+            Grid::spanning(format, CodeRange::Symmetric, -largest, largest)
         };
-        let steps = self.bits.into_iter().map(scale).collect::<Result<_, QuantError>>()?;
-        Ok(Scales { layout: self.layout, format, steps, lost })
+        let grids = self.bits.into_iter().map(grid).collect::<Result<Vec<_>, QuantError>>()?;
+        Ok(Rounding { scales: Scales::new(self.layout, &grids)?, lost })
     }
 }
 
-/// The scale of each group.
+/// The way of weights to words and back.
 #[derive(Debug)]
-pub(super) struct Scales {
-    layout: GroupLayout,
-    format: Format,
-    steps: Vec<f32>,
+pub(super) struct Rounding {
+    scales: Scales,
     /// The weights of each group that are not zero and become it.
     lost: Vec<AtomicU32>,
 }
@@ -55,90 +70,87 @@ pub(super) struct Scales {
 /// The error of rounding, and what it makes of weights.
 #[derive(Debug, Clone, Copy, PartialEq, Default)]
 pub(super) struct Rounded {
-    /// Sum of the squares of the weights.
-    pub(super) signal: f64,
-    /// Sum of the squares of the errors.
-    pub(super) noise: f64,
+    pub(super) noise: QuantizationNoise,
     /// Weights whose code is zero.
     pub(super) zeros: u64,
-    /// Those among them that are not zero.
-    pub(super) lost: u64,
-    pub(super) weights: u64,
 }
 
-/// Adding this number to one of less than 2^51 and taking it away again rounds, ties to even.
-const WHOLE: f64 = 1.5 * (1_u64 << 52) as f64;
-
-impl Scales {
+impl Rounding {
     pub(super) fn count(&self) -> usize {
-        self.steps.len()
+        self.scales.scales().len()
     }
 
     /// The scales whose lowest code, which no weight has but a fault can make, is beyond `largest`.
     pub(super) fn beyond(&self, largest: f32) -> usize {
-        let lowest = self.format.min_code() as f32;
-        self.steps.iter().filter(|&&scale| (scale * lowest).abs() > largest).count()
+        let lowest = self.scales.format().min_code() as f32;
+        self.scales.scales().iter().filter(|&&scale| (scale * lowest).abs() > largest).count()
     }
 
     /// The scales that have rounded more than half of their weights to zero: those of a channel with
     /// one huge weight.
     pub(super) fn emptying(&self) -> usize {
+        let layout = self.scales.layout();
         let lost = self.lost.iter().map(|lost| lost.load(Ordering::Relaxed) as usize);
-        lost.enumerate().filter(|&(group, lost)| 2 * lost > self.layout.range(group).len()).count()
+        lost.enumerate().filter(|&(group, lost)| 2 * lost > layout.range(group).len()).count()
     }
 
-    /// What rounding makes of finite weights, the first of which is weight `first`. The encoding of
-    /// the codes does not matter, as nothing is read wrong.
+    /// What rounding makes of finite weights, the first of which is weight `first`.
     pub(super) fn round(&self, values: &[f32], first: usize) -> Rounded {
-        let mut rounded = Rounded { weights: values.len() as u64, ..Rounded::default() };
-        let most = f64::from(self.format.bits().max_code());
-        for run in self.layout.runs(first..first + values.len()) {
-            let scale = f64::from(self.steps[run.group]);
-            let in_one = if scale == 0.0 { 0.0 } else { 1.0 / scale };
-            let lost_before = rounded.lost;
-            for &value in &values[run.within(first)] {
-                let value = f64::from(value);
-                let code = (value * in_one).clamp(-most, most) + WHOLE - WHOLE;
-                let error = value - scale * code;
-                rounded.signal += value * value;
-                rounded.noise += error * error;
-                rounded.zeros += u64::from(code == 0.0);
-                rounded.lost += u64::from(code == 0.0 && value != 0.0);
+        let (mut words, mut stored) = (vec![0; values.len()], vec![0.0; values.len()]);
+        self.scales.quantize(first, values, &mut words);
+        self.scales.dequantize(first, &words, &mut stored);
+        let mut noise = QuantizationNoise::default();
+        noise.add(values, &stored);
+        let zero = self.scales.format().word_of(Code(0)).0;
+        if noise.lost() > 0 {
+            self.count_lost(values, &words, first, zero);
+        }
+        Rounded { noise, zeros: words.iter().map(|&word| u64::from(word == zero)).sum() }
+    }
+
+    /// Counts in each group the weights other than zero that have its word.
+    fn count_lost(&self, values: &[f32], words: &[u8], first: usize, zero: u8) {
+        let is_lost = |(&value, &word): (&f32, &u8)| word == zero && value != 0.0;
+        let (layout, positions) = (self.scales.layout(), first..first + values.len());
+        if let Some(stretches) = layout.across(positions.clone()) {
+            for across in stretches {
+                let here = across.within(first);
+                let pairs = values[here.clone()].iter().zip(&words[here]);
+                for (group, _) in across.groups().zip(pairs).filter(|(_, pair)| is_lost(*pair)) {
+                    self.lost[group].fetch_add(1, Ordering::Relaxed);
+                }
             }
-            if rounded.lost > lost_before {
-                let lost = (rounded.lost - lost_before) as u32;
+            return;
+        }
+        for run in layout.runs(positions) {
+            let here = run.within(first);
+            let pairs = values[here.clone()].iter().zip(&words[here]);
+            let lost = pairs.filter(|pair| is_lost(*pair)).count() as u32;
+            if lost > 0 {
                 self.lost[run.group].fetch_add(lost, Ordering::Relaxed);
             }
         }
-        rounded
     }
 }
 
 impl Rounded {
     pub(super) fn and(self, other: Self) -> Self {
-        Self {
-            signal: self.signal + other.signal,
-            noise: self.noise + other.noise,
-            zeros: self.zeros + other.zeros,
-            lost: self.lost + other.lost,
-            weights: self.weights + other.weights,
-        }
+        Self { noise: self.noise.and(other.noise), zeros: self.zeros + other.zeros }
     }
 
     /// Signal to quantization noise in dB; none without noise.
     pub(super) fn sqnr(&self) -> Option<f64> {
-        (self.noise > 0.0).then(|| 10.0 * (self.signal / self.noise).log10())
+        Some(self.noise.sqnr_db()).filter(|db| db.is_finite())
     }
 
     /// The share of codes that are zero.
     pub(super) fn zero_share(&self) -> f64 {
-        self.zeros as f64 / self.weights.max(1) as f64
+        self.zeros as f64 / self.noise.weights().max(1) as f64
     }
 
     /// The share of the weights that are not zero and become it.
     pub(super) fn lost_share(&self) -> f64 {
-        let not_zero = self.weights - (self.zeros - self.lost);
-        self.lost as f64 / not_zero.max(1) as f64
+        self.noise.lost_share()
     }
 }
 
@@ -193,7 +205,7 @@ mod tests {
                     let pieces =
                         || weights.chunks(11).enumerate().map(|(i, piece)| (piece, 11 * i));
                     pieces().for_each(|(piece, first)| largest.see(piece, first));
-                    let scales = largest.into_scales(format).unwrap();
+                    let scales = largest.into_rounding(format).unwrap();
                     let rounded = pieces()
                         .map(|(piece, first)| scales.round(piece, first))
                         .fold(Rounded::default(), Rounded::and);
@@ -205,17 +217,17 @@ mod tests {
                         })
                         .collect();
                     let expected: Vec<f32> = stored.iter().map(QuantizedTensor::scale).collect();
-                    assert_eq!(scales.steps, expected, "{shape:?} {axis} {scope}");
+                    assert_eq!(scales.scales.scales(), expected, "{shape:?} {axis} {scope}");
                     let mut noise = 0.0;
                     for (slice, stored) in slices.iter().zip(&stored) {
-                        for (&w, code) in slice.iter().zip(stored.codes()) {
-                            noise += (f64::from(w) - f64::from(stored.scale()) * f64::from(code))
-                                .powi(2);
+                        for (&w, stored) in slice.iter().zip(stored.dequantize()) {
+                            noise += (f64::from(w) - f64::from(stored)).powi(2);
                         }
                     }
                     let zeros: usize =
                         stored.iter().map(|s| s.codes().filter(|&code| code == 0).count()).sum();
-                    assert!((rounded.noise - noise).abs() <= 1e-9 * noise, "{shape:?} {scope}");
+                    let found = rounded.noise.mean_square_error() * weights.len() as f64;
+                    assert!((found - noise).abs() <= 1e-9 * noise, "{shape:?} {scope}");
                     assert_eq!(rounded.zeros, zeros as u64);
                 }
             }
@@ -228,14 +240,14 @@ mod tests {
         let largest = Largest::new(layout);
         let weights = [127.0, 0.0, 0.0, 0.2, 0.3, -1.0];
         largest.see(&weights, 0);
-        let scales = largest.into_scales(Format::INT8).unwrap();
+        let scales = largest.into_rounding(Format::INT8).unwrap();
         let rounded = scales.round(&weights, 0);
-        assert_eq!((rounded.zeros, rounded.lost), (4, 2));
+        assert_eq!((rounded.zeros, rounded.noise.lost()), (4, 2));
         assert_eq!(rounded.lost_share(), 0.5);
         assert_eq!(scales.emptying(), 0, "two of six");
         let expected = 10.0 * ((127.0_f64.powi(2) + 1.13) / 0.13).log10();
         assert!((rounded.sqnr().unwrap() - expected).abs() < 1e-6);
-        let none = Largest::new(layout).into_scales(Format::INT8).unwrap().round(&[0.0; 6], 0);
+        let none = Largest::new(layout).into_rounding(Format::INT8).unwrap().round(&[0.0; 6], 0);
         assert_eq!((none.sqnr(), none.lost_share(), none.zero_share()), (None, 0.0, 1.0));
     }
 
@@ -244,7 +256,7 @@ mod tests {
     fn codes_beyond_the_type_are_counted() {
         let largest = Largest::new(layout(&[2, 2], 0, Granularity::Channel));
         largest.see(&[65504.0, 0.0, 0.0, 1.0], 0);
-        let scales = largest.into_scales(Format::INT8).unwrap();
+        let scales = largest.into_rounding(Format::INT8).unwrap();
         assert_eq!((scales.count(), scales.beyond(65504.0)), (2, 1));
     }
 }

@@ -9,7 +9,7 @@ mod sweep;
 
 use std::path::{Path, PathBuf};
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 use clap::Args;
 use serde::Serialize;
 
@@ -19,7 +19,8 @@ use self::quantity::Quantity;
 use self::solve::{Solution, Unknown};
 use self::steps::Steps;
 use self::sweep::Sweep;
-use crate::flags::{help, probability};
+use crate::flags::help;
+use crate::probabilities::Probabilities;
 use crate::stdout::{print, print_json, print_line};
 use crate::usage::UsageError;
 
@@ -45,6 +46,8 @@ Examples:
       when is one bit in ten lost?
   qtaml physics --retention-s 3.156e8 --field-v-per-nm 0.1 --solve oxide-nm --p 1e-9
       how thin may the oxide be?
+  qtaml physics --preset dram --solve retention-s --p 1e-9..0.1%
+      a row for each flip probability
 
   qtaml physics --cell cell.toml --oxide-nm 5
       a cell from a file, with one number changed; the keys are the names of the flags:
@@ -88,9 +91,10 @@ pub(crate) struct PhysicsArgs {
     solve: Option<Unknown>,
 
     /// The flip probability that --solve is to reach, for the stored value that flips more often
-    #[arg(long, help_heading = TASK, value_name = "P")]
-    #[arg(requires = "solve", value_parser = probability)]
-    p: Option<f64>,
+    ///
+    /// A list (1e-4,1%) or a range (1e-4..0.1) gives a row for each.
+    #[arg(long, help_heading = TASK, value_name = "P[..P][,...]", requires = "solve")]
+    p: Option<Probabilities>,
 
     /// Print JSON instead of text
     #[arg(long, help_heading = TASK)]
@@ -103,10 +107,9 @@ pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
     if let Some(sweep) = &args.sweep {
         refuse_flag(args, sweep.quantity, "swept")?;
         run_sweep(args, sweep, &input)?;
-    } else if let (Some(unknown), Some(p)) = (args.solve, args.p) {
+    } else if let (Some(unknown), Some(p)) = (args.solve, &args.p) {
         refuse_flag(args, unknown.quantity(), "solved for")?;
-        let solution = Solution::find(unknown, p, &input)?;
-        show(args, &solution, &solution)?;
+        solve(args, unknown, p, &input)?;
     } else {
         let steps = Steps::new(&input)?;
         show(args, &steps, &steps)?;
@@ -115,6 +118,22 @@ pub(crate) fn run(args: &PhysicsArgs) -> Result<()> {
         print_line(&format!("\nNot modelled in {preset}: {}.", preset.limits()))?;
     }
     Ok(())
+}
+
+fn solve(args: &PhysicsArgs, unknown: Unknown, p: &Probabilities, input: &Input) -> Result<()> {
+    if let Some(p) = p.only() {
+        let solution = Solution::find(unknown, p, input)?;
+        return show(args, &solution, &solution);
+    }
+    let solution = |&p: &f64| {
+        let found = Solution::find(unknown, p, input);
+        Ok((p, found.with_context(|| format!("nothing leads to p = {p:?}"))?))
+    };
+    let solutions = p.values().iter().map(solution).collect::<Result<Vec<_>>>()?;
+    if args.json {
+        return print_json(&solutions.iter().map(|(_, solution)| solution).collect::<Vec<_>>());
+    }
+    print(&solve::table(unknown, &solutions))
 }
 
 /// A quantity in a file may be swept or solved for; on the command line it would say two things.

@@ -63,6 +63,22 @@ impl Solution {
     }
 }
 
+/// What was found for each of several probabilities.
+pub(super) fn table(unknown: Unknown, solutions: &[(f64, Solution)]) -> String {
+    let quantity = unknown.quantity();
+    let header = ["p".to_owned(), format!("{} [{}]", quantity.name(), quantity.unit())];
+    let is_time = unknown == Unknown::RetentionS;
+    let rows = solutions.iter().map(|&(p, Solution { solved, .. })| {
+        let time = duration(solved.value).filter(|_| is_time);
+        [readable(p), readable(solved.value)]
+            .into_iter()
+            .chain(is_time.then(|| time.unwrap_or_default()))
+            .collect()
+    });
+    let header = header.into_iter().chain(is_time.then(String::new));
+    crate::table::table(header, 0, rows) + "\n"
+}
+
 impl fmt::Display for Solution {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Solved { quantity, value, unit } = self.solved;

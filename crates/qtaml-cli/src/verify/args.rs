@@ -83,8 +83,9 @@ pub(crate) struct VerifyArgs {
     #[arg(long, value_name = "SEED", default_value_t = 42)]
     pub(super) seed: u64,
 
-    /// Take the layers of this model, its float tensors of rank 2 and more
-    #[arg(long, value_name = "FILE.safetensors")]
+    /// Take the layers of this model, its float weights: a safetensors file, a folder of such files, or the index of
+    /// its shards
+    #[arg(long, value_name = "MODEL")]
     pub(super) weights: Option<PathBuf>,
 
     /// The chance that closed forms that are right are called contradicted

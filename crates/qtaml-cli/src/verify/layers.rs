@@ -1,10 +1,11 @@
 //! The layers whose weight errors are sampled: a model's own, or synthetic ones.
 
+use std::collections::HashSet;
 use std::path::Path;
 
 use anyhow::{Context, Result, ensure};
 use qtaml::fault::{PhiloxRng, Seed};
-use qtaml::files::{Float, TensorInfo};
+use qtaml::files::{Float, TensorInfo, TensorKind};
 use qtaml::quant::{Format, QuantizedTensor};
 use rand::RngExt;
 use rand_distr::{Exp1, StandardNormal};
@@ -48,20 +49,25 @@ pub(super) fn synthetic(seed: Seed, format: Format) -> Result<Vec<Layer>> {
     draws.into_iter().map(layer).collect()
 }
 
-/// The weight tensors of a model file, in the order of their names: float tensors of rank 2 and
-/// more. Biases and norm parameters have rank one, and memories are not filled with them.
+/// The float weights of a model, each under one of its names, in the order of these. Biases, norms and masks
+/// are none, and memories are not filled with them; codes of a quantized checkpoint have no scale here.
 pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
     let model = open_model(path)?;
-    let weights = model.tensors().iter().filter(|tensor| tensor.rank() >= 2);
-    let mut weights: Vec<(&TensorInfo, Float)> =
-        weights.filter_map(|tensor| Some((tensor, Float::of(tensor.dtype)?))).collect();
+    let described = model.describe(None)?;
+    let is_float = |&i: &usize| matches!(described[i].kind, TensorKind::Weights(_));
+    let weights: Vec<usize> = model.by_name().iter().copied().filter(is_float).collect();
+    let aliases: HashSet<usize> =
+        model.aliases(weights.iter().copied())?.into_iter().map(|(alias, _)| alias).collect();
+    let tensors = weights.into_iter().filter(|i| !aliases.contains(i)).map(|i| &model.tensors()[i]);
+    let weights: Vec<(&TensorInfo, Float)> =
+        tensors.filter_map(|tensor| Some((tensor, Float::of(tensor.dtype)?))).collect();
     ensure!(
         !weights.is_empty(),
-        "{} holds no weights: none of its {} tensors is of rank 2 or more and F16, BF16, F32, F64",
+        "{} holds no float weights: none of its {} tensors is a weight of F16, BF16, F32 or F64; \
+         `qtaml inspect` says what they are",
         path.display(),
         model.tensors().len()
     );
-    weights.sort_by(|(a, _), (b, _)| a.name.cmp(&b.name));
     let layer = |(tensor, float): (&TensorInfo, Float)| {
         let weights = float.decode(&model.bytes_of(tensor)?);
         Layer::new(&tensor.name, &weights, &tensor.shape, format)

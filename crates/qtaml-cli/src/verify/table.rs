@@ -3,7 +3,8 @@
 use qtaml::fault::{Ecc, QuantizedChannel};
 
 use super::report::{LayerMean, Outcome, Quantity, Reading, Report, Row, StoredCode, Verdict};
-use crate::number::grouped;
+use crate::number::{grouped, readable, rounded};
+use crate::printable::printable;
 use crate::table::table;
 
 /// How many codes stand for all of them.
@@ -92,7 +93,7 @@ fn header(report: &Report, channel: &QuantizedChannel) -> String {
 fn range(values: impl Iterator<Item = f64>) -> String {
     let (low, high) =
         values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), x| (low.min(x), high.max(x)));
-    let (low, high) = (number(low), number(high));
+    let (low, high) = (readable(low), readable(high));
     if low == high { low } else { format!("{low} to {high}") }
 }
 
@@ -112,8 +113,8 @@ fn bits(report: &Report) -> String {
 fn layers(report: &Report) -> String {
     let header = ["layer", "error", "expected", "measured", "s.e.", "z"];
     let source = match &report.weights {
-        Some(path) => format!("Layers of {path}"),
-        None => "Three synthetic layers; --weights MODEL.safetensors takes your own".into(),
+        Some(path) => format!("Layers of {}", printable(path)),
+        None => "Three synthetic layers; --weights MODEL takes your own".into(),
     };
     let units =
         "In steps of the code, and [w] in units of the weights; below a name, weights x passes";
@@ -131,8 +132,8 @@ fn layer(rows: &[Row<LayerMean>]) -> Vec<Vec<String>> {
         let unit = if row.reading.quantity == Quantity::Variance { "w²" } else { "w" };
         let error = format!("{} [{unit}]", short(row.reading.quantity));
         let of = &row.of;
-        let standard_error = significant(of.weight_standard_error, 2);
-        vec![error, number(of.weight_expected), number(of.weight_sampled), standard_error]
+        let standard_error = readable(rounded(of.weight_standard_error, 2));
+        vec![error, readable(of.weight_expected), readable(of.weight_sampled), standard_error]
     });
     let lines: Vec<Vec<String>> = in_steps.chain(in_weights).collect();
     let id = rows.first().map(|Row { of, .. }| {
@@ -166,6 +167,7 @@ fn codes(report: &Report, all: bool) -> String {
 fn verdict(report: &Report) -> String {
     let Outcome { largest_z, worst, scores, beyond_bound, bound, false_alarm, .. } =
         &report.outcome;
+    let worst = printable(worst);
     let seen = format!(
         "largest |z| {largest_z:.2} of {} scores, bound {bound:.2} (false alarm {false_alarm:?})",
         grouped(*scores as u64)
@@ -188,7 +190,7 @@ fn not_judged(report: &Report) -> String {
     let remedy = enough(needed);
     let times = needed / report.trials as f64;
     let remedy = if needed <= super::MOST_TRIALS as f64 {
-        format!("{remedy}, {} times as many", number(times))
+        format!("{remedy}, {} times as many", readable(times))
     } else {
         remedy
     };
@@ -221,30 +223,8 @@ const fn short(quantity: Quantity) -> &'static str {
 fn cells(reading: &Reading) -> [String; 4] {
     let z = format!("{:.2}", reading.z);
     let z = if reading.judged { z } else { format!("({z})") };
-    [number(reading.expected), number(reading.sampled), significant(reading.standard_error, 2), z]
-}
-
-/// Six significant digits, trailing zeros dropped.
-fn number(value: f64) -> String {
-    let text = significant(value, 6);
-    let (digits, power) = text.split_at(text.find('e').unwrap_or(text.len()));
-    if digits.contains('.') {
-        format!("{}{power}", digits.trim_end_matches('0').trim_end_matches('.'))
-    } else {
-        text
-    }
-}
-
-/// `value` to `digits` significant digits, in powers of ten below 1e-4 and from 1e6.
-fn significant(value: f64, digits: usize) -> String {
-    // Zero has no sign and no leading digit, and is written as any number of order one.
-    let value = if value == 0.0 { 0.0 } else { value };
-    let power = if value == 0.0 { 0.0 } else { value.abs().log10().floor() };
-    if (-4.0..6.0).contains(&power) {
-        format!("{value:.*}", (digits as f64 - 1.0 - power).max(0.0) as usize)
-    } else {
-        format!("{value:.*e}", digits - 1)
-    }
+    let error = readable(rounded(reading.standard_error, 2));
+    [readable(reading.expected), readable(reading.sampled), error, z]
 }
 
 #[cfg(test)]
@@ -252,21 +232,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_are_short_and_counts_are_grouped() {
-        for (value, text) in [
-            (0.0, "0"),
-            (-0.0, "0"),
-            (-25.6, "-25.6"),
-            (1966.05, "1966.05"),
-            (0.099_991_1, "0.0999911"),
-            (1e-9, "1e-9"),
-            (1_234_567.0, "1.23457e6"),
-            (100_000.0, "100000"),
-            (f64::INFINITY, "inf"),
-        ] {
-            assert_eq!(number(value), text);
-        }
-        assert_eq!([0, 999, 1000, 262_144].map(grouped), ["0", "999", "1,000", "262,144"]);
+    fn a_range_of_one_value_is_that_value() {
         assert_eq!(range([-1.0, 2.0].into_iter()), "-1 to 2");
         assert_eq!(range([2.0, 2.0].into_iter()), "2");
     }

@@ -50,7 +50,7 @@ const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", versi
 /// # Format
 ///
 /// The file is in the frame of [`frame`](crate::frame), with the magic `QTAMLFLT` and the version 3. The
-/// header has these members and no others:
+/// header has these members and one more:
 ///
 /// ```json
 /// {"seed": 42, "trial": 0, "model": "p = 0.01",
@@ -63,7 +63,9 @@ const FILE: FileKind = FileKind { name: "fault file", magic: *b"QTAMLFLT", versi
 /// `seed` and `trial` are the address of the random stream, `model` says in words what was drawn,
 /// `scaling` is how the words follow from weights ([`Scaling`]) or `null` if they lie in the model as they are,
 /// `sha256` is the digest of the words that the faults were drawn on ([`WordDigest`]), and `bytes` is the
-/// length of the tensor's faults. The body holds the faults of each tensor, in the order of the header.
+/// length of the tensor's faults. Faults in what is stored beside a tensor, such as its scales, are another
+/// entry behind those of all tensors, of the same `name` and with the member `"substream": "scale"`: the
+/// name of their [substream](crate::FaultStream::substream). The body holds the faults of each tensor, in the order of the header.
 /// They are one entry for each faulty word, in rising order, without separators:
 ///
 /// - how many words without a fault lie between the faulty word before (or the begin of the tensor)
@@ -80,12 +82,15 @@ pub struct FaultRecord {
     trial: u32,
     model: String,
     tensors: BTreeMap<String, TensorFaults>,
+    /// By the names of the tensor and of the substream.
+    beside: BTreeMap<(String, String), TensorFaults>,
 }
 
 impl FaultRecord {
     /// A record without tensors; `model` says in words what was drawn.
     pub fn new(seed: Seed, trial: u32, model: &str) -> Self {
-        Self { seed, trial, model: model.into(), tensors: BTreeMap::new() }
+        let (tensors, beside) = (BTreeMap::new(), BTreeMap::new());
+        Self { seed, trial, model: model.into(), tensors, beside }
     }
 
     /// Records flips in a whole tensor: the words `stored` were `read`. A width alone stands for two's
@@ -110,13 +115,33 @@ impl FaultRecord {
     /// # Errors
     /// [`RecordError::DuplicateTensor`] if it has some already.
     pub fn insert(&mut self, name: &str, tensor: TensorFaults) -> Result<(), RecordError> {
-        match self.tensors.entry(name.into()) {
-            Entry::Occupied(_) => Err(RecordError::DuplicateTensor(name.into())),
-            Entry::Vacant(place) => {
-                place.insert(tensor);
-                Ok(())
-            }
-        }
+        insert(&mut self.tensors, name.into(), name, tensor)
+    }
+
+    /// Takes the faults of what is stored beside a tensor, and drawn from a
+    /// [substream](crate::FaultStream::substream) of it.
+    ///
+    /// # Errors
+    /// [`RecordError::DuplicateTensor`] if it has some already.
+    pub fn insert_beside(
+        &mut self,
+        name: &str,
+        substream: &str,
+        faults: TensorFaults,
+    ) -> Result<(), RecordError> {
+        insert(&mut self.beside, (name.into(), substream.into()), name, faults)
+    }
+
+    /// What is recorded beside the words of tensors: the names of tensor and substream, and the faults, in the
+    /// order of the names.
+    pub fn beside(&self) -> impl ExactSizeIterator<Item = (&str, &str, &TensorFaults)> {
+        let all = self.beside.iter();
+        all.map(|((name, substream), faults)| (name.as_str(), substream.as_str(), faults))
+    }
+
+    /// What is recorded beside the words of one tensor, if anything is.
+    pub fn beside_tensor(&self, name: &str, substream: &str) -> Option<&TensorFaults> {
+        self.beside.get(&(name.to_owned(), substream.to_owned()))
     }
 
     /// Does to `words`, all words of a tensor, what was done to them when it was recorded.
@@ -185,14 +210,19 @@ impl FaultRecord {
         &self.model
     }
 
-    /// Bits that flipped, over all tensors.
+    /// Bits that flipped, over all tensors and what is recorded beside them.
     pub fn flipped_bits(&self) -> u64 {
-        self.tensors.values().map(TensorFaults::flipped_bits).fold(0, u64::saturating_add)
+        self.all().map(TensorFaults::flipped_bits).fold(0, u64::saturating_add)
     }
 
-    /// Bits that were stored, over all tensors, protected ones included.
+    /// Bits that were stored, over all tensors and what is recorded beside them, protected ones included.
     pub fn stored_bits(&self) -> u64 {
-        self.tensors.values().map(TensorFaults::stored_bits).fold(0, u64::saturating_add)
+        self.all().map(TensorFaults::stored_bits).fold(0, u64::saturating_add)
+    }
+
+    /// In the order of a file.
+    fn all(&self) -> impl Iterator<Item = &TensorFaults> {
+        self.tensors.values().chain(self.beside.values())
     }
 
     /// Bits that flipped per *stored* bit, over all tensors. Protected bits are stored bits: with
@@ -206,19 +236,24 @@ impl FaultRecord {
     /// # Panics
     /// Never: a header of names and numbers is always JSON.
     pub fn to_bytes(&self) -> Vec<u8> {
-        let entry = |(name, tensor): (&String, &TensorFaults)| TensorHeader {
-            name: name.clone(),
-            words: tensor.words(),
-            format: tensor.format(),
-            scaling: tensor.scaling(),
-            effect: tensor.effect(),
-            sha256: tensor.digest(),
-            bytes: tensor.entries().len() as u64,
-        };
-        let tensors = self.tensors.iter().map(entry).collect();
+        let entry =
+            |name: &String, substream: Option<&String>, tensor: &TensorFaults| TensorHeader {
+                name: name.clone(),
+                substream: substream.cloned(),
+                words: tensor.words(),
+                format: tensor.format(),
+                scaling: tensor.scaling(),
+                effect: tensor.effect(),
+                sha256: tensor.digest(),
+                bytes: tensor.entries().len() as u64,
+            };
+        let tensors = self.tensors.iter().map(|(name, tensor)| entry(name, None, tensor));
+        let beside = self.beside.iter();
+        let beside = beside.map(|((name, what), tensor)| entry(name, Some(what), tensor));
+        let tensors = tensors.chain(beside).collect();
         let header =
             Header { seed: self.seed, trial: self.trial, model: self.model.clone(), tensors };
-        let body: Vec<&[u8]> = self.tensors.values().map(TensorFaults::entries).collect();
+        let body: Vec<&[u8]> = self.all().map(TensorFaults::entries).collect();
         FILE.write(&header, &body.concat()).expect("names and numbers are always JSON")
     }
 
@@ -238,12 +273,16 @@ impl FaultRecord {
         }
         let mut record = Self::new(header.seed, header.trial, &header.model);
         for tensor in header.tensors {
-            let TensorHeader { name, words, format, scaling, effect, sha256, bytes } = tensor;
+            let TensorHeader { name, substream, words, format, scaling, effect, sha256, bytes } =
+                tensor;
             let own;
             (own, entries) = entries.split_at(bytes as usize);
             let tensor = TensorFaults::from_entries((format, scaling), effect, words, sha256, own)
                 .ok_or_else(|| FILE.corrupt(format!("the faults of tensor {name:?}")))?;
-            record.insert(&name, tensor)?;
+            match substream {
+                None => record.insert(&name, tensor)?,
+                Some(substream) => record.insert_beside(&name, &substream, tensor)?,
+            }
         }
         Ok(record)
     }
@@ -262,12 +301,30 @@ struct Header {
 #[serde(deny_unknown_fields)]
 struct TensorHeader {
     name: String,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    substream: Option<String>,
     words: u64,
     format: Format,
     scaling: Option<Scaling>,
     effect: FaultEffect,
     sha256: WordDigest,
     bytes: u64,
+}
+
+/// Takes faults under a key that has none yet; `name` is that of the tensor.
+fn insert<K: Ord>(
+    all: &mut BTreeMap<K, TensorFaults>,
+    key: K,
+    name: &str,
+    faults: TensorFaults,
+) -> Result<(), RecordError> {
+    match all.entry(key) {
+        Entry::Occupied(_) => Err(RecordError::DuplicateTensor(name.into())),
+        Entry::Vacant(place) => {
+            place.insert(faults);
+            Ok(())
+        }
+    }
 }
 
 /// A rate of nothing is 0.
@@ -331,6 +388,27 @@ mod tests {
         assert_eq!(file[..file.len() - 4], expected);
         // By Python's zlib.crc32.
         assert_eq!(file[file.len() - 4..], 0x58a4_c9d3_u32.to_le_bytes());
+    }
+
+    #[test]
+    fn faults_beside_a_tensor_have_an_entry_of_their_own() {
+        let mut record = example();
+        let mut scales = TensorRecorder::new(BitWidth::INT8, FaultEffect::Flip);
+        scales.append(&[0, 0, 128, 63], &[0, 0, 128, 191]).unwrap();
+        let scales = scales.finish();
+        record.insert_beside("fc", "scale", scales.clone()).unwrap();
+        assert_eq!((record.flipped_bits(), record.stored_bits()), (7, 8048));
+        let file = record.to_bytes();
+        let entry = r#","bytes":6},{"name":"fc","substream":"scale","words":4,"format""#;
+        assert!(String::from_utf8_lossy(&file).contains(entry));
+        let read = FaultRecord::from_bytes(&file).unwrap();
+        assert_eq!(read, record);
+        assert_eq!(read.beside().collect::<Vec<_>>(), [("fc", "scale", &scales)]);
+        assert_eq!(read.beside_tensor("fc", "scale"), Some(&scales));
+        assert_eq!(read.beside_tensor("conv", "scale"), None);
+        assert_eq!(read.tensors().len(), 2, "they are no tensor");
+        let twice = record.insert_beside("fc", "scale", scales);
+        assert_eq!(twice, Err(RecordError::DuplicateTensor("fc".into())));
     }
 
     #[test]
