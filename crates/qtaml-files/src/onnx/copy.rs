@@ -299,7 +299,8 @@ impl<'a> Copying<'a> {
         let mut wire = Wire::new(reader(self.path, self.identity)?).map_err(wrong)?;
         let mut is_first = true;
         for place in listed.replaced(&mut wire) {
-            let place = place.map_err(|source| FileError::Onnx { path: self.model.into(), source })?;
+            let place =
+                place.map_err(|source| FileError::Onnx { path: self.model.into(), source })?;
             self.copy_to(place.start)?;
             if is_first {
                 self.write(&[varint(tag(RAW_DATA)), varint(tensor.bytes)].concat())?;

@@ -152,7 +152,12 @@ impl ElementType {
             Self::Float8E8m0 => Dtype::F8_E8M0,
             Self::Float6E2m3 => Dtype::F6_E2M3,
             Self::Float6E3m2 => Dtype::F6_E3M2,
-            Self::String | Self::Complex128 | Self::Uint4 | Self::Int4 | Self::Uint2 | Self::Int2 => {
+            Self::String
+            | Self::Complex128
+            | Self::Uint4
+            | Self::Int4
+            | Self::Uint2
+            | Self::Int2 => {
                 return None;
             }
         })

@@ -120,7 +120,9 @@ pub enum OnnxError {
         place: u64,
     },
     /// A list of values of another length than the shape says.
-    #[error("tensor {tensor:?} of {dtype} and shape {shape:?} has another number of values in {field}")]
+    #[error(
+        "tensor {tensor:?} of {dtype} and shape {shape:?} has another number of values in {field}"
+    )]
     Count {
         /// The tensor.
         tensor: String,
@@ -200,7 +202,9 @@ pub enum OnnxError {
         bytes: u64,
     },
     /// Two tensors in one place, of which one is to change.
-    #[error("tensors {tensor:?} and {other:?} lie over each other: only one of them can be replaced")]
+    #[error(
+        "tensors {tensor:?} and {other:?} lie over each other: only one of them can be replaced"
+    )]
     Overlap {
         /// A tensor.
         tensor: String,

@@ -16,8 +16,8 @@ const DEEPEST: usize = 32;
 const LONGEST_SCOPE: usize = 1 << 14;
 
 /// Bytes that the index of a file may take. That of a model with a hundred thousand tensors takes a
-/// tenth of it; a file of nothing but nested nodes could ask for a thousand times its own length.
-const MOST_MEMORY: usize = 1 << 29;
+/// fifth of it; a file of nothing but nested nodes could ask for a thousand times its own length.
+const MOST_MEMORY: usize = 1 << 28;
 
 /// What a file says, but for values.
 #[derive(Debug, Default)]
@@ -30,13 +30,19 @@ pub(super) struct Index {
 
 /// The index of what is read.
 pub(super) fn index<R: Read + Seek>(reader: R) -> Result<Index, OnnxError> {
+    index_within(reader, MOST_MEMORY)
+}
+
+/// The same, if it takes no more than so many bytes.
+pub(super) fn index_within<R: Read + Seek>(reader: R, most: usize) -> Result<Index, OnnxError> {
     let mut walk = Walk {
         wire: Wire::new(reader)?,
         index: Index::default(),
         names: HashSet::new(),
         enclosing: Vec::new(),
         depth: 0,
-        left: MOST_MEMORY,
+        most,
+        left: most,
     };
     walk.model()?;
     Ok(walk.index)
@@ -50,7 +56,8 @@ struct Walk<R> {
     enclosing: Vec<Bytes>,
     /// How many of them are graphs.
     depth: usize,
-    /// What the index may still take.
+    /// What the index may take, and may still take.
+    most: usize,
     left: usize,
 }
 
@@ -111,7 +118,7 @@ impl<R: Read + Seek> Walk<R> {
     /// Takes account of memory before it is taken.
     fn charge(&mut self, bytes: usize) -> Result<(), OnnxError> {
         let left = self.left.checked_sub(bytes);
-        self.left = left.ok_or(OnnxError::TooMany { most: MOST_MEMORY })?;
+        self.left = left.ok_or(OnnxError::TooMany { most: self.most })?;
         Ok(())
     }
 
@@ -246,7 +253,7 @@ impl<R: Read + Seek> Walk<R> {
 
     fn add(&mut self, found: Message, name: String, holder: Holder) -> Result<(), OnnxError> {
         let around = self.enclosing.len() * size_of::<Bytes>();
-        self.charge(2 * name.len() + size_of::<OnnxTensor>() + around + 512)?;
+        self.charge(2 * name.len() + size_of::<OnnxTensor>() + around + found.shape_size())?;
         if !self.names.insert(name.clone()) {
             return Err(OnnxError::Duplicate { tensor: name });
         }

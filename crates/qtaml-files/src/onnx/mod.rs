@@ -20,6 +20,8 @@ mod error;
 mod index;
 mod listed;
 mod tensor;
+#[cfg(test)]
+mod tests;
 mod wire;
 
 use std::collections::BTreeMap;
@@ -36,7 +38,9 @@ use self::wire::Wire;
 use crate::ahead::read_ahead;
 use crate::identity::Identity;
 use crate::names::NameIndex;
-use crate::{Action, FileError, FileFormat, UnknownName, open_regular};
+use crate::{
+    Action, FileError, FileFormat, TensorDescription, TensorKind, UnknownName, open_regular,
+};
 
 /// An ONNX model whose tensors are known by name, shape and place.
 ///
@@ -126,6 +130,34 @@ impl OnnxFile {
     /// [`UnknownName`] if there is none.
     pub fn tensor(&self, name: &str) -> Result<&OnnxTensor, UnknownName> {
         self.by_name.find(&self.tensors, name)
+    }
+
+    /// What each tensor is, in the order of [`tensors`](Self::tensors), as `known` says by their names:
+    /// that follows from the nodes that read it, of which this index knows nothing. What is not known is
+    /// [`TensorKind::Unknown`], and [`TensorKind::Empty`] without elements.
+    ///
+    /// ```
+    /// use qtaml_files::onnx::OnnxFile;
+    /// use qtaml_files::{TensorDescription, TensorKind, WeightRole};
+    ///
+    /// # let path = std::path::Path::new("../../tests/onnx/mlp_gemm.onnx");
+    /// let model = OnnxFile::open(path)?;
+    /// let linear = TensorDescription::of_graph(TensorKind::Weights(WeightRole::Linear), Some(0));
+    /// let found = model.describe(|name| (name == "fc1.weight").then(|| linear.clone()));
+    /// assert_eq!(found[0], linear);
+    /// assert_eq!(found[1].kind, TensorKind::Unknown);
+    /// # Ok::<(), qtaml_files::FileError>(())
+    /// ```
+    pub fn describe(
+        &self,
+        known: impl Fn(&str) -> Option<TensorDescription>,
+    ) -> Vec<TensorDescription> {
+        let unknown = |tensor: &OnnxTensor| match tensor.elements() {
+            0 => TensorDescription::of_graph(TensorKind::Empty, None),
+            _ => TensorDescription::of_graph(TensorKind::Unknown, None),
+        };
+        let describe = |tensor: &OnnxTensor| known(&tensor.name).unwrap_or_else(|| unknown(tensor));
+        self.tensors.iter().map(describe).collect()
     }
 
     /// Hands over the values of a tensor as raw bytes, `most` at a time or a value more; the next ones
@@ -237,9 +269,11 @@ fn reader(path: &Path, identity: &Identity) -> Result<File, FileError> {
 
 fn identity_of(file: &File, path: &Path) -> Result<Identity, FileError> {
     let found = file.metadata();
-    found
-        .map(|found| Identity::of(&found))
-        .map_err(|source| FileError::Io { action: Action::Read, path: path.into(), source })
+    found.map(|found| Identity::of(&found)).map_err(|source| FileError::Io {
+        action: Action::Read,
+        path: path.into(),
+        source,
+    })
 }
 
 /// Bytes of a file in pieces, as long as they are wanted.

@@ -166,7 +166,7 @@ impl Message {
         let mut fields = Fields::of(message);
         while let Some(field) = fields.next(wire)? {
             match (field.number, &field.value) {
-                (1, _) => found.dimensions(wire, &field, message.start)?,
+                (1, _) => found.add_dimensions(wire, &field, message.start)?,
                 (2, Value::Varint(dtype)) => found.dtype = *dtype,
                 (8, Value::Bytes(name)) => found.name = wire.text(&name.content)?,
                 (13, Value::Bytes(entry)) => found.entry(wire, &entry.content)?,
@@ -180,7 +180,7 @@ impl Message {
         Ok(found)
     }
 
-    fn dimensions<R: Read + Seek>(
+    fn add_dimensions<R: Read + Seek>(
         &mut self,
         wire: &mut Wire<R>,
         field: &Field,
@@ -287,7 +287,9 @@ impl Message {
             let field = name_of(field);
             return Err(OnnxError::TwoFields { tensor: name, field, other: field });
         }
-        if data.pieces == 1 && data.single == 0 && (is_raw || list.is_some_and(|list| list.is_fixed))
+        if data.pieces == 1
+            && data.single == 0
+            && (is_raw || list.is_some_and(|list| list.is_fixed))
         {
             return match data.packed == tensor.bytes {
                 true => Ok(Place::Here { begin: data.content.start }),
@@ -338,6 +340,11 @@ impl Message {
             tensor: tensor.to_owned(),
             location: location.to_owned(),
         })
+    }
+
+    /// The bytes of its shape in memory.
+    pub(super) fn shape_size(&self) -> usize {
+        size_of_val(self.dims.as_slice())
     }
 
     /// Whether its values are in another file.

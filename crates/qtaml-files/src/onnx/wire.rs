@@ -116,7 +116,9 @@ impl<R: Read + Seek> Wire<R> {
     /// To a place in it.
     pub(super) fn go(&mut self, to: u64) -> Result<(), OnnxError> {
         let step = i64::try_from(to).ok().zip(i64::try_from(self.at).ok());
-        let Some((to, at)) = step else { return Err(OnnxError::Io(io::ErrorKind::InvalidInput.into())) };
+        let Some((to, at)) = step else {
+            return Err(OnnxError::Io(io::ErrorKind::InvalidInput.into()));
+        };
         self.reader.seek_relative(to - at).map_err(OnnxError::Io)?;
         self.at = to as u64;
         Ok(())
@@ -237,7 +239,8 @@ mod tests {
     fn fields_of_every_wire_type_have_their_places() {
         let bytes = [&[0x08, 0x96, 1][..], &[0x12, 2, b'h', b'i'], &[0x1d, 0, 0, 0, 0], &[0x21; 9]];
         let found = fields(&bytes.concat()).unwrap();
-        let places: Vec<_> = found.iter().map(|field| (field.number, field.place.clone())).collect();
+        let places: Vec<_> =
+            found.iter().map(|field| (field.number, field.place.clone())).collect();
         assert_eq!(places, [(1, 0..3), (2, 3..7), (3, 7..12), (4, 12..21)]);
         assert!(matches!(found[0].value, Value::Varint(150)));
         let Value::Bytes(text) = &found[1].value else { panic!("{found:?}") };
@@ -249,7 +252,10 @@ mod tests {
     fn what_no_message_holds_is_refused_with_its_place() {
         for (bytes, named) in [
             (&[0x0a, 3, 1][..], "at byte 2: 3 bytes are said to follow, and 1 do"),
-            (&[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1], "18446744073709551615"),
+            (
+                &[0x0a, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1],
+                "18446744073709551615",
+            ),
             (&[0x08], "at byte 1: 1 bytes are said to follow, and 0 do"),
             (&[0x09, 0, 0], "8 bytes are said to follow, and 2 do"),
             (&[0x0b], "at byte 0: wire type 3"),
