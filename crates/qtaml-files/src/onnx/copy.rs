@@ -119,8 +119,10 @@ impl OnnxFile {
         taken.insert(model);
         let mut targets = self.paths_at(out);
         for (i, target) in targets.iter().enumerate() {
-            let is_out = i == targets.len() - 1;
-            if !taken.insert(found(target)?) && !(is_out && is_in_place) {
+            // In place, the last one is the model.
+            let may_be_taken = is_in_place && i == targets.len() - 1;
+            let is_new = taken.insert(found(target)?);
+            if !is_new && !may_be_taken {
                 return Err(self.wrong(OnnxError::SamePlace { path: target.clone() }));
             }
         }
@@ -282,10 +284,8 @@ impl<'a> Copying<'a> {
             self.at = end;
         }
         self.copy_to(self.identity.length())?;
-        match identity_of(&self.source, self.path)? == *self.identity {
-            true => Ok(()),
-            false => Err(FileError::Changed { path: self.path.into() }.into()),
-        }
+        let is_same = identity_of(&self.source, self.path)? == *self.identity;
+        is_same.then_some(()).ok_or_else(|| FileError::Changed { path: self.path.into() }.into())
     }
 
     /// Raw bytes in the place of the first field of values, and nothing in that of the others.
@@ -362,10 +362,8 @@ impl NewValues<'_> {
 
     /// Whether all bytes were written.
     fn all(&self) -> Result<(), FileError> {
-        match self.written == self.tensor.bytes {
-            true => Ok(()),
-            false => Err(self.miscounted(self.written)),
-        }
+        let is_all = self.written == self.tensor.bytes;
+        is_all.then_some(()).ok_or_else(|| self.miscounted(self.written))
     }
 
     fn miscounted(&self, written: u64) -> FileError {

@@ -237,9 +237,10 @@ impl<R: Read + Seek> Walk<R> {
             let is_value = is_single && node.is_constant() && name == "value";
             self.within(tensor, |walk, tensor| {
                 let found = Message::read(&mut walk.wire, tensor)?;
-                match is_value {
-                    true => walk.add(found, format!("{scope}{}", node.output), Holder::Constant),
-                    false => walk.add_file(&found, &node.output),
+                if is_value {
+                    walk.add(found, format!("{scope}{}", node.output), Holder::Constant)
+                } else {
+                    walk.add_file(&found, &node.output)
                 }
             })?;
         }

@@ -261,10 +261,8 @@ impl Other {
 
 fn reader(path: &Path, identity: &Identity) -> Result<File, FileError> {
     let file = open_regular(path)?;
-    match identity_of(&file, path)? == *identity {
-        true => Ok(file),
-        false => Err(FileError::Changed { path: path.into() }),
-    }
+    let is_same = identity_of(&file, path)? == *identity;
+    is_same.then_some(file).ok_or_else(|| FileError::Changed { path: path.into() })
 }
 
 fn identity_of(file: &File, path: &Path) -> Result<Identity, FileError> {
@@ -330,10 +328,8 @@ fn others(path: &Path, index: &Index) -> Result<BTreeMap<String, Other>, OnnxErr
         let bytes = others.get(location).map_or(0, |other: &Other| other.identity.length());
         let end = end.unwrap_or(u64::MAX);
         let (tensor, location) = (tensor.to_owned(), location.to_owned());
-        match end <= bytes {
-            true => Ok(()),
-            false => Err(OnnxError::ExternalCutOff { tensor, location, end, bytes }),
-        }
+        let error = || OnnxError::ExternalCutOff { tensor, location, end, bytes };
+        (end <= bytes).then_some(()).ok_or_else(error)
     };
     for tensor in &index.tensors {
         if let Place::Elsewhere { location, begin } = &tensor.place {

@@ -186,12 +186,12 @@ impl Message {
         field: &Field,
         at: u64,
     ) -> Result<(), OnnxError> {
-        let mut push = |length: u64| match self.dims.len() {
-            MOST_DIMENSIONS.. => Err(OnnxError::Rank { at, most: MOST_DIMENSIONS }),
-            _ => {
-                self.dims.push(length as i64);
-                Ok(())
+        let mut push = |length: u64| {
+            if self.dims.len() == MOST_DIMENSIONS {
+                return Err(OnnxError::Rank { at, most: MOST_DIMENSIONS });
             }
+            self.dims.push(length as i64);
+            Ok(())
         };
         match &field.value {
             Value::Varint(length) => push(*length),
@@ -291,10 +291,9 @@ impl Message {
             && data.single == 0
             && (is_raw || list.is_some_and(|list| list.is_fixed))
         {
-            return match data.packed == tensor.bytes {
-                true => Ok(Place::Here { begin: data.content.start }),
-                false => Err(size_error(tensor, data.packed)),
-            };
+            let place = Place::Here { begin: data.content.start };
+            let is_full = data.packed == tensor.bytes;
+            return is_full.then_some(place).ok_or_else(|| size_error(tensor, data.packed));
         }
         let Some((list, message)) = list.zip(enclosing.last()) else {
             return Err(OnnxError::WrongField { tensor: name, dtype, field: name_of(field) });

@@ -131,10 +131,8 @@ fn copies_differ_in_the_chosen_values_alone() {
         let copy = |is_chosen: fn(&OnnxTensor) -> bool, is_reversed: bool| {
             let replace = |tensor: &OnnxTensor, values: &mut NewValues<'_>| {
                 assert!(is_chosen(tensor));
-                let bytes = match is_reversed {
-                    true => reversed(&model, tensor),
-                    false => model.bytes_of(tensor)?,
-                };
+                let bytes =
+                    if is_reversed { reversed(&model, tensor) } else { model.bytes_of(tensor)? };
                 write_in_pieces(values, &bytes)
             };
             model.copy_with(&target, is_chosen, replace).unwrap().finish().unwrap();

@@ -154,10 +154,8 @@ impl<R: Read + Seek> Wire<R> {
 
     fn fits(&self, length: u64, end: u64) -> Result<(), OnnxError> {
         let left = end.saturating_sub(self.at);
-        match length <= left {
-            true => Ok(()),
-            false => Err(OnnxError::Beyond { at: self.at, length, left }),
-        }
+        let error = || OnnxError::Beyond { at: self.at, length, left };
+        (length <= left).then_some(()).ok_or_else(error)
     }
 
     /// The field at this place, of a message that ends at `end`.

@@ -158,8 +158,8 @@ impl ModelFile {
         most: usize,
         visit: impl FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let pieces = (0..tensor.bytes).step_by(most).map(|from| self.read(tensor, from, most));
-        read_ahead(|send| pieces.map(send).all(|wanted| wanted), visit)
+        let mut from = (0..tensor.bytes).step_by(most);
+        read_ahead(|send| from.all(|from| send(self.read(tensor, from, most))), visit)
     }
 
     /// All bytes of a tensor.
