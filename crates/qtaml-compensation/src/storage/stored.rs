@@ -1,4 +1,4 @@
-//! What lies in the memory of one group: its bytes, and how they are laid out.
+//! The bytes of one group in its memory, and their layout.
 
 use qtaml_quant::QuantError;
 use serde::{Deserialize, Serialize};

@@ -1,4 +1,4 @@
-//! Why a stored folder cannot be written or restored.
+//! Errors of stored folders: why one cannot be written or restored.
 
 use std::io;
 use std::path::PathBuf;

@@ -1,4 +1,4 @@
-//! Where the groups of a stored folder lie: all follows from the tensors, the granularity and the plan.
+//! The layout of a stored folder, which follows from the tensors, the granularity and the plan.
 
 use std::collections::{BTreeMap, HashSet};
 
