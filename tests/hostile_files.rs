@@ -188,8 +188,14 @@ fn hostile_plans() {
         )
         .into_bytes()
     };
-    let files: Vec<_> =
+    let mut files: Vec<_> =
         storages.iter().map(|storage| plan(std::slice::from_ref(storage))).collect();
+    let of_model = String::from_utf8(files[0].clone()).unwrap().replacen(
+        '{',
+        r#"{"model":{"name":"m","sha256":"e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"},"#,
+        1,
+    );
+    files.push(of_model.into_bytes());
     for file in files.iter().chain([&plan(&storages)]) {
         let text = str::from_utf8(file).unwrap();
         assert!(Plan::from_json(text).is_ok(), "{text}: {:?}", Plan::from_json(text));

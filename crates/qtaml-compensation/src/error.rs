@@ -412,3 +412,56 @@ pub enum PlanFileError {
     #[error(transparent)]
     BlockCode(#[from] BlockCodeError),
 }
+
+/// Why what lies in a memory is not what a plan says.
+#[derive(Debug, Clone, PartialEq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RestoreError {
+    /// Another number of bytes than the weights take.
+    #[error("{weights} weights take {expected} bytes of {what}, and {given} were given")]
+    Length {
+        /// Words, blocks or check bits.
+        what: &'static str,
+        /// The number of weights.
+        weights: usize,
+        /// The number of bytes that they take.
+        expected: u64,
+        /// The number of bytes that were given.
+        given: u64,
+    },
+    /// Words that cannot be unpacked, or a scale that no words have.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
+    /// A word that is stored for no weight.
+    #[error("word {index} is {word:#x}, which is stored for no weight: {reason}")]
+    Word {
+        /// Position of the first such word.
+        index: usize,
+        /// The word.
+        word: u16,
+        /// Why it is never stored.
+        reason: &'static str,
+    },
+    /// Check bits that do not belong to the words.
+    #[error("bit {bit} of the check bits is not that of {ecc} for these words")]
+    CheckBits {
+        /// The first such bit.
+        bit: u64,
+        /// The code.
+        ecc: qtaml_fault::Ecc,
+    },
+    /// A block that is stored for no weights.
+    #[error("block {block} is no block of this plan in this memory: {reason}")]
+    Block {
+        /// The number of the block.
+        block: usize,
+        /// What is wrong with it.
+        reason: &'static str,
+    },
+    /// A group that cannot be planned so.
+    #[error(transparent)]
+    Plan(#[from] PlanFileError),
+    /// Codes that this memory does not have.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}

@@ -78,6 +78,7 @@ mod histogram;
 mod memo;
 mod outliers;
 mod plan;
+mod planned_model;
 mod prior;
 mod protection_sets;
 mod rho;
@@ -93,11 +94,12 @@ pub use disagreement::noise_for_disagreement;
 pub use distortion::{mean_square_error, weight_error};
 pub use error::{
     AllocationError, BlockCodeError, CodebookError, DecoderError, DisagreementError, PlanFileError,
-    ScoreError, StorageError, WeightsError,
+    RestoreError, ScoreError, StorageError, WeightsError,
 };
 pub use histogram::CodeHistogram;
 pub use outliers::Outlier;
 pub use plan::{Plan, PlanGroup, PlannedStorage};
+pub use planned_model::{PlannedModel, WeightsDigester};
 pub use prior::{FittedPrior, Prior};
 pub use rho::{bits_saved, rho_star, rho_star_exact};
 pub use score::{GroupStatistics, Score};

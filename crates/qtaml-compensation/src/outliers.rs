@@ -46,6 +46,11 @@ impl Outliers {
         Self { weights: weights.len(), all }
     }
 
+    /// Those that a plan tells of so many weights, by rising number.
+    pub(crate) fn told(weights: usize, all: &[Outlier]) -> Self {
+        Self { weights, all: all.to_vec() }
+    }
+
     /// What is stored in the code in place of `weights`: 0 for the outliers.
     pub(crate) fn without(&self, weights: &[f32]) -> Vec<f32> {
         let mut rest = weights.to_vec();

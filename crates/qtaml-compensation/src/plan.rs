@@ -2,7 +2,7 @@
 
 use std::collections::HashSet;
 
-use qtaml_fault::{BitMask, Ecc, FaultError, MemoryModel};
+use qtaml_fault::{BitMask, Ecc, FaultError, MemoryModel, QuantizedChannel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{Format, Grid, Origin};
 use serde::{Deserialize, Deserializer, Serialize};
@@ -10,7 +10,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 use crate::codebook::StandardShape;
 use crate::{
     Accounting, BlockCodeError, CodeHistogram, CodebookError, DecodeTable, Decoder, FittedPrior,
-    Outlier, PlanFileError,
+    Outlier, PlanFileError, PlannedModel,
 };
 
 /// How each group of a model is stored and protected, and what that is predicted to leave.
@@ -62,6 +62,7 @@ use crate::{
 /// | Field | Meaning |
 /// | --- | --- |
 /// | `schema` | version of this format, 3 |
+/// | `model` | the model that it was made for: a [`PlannedModel`]; may be left out |
 /// | `flips` | how often a stored 0 and a stored 1 flip, or a list of both per bit, bit 0 first |
 /// | `accounting` | what costs count: an [`Accounting`] |
 /// | `groups` | the weight groups, each with a name of its own |
@@ -74,14 +75,18 @@ use crate::{
 /// | `lower_bound` | no plan of the same groups and candidates that costs as much has less output noise |
 /// | `proven` | whether the plan has that little: it is an optimum |
 ///
-/// All fields are required, and there are no others. The one exception is `origin` of quantized words,
-/// `{"minimum": w}` or `{"zero-point": q}`: it is there where the range is not symmetric, and then the
-/// prior has a `location` as well. Readers that know no such ranges refuse it.
+/// All fields are required, and there are no others, with two exceptions. `origin` of quantized words,
+/// `{"minimum": w}` or `{"zero-point": q}`, is there where the range is not symmetric, and then the
+/// prior has a `location` as well. `model` is there where the model is known; a plan with it is carried out
+/// on no other model. Readers that know them not refuse both.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Plan {
     /// The version of the format.
     pub schema: u64,
+    /// The model that it was made for, if that is known.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<PlannedModel>,
     /// The flip probabilities of unprotected bits.
     pub flips: FlipProfile,
     /// What costs count.
@@ -266,9 +271,7 @@ impl Plan {
         };
         let memory = MemoryModel::new(self.flips.clone()).with_ecc(*ecc);
         let channel = memory.channel(*format, group.mask()?.unwrap_or_default())?;
-        let believed = group.believed(*format, *decoder, prior.as_ref())?;
-        let zero = group.storage.grid().map_or(0.0, Grid::zero);
-        Ok(Some(DecodeTable::around(*decoder, &channel, &believed, zero)?))
+        group.table_in(&channel, *decoder, prior.as_ref()).map(Some)
     }
 }
 
@@ -316,6 +319,18 @@ impl PlanGroup {
         }
     }
 
+    /// The table that reads the words of the group through a channel.
+    pub(crate) fn table_in(
+        &self,
+        channel: &QuantizedChannel,
+        decoder: Decoder,
+        prior: Option<&FittedPrior>,
+    ) -> Result<DecodeTable, PlanFileError> {
+        let believed = self.believed(channel.format(), decoder, prior)?;
+        let zero = self.storage.grid().map_or(0.0, Grid::zero);
+        Ok(DecodeTable::around(decoder, channel, &believed, zero)?)
+    }
+
     /// What the decoder believes of the group; all words alike where it does not ask.
     fn believed(
         &self,
@@ -347,7 +362,8 @@ impl PlanGroup {
         Ok(())
     }
 
-    fn check(&self, flips: &FlipProfile) -> Result<(), PlanFileError> {
+    /// Refuses what no group is planned as in a memory that flips so.
+    pub(crate) fn check(&self, flips: &FlipProfile) -> Result<(), PlanFileError> {
         if self.weights == 0 {
             return Err(PlanFileError::EmptyGroup(self.name.clone()));
         }
@@ -435,6 +451,7 @@ mod tests {
     fn plan(groups: Vec<PlanGroup>) -> Plan {
         Plan {
             schema: 3,
+            model: None,
             flips: FlipProbability::asymmetric(1e-18, 0.1).unwrap().into(),
             accounting: Accounting::CheckBits,
             groups,
@@ -473,6 +490,22 @@ mod tests {
         // JSON has no NaN; what has been built by hand may.
         let nan = Plan { overhead: f64::NAN, ..one };
         assert!(nan.check().is_err() && Plan::from_json(&nan.to_json()).is_err());
+    }
+
+    /// A plan of a model says so, and plans that know of none read as before.
+    #[test]
+    fn the_model_is_optional() {
+        let without = plan(vec![layer("a", &[7])]);
+        assert!(!without.to_json().contains("model"));
+        let mut digest = crate::WeightsDigester::default();
+        digest.add("a", &[10], &[0.5; 10]);
+        for name in [None, Some("lenet.safetensors".to_owned())] {
+            let model = Some(PlannedModel { name, sha256: digest.clone().finish() });
+            let with = Plan { model, ..without.clone() };
+            assert_eq!(Plan::from_json(&with.to_json()), Ok(with));
+        }
+        let text = without.to_json().replacen("{", r#"{"model": {"sha256": "e3b0"},"#, 1);
+        assert!(matches!(Plan::from_json(&text), Err(PlanFileError::Text(_))));
     }
 
     /// Each decoder is told what it asks, and no more.

@@ -126,6 +126,14 @@ pub enum FittedPrior {
 }
 
 impl FittedPrior {
+    /// Which prior it is of.
+    pub const fn kind(&self) -> Prior {
+        match self {
+            Self::GeneralisedNormal { .. } => Prior::GeneralisedNormal,
+            Self::Histogram(_) => Prior::Histogram,
+        }
+    }
+
     /// What is believed of so many weights, stored as words of this format.
     ///
     /// # Errors

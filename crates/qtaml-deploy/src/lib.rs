@@ -19,6 +19,9 @@
 //! judge a model under fault patterns; the smallest protection budget that keeps a target, in the
 //! mean over devices or in yield, is searched with them ([`budget`]).
 //!
+//! What a plan burns into a memory is written as a [stored folder](stored_folder), which gives the weights
+//! back, with faults or without.
+//!
 //! Experiments are [jobs](job): described as data, done once, kept as one file each.
 //!
 //! [`Plan`]: qtaml_compensation::Plan
@@ -39,6 +42,7 @@ mod runner;
 pub mod scheme;
 pub mod sensitivity;
 mod stored;
+pub mod stored_folder;
 mod tensor;
 #[cfg(test)]
 mod testing;

@@ -4,7 +4,10 @@ use std::collections::BTreeMap;
 
 use qtaml_compensation::allocation::{AllocationProblem, Budget, Selection, Solution};
 use qtaml_compensation::storage::StoredAs;
-use qtaml_compensation::{Accounting, GroupStatistics, Plan, PlanGroup, PlannedStorage, Score};
+use qtaml_compensation::{
+    Accounting, GroupStatistics, Plan, PlanGroup, PlannedModel, PlannedStorage, Score,
+};
+use qtaml_fault::WordDigest;
 
 use crate::{DeployError, StoredGroup, StoredModel};
 
@@ -25,6 +28,14 @@ pub enum PlanError {
         planned: String,
         /// Those of the memory.
         stored: String,
+    },
+    /// A plan of other weights.
+    #[error("the plan is made for {planned}, and these weights have SHA-256 {found}")]
+    OtherModel {
+        /// The model of the plan.
+        planned: PlannedModel,
+        /// SHA-256 of the weights that it was to be carried out on.
+        found: WordDigest,
     },
     /// A group that the model does not have.
     #[error("the plan has group {0:?}, which the model does not store")]
@@ -54,6 +65,16 @@ pub enum PlanError {
     },
 }
 
+/// Refuses the weights of another model than the plan's, if it says which that is.
+pub(crate) fn check_model(plan: &Plan, found: WordDigest) -> Result<(), PlanError> {
+    match &plan.model {
+        Some(planned) if planned.sha256 != found => {
+            Err(PlanError::OtherModel { planned: planned.clone(), found })
+        }
+        _ => Ok(()),
+    }
+}
+
 impl StoredModel {
     /// The bits of all weights without any protection: what shares of a budget are of. A group counts
     /// with the width of the first quantized words that it offers, with 8 bits if it offers none.
@@ -70,7 +91,8 @@ impl StoredModel {
     }
 
     /// The best plan for a budget: the optimum among the candidates, and what a reader without the
-    /// weights must know of it. A share is of [`weight_bits`](Self::weight_bits).
+    /// weights must know of it. A share is of [`weight_bits`](Self::weight_bits). The plan knows its model
+    /// by its weights; a name for people may be added to [`Plan::model`].
     ///
     /// # Errors
     /// As [`problem`](Self::problem) and [`Budget::solve`]; [`PlanError::SeveralMemories`] for a model
@@ -120,6 +142,7 @@ impl StoredModel {
         });
         let plan = Plan {
             schema: Plan::SCHEMA,
+            model: Some(PlannedModel::of(self.weights_sha256())),
             flips,
             accounting,
             groups: groups.collect(),
@@ -135,11 +158,12 @@ impl StoredModel {
     /// The selection that a plan makes, for [`read`](Self::read).
     ///
     /// # Errors
-    /// [`DeployError::Plan`] unless it plans exactly the groups of this model, of the same weights, in
-    /// the same memory, and as one of their candidates; [`DeployError::PlanFile`] as
+    /// [`DeployError::Plan`] for a plan that says that it is of other weights, and unless it plans exactly
+    /// the groups of this model, of as many weights, in the same memory, and as one of their candidates; [`DeployError::PlanFile`] as
     /// [`Plan::check`].
     pub fn selection_of(&self, plan: &Plan) -> Result<Selection, DeployError> {
         plan.check()?;
+        check_model(plan, self.weights_sha256())?;
         for storing in self.storings() {
             if storing.memory.flips != plan.flips {
                 let [planned, stored] =
@@ -325,6 +349,14 @@ mod tests {
         assert_eq!(unknown, "the plan has group \"head\", which the model does not store");
         let weights = error(&|plan| plan.groups[0].weights = 3);
         assert_eq!(weights, "group \"a\" has 3 weights in the plan, 128 in the model");
+        let other = error(&|plan| {
+            let sha256 = WordDigest::of(b"other weights");
+            plan.model = Some(PlannedModel { name: Some("lenet".into()), sha256 });
+        });
+        assert!(other.starts_with("the plan is made for \"lenet\" with weights of SHA"), "{other}");
+        let mut unknown_model = plan.clone();
+        unknown_model.model = None;
+        assert!(model.selection_of(&unknown_model).is_ok());
         let flips = error(&|plan| plan.flips = FlipProbability::NEVER.into());
         assert!(flips.starts_with("the plan is for flip probabilities"), "{flips}");
         let storage = |change: &dyn Fn(&mut PlannedStorage)| {

@@ -8,9 +8,9 @@ use qtaml_compensation::storage::{
     Candidates, CodeLibrary, GroupWeights, StorageSpec, StorageWriter, StoredAs, WeightStorage,
     WordStorage,
 };
-use qtaml_compensation::{Accounting, GroupStatistics, Score, StorageError};
+use qtaml_compensation::{Accounting, GroupStatistics, Score, StorageError, WeightsDigester};
 use qtaml_fault::{
-    BitFlips, BitMask, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap, Seed,
+    BitFlips, BitMask, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap, Seed, WordDigest,
 };
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
@@ -70,11 +70,11 @@ impl StoredGroup {
 
 /// One tensor, and where its groups lie.
 #[derive(Debug, Clone)]
-struct StoredTensor {
-    name: String,
+pub(crate) struct StoredTensor {
+    pub(crate) tensor: WeightTensor,
     /// The order in which its groups are ranges.
     order: ChannelMajor,
-    groups: Range<usize>,
+    pub(crate) groups: Range<usize>,
 }
 
 /// A model with its weights stored, each group in one of several ways. It knows no framework: what is
@@ -116,6 +116,8 @@ pub struct StoredModel {
     groups: Vec<StoredGroup>,
     granularity: Granularity,
     storings: Vec<Storing>,
+    /// Of the weights that were stored.
+    digest: WordDigest,
 }
 
 impl StoredModel {
@@ -211,7 +213,10 @@ impl StoredModel {
         storings: Vec<Storing>,
         store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
     ) -> Result<Self, DeployError> {
-        let mut model = Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings };
+        let digest = WeightsDigester::default().finish();
+        let mut model =
+            Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings, digest };
+        let mut digester = WeightsDigester::default();
         for (index, tensor) in tensors.iter().enumerate() {
             if !tensor.role.is_weight() || tensor.is_empty() {
                 continue;
@@ -223,6 +228,7 @@ impl StoredModel {
                 let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
                 return Err(RunnerError::Length { name, shape, values: values.len() }.into());
             }
+            digester.add(&tensor.name, &tensor.shape, &values);
             let weights: Arc<[f32]> = order.gather(&values).into();
             let ranges = groups.iter().map(|group| group.range.clone());
             let stored = |source| StoredModelError::Stored { name: tensor.name.clone(), source };
@@ -233,7 +239,32 @@ impl StoredModel {
             }
             model.add(tensor, order, groups, &parts, candidates);
         }
+        model.digest = digester.finish();
         if model.groups.is_empty() { Err(StoredModelError::NoWeights.into()) } else { Ok(model) }
+    }
+
+    /// The model of tensors whose groups have one storage each, as they were restored from a memory.
+    pub(crate) fn restored(
+        tensors: &[(usize, WeightTensor)],
+        granularity: Granularity,
+        storages: Vec<Arc<dyn WeightStorage>>,
+        digest: WordDigest,
+    ) -> Self {
+        let (groups, storings) = (Vec::new(), Vec::new());
+        let mut model = Self { tensors: Vec::new(), groups, granularity, storings, digest };
+        let mut storages = storages.into_iter();
+        for (index, tensor) in tensors {
+            let (start, name) = (model.groups.len(), Arc::from(tensor.name.as_str()));
+            let groups = groups_of(*index, tensor, granularity).into_iter().zip(&mut storages);
+            model.groups.extend(groups.map(|(group, storage)| {
+                let golden = storage.golden();
+                StoredGroup::new(group, &name, &golden, vec![storage])
+            }));
+            let order = order_of(tensor, granularity);
+            let groups = start..model.groups.len();
+            model.tensors.push(StoredTensor { tensor: tensor.clone(), order, groups });
+        }
+        model
     }
 
     fn add(
@@ -250,8 +281,8 @@ impl StoredModel {
                 StoredGroup::new(group, &name, part.weights(), candidates)
             });
         self.groups.extend(stored);
-        let (name, groups) = (tensor.name.clone(), start..self.groups.len());
-        self.tensors.push(StoredTensor { name, order, groups });
+        let (tensor, groups) = (tensor.clone(), start..self.groups.len());
+        self.tensors.push(StoredTensor { tensor, order, groups });
     }
 
     /// The same model with the candidates of `other` after its own, so that both compete for one budget.
@@ -294,6 +325,16 @@ impl StoredModel {
         &self.storings
     }
 
+    /// The tensors whose weights are stored, in the order of the groups.
+    pub(crate) fn tensors(&self) -> &[StoredTensor] {
+        &self.tensors
+    }
+
+    /// SHA-256 of the weights that were stored: see [`WeightsDigester`].
+    pub fn weights_sha256(&self) -> WordDigest {
+        self.digest
+    }
+
     /// The number of stored weights.
     pub fn weights(&self) -> u64 {
         self.groups.iter().map(|stored| stored.group.len() as u64).sum()
@@ -307,14 +348,27 @@ impl StoredModel {
 
     /// The weights as the last candidate of each group stores them, without faults.
     pub fn golden(&self) -> Values {
+        let last = self.groups.iter().filter_map(|stored| stored.candidates.last());
+        self.golden_of(&last.map(|storage| storage.as_ref()).collect::<Vec<_>>())
+    }
+
+    /// The weights as a selection stores them, without faults.
+    ///
+    /// # Errors
+    /// [`StoredModelError::Groups`] and [`StoredModelError::Candidate`] as [`read`](Self::read).
+    pub fn golden_as(&self, selection: &Selection) -> Result<Values, StoredModelError> {
+        Ok(self.golden_of(&self.selected(selection)?))
+    }
+
+    /// The weights without faults, with one storage for each group.
+    fn golden_of(&self, storages: &[&dyn WeightStorage]) -> Values {
         let values = |tensor: &StoredTensor| {
             let mut values = vec![0.0; tensor.order.len()];
-            for stored in &self.groups[tensor.groups.clone()] {
-                let golden = stored.candidates.last().map(|storage| storage.golden());
-                let golden = golden.unwrap_or_default();
-                tensor.order.scatter(stored.group.range.clone(), &golden, &mut values);
+            let groups = self.groups[tensor.groups.clone()].iter();
+            for (stored, storage) in groups.zip(&storages[tensor.groups.clone()]) {
+                tensor.order.scatter(stored.group.range.clone(), &storage.golden(), &mut values);
             }
-            (tensor.name.clone(), values)
+            (tensor.tensor.name.clone(), values)
         };
         self.tensors.par_iter().map(values).collect()
     }
@@ -391,11 +445,12 @@ impl StoredModel {
     ) -> Result<Values, DeployError> {
         let storages = self.selected(selection)?;
         let read = |tensor: &StoredTensor| {
-            let stream = FaultStream::new(seed, trial, &tensor.name);
+            let name = &tensor.tensor.name;
+            let stream = FaultStream::new(seed, trial, name);
             let values = self.read_tensor(tensor, &storages[tensor.groups.clone()], &stream);
-            let values = values
-                .map_err(|source| StoredModelError::Stored { name: tensor.name.clone(), source })?;
-            Ok((tensor.name.clone(), values))
+            let values =
+                values.map_err(|source| StoredModelError::Stored { name: name.clone(), source })?;
+            Ok((name.clone(), values))
         };
         self.tensors.iter().map(read).collect()
     }

@@ -6,7 +6,7 @@ use qtaml_fault::FaultStream;
 
 use super::BlockCodedStorage;
 use crate::memo::Memo;
-use crate::storage::{StoredAs, WeightStorage};
+use crate::storage::{StoredAs, StoredBytes, WeightStorage};
 use crate::{BlockCodeError, PlannedStorage, StorageError};
 
 /// A block-coded group that is decoded once for each fault pattern, however many selections share it,
@@ -80,6 +80,10 @@ impl WeightStorage for BatchedBlocks {
 
     fn planned(&self) -> PlannedStorage {
         self.storage.planned()
+    }
+
+    fn stored(&self) -> Result<StoredBytes, StorageError> {
+        self.storage.stored()
     }
 }
 

@@ -19,3 +19,4 @@ mod storage;
 pub use batched::BatchedBlocks;
 pub use codes::BlockCodes;
 pub use storage::BlockCodedStorage;
+pub(crate) use storage::{block_count, bytes_of_blocks};

@@ -1,5 +1,6 @@
 //! Weight groups stored by block codes.
 
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use qtaml_fault::FaultStream;
@@ -11,8 +12,8 @@ use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
 use crate::codebook::{Sample, StandardShape};
 use crate::outliers::Outliers;
-use crate::storage::{StoredAs, WeightStorage};
-use crate::{BlockCodeError, PlannedStorage, StorageError};
+use crate::storage::{StoredAs, StoredBytes, WeightStorage, check_length};
+use crate::{BlockCodeError, CodebookError, PlanGroup, PlannedStorage, RestoreError, StorageError};
 
 /// Stored bytes of a block at most. Longer ones would gain little.
 const BLOCK: usize = 1 << 13;
@@ -64,6 +65,8 @@ pub struct BlockCodedStorage {
     quantizer: Quantizer,
     outliers: Outliers,
     blocks: Vec<Block>,
+    /// The error that a plan predicts, where the weights are not known.
+    predicted: Option<f64>,
 }
 
 /// The weights of a block, the position of the first of them in the unit, and the block's code.
@@ -118,10 +121,42 @@ impl BlockCodedStorage {
             let quantizer = finest(&parts, shape.sample(), sigma);
             let block = |part| Block::new(part, &quantizer, &outliers);
             let blocks = parts.iter().map(block).collect();
-            Self { codes, rate: bits, shape, sigma, outliers, blocks, quantizer }
+            let predicted = None;
+            Self { codes, rate: bits, shape, sigma, outliers, blocks, quantizer, predicted }
         });
         let better = laplacian.rounding_error() < gaussian.rounding_error();
         Ok(if better { laplacian } else { gaussian })
+    }
+
+    /// The storage of a planned group whose blocks lie in a memory, with rate, shape, root mean square
+    /// and step of its plan. All its errors are what the plan predicts.
+    pub(crate) fn restored(
+        group: &PlanGroup,
+        codes: &Arc<BlockCodes>,
+        (rate, shape, sigma, step): (u32, StandardShape, f32, f32),
+        outliers: Outliers,
+        stored: &StoredBytes,
+    ) -> Result<Self, RestoreError> {
+        let expected = bytes_of_blocks(group.weights as u64, rate);
+        check_length("blocks", group.weights, expected, &stored.words)?;
+        check_length("check bits", group.weights, 0, &stored.check)?;
+        // 0 stands for a step at which nothing is held.
+        let step = if step > 0.0 { step } else { f32::INFINITY };
+        let quantizer = Quantizer::new(shape.sample(), sigma, step);
+        let (mut blocks, mut rest) = (Vec::new(), stored.words.as_slice());
+        for (block, weights) in places(group.weights, rate as usize).enumerate() {
+            let code = codes.code(weights.len() * rate as usize / 8);
+            let (bytes, others) = rest.split_at(code.bytes());
+            let wrong = |reason| RestoreError::Block { block, reason };
+            blocks.push(Block::restored(weights, code, bytes, &quantizer).map_err(wrong)?);
+            rest = others;
+        }
+        let (codes, predicted) = (codes.clone(), Some(group.predicted_mse));
+        let storage = Self { codes, rate, shape, sigma, outliers, blocks, quantizer, predicted };
+        if !storage.golden().iter().all(|weight| weight.is_finite()) {
+            return Err(StorageError::from(CodebookError::Sigma(sigma)).into());
+        }
+        Ok(storage)
     }
 
     /// The unit as it is read at each of some streams, as by [`read`](WeightStorage::read) at one after the
@@ -185,6 +220,9 @@ impl BlockCodedStorage {
     }
 
     fn error_if_lost(&self, share: impl Fn(&BlockCode) -> f64) -> f64 {
+        if let Some(predicted) = self.predicted {
+            return predicted;
+        }
         let of_block = |block: &Block| {
             let (lost, [rounding, all]) = (share(&block.code), block.errors);
             rounding + lost * (all - rounding)
@@ -192,22 +230,49 @@ impl BlockCodedStorage {
         self.blocks.iter().map(of_block).sum::<f64>() / self.weights() as f64
     }
 
-    /// The mean square error per weight of the quantizer alone: exact.
+    /// The mean square error per weight of the quantizer alone: exact, but of a restored unit what its plan
+    /// predicts.
     pub fn rounding_error(&self) -> f64 {
+        if let Some(predicted) = self.predicted {
+            return predicted;
+        }
         let total: f64 = self.blocks.iter().map(|block| block.errors[0]).sum();
         total / self.weights() as f64
     }
 }
 
-/// The weights of each block, and its code: as few blocks as possible, as equal as possible.
+/// The number of blocks of so many weights.
+pub(crate) fn block_count(weights: u64, bits: u32) -> u64 {
+    (u128::from(weights) * u128::from(bits)).div_ceil(8 * BLOCK as u128) as u64
+}
+
+/// Bytes of all blocks of so many weights. A number that 64 bits cannot hold is the largest that they can.
+pub(crate) fn bytes_of_blocks(weights: u64, bits: u32) -> u64 {
+    let count = block_count(weights, bits);
+    if count == 0 {
+        return 0;
+    }
+    // Blocks have as many weights as each other, or one more.
+    let (least, more) = (u128::from(weights / count), u128::from(weights % count));
+    let bytes = |weights: u128| weights * u128::from(bits) / 8;
+    let total = (u128::from(count) - more) * bytes(least) + more * bytes(least + 1);
+    u64::try_from(total).unwrap_or(u64::MAX)
+}
+
+/// The weights of each block: as few blocks as possible, as equal as possible.
+fn places(weights: usize, bits: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = (weights * bits).div_ceil(8 * BLOCK);
+    let edge = move |block: usize| block * weights / count;
+    (0..count).map(move |block| edge(block)..edge(block + 1))
+}
+
+/// The blocks of some weights, each with its code.
 fn split<'a>(weights: &'a [f32], codes: &BlockCodes, bits: usize) -> Vec<Part<'a>> {
-    let count = (weights.len() * bits).div_ceil(8 * BLOCK);
-    let edge = |block: usize| block * weights.len() / count;
-    let part = |block: usize| {
-        let (first, weights) = (edge(block) as u64, &weights[edge(block)..edge(block + 1)]);
+    let part = |place: Range<usize>| {
+        let (first, weights) = (place.start as u64, &weights[place]);
         Part { first, weights, code: codes.code(weights.len() * bits / 8) }
     };
-    (0..count).map(part).collect()
+    places(weights.len(), bits).map(part).collect()
 }
 
 /// The quantizer of the least step at which all blocks hold their weights.
@@ -245,6 +310,29 @@ impl Block {
             weights.iter().map(|&w| square(f64::from(w))).sum(),
         ];
         Self { code: code.clone(), first, symbols, stored: OnceLock::new(), errors }
+    }
+
+    /// The block of these weights that is stored as `bytes`. Data come first in it, and no two blocks hold
+    /// the same symbols.
+    fn restored(
+        weights: Range<usize>,
+        code: Arc<BlockCode>,
+        bytes: &[u8],
+        quantizer: &Quantizer,
+    ) -> Result<Self, &'static str> {
+        let data = &bytes[..code.data_bytes()];
+        let symbols = quantizer.entropy.decode(data, weights.len());
+        let mut again = quantizer.entropy.encode(&symbols);
+        let fits = again.len() <= data.len();
+        again.resize(data.len(), 0);
+        if !fits || again != data {
+            return Err("its data are those of no weights");
+        }
+        if code.encode(data) != bytes {
+            return Err("its check bits are not those of its data");
+        }
+        let (first, stored) = (weights.start as u64, OnceLock::from(bytes.to_vec()));
+        Ok(Self { code, first, symbols, stored, errors: [0.0; 2] })
     }
 
     fn stored(&self, entropy: &EntropyCode) -> &[u8] {
@@ -318,6 +406,11 @@ impl WeightStorage for BlockCodedStorage {
         let step = Some(self.step()).filter(|step| step.is_finite()).unwrap_or(0.0);
         let outliers = self.outliers.all().to_vec();
         PlannedStorage::BlockCoded { rate, shape, sigma, step, outliers }
+    }
+
+    fn stored(&self) -> Result<StoredBytes, StorageError> {
+        let blocks = self.blocks.iter().map(|block| block.stored(&self.quantizer.entropy));
+        Ok(StoredBytes::new(blocks.collect::<Vec<_>>().concat(), Vec::new()))
     }
 }
 

@@ -5,13 +5,16 @@ use std::sync::{Arc, LazyLock};
 
 use qtaml_fault::{BitFlips, BitMask, Ecc, FaultError, FaultModel, FaultStream, WordFlips};
 use qtaml_physics::FlipProbability;
+use qtaml_quant::{pack_words, unpack_words};
 
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
 use crate::memo::Memo;
 use crate::outliers::Outliers;
-use crate::storage::{StoredAs, WeightStorage, WordStorage};
-use crate::{CodebookError, PlannedStorage, StorageError};
+use crate::storage::{
+    StoredAs, StoredBytes, WeightStorage, WordStorage, check_length, check_padding,
+};
+use crate::{CodebookError, PlanGroup, PlannedStorage, RestoreError, StorageError};
 
 /// Golden sections from a factor of four down to 0.4 %.
 const SECTIONS: usize = 12;
@@ -80,6 +83,20 @@ impl Codebooks {
         self.flips
     }
 
+    /// What each word of a code is read as, for weights of variance 1, in the order of the words: the code
+    /// for a shape of words of so many bits, of which the highest `protected` never flip.
+    ///
+    /// # Errors
+    /// [`FaultError::WordWidth`] outside 1..=12, [`CodebookError::ProtectedBits`].
+    pub fn table(
+        &self,
+        shape: StandardShape,
+        width: u32,
+        protected: u32,
+    ) -> Result<Vec<f32>, CodebookError> {
+        Ok(self.code((shape, width, protected))?.code.table().to_vec())
+    }
+
     /// The code of words whose highest bits, so many, never flip.
     fn code(&self, key: Key) -> Result<Arc<StandardCode>, CodebookError> {
         let (shape, width, protected) = key;
@@ -102,6 +119,14 @@ impl StandardCode {
         let code = Codebook::design(shape.sample(), channel, &DesignConfig::default());
         let (mean, square) = moments(&wide(code.table()), channel);
         Self { code, mean, square }
+    }
+
+    /// Refuses a scale at which what is read could be infinite.
+    fn check_sigma(&self, sigma: f32) -> Result<(), CodebookError> {
+        if self.code.table().iter().all(|value| (value * sigma).is_finite()) {
+            return Ok(());
+        }
+        Err(CodebookError::Sigma(sigma))
     }
 
     /// The mean square error of a sample that is stored `sigma` times as large as the code is made
@@ -187,6 +212,39 @@ pub struct CodebookStorage {
     mean_square_error: f64,
 }
 
+/// All of a storage but its words.
+struct Told {
+    code: Arc<StandardCode>,
+    shape: StandardShape,
+    sigma: f32,
+    protected: u32,
+    outliers: Outliers,
+    mean_square_error: f64,
+}
+
+/// The packed words of so many weights, if all of them are words that the code stores.
+fn restored_words(
+    weights: usize,
+    code: &Codebook,
+    stored: &StoredBytes,
+) -> Result<Vec<u16>, RestoreError> {
+    let bits = weights as u128 * u128::from(code.width());
+    let expected = u64::try_from(bits.div_ceil(8)).unwrap_or(u64::MAX);
+    check_length("words", weights, expected, &stored.words)?;
+    check_length("check bits", weights, 0, &stored.check)?;
+    check_padding(&stored.words, (bits % 8) as u64)?;
+    let words = unpack_words(&stored.words, code.width(), weights);
+    let mut is_stored = vec![false; code.table().len()];
+    code.words().iter().for_each(|&word| is_stored[usize::from(word)] = true);
+    match words.iter().position(|&word| !is_stored[usize::from(word)]) {
+        Some(index) => {
+            let reason = "the codebook of this memory leaves it out";
+            Err(RestoreError::Word { index, word: words[index], reason })
+        }
+        None => Ok(words),
+    }
+}
+
 impl CodebookStorage {
     /// Stores `weights` as one unit of words of `width` bits, of which the highest `protected` never
     /// flip. Of both shapes, each at its best scale, that of the smaller error is taken.
@@ -227,9 +285,7 @@ impl CodebookStorage {
         (shape, sigma, protected): (StandardShape, f32, u32),
     ) -> Result<Self, CodebookError> {
         let (weights, outliers) = (outliers.without(weights), outliers.clone());
-        if !code.code.table().iter().all(|value| (value * sigma).is_finite()) {
-            return Err(CodebookError::Sigma(sigma));
-        }
+        code.check_sigma(sigma)?;
         // Of what rounds to nothing nothing can be kept.
         let unit: Vec<f32> =
             weights.iter().map(|w| if sigma > 0.0 { w / sigma } else { 0.0 }).collect();
@@ -243,6 +299,30 @@ impl CodebookStorage {
         };
         let total: f64 = outliers.rest_of(weights.iter().zip(&words)).map(error).sum();
         let mean_square_error = total / weights.len() as f64;
+        let told = Told { code, shape, sigma, protected, outliers, mean_square_error };
+        Self::of_words(&words, codes, told)
+    }
+
+    /// The storage of a planned group whose words lie in a memory, with shape, width, protected bits and
+    /// scale of its plan. The error is what the plan predicts.
+    pub(crate) fn restored(
+        group: &PlanGroup,
+        codes: &Arc<Codebooks>,
+        (shape, width, protected): (StandardShape, u32, u32),
+        sigma: f32,
+        outliers: Outliers,
+        stored: &StoredBytes,
+    ) -> Result<Self, RestoreError> {
+        let code = codes.code((shape, width, protected)).map_err(StorageError::from)?;
+        code.check_sigma(sigma).map_err(StorageError::from)?;
+        let words = restored_words(group.weights, &code.code, stored)?;
+        let mean_square_error = group.predicted_mse;
+        let told = Told { code, shape, sigma, protected, outliers, mean_square_error };
+        Ok(Self::of_words(&words, codes, told).map_err(StorageError::from)?)
+    }
+
+    fn of_words(words: &[u16], codes: &Codebooks, told: Told) -> Result<Self, CodebookError> {
+        let Told { code, shape, sigma, protected, outliers, mean_square_error } = told;
         let low = words.iter().map(|&word| word as u8).collect();
         let wide = code.code.width() > 8;
         let high = words.iter().filter(|_| wide).map(|&word| (word >> 8) as u8).collect();
@@ -340,6 +420,11 @@ impl WeightStorage for CodebookStorage {
         let (width, protected) = (self.code().width(), self.protected);
         let (shape, sigma, outliers) = (self.shape, self.sigma, self.outliers.all().to_vec());
         PlannedStorage::Codebook { width, protected, shape, sigma, outliers }
+    }
+
+    fn stored(&self) -> Result<StoredBytes, StorageError> {
+        let words = pack_words(&self.stored_words(), self.code().width());
+        Ok(StoredBytes::new(words, Vec::new()))
     }
 }
 

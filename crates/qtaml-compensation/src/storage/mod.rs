@@ -6,11 +6,14 @@
 //! codebook ([`CodebookStorage`](crate::codebook::CodebookStorage)), or blocks of weights that are
 //! error corrected as a whole ([`BlockCodedStorage`](crate::blockcode::BlockCodedStorage)).
 //! [`StorageSpec`] says in writing which of them a group may take, and [`StorageWriter`] carries it
-//! out in one memory.
+//! out in one memory. What then lies there are [`StoredBytes`]; a [`StorageReader`] makes the storage of them
+//! and of the plan, without the weights.
 
 mod group;
 mod quantized;
+mod reader;
 mod spec;
+mod stored;
 mod writer;
 
 use std::fmt::Debug;
@@ -21,7 +24,10 @@ use crate::{PlannedStorage, StorageError};
 
 pub use group::GroupWeights;
 pub use quantized::{QuantizedMemory, QuantizedStorage};
+pub use reader::StorageReader;
 pub use spec::{BitChoice, QuantizedSpec, ScalePolicy, StorageSpec};
+pub use stored::{StoredBytes, StoredLayout};
+pub(crate) use stored::{check_length, check_padding};
 pub use writer::{Candidates, CodeLibrary, StorageWriter};
 
 /// A group of weights as it lies in memory, with the table that reads it.
@@ -76,6 +82,13 @@ pub trait WeightStorage: Send + Sync + Debug {
 
     /// The same with all that a reader without the weights must be told.
     fn planned(&self) -> PlannedStorage;
+
+    /// What lies in the memory. With [`planned`](Self::planned) it is all that a [`StorageReader`] needs to
+    /// read the same weights under the same faults.
+    ///
+    /// # Errors
+    /// [`StorageError::Fault`] for a code that cannot be built.
+    fn stored(&self) -> Result<StoredBytes, StorageError>;
 }
 
 /// Weights that lie in memory as one word of at most eight bits each.

@@ -7,14 +7,17 @@ use qtaml_fault::{
     QuantizedChannel,
 };
 use qtaml_physics::FlipProbability;
-use qtaml_quant::{CodeRange, Format, QuantizedTensor};
+use qtaml_quant::{Code, CodeRange, Format, Grid, PackedWords, QuantizedTensor, Word};
 
-use super::{GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, WeightStorage, WordStorage};
+use super::{
+    GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, StoredBytes, WeightStorage, WordStorage,
+    check_length, check_padding,
+};
 use crate::clipping::best_span;
 use crate::memo::Memo;
 use crate::{
     CodeHistogram, DecodeTable, Decoder, FittedPrior, PlanGroup, PlannedStorage, Prior,
-    StorageError, weight_error,
+    RestoreError, StorageError, weight_error,
 };
 
 /// A memory for words of one format: the fault model, and the channel of each set of protected bits,
@@ -127,16 +130,25 @@ impl QuantizedMemory {
 #[derive(Debug, Clone)]
 pub struct QuantizedStorage {
     memory: Arc<QuantizedMemory>,
-    weights: GroupWeights,
+    source: Source,
+    weights: usize,
     mask: BitMask,
     decoder: Decoder,
     prior: Prior,
     range: CodeRange,
-    ends: (f32, f32),
     codes: OnceLock<Arc<QuantizedTensor>>,
     table: OnceLock<Arc<DecodeTable>>,
     check_bits: u64,
     mean_square_error: f64,
+}
+
+/// What codes, table and prior follow from.
+#[derive(Debug, Clone)]
+enum Source {
+    /// The weights, and the ends of their range: all are made when they are first needed.
+    Weights(GroupWeights, (f32, f32)),
+    /// A memory and a plan: codes and table are there, and the prior is what the plan tells.
+    Restored(Option<FittedPrior>),
 }
 
 impl QuantizedStorage {
@@ -202,12 +214,12 @@ impl QuantizedStorage {
         let table = DecodeTable::of_group(decoder, &channel, prior, &stored, codes.grid())?;
         Ok(Self {
             memory: memory.clone(),
-            weights: weights.clone(),
+            source: Source::Weights(weights.clone(), ends),
+            weights: codes.len(),
             mask,
             decoder,
             prior,
             range,
-            ends,
             codes: OnceLock::new(),
             table: OnceLock::new(),
             check_bits: memory.check_bits(codes.len(), mask)?,
@@ -215,12 +227,46 @@ impl QuantizedStorage {
         })
     }
 
+    /// The storage of a group on this grid whose words lie in a memory, with the decoder and the prior of
+    /// its plan. The error is what the plan predicts.
+    pub(super) fn restored(
+        group: &PlanGroup,
+        memory: &Arc<QuantizedMemory>,
+        grid: Grid,
+        (decoder, prior): (Decoder, Option<&FittedPrior>),
+        stored: &StoredBytes,
+    ) -> Result<Self, RestoreError> {
+        let mask = group.mask()?.unwrap_or_default();
+        let channel = memory.channel(mask).map_err(StorageError::from)?;
+        let table = group.table_in(&channel, decoder, prior)?;
+        let codes = restored_codes(group.weights, grid, &stored.words)?;
+        check_check_bits(codes.words(), memory.memory().ecc, mask, &stored.check)?;
+        Ok(Self {
+            memory: memory.clone(),
+            source: Source::Restored(prior.cloned()),
+            weights: codes.len(),
+            mask,
+            decoder,
+            prior: prior.map(FittedPrior::kind).unwrap_or_default(),
+            range: grid.origin().range(),
+            codes: Arc::new(codes).into(),
+            table: Arc::new(table).into(),
+            check_bits: memory.check_bits(group.weights, mask).map_err(StorageError::from)?,
+            mean_square_error: group.predicted_mse,
+        })
+    }
+
     /// The stored codes, of shape `[n]`.
     #[expect(clippy::missing_panics_doc, reason = "made once before, of the same weights")]
     pub fn tensor(&self) -> &QuantizedTensor {
-        // They were made once, when this was, and come out the same.
-        let make = || self.weights.codes(self.memory.format(), self.range, self.ends);
-        self.codes.get_or_init(|| make().expect("finite weights"))
+        self.codes.get_or_init(|| match &self.source {
+            // They were made once, when this was, and come out the same.
+            Source::Weights(weights, ends) => {
+                let codes = weights.codes(self.memory.format(), self.range, *ends);
+                codes.expect("finite weights")
+            }
+            Source::Restored(_) => unreachable!("restored codes are there from the start"),
+        })
     }
 
     /// The table that reads them.
@@ -247,14 +293,69 @@ impl QuantizedStorage {
 
     /// What the decoder knows of the weights, if it asks.
     pub fn prior(&self) -> Option<FittedPrior> {
+        if let Source::Restored(prior) = &self.source {
+            return prior.clone();
+        }
         let fitted = || self.prior.fitted_in(self.range, &CodeHistogram::of(self.tensor()));
         self.decoder.needs_prior().then(fitted)
     }
 }
 
+/// The codes on this grid whose words are packed.
+fn restored_codes(
+    weights: usize,
+    grid: Grid,
+    packed: &[u8],
+) -> Result<QuantizedTensor, RestoreError> {
+    let format = grid.format();
+    let words = PackedWords::from_bytes(packed.to_vec(), weights, format.bits())?.unpack();
+    let never: Vec<Option<&str>> =
+        format.bits().words().map(|word| never_stored(word, grid)).collect();
+    if let Some(index) = words.iter().position(|&word| never[usize::from(word)].is_some()) {
+        let word = words[index];
+        let reason = never[usize::from(word)].unwrap_or_default();
+        return Err(RestoreError::Word { index, word: word.into(), reason });
+    }
+    Ok(QuantizedTensor::from_words_on(words, &[weights], grid)?)
+}
+
+/// Why no weight is stored as a word, if none is.
+fn never_stored(word: Word, grid: Grid) -> Option<&'static str> {
+    let format = grid.format();
+    let code = format.code_of(word);
+    if format.word_of(code) != word {
+        return Some("it is a second word of its code, which is stored as the other one");
+    }
+    let symmetric = grid.origin().range().is_symmetric();
+    let outermost = Code(-format.bits().max_code());
+    (symmetric && code < outermost).then_some("a symmetric range has no weight for the lowest code")
+}
+
+/// Refuses check bits that are not those of the words.
+fn check_check_bits(
+    words: &[u8],
+    ecc: Ecc,
+    mask: BitMask,
+    check: &[u8],
+) -> Result<(), RestoreError> {
+    let fault = |error: EccError| StorageError::from(FaultError::from(error));
+    let expected = ecc.encode(words, mask).map_err(fault)?;
+    check_length("check bits", words.len(), expected.len() as u64, check)?;
+    let bits = ecc.check_bits(words.len() as u64).map_err(fault)?;
+    check_padding(check, bits.saturating_mul(mask.count().into()))?;
+    let differs = expected.iter().zip(check).position(|(expected, given)| expected != given);
+    match differs {
+        Some(byte) => {
+            let bit = (expected[byte] ^ check[byte]).trailing_zeros();
+            Err(RestoreError::CheckBits { bit: 8 * byte as u64 + u64::from(bit), ecc })
+        }
+        None => Ok(()),
+    }
+}
+
 impl WeightStorage for QuantizedStorage {
     fn weights(&self) -> usize {
-        self.weights.weights().len()
+        self.weights
     }
 
     fn stored_bits(&self) -> u64 {
@@ -322,6 +423,13 @@ impl WeightStorage for QuantizedStorage {
             decoder: self.decoder,
             prior: self.prior(),
         }
+    }
+
+    fn stored(&self) -> Result<StoredBytes, StorageError> {
+        let words = self.tensor().words();
+        let check = self.ecc().encode(words, self.mask).map_err(FaultError::from)?;
+        let packed = PackedWords::pack(words, self.memory.format().bits())?;
+        Ok(StoredBytes::new(packed.bytes().to_vec(), check))
     }
 }
 

@@ -5,6 +5,7 @@ use std::ops::Add;
 use std::str::FromStr;
 
 use qtaml_physics::FlipProbability;
+use qtaml_quant::pack_words;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
@@ -174,6 +175,35 @@ impl Ecc {
         }))
     }
 
+    /// The check bits that are stored with `words`, packed: those of the lowest protected bit first, and of
+    /// each bit those of one code word after the other. The last code word of a bit is filled up with
+    /// zeros that are not stored. Check bit number `k` is bit `k mod 8` of byte `floor(k / 8)`; bits that
+    /// fill up the last byte are zero. Ideal protection has none.
+    ///
+    /// ```
+    /// use qtaml_fault::{BitMask, Ecc};
+    /// use qtaml_quant::BitWidth;
+    ///
+    /// let ecc: Ecc = "repetition:3".parse()?;
+    /// let top = BitMask::top(1, BitWidth::INT8)?;
+    /// // Two more copies of 1, 0 and 1.
+    /// assert_eq!(ecc.encode(&[0x80, 0x7f, 0xff], top)?, [0b11_0011]);
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As the constructor of the code.
+    pub fn encode(self, words: &[u8], protection: BitMask) -> Result<Vec<u8>, EccError> {
+        let Some(code) = self.code()? else { return Ok(Vec::new()) };
+        let mut bits: Vec<u16> = Vec::new();
+        for bit in bits_of(protection) {
+            let plane = BitPlane { code: &*code, bit };
+            let check = plane.encode(words)?;
+            bits.extend(check.iter().map(|&check| u16::from(plane.is_set(check))));
+        }
+        Ok(pack_words(&bits, 1))
+    }
+
     /// Words after which slices may be cut: code words end there.
     ///
     /// # Errors
@@ -254,7 +284,7 @@ impl Ecc {
             return Ok(tally);
         };
         check_start(&*code, first)?;
-        for bit in (0..8).filter(|bit| protection.mask() >> bit & 1 == 1) {
+        for bit in bits_of(protection) {
             let plane = BitPlane { code: &*code, bit };
             let mut check = plane.encode(stored)?;
             let clean = check.clone();
@@ -265,6 +295,11 @@ impl Ecc {
         }
         Ok(tally)
     }
+}
+
+/// The protected bits, lowest first.
+fn bits_of(protection: BitMask) -> impl Iterator<Item = u8> {
+    (0..8).filter(move |bit| protection.mask() >> bit & 1 == 1)
 }
 
 /// Refuses a first word at which no code word begins.
@@ -636,6 +671,34 @@ mod tests {
         assert_eq!((kept.tally, Ecc::Ideal.overhead()), (EccTally::default(), Ok(0.0)));
         let p = FlipProbability::symmetric(0.3).unwrap();
         assert_eq!(Ecc::Ideal.residual(p), Ok(FlipProbability::NEVER));
+    }
+
+    /// Code word by code word with the code alone, bit by bit as the layout says.
+    #[test]
+    fn check_bits_lie_back_to_back() {
+        for name in ["parity:5", "secded:8", "repetition:3", "bch:4:2", "interleaved:2:secded:8"] {
+            let (ecc, stored) = (ecc(name), words(45));
+            let mask = BitMask::of_bits(0b1001_0010, BitWidth::INT8).unwrap();
+            let code = ecc.code().unwrap().unwrap();
+            let mut expected = Vec::new();
+            for bit in [1, 4, 7] {
+                for words in stored.chunks(code.data_bits()) {
+                    let mut data: Vec<bool> = words.iter().map(|w| w >> bit & 1 == 1).collect();
+                    data.resize(code.data_bits(), false);
+                    let mut all = vec![false; code.stored_bits()];
+                    code.encode(&data, &mut all).unwrap();
+                    expected.extend_from_slice(&all[code.data_bits()..]);
+                }
+            }
+            let bytes = ecc.encode(&stored, mask).unwrap();
+            assert_eq!(expected.len() as u64, 3 * ecc.check_bits(45).unwrap(), "{name}");
+            expected.resize(8 * bytes.len(), false);
+            let found = (0..8 * bytes.len()).map(|k| bytes[k / 8] >> (k % 8) & 1 == 1);
+            assert_eq!(found.collect::<Vec<_>>(), expected, "{name}");
+            assert!(ecc.encode(&stored, BitMask::NONE).unwrap().is_empty());
+        }
+        let all = BitMask::top(8, BitWidth::INT8).unwrap();
+        assert!(Ecc::Ideal.encode(&words(45), all).unwrap().is_empty());
     }
 
     proptest! {

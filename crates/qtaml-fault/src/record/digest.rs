@@ -25,6 +25,11 @@ impl WordDigest {
         digester.update(words);
         digester.finish()
     }
+
+    /// Its 32 bytes.
+    pub fn to_bytes(self) -> [u8; 32] {
+        self.0
+    }
 }
 
 /// Takes the digest of a tensor that comes in pieces.
