@@ -148,7 +148,7 @@ fn all_other_tensors_stay_and_the_library_reads_the_rest() {
         let bytes = code.stored_bytes() as usize;
         assert_eq!((within.dtype(), within.shape()), (Dtype::U8, &[1, bytes][..]));
         assert_eq!((after.dtype(), after.shape()), (Dtype::F32, before.shape()));
-        let expected = code.code().decode_packed(within.data(), code.weights() as usize).unwrap();
+        let expected = code.decode(0, within.data(), code.weights() as usize).unwrap();
         assert_eq!(values(&read, &name), expected);
     }
     for (file, keys) in [(&files[0], 1), (&files[1], 3), (&restored, 1)] {
@@ -273,24 +273,266 @@ fn odd_tensors_are_stored_as_well_as_they_can_be() {
     let tensors: Vec<Tensor> =
         kinds.iter().map(|(name, w)| (*name, Dtype::F32, vec![w.len(), 1], f32s(w))).collect();
     folder.model(&tensors);
-    for (p, most) in
-        [("0", [0.0, 0.0, 1e-15, 1e-12, 1e-3, 1e-70]), ("0.1", [0.0, 0.0, 1e-15, 1e-9, 0.3, 0.6])]
-    {
-        let report = folder.encode(&format!("--p {p}"));
+    for (fit, p, most) in [
+        ("--scale per-tensor", "0", [0.0, 0.0, 1e-15, 1e-12, 1e-3, 1e-70]),
+        ("--scale per-tensor", "0.1", [0.0, 0.0, 1e-15, 1e-9, 0.3, 0.6]),
+        ("--scale per-channel", "0.1", [0.0, 0.0, 1e-15, 1e-9, 0.3, 0.6]),
+        ("--scale group:3", "0", [0.0, 0.0, 1e-15, 1e-12, 1e-3, 1e-70]),
+    ] {
+        let report = folder.encode(&format!("--p {p} {fit}"));
         let line = format!("inject s.safetensors --p {p} --out f.safetensors");
         folder.run(&line).success();
         let read = folder.decode("f.safetensors");
         let read = SafeTensors::deserialize(&read).unwrap();
         for ((name, weights), most) in kinds.iter().zip(most) {
             let error = row(&report, name)["relative_error"].as_f64().unwrap();
-            assert!((0.0..=most).contains(&error), "{name}, p = {p}: {error}");
+            assert!((0.0..=most).contains(&error), "{name}, p = {p}, {fit}: {error}");
             let values = values(&read, name);
             assert!(values.iter().all(|value| value.is_finite()), "{name}");
             if most == 0.0 {
-                assert_eq!(&values, weights, "{name}, p = {p}");
+                assert_eq!(&values, weights, "{name}, p = {p}, {fit}");
             }
         }
     }
+}
+
+/// A matrix of 64 output channels whose spreads run over a factor of a thousand, in two files with an index
+/// and in one: a scale for each channel makes each of them as good as the largest, and what was predicted
+/// comes true.
+#[test]
+fn channels_of_any_spread_are_stored_by_their_own_scales() {
+    const SHAPE: [usize; 2] = [64, 256];
+    let folder = Folder::new();
+    let spread = |i: usize| 10_f32.powf(-3.0 * (i / SHAPE[1]) as f32 / 63.0);
+    let weights: Vec<f32> = bell(64 * 256).iter().enumerate().map(|(i, w)| w * spread(i)).collect();
+    // The same as a matrix of [inputs, outputs].
+    let turned: Vec<f32> =
+        (0..64 * 256).map(|i| weights[i % SHAPE[0] * SHAPE[1] + i / SHAPE[0]]).collect();
+    folder.model(&[
+        ("a.weight", Dtype::F32, SHAPE.to_vec(), f32s(&weights)),
+        ("a.bias", Dtype::F32, vec![64], f32s(&[0.5; 64])),
+        ("b.weight", Dtype::F32, vec![256, 64], f32s(&turned)),
+        ("b.bias", Dtype::F32, vec![64], f32s(&[0.5; 64])),
+    ]);
+    let mut errors = Vec::new();
+    for (fit, scales) in [
+        ("--scale per-tensor", 0),
+        ("", 64),
+        ("--scale per-channel", 64),
+        ("--scale group:64", 256),
+    ] {
+        let report = folder.encode(&format!("--p 0.05 --bits 6 {fit}"));
+        for name in ["a.weight", "b.weight"] {
+            let row = row(&report, name);
+            assert_eq!(row["scales"], scales, "{fit}");
+            // Words of 6 bits, a table of 64 numbers, and the scales.
+            let bits = 6.0 + f64::from(32 * (64 + scales)) / 16384.0;
+            assert!((row["bits_per_weight"].as_f64().unwrap() - bits).abs() < 1e-9, "{row}");
+        }
+        folder.run("inject s.safetensors --p 0.05 --out f.safetensors").success();
+        let read = folder.decode("f.safetensors");
+        let read = SafeTensors::deserialize(&read).unwrap();
+        let (a, b) = (values(&read, "a.weight"), values(&read, "b.weight"));
+        // Of each channel, relative to its own squares.
+        let of_channels = |read: &dyn Fn(usize) -> f32| -> f64 {
+            let channel = |rows: usize| {
+                let all = rows * SHAPE[1]..(rows + 1) * SHAPE[1];
+                let square = |x: f32| f64::from(x).powi(2);
+                let total: f64 = all.clone().map(|i| square(weights[i])).sum();
+                all.map(|i| square(weights[i] - read(i))).sum::<f64>() / total
+            };
+            (0..SHAPE[0]).map(channel).sum::<f64>() / SHAPE[0] as f64
+        };
+        let a = of_channels(&|i| a[i]);
+        let b = of_channels(&|i| b[i % SHAPE[1] * SHAPE[0] + i / SHAPE[1]]);
+        assert!((a / b - 1.0).abs() < 0.2, "{fit}: {a} {b}");
+        errors.push((row(&report, "a.weight")["relative_error"].as_f64().unwrap(), a));
+    }
+    assert_eq!(errors[1], errors[2]);
+    let [whole, channel, _, group] = errors[..] else { panic!("{errors:?}") };
+    assert!(channel.0 < 0.9 * whole.0 && group.0 < whole.0, "{errors:?}");
+    assert!(channel.1 < 0.3 && whole.1 > 2.0 * channel.1, "{errors:?}");
+
+    // In two files, whose index says how long the words are.
+    let line = "codec design model.safetensors --p 0.05 --bits 6 -o model.codec";
+    folder.run(line).success();
+    let codec = folder.read("model.codec");
+    let bytes = folder.read("model.safetensors");
+    let model = SafeTensors::deserialize(&bytes).unwrap();
+    std::fs::create_dir(folder.path("parts")).unwrap();
+    let mut map = serde_json::Map::new();
+    for (file, names) in
+        [("p-1.safetensors", ["b.weight", "a.bias"]), ("p-2.safetensors", ["a.weight", "b.bias"])]
+    {
+        let views = names.map(|name| (name, model.tensor(name).unwrap()));
+        let part = safetensors::serialize(views, None).unwrap();
+        std::fs::write(folder.path("parts").join(file), part).unwrap();
+        map.extend(names.map(|name| (name.to_owned(), file.into())));
+    }
+    let index = serde_json::json!({"metadata": {"total_size": 131_584}, "weight_map": map});
+    let name = "model.safetensors.index.json";
+    std::fs::write(folder.path("parts").join(name), index.to_string()).unwrap();
+    folder.run("codec design parts --p 0.05 --bits 6 -o parts.codec").success();
+    assert!(folder.read("parts.codec") == codec);
+    folder.run("codec encode parts --codec model.codec -o words").success();
+    folder.run("codec decode words --codec model.codec -o back").success();
+    let whole = folder.encode("--p 0.05 --bits 6");
+    assert_eq!(whole["total"]["stored_bytes"], 2 * 12_288);
+    let total = |path: &str| {
+        let index: Value = serde_json::from_slice(&folder.read(&format!("{path}/{name}"))).unwrap();
+        assert_eq!(index["weight_map"], Value::Object(map.clone()));
+        index["metadata"]["total_size"].as_u64()
+    };
+    assert_eq!((total("words"), total("back")), (Some(2 * 12_288 + 512), Some(131_584)));
+    let restored = folder.decode("s.safetensors");
+    let restored = SafeTensors::deserialize(&restored).unwrap();
+    for (file, names) in
+        [("back/p-1.safetensors", "b.weight"), ("back/p-2.safetensors", "a.weight")]
+    {
+        let part = folder.read(file);
+        let part = SafeTensors::deserialize(&part).unwrap();
+        assert_eq!(values(&part, names), values(&restored, names));
+    }
+}
+
+/// Who does not know the layer is told: no metadata, no bias.
+#[test]
+fn a_guessed_axis_is_noted() {
+    let folder = Folder::new();
+    let matrix = ("layer.weight", Dtype::F32, vec![20, 30], f32s(&bell(600)));
+    folder.write(&[matrix], None);
+    let line = "codec design model.safetensors --p 0.01 --bits 2 -o t.codec";
+    let report = folder.json(line);
+    assert_eq!(
+        (&report["axes_guessed"], &row(&report, "layer.weight")["scales"]),
+        (&1.into(), &20.into())
+    );
+    folder.run(line).success().stdout(contains("--layout says which it is"));
+    let report = folder.json(&format!("{line} --layout burn"));
+    assert_eq!(
+        (&report["axes_guessed"], &row(&report, "layer.weight")["scales"]),
+        (&Value::Null, &30.into())
+    );
+    let report = folder.json(&format!("{line} --scale per-tensor"));
+    assert_eq!(report["axes_guessed"], Value::Null);
+}
+
+/// Tensors that nobody understands are named and refused until somebody decides; masks, statistics and
+/// what else is no weight are copied.
+#[test]
+fn what_is_not_understood_is_refused_by_name() {
+    let folder = Folder::new();
+    let weight = || ("fc.weight", Dtype::F32, vec![20, 30], f32s(&bell(600)));
+    let copied: [Tensor; 5] = [
+        ("attn.bias", Dtype::U8, vec![1, 1, 8, 8], vec![1; 64]),
+        ("bn.running_mean", Dtype::F32, vec![20], f32s(&bell(20))),
+        ("bn.num_batches_tracked", Dtype::I64, vec![], vec![7; 8]),
+        ("rope.inv_freq", Dtype::F32, vec![16], f32s(&bell(16))),
+        ("fc.bias", Dtype::F32, vec![20], f32s(&bell(20))),
+    ];
+    folder.model(&[&copied[..], &[weight()]].concat());
+    let fit = "codec design model.safetensors --p 0.01 --bits 2 -o t.codec";
+    let report = folder.json(fit);
+    assert_eq!((report["tensors"].as_array().unwrap().len(), &report["copied"]), (1, &5.into()));
+    std::fs::remove_file(folder.path("t.codec")).unwrap();
+
+    for (tensor, named) in [
+        (
+            ("x.table", Dtype::I16, vec![4, 8], vec![0; 64]),
+            "\"x.table\" of I16 and shape [4, 8] is not understood: --skip 'x.table'",
+        ),
+        (
+            ("q.weight", Dtype::I8, vec![4, 8], vec![0; 32]),
+            "\"q.weight\" of I8 is stored in words already",
+        ),
+        (
+            ("q.weight", Dtype::F8_E4M3, vec![4, 8], vec![0; 32]),
+            "\"q.weight\" of F8_E4M3 is stored in words already",
+        ),
+        (
+            ("l.scales", Dtype::F32, vec![4, 8], vec![0; 128]),
+            "and --only 'l.scales' makes a code for it",
+        ),
+    ] {
+        let (name, tensors) = (tensor.0, [weight(), tensor]);
+        folder.model(&tensors);
+        folder.refused(fit, 1, named);
+        let report = folder.json(&format!("{fit} --skip {name}"));
+        assert_eq!(report["copied"], 1);
+        folder.run(&format!("{fit} --only fc*")).success();
+        std::fs::remove_file(folder.path("t.codec")).unwrap();
+    }
+    folder.run(&format!("{fit} --only l.scales")).success();
+    std::fs::remove_file(folder.path("t.codec")).unwrap();
+    folder.model(&[
+        weight(),
+        ("x.table", Dtype::I16, vec![4, 8], vec![0; 64]),
+        ("y.table", Dtype::I16, vec![4, 8], vec![0; 64]),
+    ]);
+    folder.refused(fit, 1, "2 tensors cannot be coded");
+    folder.refused(&format!("{fit} --only x.table"), 1, "x.table");
+    folder.model(&copied);
+    folder.refused(&format!("{fit} --only fc.bias"), 1, "is no weight, but bias");
+}
+
+/// What is no safetensors file is named for what it is, with what to do, by every command.
+#[test]
+fn files_of_other_kinds_are_named_by_every_command() {
+    let folder = Folder::new();
+    folder.run("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
+    let mut torch = b"PK\x03\x04".to_vec();
+    torch.resize(26, 0);
+    torch.extend([16, 0, 0, 0]);
+    torch.extend(b"archive/data.pkl\x80\x02}");
+    let kinds: [(&str, &[u8], &str, &str); 6] = [
+        ("m.pt", &torch, "a PyTorch file", "safetensors.torch.save_file"),
+        (
+            "m.bin",
+            b"\x80\x02ccollections\nOrderedDict\n",
+            "a Python pickle",
+            "safetensors.torch.save_file",
+        ),
+        (
+            "m.onnx",
+            b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:",
+            "an ONNX model",
+            "onnx.numpy_helper.to_array",
+        ),
+        (
+            "p.safetensors",
+            b"version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 9\n",
+            "a git-lfs pointer",
+            "git lfs pull",
+        ),
+        (
+            "h.safetensors",
+            b"<!DOCTYPE html><html>Not found</html>",
+            "a web page",
+            "the download has failed",
+        ),
+        (
+            "m.gguf",
+            b"GGUF\x03\0\0\0\0\0\0\0\0\0\0\0",
+            "a GGUF model",
+            "safetensors files that it was made from",
+        ),
+    ];
+    for (name, bytes, kind, advice) in kinds {
+        std::fs::write(folder.path(name), bytes).unwrap();
+        for line in [
+            format!("inject {name} --p 0.1 --out o.safetensors"),
+            format!("codec design {name} --p 0.1 -o o.codec"),
+            format!("codec encode {name} --codec model.codec -o o.safetensors"),
+            format!("codec decode {name} --codec model.codec -o o.safetensors"),
+        ] {
+            folder.refused(&line, 1, kind);
+            folder.refused(&line, 1, advice);
+            folder.refused(&line, 1, name);
+        }
+    }
+    // And a model where the codec should be.
+    let line = "codec encode model.safetensors --codec m.pt -o o.safetensors";
+    folder.refused(line, 1, "this is no codec");
 }
 
 #[test]

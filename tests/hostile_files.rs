@@ -10,11 +10,13 @@ mod mutation;
 use std::error::Error;
 
 use mutation::{Mutator, cases, peak_kib};
-use qtaml::compensation::codebook::{Codec, DesignConfig, Sample, TensorCode, WordChannel};
+use qtaml::compensation::codebook::{
+    Codec, DesignConfig, GroupSquares, Sample, TensorCode, WordChannel,
+};
 use qtaml::compensation::{Codebook, Plan};
 use qtaml::fault::{FaultEffect, FaultRecord, Seed, TensorRecorder};
 use qtaml::physics::FlipProbability;
-use qtaml::quant::BitWidth;
+use qtaml::quant::{BitWidth, Granularity};
 
 /// Files of a few KiB are read, and nothing in them may ask for more than this.
 const MOST_KIB: u64 = 64 * 1024;
@@ -145,11 +147,28 @@ fn hostile_codecs() {
         }
         codec.to_bytes()
     };
-    fuzz(&[codec(&["a", "b.weight", "\u{e4} \""]), codec(&["b"]), codec(&[])], framed, |bytes| {
+    let scaled = |granularity| {
+        let (shape, sample) = ([2, 3], Sample::of(&[0.5, -1.0, 0.25]).unwrap());
+        let mut squares = GroupSquares::new(&shape, Some(0), granularity).unwrap();
+        squares.add(&[0.5, -1.0, 0.25, 50.0, -100.0, 25.0]).unwrap();
+        let scales = squares.into_scales().unwrap();
+        let mut codec = Codec::new();
+        let tensor = TensorCode::design_scaled(&shape, scales, &sample, &channel(2), &quick());
+        codec.insert("s", tensor.unwrap());
+        codec.to_bytes()
+    };
+    let mut files = vec![codec(&["a", "b.weight", "\u{e4} \""]), codec(&["b"]), codec(&[])];
+    files.extend([Granularity::Channel, Granularity::Group(2)].map(scaled));
+    fuzz(&files, framed, |bytes| {
         let codec = Codec::from_bytes(bytes)?;
         assert_eq!(Codec::from_bytes(&codec.to_bytes()).as_ref(), Ok(&codec));
         for (_, tensor) in codec.tensors() {
             assert!(tensor.stored_bytes() > 0 && tensor.weights() > 0);
+            let eight = tensor.weights().min(8) as usize;
+            let weights = [-1.0, 0.0, 1.0, f32::MAX, f32::MIN, 0.5, 0.25, 2.0];
+            let words = tensor.encode(0, &weights[..eight])?;
+            let read = tensor.decode(0, &words, eight).unwrap();
+            assert!(read.iter().all(|weight| weight.is_finite()));
         }
         Ok::<_, qtaml::compensation::CodebookError>(())
     });

@@ -135,7 +135,14 @@ impl TensorScaling {
 
 /// A granularity as it is typed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct ScaleFlag(Granularity);
+pub(crate) struct ScaleFlag(Granularity);
+
+impl ScaleFlag {
+    /// Which weights share a scale.
+    pub(crate) const fn granularity(self) -> Granularity {
+        self.0
+    }
+}
 
 impl Default for ScaleFlag {
     fn default() -> Self {

@@ -44,6 +44,9 @@ pub enum CodebookError {
     /// A channel of another width than the words, or words that it does not read.
     #[error(transparent)]
     Fault(#[from] FaultError),
+    /// A tensor whose weights cannot be grouped.
+    #[error(transparent)]
+    Quant(#[from] QuantError),
     /// A channel for words of another width than the code's.
     #[error("a channel of {given}-bit words does not fit a code of {expected}-bit words")]
     OtherWidth {

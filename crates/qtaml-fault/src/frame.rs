@@ -138,6 +138,12 @@ impl FileKind {
         bytes.starts_with(&self.magic)
     }
 
+    /// Whether a file that begins with these bytes is one of this kind and version.
+    pub fn is_version_of(&self, bytes: &[u8]) -> bool {
+        let version = bytes.get(self.magic.len()..self.magic.len() + 4);
+        self.is_kind_of(bytes) && version == Some(&self.version.to_le_bytes())
+    }
+
     /// The bytes of a file.
     ///
     /// # Errors

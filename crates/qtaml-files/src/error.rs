@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use safetensors::Dtype;
 
 use crate::onnx::OnnxError;
-use crate::{CheckpointError, FileFormat};
+use crate::{CheckpointError, FileFormat, StoredWords, WordsError};
 
 /// Why a file could not be read or written. The cause is the source, and not repeated in the text.
 #[derive(Debug, thiserror::Error)]
@@ -109,6 +109,14 @@ pub enum FileError {
         path: PathBuf,
         /// The cause.
         source: io::Error,
+    },
+    /// A file whose metadata speak of words that are not there.
+    #[error("the metadata {:?} of {} are damaged", StoredWords::METADATA, path.display())]
+    Words {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with them.
+        source: WordsError,
     },
     /// A weight that only F64 can hold.
     #[error("weight {index} is {weight:e}: F64 weights must be in the range of F32")]

@@ -63,8 +63,8 @@ pub use self::float::Float;
 pub use self::float8::Float8;
 pub use self::format::FileFormat;
 pub use self::kind::{
-    AxisSource, BitOrder, BufferKind, CodeLayout, Codes, Layout, MetadataKind, OutputAxis,
-    TensorDescription, TensorKind, WeightRole,
+    AxisSource, BitOrder, BufferKind, CodeLayout, Codes, Layout, MetadataKind, OutputAxis, Packing,
+    StoredWords, TensorDescription, TensorKind, WeightRole, WordsError,
 };
 pub use self::names::UnknownName;
 pub use self::numpy::{NumpyArray, NumpyError, NumpyValues, read_numpy};

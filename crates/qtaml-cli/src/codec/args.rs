@@ -4,9 +4,11 @@ use std::path::PathBuf;
 
 use clap::{ArgGroup, Args, Subcommand, value_parser};
 use qtaml::compensation::codebook::WordChannel;
+use qtaml::files::Layout;
 use qtaml::physics::FlipProfile;
 
 use crate::flags::{FlipArgs, help};
+use crate::format_flags::{ScaleFlag, WORDS};
 use crate::selection::Selection;
 use crate::usage::UsageError;
 
@@ -32,6 +34,8 @@ Examples:
       8 stored bits for each weight, one bit in a hundred flips
   qtaml codec design model.safetensors --p 0.1 --bits 12 -o model.codec
       a worse memory, and more bits to live with it
+  qtaml codec design model.safetensors --p 0.1 --scale group:64 -o model.codec
+      a scale for every 64 weights of an output channel
   qtaml codec design model.safetensors --p01 1e-4 --p10 1e-2 --bits 4 -o model.codec
       ones are lost more easily than zeros: they are stored where they cost least
   qtaml codec design model.safetensors --p 0.1 --skip 'lm_head.*' --skip '*norm*' -o model.codec
@@ -89,9 +93,10 @@ pub(super) enum CodecCommand {
 
 /// Find a code for every weight tensor of a model
 ///
-/// Weight tensors are those that `qtaml inspect` calls so, of floats; others are stored as they are. A code is made for the weights of its
-/// tensor and for the flips of the memory. It takes a fraction of a second for words of up to 8 bits,
-/// 10 to 20 s for 12, and 4 bytes for each of the 2^B words.
+/// Weight tensors are those that `qtaml inspect` calls so, of floats; biases, norms and buffers are stored
+/// as they are, and what is not understood is an error. A code is made for the weights of its
+/// tensor, in units of their scales, and for the flips of the memory. It takes a fraction of a second for
+/// words of up to 8 bits, 10 to 20 s for 12, and 4 bytes for each of the 2^B words and for each scale.
 ///
 /// With --p-per-bit there must be a flip probability for every bit of --bits. `qtaml inject` knows
 /// such flips for words of 2 to 8 bits, and wants the same --bits.
@@ -114,6 +119,21 @@ pub(super) struct DesignArgs {
     #[arg(long, value_name = "B", default_value_t = 8)]
     #[arg(value_parser = value_parser!(u32).range(1..=WordChannel::MAX_WIDTH.into()))]
     bits: u32,
+
+    /// Which weights share a scale: per-channel, per-tensor or group:N
+    ///
+    /// A tensor has one code, in units of its scales: each is the root mean square of its weights and takes
+    /// 32 bits in the codec. Channels are output channels, along an axis that the file or --layout says. group:N is
+    /// a scale for N weights in a row within a channel, the last of which may be fewer.
+    #[arg(long, value_name = "WHICH", default_value_t, help_heading = WORDS)]
+    pub(super) scale: ScaleFlag,
+
+    /// Matrices of linear layers: pytorch for [outputs, inputs], burn for [inputs, outputs]
+    ///
+    /// By default the file says, by its metadata or by the biases beside the matrices; where it does
+    /// not, the first axis is taken, and that is noted.
+    #[arg(long, value_name = "NAME", help_heading = WORDS)]
+    pub(super) layout: Option<Layout>,
 
     #[command(flatten)]
     pub(super) selection: Selection,

@@ -1,88 +1,100 @@
 //! The design of a codebook for every weight tensor of a model.
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
+use qtaml::compensation::WeightsError;
 use qtaml::compensation::codebook::{
-    Codec, DesignConfig, Sample, SampleCounts, TensorCode, WordChannel,
+    Codec, DesignConfig, GroupScales, GroupSquares, Sample, SampleCounts, TensorCode, WordChannel,
 };
-use qtaml::files::{Checkpoint, Float, TensorDescription, TensorInfo, TensorKind};
+use qtaml::files::Checkpoint;
+use qtaml::quant::Granularity;
 use rayon::prelude::*;
 
+use super::choice::Chosen;
 use super::pass::{AT_ONCE, not_a_weight};
 use crate::progress::Progress;
-use crate::selection::Selection;
-
-/// The tensors that get a code: float weights that are chosen, and other floats of rank 2 and more whose
-/// whole names are.
-pub(super) fn weights<'a>(
-    model: &'a Checkpoint,
-    selection: &Selection,
-) -> Result<Vec<(&'a TensorInfo, Float)>> {
-    let tensors = model.tensors();
-    let chosen = selection.choose(tensors.iter().map(|tensor| tensor.name.as_str()))?;
-    let described = model.describe(None)?;
-    let weight =
-        |((tensor, described), is_chosen): ((&'a TensorInfo, &TensorDescription), bool)| {
-            let is_named = selection.names(&tensor.name) && tensor.rank() >= 2 && tensor.bytes > 0;
-            let is_weight = matches!(described.kind, TensorKind::Weights(_)) || is_named;
-            Some((tensor, Float::of(tensor.dtype)?)).filter(|_| is_chosen && is_weight)
-        };
-    let weights: Vec<_> = tensors.iter().zip(&described).zip(chosen).filter_map(weight).collect();
-    ensure!(
-        !weights.is_empty(),
-        "there are no weights: none of the {} tensors is one of F16, BF16, F32 or F64, and chosen; \
-         `qtaml inspect` says what they are",
-        tensors.len()
-    );
-    Ok(weights)
-}
 
 /// Designs the codes. As many samples as there are threads are in memory at a time.
 pub(super) fn design(
     model: &Checkpoint,
-    weights: &[(&TensorInfo, Float)],
+    weights: &[Chosen<'_>],
     channel: &WordChannel,
+    granularity: Granularity,
 ) -> Result<Codec> {
-    let progress =
-        Progress::of_bytes("designing", 2 * weights.iter().map(|(t, _)| t.bytes).sum::<u64>());
+    let passes = if granularity == Granularity::Tensor { 2 } else { 3 };
+    let bytes: u64 = weights.iter().map(|chosen| chosen.tensor.bytes).sum();
+    let progress = Progress::of_bytes("designing", passes * bytes);
+    let reader = Reader { model, granularity, progress: &progress };
     let mut codec = Codec::new();
     for group in weights.chunks(rayon::current_num_threads()) {
-        let samples = group.iter().map(|&(tensor, float)| {
-            let sample = sample(model, tensor, float, &progress);
-            sample.with_context(|| format!("cannot design a code for tensor {:?}", tensor.name))
+        let measured = group.iter().map(|chosen| {
+            let measured = reader.measure(*chosen);
+            measured.with_context(|| {
+                format!("cannot design a code for tensor {:?}", chosen.tensor.name)
+            })
         });
-        let samples: Vec<Sample> = samples.collect::<Result<_>>()?;
-        let design = |((tensor, _), sample): (&(&TensorInfo, Float), &Sample)| {
-            TensorCode::design(&tensor.shape, sample, channel, &DesignConfig::default())
+        let measured: Vec<_> = measured.collect::<Result<_>>()?;
+        let design = |(chosen, (sample, scales)): (&Chosen<'_>, (Sample, Option<GroupScales>))| {
+            let (shape, config) = (&chosen.tensor.shape, DesignConfig::default());
+            match scales {
+                None => TensorCode::design(shape, &sample, channel, &config),
+                Some(scales) => TensorCode::design_scaled(shape, scales, &sample, channel, &config),
+            }
         };
-        let codes: Vec<_> = group.par_iter().zip(&samples).map(design).collect();
-        for ((tensor, _), code) in group.iter().zip(codes) {
-            codec.insert(&tensor.name, code?);
+        let codes: Vec<_> = group.par_iter().zip(measured).map(design).collect();
+        for (chosen, code) in group.iter().zip(codes) {
+            codec.insert(&chosen.tensor.name, code?);
         }
     }
     Ok(codec)
 }
 
-/// The weights of a tensor, by two passes through the file.
-fn sample(
-    model: &Checkpoint,
-    tensor: &TensorInfo,
-    float: Float,
-    progress: &Progress,
-) -> Result<Sample> {
-    let piece = AT_ONCE * float.bytes();
-    let mut first = 0;
-    let mut counts = SampleCounts::new();
-    model.for_each_piece(tensor, piece, |bytes| {
-        progress.inc(bytes.len() as u64);
-        let added = counts.add(&float.decode(&bytes));
-        added.map_err(|error| not_a_weight(error, |index| index, float, &bytes, first))?;
-        first += (bytes.len() / float.bytes()) as u64;
-        Ok::<_, anyhow::Error>(())
-    })?;
-    let mut bins = counts.into_bins();
-    model.for_each_piece(tensor, piece, |bytes| {
-        progress.inc(bytes.len() as u64);
-        Ok::<_, anyhow::Error>(bins.add(&float.decode(&bytes))?)
-    })?;
-    Ok(bins.sample()?)
+/// Who reads the weights, in pieces and more than once.
+struct Reader<'a> {
+    model: &'a Checkpoint,
+    granularity: Granularity,
+    progress: &'a Progress,
+}
+
+impl Reader<'_> {
+    /// The weights of a tensor, in units of its scales if it has several.
+    fn measure(&self, chosen: Chosen<'_>) -> Result<(Sample, Option<GroupScales>)> {
+        let scales = self.scales(chosen)?;
+        let mut counts = SampleCounts::new();
+        self.each_piece(chosen, |weights| match &scales {
+            None => counts.add(weights),
+            Some(scales) => counts.add_scaled(weights, scales),
+        })?;
+        let mut bins = counts.into_bins();
+        self.each_piece(chosen, |weights| match &scales {
+            None => bins.add(weights),
+            Some(scales) => bins.add_scaled(weights, scales),
+        })?;
+        Ok((bins.sample()?, scales))
+    }
+
+    fn scales(&self, chosen: Chosen<'_>) -> Result<Option<GroupScales>> {
+        if self.granularity == Granularity::Tensor {
+            return Ok(None);
+        }
+        let (shape, axis) = (&chosen.tensor.shape, Some(chosen.axis));
+        let mut squares = GroupSquares::new(shape, axis, self.granularity)?;
+        self.each_piece(chosen, |weights| squares.add(weights))?;
+        Ok(squares.into_scales())
+    }
+
+    /// One pass through a tensor.
+    fn each_piece(
+        &self,
+        Chosen { tensor, float, .. }: Chosen<'_>,
+        mut add: impl FnMut(&[f32]) -> Result<(), WeightsError>,
+    ) -> Result<()> {
+        let mut first = 0;
+        self.model.for_each_piece(tensor, AT_ONCE * float.bytes(), |bytes| {
+            self.progress.inc(bytes.len() as u64);
+            let added = add(&float.decode(&bytes));
+            added.map_err(|error| not_a_weight(error, |index| index, float, &bytes, first))?;
+            first += (bytes.len() / float.bytes()) as u64;
+            Ok(())
+        })
+    }
 }

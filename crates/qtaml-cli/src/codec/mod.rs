@@ -1,6 +1,7 @@
 //! `qtaml codec`: a model stored by codebooks (COSQ), and back.
 
 mod args;
+mod choice;
 mod design;
 mod pass;
 mod plan;
@@ -16,12 +17,12 @@ use sha2::{Digest, Sha256};
 
 pub(crate) use self::args::CodecArgs;
 use self::args::{CodecCommand, CodingFiles, DecodeArgs, DesignArgs, EncodeArgs, InspectArgs};
+use self::choice::Chosen;
 use self::pass::{AT_ONCE, Pass};
 use self::plan::{Plan, Work};
-use self::report::{Report, Row, Total};
+use self::report::{Report, Row};
 use crate::flags::{no_stream, not_over};
 use crate::progress::Progress;
-use crate::stdout;
 
 pub(crate) fn run(args: &CodecArgs) -> Result<()> {
     match &args.command {
@@ -37,16 +38,24 @@ fn design(args: &DesignArgs) -> Result<()> {
     let model = open(&args.model)?;
     no_stream("--out", &args.out)?;
     not_over("--out", &args.out, &model.paths(), "the model")?;
-    let weights = design::weights(&model, &args.selection)?;
+    let weights = choice::weights(&model, &args.selection, args.layout)?;
     // Nobody waits for codes that cannot be written then.
     let mut out = WholeFile::create(&args.out)?;
-    let codec = design::design(&model, &weights, &channel)?;
+    let codec = design::design(&model, &weights, &channel, args.scale.granularity())?;
     let bytes = codec.to_bytes();
     out.write_all(&bytes)?;
     out.finish()?;
     eprintln!("wrote {}", args.out.display());
-    let copied = Some(model.tensors().len() - weights.len());
-    print(&args.model, bytes.len(), Row::all_of_codec(&codec), copied, args.json)
+    let is_guessed = |chosen: &&Chosen<'_>| {
+        chosen.is_axis_guessed
+            && codec.get(&chosen.tensor.name).is_some_and(|code| code.scales().is_some())
+    };
+    let report = Report {
+        copied: Some(model.tensors().len() - weights.len()),
+        axes_guessed: weights.iter().filter(is_guessed).count(),
+        ..Report::new(&args.model, bytes.len(), Row::all_of_codec(&codec))
+    };
+    report.print(args.json)
 }
 
 fn encode(args: &EncodeArgs) -> Result<()> {
@@ -77,19 +86,19 @@ fn transcode(
         .with_context(|| format!("{} and {} do not fit", path.display(), files.codec.display()))?;
     let progress = Progress::of_bytes(what, plan.work());
     let pass = Pass { model: &model, plan: &plan, at_once: AT_ONCE, progress: &progress };
-    let mut out = model.create_with(&files.out, &plan.lengths()?)?;
+    let mut out = model.create_with(&files.out, &plan.lengths()?, plan.tensor_bytes())?;
     let mut rows = write_in_background(&mut out, |out| pass.write(out))?;
     out.finish()?;
     drop(progress);
     eprintln!("wrote {}", files.out.display());
     rows.sort_by(|a, b| a.tensor.cmp(&b.tensor));
     let copied = plan.parts().filter(|part| matches!(part.work, Work::Copy)).count();
-    print(path, bytes.len(), rows, Some(copied), files.json)
+    Report { copied: Some(copied), ..Report::new(path, bytes.len(), rows) }.print(files.json)
 }
 
 fn inspect(args: &InspectArgs) -> Result<()> {
     let (codec, bytes) = read_codec(&args.codec)?;
-    print(&args.codec, bytes.len(), Row::all_of_codec(&codec), None, args.json)
+    Report::new(&args.codec, bytes.len(), Row::all_of_codec(&codec)).print(args.json)
 }
 
 /// A codec and the bytes of its file.
@@ -109,16 +118,4 @@ fn read_codec(path: &Path) -> Result<(Codec, Vec<u8>)> {
 fn open(path: &Path) -> Result<Checkpoint> {
     no_stream("MODEL", path)?;
     Ok(Checkpoint::open(path)?)
-}
-
-fn print(
-    file: &Path,
-    codec_bytes: usize,
-    tensors: Vec<Row>,
-    copied: Option<usize>,
-    json: bool,
-) -> Result<()> {
-    let total = Total::of(&tensors);
-    let report = Report { file: file.display().to_string(), codec_bytes, tensors, total, copied };
-    if json { stdout::print_json(&report) } else { stdout::print(&report.to_string()) }
 }

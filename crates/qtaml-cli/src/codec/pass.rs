@@ -66,10 +66,12 @@ impl Pass<'_> {
         let (mut first, mut error, mut square) = (0, 0.0, 0.0);
         self.model.for_each_piece(tensor, self.at_once * float.bytes(), |bytes| {
             self.progress.inc(bytes.len() as u64);
-            let slices = bytes.par_chunks(SLICE * float.bytes()).map(|s| Slice::of(s, float, code));
+            let start = first as usize;
+            let slices = bytes.par_chunks(SLICE * float.bytes()).enumerate();
+            let slices = slices.map(|(i, bytes)| Slice::of(bytes, float, code, start + i * SLICE));
             // One after the other: neither the sums nor the first error depend on the threads.
             for (i, slice) in slices.collect::<Vec<_>>().into_iter().enumerate() {
-                let index_of = |index| first as usize + i * SLICE + index;
+                let index_of = |index| start + i * SLICE + index;
                 let slice = slice.map_err(|e| not_a_weight(e, index_of, float, &bytes, first))?;
                 error += slice.error;
                 square += slice.square;
@@ -91,10 +93,12 @@ impl Pass<'_> {
         let mut left = code.weights();
         self.model.for_each_piece(tensor, bytes_of(self.at_once), |bytes| {
             self.progress.inc(bytes.len() as u64);
+            let first = (code.weights() - left) as usize;
             let words = left.min(self.at_once as u64) as usize;
             left -= words as u64;
             let slice = |(i, bytes): (usize, &[u8])| {
-                let values = code.code().decode_packed(bytes, (words - i * SLICE).min(SLICE))?;
+                let (start, count) = (first + i * SLICE, (words - i * SLICE).min(SLICE));
+                let values = code.decode(start, bytes, count)?;
                 let mut read = vec![0; values.len() * Float::F32.bytes()];
                 Float::F32.encode(&values, &mut read);
                 Ok::<_, QuantError>(read)
@@ -116,10 +120,16 @@ struct Slice {
 }
 
 impl Slice {
-    fn of(bytes: &[u8], float: Float, code: &TensorCode) -> Result<Self, WeightsError> {
+    /// Of a tensor's weights those that begin with weight `first`.
+    fn of(
+        bytes: &[u8],
+        float: Float,
+        code: &TensorCode,
+        first: usize,
+    ) -> Result<Self, WeightsError> {
         let weights = float.decode(bytes);
-        let words = code.code().encode_packed(&weights)?;
-        let error = code.code().square_error(&weights)?;
+        let words = code.encode(first, &weights)?;
+        let error = code.square_error(first, &weights)?;
         let square = weights.iter().map(|&weight| f64::from(weight).powi(2)).sum();
         Ok(Self { words, error, square })
     }
@@ -142,18 +152,41 @@ pub(super) fn not_a_weight(
 
 #[cfg(test)]
 mod tests {
-    use qtaml::compensation::codebook::{Codec, DesignConfig, Sample, WordChannel};
+    use qtaml::compensation::codebook::{
+        Codec, DesignConfig, GroupSquares, Sample, SampleCounts, WordChannel,
+    };
     use qtaml::files::write_in_background;
     use qtaml::physics::FlipProbability;
+    use qtaml::quant::Granularity;
     use safetensors::tensor::TensorView;
     use safetensors::{Dtype, SafeTensors};
 
     use super::*;
 
-    const SHAPE: [usize; 2] = [150_001, 1];
+    /// Rows that are no whole number of words of any width.
+    const SHAPE: [usize; 2] = [3, 50_001];
 
     fn weights() -> Vec<f32> {
-        (0..SHAPE[0]).map(|i| (i as f32 * 0.37).sin()).collect()
+        (0..SHAPE[0] * SHAPE[1]).map(|i| (i as f32 * 0.37).sin()).collect()
+    }
+
+    fn code(width: u32, granularity: Granularity) -> TensorCode {
+        let flips = FlipProbability::symmetric(0.01).unwrap();
+        let channel = WordChannel::new(flips, width).unwrap();
+        let quick = DesignConfig { switches: 0, iterations: 3, ..DesignConfig::default() };
+        let axis = Some(usize::from(granularity != Granularity::Channel));
+        let mut squares = GroupSquares::new(&SHAPE, axis, granularity).unwrap();
+        squares.add(&weights()).unwrap();
+        let Some(scales) = squares.into_scales() else {
+            let sample = Sample::of(&weights()).unwrap();
+            return TensorCode::design(&SHAPE, &sample, &channel, &quick).unwrap();
+        };
+        let mut counts = SampleCounts::new();
+        counts.add_scaled(&weights(), &scales).unwrap();
+        let mut bins = counts.into_bins();
+        bins.add_scaled(&weights(), &scales).unwrap();
+        let sample = bins.sample().unwrap();
+        TensorCode::design_scaled(&SHAPE, scales, &sample, &channel, &quick).unwrap()
     }
 
     fn model(dtype: Dtype, shape: &[usize], bytes: &[u8]) -> (tempfile::NamedTempFile, Checkpoint) {
@@ -189,18 +222,19 @@ mod tests {
     fn pieces_and_threads_change_nothing() {
         let bytes: Vec<u8> = weights().iter().flat_map(|w| w.to_le_bytes()).collect();
         let (_file, model) = model(Dtype::F32, &SHAPE, &bytes);
-        for width in [3, 8, 11] {
-            let flips = FlipProbability::symmetric(0.01).unwrap();
-            let channel = WordChannel::new(flips, width).unwrap();
-            let quick = DesignConfig { switches: 0, iterations: 3, ..DesignConfig::default() };
-            let sample = Sample::of(&weights()).unwrap();
-            let code = TensorCode::design(&SHAPE, &sample, &channel, &quick).unwrap();
+        for (width, granularity) in [
+            (3, Granularity::Channel),
+            (8, Granularity::Tensor),
+            (8, Granularity::Group(2)),
+            (11, Granularity::Tensor),
+        ] {
+            let code = code(width, granularity);
             let mut codec = Codec::new();
             codec.insert("w", code.clone());
 
             let (stored, read, rows) = there_and_back(&model, &codec, AT_ONCE);
-            let words = code.code().encode_packed(&weights()).unwrap();
-            let values = code.code().decode_packed(&words, SHAPE[0]).unwrap();
+            let words = code.encode(0, &weights()).unwrap();
+            let values = code.decode(0, &words, weights().len()).unwrap();
             let values: Vec<u8> = values.into_iter().flat_map(f32::to_le_bytes).collect();
             let data = |file: &[u8]| {
                 SafeTensors::deserialize(file).unwrap().tensor("w").unwrap().data().to_vec()

@@ -6,15 +6,14 @@ use std::collections::BTreeMap;
 use anyhow::{Context, Result, anyhow, ensure};
 use qtaml::compensation::codebook::{Codec, TensorCode};
 use qtaml::files::{
-    Checkpoint, Dtype, FileError, Float, ModelFile, TensorInfo, TensorLayout, UnknownName, header,
+    Checkpoint, Dtype, FileError, Float, ModelFile, StoredWords, TensorInfo, TensorLayout,
+    UnknownName, header,
 };
-
-use crate::packed::{self, Packed};
 
 /// In the metadata of a stored file: which codec it was written with.
 const CODEC: &str = "qtaml.codec";
 /// Those that tell the words of a stored file.
-const METADATA: [&str; 2] = [CODEC, packed::METADATA];
+const METADATA: [&str; 2] = [CODEC, StoredWords::METADATA];
 
 /// The new model.
 pub(super) struct Plan<'a> {
@@ -57,11 +56,11 @@ impl<'a> Plan<'a> {
             // Each file speaks of its own tensors.
             let words = |tensor: &TensorInfo| {
                 let code = codec.get(&tensor.name)?;
-                let packed = Packed { bits: code.code().width(), weights: code.weights() };
+                let packed = StoredWords { bits: code.code().width(), weights: code.weights() };
                 Some((tensor.name.clone(), packed))
             };
             let words = file.tensors().iter().filter_map(words).collect();
-            metadata.insert(packed::METADATA.into(), packed::to_json(&words)?);
+            metadata.insert(StoredWords::METADATA.into(), StoredWords::to_json(&words)?);
             Ok(metadata)
         };
         Self::new(model, codec, metadata, Part::encode)
@@ -72,7 +71,7 @@ impl<'a> Plan<'a> {
         let metadata = |file: &ModelFile| {
             let mut metadata = file.metadata().clone();
             let written = metadata.remove(CODEC);
-            metadata.remove(packed::METADATA);
+            metadata.remove(StoredWords::METADATA);
             let written = written.ok_or_else(|| {
                 anyhow!(
                     "it was not written by `qtaml codec encode`: its metadata have no {CODEC:?}"
@@ -116,6 +115,11 @@ impl<'a> Plan<'a> {
     /// All tensors.
     pub(super) fn parts(&self) -> impl Iterator<Item = &Part<'a>> {
         self.files.iter().flat_map(|file| &file.parts)
+    }
+
+    /// Bytes of all tensors of the new files.
+    pub(super) fn tensor_bytes(&self) -> u64 {
+        self.parts().map(|part| part.bytes).sum()
     }
 
     /// The lengths of the new files.

@@ -36,6 +36,7 @@ mod file;
 mod lookup;
 mod packed;
 mod sample;
+mod scales;
 mod start;
 mod storage;
 mod streamed;
@@ -48,6 +49,7 @@ pub use qtaml_fault::WordChannel;
 pub use codec::{Codec, TensorCode};
 pub use design::DesignConfig;
 pub use sample::Sample;
+pub use scales::{GroupScales, GroupSquares};
 pub use storage::{CodebookStorage, Codebooks, StandardShape};
 pub use streamed::{SampleBins, SampleCounts};
 

@@ -68,18 +68,21 @@ impl Codebook {
     /// [`WeightsError::NotFinite`] for one that is NaN or infinite.
     pub fn square_error(&self, weights: &[f32]) -> Result<f64, WeightsError> {
         sample::check_finite(weights)?;
-        let (mean, square) = moments(&wide(&self.table), &self.channel);
-        let moments: Vec<[f64; 2]> = self
-            .words
-            .iter()
-            .map(|&word| usize::from(word))
-            .map(|word| [mean[word], (square[word] - mean[word] * mean[word]).max(0.0)])
-            .collect();
-        let error = |(&weight, cell): (&f32, usize)| {
-            let [mean, variance] = moments[cell];
+        let error = |(&weight, [mean, variance]): (&f32, [f64; 2])| {
             (f64::from(weight) - mean).powi(2) + variance
         };
-        Ok(weights.iter().zip(self.lookup.cells(weights)).map(error).sum())
+        Ok(weights.iter().zip(self.believed(weights)).map(error).sum())
+    }
+
+    /// Mean and variance of what is believed of each weight when it is stored, all of them finite.
+    pub(super) fn believed(&self, weights: &[f32]) -> impl Iterator<Item = [f64; 2]> {
+        let (mean, square) = moments(&wide(&self.table), &self.channel);
+        let of_word = |&word: &u16| {
+            let word = usize::from(word);
+            [mean[word], (square[word] - mean[word] * mean[word]).max(0.0)]
+        };
+        let of_cell: Vec<[f64; 2]> = self.words.iter().map(of_word).collect();
+        self.lookup.cells(weights).map(move |cell| of_cell[cell])
     }
 }
 

@@ -1,7 +1,7 @@
 //! The sample of weights that are read in pieces.
 
-use super::Sample;
 use super::sample::check_finite;
+use super::{GroupScales, Sample};
 use crate::WeightsError;
 
 /// Coarse bins: one for each upper half of a single precision number.
@@ -59,6 +59,30 @@ impl SampleCounts {
         Ok(())
     }
 
+    /// Counts the next weights of a tensor in units of their scales.
+    ///
+    /// # Errors
+    /// As [`add`](Self::add).
+    ///
+    /// # Panics
+    /// For more weights than the tensor of the scales has.
+    pub fn add_scaled(
+        &mut self,
+        weights: &[f32],
+        scales: &GroupScales,
+    ) -> Result<(), WeightsError> {
+        let first = self.weights;
+        check_next(weights, &mut self.weights)?;
+        let units = scales.in_units(first, weights);
+        scales.each_run(first, weights.len(), |scale, within| {
+            // Zeros of a group of zeros have no mass.
+            if scale > 0.0 {
+                units[within].iter().for_each(|&unit| self.counts[place(unit).0] += 1);
+            }
+        });
+        Ok(())
+    }
+
     /// Bins for the second pass.
     pub fn into_bins(self) -> SampleBins {
         let share = FINE / self.weights.max(1) as f64;
@@ -70,7 +94,7 @@ impl SampleCounts {
         });
         let starts: Vec<_> = starts.collect();
         let bins: u32 = starts.iter().map(|(_, bins)| bins).sum();
-        SampleBins { starts, moments: vec![[0.0; 3]; bins as usize], weights: 0 }
+        SampleBins { starts, moments: vec![[0.0; 3]; bins as usize], weights: 0, mass: 0.0 }
     }
 }
 
@@ -79,9 +103,10 @@ impl SampleCounts {
 pub struct SampleBins {
     /// Of each coarse bin the first fine one and their number.
     starts: Vec<(u32, u32)>,
-    /// Number, sum and sum of squares of the weights in each fine bin.
+    /// Mass, first and second moment of the weights in each fine bin.
     moments: Vec<[f64; 3]>,
     weights: usize,
+    mass: f64,
 }
 
 impl SampleBins {
@@ -91,18 +116,45 @@ impl SampleBins {
     /// As [`SampleCounts::add`].
     pub fn add(&mut self, weights: &[f32]) -> Result<(), WeightsError> {
         check_next(weights, &mut self.weights)?;
+        self.count(weights, 1.0);
+        Ok(())
+    }
+
+    /// Adds the next weights of a tensor in units of their scales, whose squares are their masses: so the
+    /// mean square error over the sample is that of the weights, in units of their mean square scale.
+    ///
+    /// # Errors
+    /// As [`SampleCounts::add`].
+    ///
+    /// # Panics
+    /// For more weights than the tensor of the scales has.
+    pub fn add_scaled(
+        &mut self,
+        weights: &[f32],
+        scales: &GroupScales,
+    ) -> Result<(), WeightsError> {
+        let first = self.weights;
+        check_next(weights, &mut self.weights)?;
+        let units = scales.in_units(first, weights);
+        scales.each_run(first, weights.len(), |scale, within| {
+            if scale > 0.0 {
+                self.count(&units[within], f64::from(scale).powi(2));
+            }
+        });
+        Ok(())
+    }
+
+    fn count(&mut self, weights: &[f32], mass: f64) {
         for &weight in weights {
             let (coarse, within) = place(weight);
             let (start, bins) = self.starts[coarse];
             // Within a coarse bin the numbers are equally spaced.
-            let [count, first, second] =
-                &mut self.moments[(start + ((within * bins) >> 16)) as usize];
+            let bin = &mut self.moments[(start + ((within * bins) >> 16)) as usize];
             let weight = f64::from(weight);
-            *count += 1.0;
-            *first += weight;
-            *second += weight * weight;
+            let moments = [mass, mass * weight, mass * weight * weight];
+            bin.iter_mut().zip(moments).for_each(|(sum, moment)| *sum += moment);
         }
-        Ok(())
+        self.mass += mass * weights.len() as f64;
     }
 
     /// The distribution of all weights that were added.
@@ -110,9 +162,8 @@ impl SampleBins {
     /// # Errors
     /// [`WeightsError::None`] if there were none.
     pub fn sample(&self) -> Result<Sample, WeightsError> {
-        let total = self.weights as f64;
-        let filled = self.moments.iter().filter(|[count, ..]| *count > 0.0);
-        let bins: Vec<_> = filled.map(|bin| bin.map(|moment| moment / total)).collect();
+        let filled = self.moments.iter().filter(|[mass, ..]| *mass > 0.0);
+        let bins: Vec<_> = filled.map(|bin| bin.map(|moment| moment / self.mass)).collect();
         if bins.is_empty() {
             return Err(WeightsError::None);
         }
@@ -128,7 +179,7 @@ fn place(weight: f32) -> (usize, u32) {
 }
 
 /// Whether the next weights are finite, of which `before` came before.
-fn check_next(weights: &[f32], before: &mut usize) -> Result<(), WeightsError> {
+pub(super) fn check_next(weights: &[f32], before: &mut usize) -> Result<(), WeightsError> {
     check_finite(weights).map_err(|error| match error {
         WeightsError::NotFinite { index, value } => {
             WeightsError::NotFinite { index: *before + index, value }

@@ -11,7 +11,7 @@ use super::{
     WeightStorage,
 };
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
-use crate::clipping::{Around, best_span};
+use crate::clipping::{Around, Clipping};
 use crate::codebook::{CodebookStorage, Codebooks};
 use crate::memo::Memo;
 use crate::protection_sets::Reading;
@@ -210,10 +210,10 @@ fn relative_distances(
     spec: &QuantizedSpec,
     masks: &[BitMask],
 ) -> Result<Vec<f64>, StorageError> {
-    let spread = spread(tensor, spec);
+    let (spread, clipping) = (spread(tensor, spec), Clipping::of(tensor, spec.range)?);
     let distance = |mask: &BitMask| {
         let channel = memory.channel(*mask)?;
-        let best = best_span(tensor, &channel, spec.decoder, spec.prior, spec.range)?;
+        let best = clipping.best(&channel, spec.decoder, spec.prior)?;
         Ok(if spread > 0.0 { best.distance / spread } else { 0.0 })
     };
     masks.par_iter().map(distance).collect()

@@ -61,6 +61,17 @@ impl ShardIndex {
     }
 }
 
+/// The index with another total size of its tensors in bytes; `None` if it says that already, or nothing of
+/// it.
+pub(super) fn with_total_size(json: &[u8], bytes: u64) -> Result<Option<Vec<u8>>, CheckpointError> {
+    let mut index: serde_json::Value =
+        serde_json::from_slice(json).map_err(CheckpointError::Json)?;
+    let said = index.get_mut("metadata").and_then(|metadata| metadata.get_mut("total_size"));
+    let Some(said) = said.filter(|said| **said != bytes) else { return Ok(None) };
+    *said = bytes.into();
+    serde_json::to_vec_pretty(&index).map(Some).map_err(CheckpointError::Json)
+}
+
 /// Whether a file is a neighbour: a name and nothing else, which leads to no other folder on any
 /// system.
 fn is_plain(file: &str) -> bool {
@@ -141,6 +152,21 @@ mod tests {
         }
         let deep = format!(r#"{{"metadata": {}1{}}}"#, "[".repeat(5000), "]".repeat(5000));
         assert!(matches!(error(&deep), CheckpointError::Json(_)));
+    }
+
+    #[test]
+    fn the_total_size_is_that_of_the_tensors() {
+        let json = br#"{"metadata": {"total_size": 8, "by": "me"}, "weight_map": {"a": "m"}}"#;
+        assert_eq!(with_total_size(json, 8).unwrap(), None);
+        let other = with_total_size(json, 99).unwrap().unwrap();
+        let other: serde_json::Value = serde_json::from_slice(&other).unwrap();
+        let expected = serde_json::json!({
+            "metadata": {"total_size": 99, "by": "me"}, "weight_map": {"a": "m"}
+        });
+        assert_eq!(other, expected);
+        for json in [&br#"{"weight_map": {"a": "m"}}"#[..], br#"{"metadata": 3}"#, b"[]"] {
+            assert_eq!(with_total_size(json, 1).unwrap(), None);
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use super::index::with_total_size;
 use super::{Checkpoint, name_of};
 use crate::{FileError, ModelFile, WholeFile};
 
@@ -24,23 +25,28 @@ pub struct CheckpointWriter {
 
 impl Checkpoint {
     /// Begins a model of files of the same names and lengths: at `out`, or in the folder `out` if this
-    /// model was opened as a folder or an index, whose index is copied.
+    /// model was opened as a folder or an index. The index is copied, and says the size of the tensors.
     ///
     /// # Errors
     /// As [`WholeFile::create`], and [`FileError::NoFolder`] for a file where a folder is needed.
     pub fn create(&self, out: &Path) -> Result<CheckpointWriter, FileError> {
         let lengths: Vec<u64> = self.shards.iter().map(ModelFile::length).collect();
-        self.create_with(out, &lengths)
+        self.create_with(out, &lengths, self.tensors.iter().map(|tensor| tensor.bytes).sum())
     }
 
-    /// The same with other lengths of its files.
+    /// The same with other lengths of its files, and so many bytes of all tensors together.
     ///
     /// # Panics
     /// If there is not one length for each file.
     ///
     /// # Errors
     /// As [`create`](Self::create).
-    pub fn create_with(&self, out: &Path, lengths: &[u64]) -> Result<CheckpointWriter, FileError> {
+    pub fn create_with(
+        &self,
+        out: &Path,
+        lengths: &[u64],
+        tensor_bytes: u64,
+    ) -> Result<CheckpointWriter, FileError> {
         assert_eq!(lengths.len(), self.shards.len(), "one length for each file");
         let expected = lengths.iter().sum();
         if !self.is_single {
@@ -51,8 +57,10 @@ impl Checkpoint {
             paths.iter().zip(lengths).map(|(path, &left)| Ok((WholeFile::create(path)?, left)));
         let files = files.collect::<Result<_, FileError>>()?;
         let index = self.index.as_ref().map(|(name, bytes)| {
+            let wrong = |source| FileError::Checkpoint { path: self.path.clone(), source };
+            let other = with_total_size(bytes, tensor_bytes).map_err(wrong)?;
             let mut file = WholeFile::create(&out.join(name))?;
-            file.write_all(bytes).map_err(FileError::of_write)?;
+            file.write_all(other.as_ref().unwrap_or(bytes)).map_err(FileError::of_write)?;
             Ok::<_, FileError>(file)
         });
         let (path, index) = (out.into(), index.transpose()?);

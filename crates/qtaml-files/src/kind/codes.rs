@@ -3,12 +3,10 @@
 //! Each is recognised by names, types and shapes together: tensors that bear the names of a layout
 //! and do not fit each other are none of it.
 
-use std::collections::BTreeMap;
-
 use safetensors::Dtype;
 use serde::Deserialize;
 
-use super::{Model, TensorKind, Traits, plain};
+use super::{Model, StoredWords, TensorKind, Traits, plain};
 use crate::{FileError, Float, Float8, TensorInfo};
 
 /// Codes of a quantized checkpoint, in one tensor.
@@ -51,10 +49,12 @@ pub enum CodeLayout {
     /// Source: `quantize_4bit` in `backends/default/ops.py` of bitsandbytes (`q[::2] << 4 | q[1::2]`),
     /// and `QuantState.as_dict` in its `functional.py`.
     BitsAndBytes4,
-    /// `weight_packed` in I32: rows of codes, offset binary, the first one in the lowest bits, as many
-    /// as fit whole; `weight_scale`, `weight_shape`, and perhaps `weight_zero_point`, `weight_g_idx`.
+    /// `weight_packed` in I32: rows of codes, offset binary, the first one in the lowest bits;
+    /// `weight_scale`, `weight_shape`, and perhaps `weight_zero_point`, `weight_g_idx`. Up to version 0.17 an
+    /// element holds as many codes as fit whole, from 0.18 on they follow each other across elements, which
+    /// is another place for 3, 5, 6 and 7 bits.
     ///
-    /// Source: `pack_to_int32` in `pack_quantized.py` of compressed-tensors.
+    /// Source: `pack_to_int32` of compressed-tensors 0.9.0, 0.17.0, 0.18.0 and 0.20.1.
     CompressedTensors,
     /// NVFP4: `weight_packed` in U8, two E2M1 floats a byte, the first one in the low half;
     /// `weight_scale` in FP8 and `weight_global_scale`.
@@ -233,22 +233,6 @@ pub(super) struct Group {
     pub(super) metadata: Vec<(usize, MetadataKind)>,
 }
 
-/// In the metadata of a file of words: their width and number.
-const QTAML_WORDS: &str = "qtaml.words";
-
-/// How many words of which width a tensor holds.
-#[derive(Debug, Deserialize)]
-pub(super) struct Words {
-    bits: u32,
-    weights: u64,
-}
-
-/// The words of each tensor that has some, as the metadata of its file say.
-pub(super) fn words(metadata: &BTreeMap<String, String>) -> BTreeMap<String, Words> {
-    let text = metadata.get(QTAML_WORDS).map_or("{}", String::as_str);
-    serde_json::from_str(text).unwrap_or_default()
-}
-
 /// Bytes of what bitsandbytes says of a tensor: a few numbers and names.
 const LONGEST_STATE: u64 = 1 << 16;
 
@@ -282,15 +266,13 @@ impl Model<'_> {
     }
 
     fn qtaml(&self, tensor: &TensorInfo) -> Option<Group> {
-        let &Words { bits, weights } = self.words.get(&tensor.name)?;
-        let is_such = tensor.dtype == Dtype::U8 && (1..=16).contains(&bits);
-        let fits = u128::from(weights) * u128::from(bits) <= 8 * u128::from(tensor.bytes);
+        let &StoredWords { bits, weights } = self.words.get(&tensor.name)?;
         let codes = Codes {
             count: weights,
             packed_axis: tensor.rank().saturating_sub(1),
             ..Codes::of_order(CodeLayout::Qtaml, bits, 8, BitOrder::Stream)
         };
-        (is_such && fits).then(|| Group { kind: TensorKind::Codes(codes), metadata: Vec::new() })
+        Some(Group { kind: TensorKind::Codes(codes), metadata: Vec::new() })
     }
 
     /// GPTQ packs down the rows, AWQ along them: the scales have one column for each output.
@@ -380,11 +362,9 @@ impl Model<'_> {
         };
         let content = (self.read)(shape)?;
         let Some([outputs, inputs]) = numbers(shape.dtype, &content) else { return Ok(None) };
-        // The usual widths first: a short row fits several.
-        let fits = |bits: &u32| inputs.div_ceil(u64::from(32 / bits)) == columns;
-        let bits = [4, 8, 2, 3, 5, 6].into_iter().find(fits).filter(|_| outputs == rows);
-        let Some(bits) = bits else { return Ok(None) };
-        let codes = Codes::of_order(CodeLayout::CompressedTensors, bits, 32, BitOrder::LowFirst);
+        let found = in_rows(inputs, columns).filter(|_| outputs == rows);
+        let Some((bits, order)) = found else { return Ok(None) };
+        let codes = Codes::of_order(CodeLayout::CompressedTensors, bits, 32, order);
         let kind = TensorKind::Codes(Codes {
             count: outputs * inputs,
             packed_axis: 1,
@@ -497,6 +477,25 @@ impl Model<'_> {
         let found = |&(end, what): &(&str, MetadataKind)| Some((self.position(begin, end)?, what));
         ends.iter().filter_map(found).collect()
     }
+}
+
+/// The width of codes that fill so many elements of 32 bits in a row, and how they lie there. Codes of 3, 5, 6
+/// and 7 bits lie in one of two ways: where a short row fits several, nobody knows.
+fn in_rows(codes: u64, elements: u64) -> Option<(u32, BitOrder)> {
+    let whole = |bits: u32| codes.div_ceil(u64::from(32 / bits)) == elements;
+    let dense =
+        |bits: u32| codes.checked_mul(bits.into()).map(|n| n.div_ceil(32)) == Some(elements);
+    // The usual widths first, whatever else a short row fits.
+    if let Some(bits) = [4, 8, 2, 1].into_iter().find(|&bits| whole(bits)) {
+        return Some((bits, BitOrder::LowFirst));
+    }
+    let across = [3, 5, 6, 7].into_iter().filter(|&bits| dense(bits));
+    let across = across.map(|bits| (bits, BitOrder::Stream));
+    // As many codes of seven bits as of eight fit whole.
+    let alone = [3, 5, 6].into_iter().filter(|&bits| whole(bits));
+    let mut found = across.chain(alone.map(|bits| (bits, BitOrder::LowFirst)));
+    let first = found.next()?;
+    found.next().is_none().then_some(first)
 }
 
 fn eight_bits(layout: CodeLayout, tensor: &TensorInfo, output_axis: Option<usize>) -> TensorKind {
@@ -673,15 +672,41 @@ mod tests {
 
     #[test]
     fn compressed_tensors_say_how_long_their_rows_were() {
-        for (bits, columns) in [(2, 7), (3, 10), (4, 13), (5, 17), (6, 20), (8, 25)] {
-            let found = codes(&[
+        let found = |columns, inputs| {
+            codes_alone(&[
                 of("l.weight_packed", I32, &[64, columns]),
                 of("l.weight_scale", BF16, &[64, 4]),
-                numbers_of("l.weight_shape", [64, 100]),
-            ]);
-            let expected = Some((CodeLayout::CompressedTensors, bits, 6400, Some(0)));
-            assert_eq!(sizes(found), expected);
+                numbers_of("l.weight_shape", [64, inputs]),
+            ])
+        };
+        for (bits, columns, order) in [
+            (1, 32, BitOrder::LowFirst),
+            (2, 64, BitOrder::LowFirst),
+            (4, 128, BitOrder::LowFirst),
+            (8, 256, BitOrder::LowFirst),
+            (3, 103, BitOrder::LowFirst),
+            (5, 171, BitOrder::LowFirst),
+            (6, 205, BitOrder::LowFirst),
+            (3, 96, BitOrder::Stream),
+            (5, 160, BitOrder::Stream),
+            (6, 192, BitOrder::Stream),
+            (7, 224, BitOrder::Stream),
+        ] {
+            let codes = found(columns, 1024);
+            assert_eq!(codes.as_ref().map(|codes| codes.order), Some(order), "{bits} {columns}");
+            let expected = Some((CodeLayout::CompressedTensors, bits, 64 * 1024, Some(0)));
+            assert_eq!(sizes(codes), expected);
         }
+        // Ten elements hold a hundred codes of three bits either way.
+        assert_eq!(sizes(found(10, 100)), None);
+        assert_eq!(
+            found(17, 100).map(|codes| (codes.bits, codes.order)),
+            Some((5, BitOrder::LowFirst))
+        );
+        assert_eq!(
+            found(16, 100).map(|codes| (codes.bits, codes.order)),
+            Some((5, BitOrder::Stream))
+        );
         for shape in [[64, 1000], [63, 100], [-1, 100], [64, i64::MAX]] {
             let samples = [
                 of("l.weight_packed", I32, &[64, 13]),
@@ -762,7 +787,8 @@ mod tests {
     fn words_of_a_codec_are_known_by_the_metadata() {
         let words = r#"{"l.weight": {"bits": 3, "weights": 10}}"#;
         let sample = of("l.weight", U8, &[1, 4]);
-        let found = describe_with(&[sample], &[(QTAML_WORDS, words)], None).remove(0).kind;
+        let found =
+            describe_with(&[sample], &[(StoredWords::METADATA, words)], None).remove(0).kind;
         let TensorKind::Codes(codes) = found else { panic!("{found:?}") };
         assert_eq!((codes.layout, codes.bits, codes.count), (CodeLayout::Qtaml, 3, 10));
         // 1, 2, 3, 4, 5 from the lowest bit on.

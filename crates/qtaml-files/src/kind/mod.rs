@@ -2,14 +2,17 @@
 
 mod axis;
 mod codes;
+mod packing;
 mod plain;
+mod words;
 
 use std::collections::BTreeMap;
 use std::fmt;
 
 pub use self::axis::{AxisSource, Layout, OutputAxis};
-use self::codes::Words;
 pub use self::codes::{BitOrder, CodeLayout, Codes, MetadataKind};
+pub use self::packing::Packing;
+pub use self::words::{StoredWords, WordsError};
 use crate::names::NameIndex;
 use crate::{Checkpoint, FileError, Float, TensorInfo};
 
@@ -154,16 +157,12 @@ impl Checkpoint {
     /// shape. A layout that is given wins over what the file says.
     ///
     /// # Errors
-    /// [`FileError::Tensor`] if these bytes cannot be read.
+    /// [`FileError::Tensor`] if these bytes cannot be read, [`FileError::Words`] as
+    /// [`stored_words`](Self::stored_words).
     pub fn describe(&self, layout: Option<Layout>) -> Result<Vec<TensorDescription>, FileError> {
         let read = |tensor: &TensorInfo| self.bytes_of(tensor);
-        let model = Model::new(self.tensors(), self.metadata(), self.words(), &read);
+        let model = Model::new(self.tensors(), self.metadata(), self.stored_words()?, &read);
         model.describe(layout)
-    }
-
-    /// The words of `qtaml codec`: each file speaks of its own tensors.
-    fn words(&self) -> BTreeMap<String, Words> {
-        self.shards().iter().flat_map(|file| codes::words(file.metadata())).collect()
     }
 }
 
@@ -173,7 +172,7 @@ struct Model<'a> {
     by_name: NameIndex,
     metadata: &'a BTreeMap<String, String>,
     /// The words of files of `qtaml codec`.
-    words: BTreeMap<String, Words>,
+    words: BTreeMap<String, StoredWords>,
     read: &'a dyn Fn(&TensorInfo) -> Result<Vec<u8>, FileError>,
 }
 
@@ -181,7 +180,7 @@ impl<'a> Model<'a> {
     fn new(
         tensors: &'a [TensorInfo],
         metadata: &'a BTreeMap<String, String>,
-        words: BTreeMap<String, Words>,
+        words: BTreeMap<String, StoredWords>,
         read: &'a dyn Fn(&TensorInfo) -> Result<Vec<u8>, FileError>,
     ) -> Self {
         Self { tensors, by_name: NameIndex::new(tensors), metadata, words, read }
@@ -293,7 +292,8 @@ mod tests {
             metadata.iter().map(|(key, value)| ((*key).into(), (*value).into())).collect();
         // The number of the file stands for that of the tensor.
         let read = |tensor: &TensorInfo| Ok(samples[tensor.shard].3.clone());
-        Model::new(&tensors, &metadata, codes::words(&metadata), &read).describe(layout).unwrap()
+        let words = StoredWords::of_metadata(&metadata).unwrap();
+        Model::new(&tensors, &metadata, words, &read).describe(layout).unwrap()
     }
 
     pub(super) fn kinds(samples: &[Sample]) -> Vec<TensorKind> {
@@ -340,7 +340,7 @@ mod tests {
                 samples.push((leaf, dtype, shape, content));
             }
             let kinds = kinds(&samples);
-            for kind in &kinds {
+            for (at, kind) in kinds.iter().enumerate() {
                 if let TensorKind::Metadata { of, .. } = kind {
                     let owner = samples.iter().position(|(name, ..)| name == of).unwrap();
                     assert!(kinds[owner].is_weight(), "{samples:?}: {kinds:?}");
@@ -349,6 +349,13 @@ mod tests {
                 if let TensorKind::Codes(codes) = kind {
                     assert!(codes.count > 0 && codes.bits > 0);
                     codes.unpack(&[1; 24]);
+                    // What is taken out of its bytes goes back into them.
+                    let (_, _, shape, _) = &samples[at];
+                    let Some(packing) = codes.packing(shape) else { continue };
+                    let mut bytes = vec![0xa5; packing.block_bytes()];
+                    let codes = packing.unpack(&bytes);
+                    packing.pack(&codes, &mut bytes);
+                    assert_eq!(bytes, vec![0xa5; packing.block_bytes()]);
                 }
             }
         }
