@@ -6,9 +6,9 @@ use std::path::{Path, PathBuf};
 use qtaml_compensation::storage::QuantizedSpec;
 use qtaml_deploy::sensitivity::{forward_norms, measured_norms};
 use qtaml_deploy::{
-    BaseRun, DeployError, Evaluation, FloatType, Granularity, Metric, Output, Recalibration,
-    Recalibrator, Runner, RunnerError, StoredModel, Storing, Trials, Values, WeightGroup,
-    WeightTensor, groups_of,
+    DeployError, Evaluation, FloatType, Granularity, Metric, Output, Recalibration, Recalibrator,
+    Runner, RunnerError, StoredModel, Storing, Trials, Values, WeightGroup, WeightTensor,
+    groups_of,
 };
 use qtaml_fault::{MemoryModel, Seed};
 use qtaml_onnx::{Agreement, Array, Inputs, OnnxError, OnnxModel, OnnxRunner, RunError};
@@ -35,9 +35,13 @@ fn runnable() -> impl Iterator<Item = (String, Json)> {
 }
 
 fn open(name: &str) -> OnnxModel {
-    OnnxModel::open(folder().join(format!("{name}.onnx"))).unwrap_or_else(|error| {
-        panic!("{name}: {error} {:?}", std::error::Error::source(&error).map(ToString::to_string))
-    })
+    let model = OnnxModel::open(folder().join(format!("{name}.onnx")));
+    model.unwrap_or_else(|error| panic!("{name}: {}", chain(&error)))
+}
+
+/// An error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    error.source().map_or_else(|| error.to_string(), |source| format!("{error}: {}", chain(source)))
 }
 
 /// The arrays of `NAME.npz`: inputs, and what onnxruntime makes of them.
@@ -56,7 +60,9 @@ fn inputs(name: &str, model: &Json) -> Inputs {
 
 fn runner(name: &str) -> OnnxRunner {
     let model = &expected()[name];
-    open(name).runner(&inputs(name, model)).unwrap_or_else(|error| panic!("{name}: {error}"))
+    open(name)
+        .runner(&inputs(name, model))
+        .unwrap_or_else(|error| panic!("{name}: {}", chain(&error)))
 }
 
 #[test]
@@ -404,10 +410,10 @@ fn inputs_that_do_not_fit_are_refused_by_name() {
     assert!(matches!(fixed.runner(&four), Err(RunError::Inputs(_))));
     let six = Inputs::new().with("x", Array::f32([6, 7, 8], vec![0.5; 336]));
     assert_eq!(fixed.runner(&six).unwrap().outputs(Values::new()).unwrap()[0].shape[0], 6);
-    let nan = Inputs::new().with("x", Array::f32([1, 12], vec![f32::NAN; 12]));
-    let error = refused(&nan);
+    let nan = Inputs::new().with("x", Array::f32([3, 7, 8], vec![f32::NAN; 168]));
+    let error = fixed.runner(&nan).unwrap_err().to_string();
     assert!(
-        error.ends_with("10 values that are no numbers, without any fault, the first at 0"),
+        error.ends_with("60 values that are no numbers, without any fault, the first at 0"),
         "{error}"
     );
 }
@@ -420,7 +426,7 @@ fn random_inputs_are_drawn_for_every_model() {
         let inputs = Inputs::synthetic(&model, samples, Seed(1)).unwrap();
         assert_eq!(inputs, Inputs::synthetic(&model, samples, Seed(1)).unwrap());
         assert_ne!(inputs, Inputs::synthetic(&model, samples, Seed(2)).unwrap());
-        model.runner(&inputs).unwrap_or_else(|error| panic!("{name}: {error}"));
+        model.runner(&inputs).unwrap_or_else(|error| panic!("{name}: {}", chain(&error)));
     }
 }
 

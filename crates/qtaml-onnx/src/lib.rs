@@ -59,6 +59,7 @@
 #![deny(missing_docs)]
 
 mod batches;
+mod complete;
 mod constants;
 mod dequantize;
 mod error;

@@ -17,7 +17,7 @@ use crate::runner::OnnxRunner;
 use crate::scope::{Definition, Scopes, node_name, op};
 use crate::thread::apart;
 use crate::weights::{Tensors, Weight, find};
-use crate::{InputSpec, Inputs, OnnxError, RunError, external, nesting};
+use crate::{InputSpec, Inputs, OnnxError, RunError, complete, external, nesting};
 
 /// The samples that are run at a time where the model takes any number.
 const BATCH: usize = 16;
@@ -174,7 +174,9 @@ impl Shared {
         let norms = norms(&scopes, &weights);
         let planned = hoist::plan(&scopes, &weights);
         let activations = weights.iter().map(|weight| activations(&scopes, weight)).collect();
+        let kernels = complete::missing_kernel_shapes(&scopes);
         drop(scopes);
+        complete::add(graph, &kernels, &mut 0);
         let reference = load(&proto)?;
         let graph = proto.graph.as_mut().ok_or(OnnxError::NoGraph)?;
         strip(graph, &planned, &mut 0);
