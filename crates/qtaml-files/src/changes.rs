@@ -1,5 +1,11 @@
 //! Random changes of texts and bytes, for tests of what reads those of others.
 
+/// How many cases a test tries: `QTAML_FUZZ_CASES` in the environment raises it for a long run.
+pub(crate) fn cases(usual: usize) -> usize {
+    let wanted = std::env::var("QTAML_FUZZ_CASES").ok();
+    wanted.and_then(|count| count.parse().ok()).unwrap_or(usual)
+}
+
 /// A stream of changes that follow from a seed.
 pub(crate) struct Changes(u64);
 

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
+use crate::onnx::OnnxError;
 use crate::{CheckpointError, FileFormat};
 
 /// Why a file could not be read or written. The cause is the source, and not repeated in the text.
@@ -84,6 +85,14 @@ pub enum FileError {
         path: PathBuf,
         /// What is wrong with it.
         source: HeaderError,
+    },
+    /// An ONNX file that is damaged or none, or a copy of it that cannot be made.
+    #[error("{} is no ONNX model that can be read or copied", path.display())]
+    Onnx {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: OnnxError,
     },
     /// Another file has come to the place of one that is being read.
     #[error("{} has changed while it was read", path.display())]

@@ -10,6 +10,8 @@
 //! - [`WholeFile`] and [`write()`]: a file is the old one or the new one, never half of either, and
 //!   [`remove_temporaries`] is what a handler of Ctrl-C calls. What a killed process leaves is told by
 //!   its name ([`is_temporary`]).
+//! - [`onnx::OnnxFile`]: an ONNX model, of which only the places of its tensors are in memory, and
+//!   copies of it with other values.
 //! - [`FileFormat`]: what another file is, by its first bytes, and what to do with it.
 //! - [`NamePattern`]: patterns of tensor names.
 //! - [`UnknownName`]: the error of a name that nothing has, with the nearest ones that exist.
@@ -31,6 +33,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod ahead;
 mod background;
 #[cfg(test)]
 mod changes;
@@ -39,8 +42,10 @@ mod error;
 mod float;
 mod float8;
 mod format;
+mod identity;
 mod kind;
 mod names;
+pub mod onnx;
 mod pattern;
 mod safetensors;
 mod temporaries;

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::TensorInfo;
+use crate::onnx::OnnxTensor;
 
 /// Names that are listed at most.
 const NEAREST: usize = 10;
@@ -66,14 +67,31 @@ impl fmt::Display for UnknownName {
 
 impl std::error::Error for UnknownName {}
 
+/// What has a name in a model.
+pub(crate) trait Named {
+    fn name(&self) -> &str;
+}
+
+impl Named for TensorInfo {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for OnnxTensor {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
 /// The tensors of a model in the order of their names.
 #[derive(Debug)]
 pub(crate) struct NameIndex(Vec<usize>);
 
 impl NameIndex {
-    pub(crate) fn new(tensors: &[TensorInfo]) -> Self {
+    pub(crate) fn new(tensors: &[impl Named]) -> Self {
         let mut order: Vec<usize> = (0..tensors.len()).collect();
-        order.sort_by(|&a, &b| tensors[a].name.cmp(&tensors[b].name));
+        order.sort_by(|&a, &b| tensors[a].name().cmp(tensors[b].name()));
         Self(order)
     }
 
@@ -83,18 +101,18 @@ impl NameIndex {
     }
 
     /// The number of the tensor of this name.
-    pub(crate) fn position(&self, tensors: &[TensorInfo], name: &str) -> Option<usize> {
-        let found = self.0.binary_search_by(|&i| tensors[i].name.as_str().cmp(name));
+    pub(crate) fn position(&self, tensors: &[impl Named], name: &str) -> Option<usize> {
+        let found = self.0.binary_search_by(|&i| tensors[i].name().cmp(name));
         found.ok().map(|place| self.0[place])
     }
 
     /// The tensor of this name, or the nearest names.
-    pub(crate) fn find<'a>(
+    pub(crate) fn find<'a, T: Named>(
         &self,
-        tensors: &'a [TensorInfo],
+        tensors: &'a [T],
         name: &str,
-    ) -> Result<&'a TensorInfo, UnknownName> {
-        let names = || tensors.iter().map(|tensor| tensor.name.as_str());
+    ) -> Result<&'a T, UnknownName> {
+        let names = || tensors.iter().map(Named::name);
         let found = self.position(tensors, name).map(|i| &tensors[i]);
         found.ok_or_else(|| UnknownName::new("tensor", name, names()))
     }

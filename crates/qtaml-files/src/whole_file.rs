@@ -238,11 +238,13 @@ pub fn read(path: &Path) -> Result<Vec<u8>, FileError> {
 /// # Errors
 /// [`FileError::Io`] if a path leads nowhere.
 pub fn is_same(a: &Path, b: &Path) -> Result<bool, FileError> {
-    let found = |path: &Path| {
-        let error = |source| FileError::Io { action: Action::Find, path: path.into(), source };
-        canonical(path).map_err(error)
-    };
     Ok(found(a)? == found(b)?)
+}
+
+/// The one path of a file, which need not exist.
+pub(crate) fn found(path: &Path) -> Result<PathBuf, FileError> {
+    let error = |source| FileError::Io { action: Action::Find, path: path.into(), source };
+    canonical(path).map_err(error)
 }
 
 /// The path without links, dots and what else gives a file two names; it need not exist.

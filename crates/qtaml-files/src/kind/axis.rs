@@ -40,6 +40,8 @@ pub enum AxisSource {
     OtherLayers,
     /// The kind of layer: it is the same in every framework.
     Kind,
+    /// The nodes of a graph that read it.
+    Graph,
     /// Nobody.
     Unknown,
 }
@@ -81,9 +83,9 @@ impl FromStr for Layout {
 }
 
 impl OutputAxis {
-    const NONE: Self = Self { axis: None, source: AxisSource::Unknown };
+    pub(crate) const NONE: Self = Self { axis: None, source: AxisSource::Unknown };
 
-    const fn new(axis: usize, source: AxisSource) -> Self {
+    pub(crate) const fn new(axis: usize, source: AxisSource) -> Self {
         Self { axis: Some(axis), source }
     }
 
@@ -102,6 +104,7 @@ impl AxisSource {
             Self::File => "file",
             Self::OtherLayers => "other-layers",
             Self::Kind => "kind",
+            Self::Graph => "graph",
             Self::Unknown => "unknown",
         }
     }

@@ -84,6 +84,17 @@ pub struct TensorDescription {
     pub axis: OutputAxis,
 }
 
+impl TensorDescription {
+    /// What the nodes of a graph say that read a tensor, as of an [ONNX model](crate::onnx::OnnxFile).
+    pub const fn of_graph(kind: TensorKind, axis: Option<usize>) -> Self {
+        let axis = match axis {
+            Some(axis) => OutputAxis::new(axis, AxisSource::Graph),
+            None => OutputAxis::NONE,
+        };
+        Self { kind, axis }
+    }
+}
+
 impl TensorKind {
     /// Whether it is what a memory of weights holds.
     pub const fn is_weight(&self) -> bool {

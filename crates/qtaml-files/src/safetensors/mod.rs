@@ -4,23 +4,20 @@ pub(crate) mod header;
 mod parse;
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::{self, Read, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError, mpsc};
-use std::thread;
-use std::time::SystemTime;
+use std::sync::{Mutex, PoisonError};
 
 use safetensors::Dtype;
 
+use crate::ahead::read_ahead;
+use crate::identity::Identity;
 use crate::names::NameIndex;
 use crate::{FileError, FileFormat, HeaderError, UnknownName, open_regular};
 
 /// The longest header that the reference implementation reads.
 const LONGEST_HEADER: u64 = 100_000_000;
-
-/// Pieces that are read before they are asked for.
-const AHEAD: usize = 2;
 
 /// An open model file whose header has been read and makes sense.
 #[derive(Debug)]
@@ -34,30 +31,6 @@ pub struct ModelFile {
     tensors: Vec<TensorInfo>,
     by_name: NameIndex,
     metadata: BTreeMap<String, String>,
-}
-
-/// What tells whether a path still leads to the same file, and that to the same bytes, as far as
-/// the system knows.
-#[derive(Debug, PartialEq)]
-struct Identity {
-    length: u64,
-    modified: Option<SystemTime>,
-    /// The device, and the number of the file on it.
-    #[cfg(unix)]
-    number: [u64; 2],
-}
-
-impl Identity {
-    fn of(file: &fs::Metadata) -> Self {
-        #[cfg(unix)]
-        use std::os::unix::fs::MetadataExt;
-        Self {
-            length: file.len(),
-            modified: file.modified().ok(),
-            #[cfg(unix)]
-            number: [file.dev(), file.ino()],
-        }
-    }
 }
 
 /// Where a tensor lies in the file, and what it is.
@@ -114,8 +87,8 @@ impl ModelFile {
         }
         let read = || {
             let identity = Identity::of(&file.metadata().map_err(HeaderError::Io)?);
-            let header = read_header(&file, identity.length)?;
-            let (tensors, metadata) = parse::content(&header, identity.length)?;
+            let header = read_header(&file, identity.length())?;
+            let (tensors, metadata) = parse::content(&header, identity.length())?;
             Ok((identity, header, tensors, metadata))
         };
         let (identity, header, tensors, metadata) = read().map_err(header_error)?;
@@ -157,7 +130,7 @@ impl ModelFile {
 
     /// Its length in bytes.
     pub fn length(&self) -> u64 {
-        self.identity.length
+        self.identity.length()
     }
 
     /// The header as it lies in the file: the tensors follow it without a gap.
@@ -183,21 +156,10 @@ impl ModelFile {
         &self,
         tensor: &TensorInfo,
         most: usize,
-        mut visit: impl FnMut(Vec<u8>) -> Result<(), E>,
+        visit: impl FnMut(Vec<u8>) -> Result<(), E>,
     ) -> Result<(), E> {
-        let (sender, pieces) = mpsc::sync_channel(AHEAD);
-        let read_all = move || {
-            for from in (0..tensor.bytes).step_by(most) {
-                // After an error nobody wants the rest.
-                if sender.send(self.read(tensor, from, most)).is_err() {
-                    return;
-                }
-            }
-        };
-        thread::scope(|scope| {
-            scope.spawn(read_all);
-            pieces.into_iter().try_for_each(|piece| visit(piece?))
-        })
+        let mut from = (0..tensor.bytes).step_by(most);
+        read_ahead(|send| from.all(|from| send(self.read(tensor, from, most))), visit)
     }
 
     /// All bytes of a tensor.
