@@ -165,6 +165,9 @@ impl Shared {
     fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
         let mut proto =
             ModelProto::parse_buf(&bytes).map_err(|error| OnnxError::Parse(error.into()))?;
+        if proto.opset_import.is_empty() {
+            return Err(OnnxError::NoOperatorSet);
+        }
         let graph = proto.graph.as_mut().ok_or(OnnxError::NoGraph)?;
         external::read_into(graph, folder)?;
         let specs = InputSpec::of_graph(graph);
