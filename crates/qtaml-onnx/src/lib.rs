@@ -69,7 +69,6 @@ mod hoist;
 mod inputs;
 mod lineage;
 mod model;
-mod nesting;
 mod operands;
 mod power;
 mod run;
@@ -80,6 +79,7 @@ mod synthetic;
 mod tensor;
 mod thread;
 mod weights;
+mod wire;
 
 pub use error::{InputError, OnnxError, RunError};
 pub use inputs::{Array, Dim, InputKind, InputSpec, Inputs};

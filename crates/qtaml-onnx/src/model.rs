@@ -17,7 +17,7 @@ use crate::runner::OnnxRunner;
 use crate::scope::{Definition, Scopes, node_name, op};
 use crate::thread::apart;
 use crate::weights::{Tensors, Weight, find};
-use crate::{InputSpec, Inputs, OnnxError, RunError, complete, external, nesting};
+use crate::{InputSpec, Inputs, OnnxError, RunError, complete, external, wire};
 
 /// The samples that are run at a time where the model takes any number.
 const BATCH: usize = 16;
@@ -104,7 +104,7 @@ impl OnnxModel {
     }
 
     fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
-        nesting::check(&bytes)?;
+        wire::check(&bytes)?;
         let shared = apart(|| Shared::build(bytes, folder));
         let shared = shared.map_err(|error| OnnxError::Load(error.into()))??;
         Ok(Self { shared: Arc::new(shared) })
