@@ -38,7 +38,7 @@
 //! # let bytes = proto.write_buf()?;
 //!
 //! // `bytes` is the model `y = x w`, with `w` of shape [2, 2].
-//! let model = OnnxModel::from_bytes(bytes)?;
+//! let model = OnnxModel::from_bytes(&bytes)?;
 //! assert_eq!(model.tensors()[0].name, "w");
 //! assert_eq!(model.tensors()[0].output_axis, Some(1));
 //!

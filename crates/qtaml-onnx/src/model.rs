@@ -92,19 +92,19 @@ impl OnnxModel {
             return Err(OnnxError::Foreign { path: path.to_owned(), format });
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::build(bytes, Some(folder))
+        Self::build(&bytes, Some(folder))
     }
 
     /// Reads a model from memory, without files beside it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, OnnxError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, OnnxError> {
         Self::build(bytes, None)
     }
 
-    fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
-        wire::check(&bytes)?;
+    fn build(bytes: &[u8], folder: Option<&Path>) -> Result<Self, OnnxError> {
+        wire::check(bytes)?;
         let shared = apart(|| Shared::build(bytes, folder));
         let shared = shared.map_err(|error| OnnxError::Load(error.into()))??;
         Ok(Self { shared: Arc::new(shared) })
@@ -162,9 +162,9 @@ impl OnnxModel {
 }
 
 impl Shared {
-    fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
+    fn build(bytes: &[u8], folder: Option<&Path>) -> Result<Self, OnnxError> {
         let mut proto =
-            ModelProto::parse_buf(&bytes).map_err(|error| OnnxError::Parse(error.into()))?;
+            ModelProto::parse_buf(bytes).map_err(|error| OnnxError::Parse(error.into()))?;
         if proto.opset_import.is_empty() {
             return Err(OnnxError::NoOperatorSet);
         }

@@ -33,7 +33,7 @@ impl Kind {
         match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6) => Some(Self::Graph),
             (Self::Graph, 1) => Some(Self::Node),
-            (Self::Graph, 5) | (Self::Attribute, 5) => Some(Self::Tensor),
+            (Self::Graph | Self::Attribute, 5) => Some(Self::Tensor),
             (Self::Graph, 11..=13) => Some(Self::Value),
             (Self::Node, 5) => Some(Self::Attribute),
             (Self::Value, 2) | (Self::Sequence, 1) => Some(Self::Type),
