@@ -10,10 +10,8 @@ pub(crate) struct Cut {
     pub(crate) samples: usize,
     /// The samples of each batch but the last.
     pub(crate) batch: usize,
-    /// For each input whether it is cut, or is the same in all batches.
-    cut: Vec<bool>,
-    /// How many rows an input has for each sample, if it is cut.
-    rows: Vec<usize>,
+    /// How many rows each input has in a batch. None for one that is the same in all batches.
+    rows: Vec<Option<usize>>,
 }
 
 impl Cut {
@@ -29,8 +27,7 @@ impl Cut {
         let array = |spec: &InputSpec| inputs.arrays.get(&spec.name);
         let first = |spec: &InputSpec| array(spec).and_then(|array| array.shape.first().copied());
         let Some(leader) = specs.iter().find(|spec| first(spec).is_some()) else {
-            let rows = vec![1; specs.len()];
-            return Ok(Self { samples: 1, batch: 1, cut: vec![false; specs.len()], rows });
+            return Ok(Self { samples: 1, batch: 1, rows: vec![None; specs.len()] });
         };
         let samples = first(leader).unwrap_or(0);
         if samples == 0 {
@@ -63,9 +60,7 @@ impl Cut {
             };
             rows.push(of_batch);
         }
-        let cut = rows.iter().map(Option::is_some).collect();
-        let rows = rows.into_iter().map(|rows| rows.unwrap_or(1)).collect();
-        Ok(Self { samples, batch, cut, rows })
+        Ok(Self { samples, batch, rows })
     }
 
     /// The samples of each batch.
@@ -83,9 +78,8 @@ impl Cut {
         batch: usize,
     ) -> Option<Value> {
         let all = array.shape.first().copied().unwrap_or(1);
-        let rows = self.rows[input];
-        let range =
-            if self.cut[input] { batch * rows..((batch + 1) * rows).min(all) } else { 0..all };
+        let of_batch = |rows: usize| batch * rows..((batch + 1) * rows).min(all);
+        let range = self.rows[input].map_or(0..all, of_batch);
         array.value(spec.kind, range)
     }
 }
@@ -175,7 +169,7 @@ mod tests {
 
     #[test]
     fn outputs_are_joined_along_the_samples() {
-        let cut = Cut { samples: 3, batch: 2, cut: vec![true], rows: vec![2] };
+        let cut = Cut { samples: 3, batch: 2, rows: vec![Some(2)] };
         let parts = vec![(vec![2, 1], vec![1.0, 2.0]), (vec![1, 1], vec![3.0])];
         assert_eq!(joined("y", parts, &cut).unwrap(), (vec![3, 1], vec![1.0, 2.0, 3.0]));
         let parts = vec![(vec![1, 2], vec![1.0, 2.0]), (vec![1, 1], vec![3.0])];

@@ -188,12 +188,9 @@ impl<'s, 'a> Constants<'s, 'a> {
             }
             "Squeeze" => {
                 let axes = self.ints(scope, node, 1, "axes");
-                let axes: Option<Vec<usize>> = axes
-                    .map(|axes| axes.iter().map(|&a| axis(a, first.len())).collect::<Option<_>>())
-                    .unwrap_or_else(|| {
-                        Some((0..first.len()).filter(|&at| first[at] == 1).collect())
-                    });
-                let axes = axes?;
+                let of_one = || (0..first.len()).filter(|&at| first[at] == 1).collect();
+                let listed = |axes: Vec<i64>| axes.iter().map(|&a| axis(a, first.len())).collect();
+                let axes: Vec<usize> = axes.map_or_else(|| Some(of_one()), listed)?;
                 (0..first.len()).filter(|at| !axes.contains(at)).map(|at| first[at]).collect()
             }
             "Slice" => self.sliced(scope, node, first)?,
@@ -296,7 +293,7 @@ fn reshaped(from: &[usize], target: &[i64], zero_is_zero: bool) -> Option<Vec<us
     let sizes: Vec<Option<usize>> = target.iter().enumerate().map(size).collect::<Option<_>>()?;
     let told: Vec<usize> = sizes.iter().copied().flatten().collect();
     let (told, all) = (product(&told)?, product(from)?);
-    let open = if told == 0 { 0 } else { all / told };
+    let open = all.checked_div(told).unwrap_or(0);
     let shape: Vec<usize> = sizes.iter().map(|size| size.unwrap_or(open)).collect();
     (product(&shape)? == all).then_some(shape)
 }

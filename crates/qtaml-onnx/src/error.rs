@@ -31,6 +31,9 @@ pub enum OnnxError {
     /// A model without a graph.
     #[error("the model has no graph")]
     NoGraph,
+    /// A model that does not say which operators it is made of, as one that was cut off behind its graph.
+    #[error("the model names no version of its operators")]
+    NoOperatorSet,
     /// Graphs in graphs, or messages in messages, deeper than any model needs.
     #[error("messages lie in messages {depth} deep: at most {most} are read")]
     TooDeep {

@@ -38,7 +38,7 @@
 //! # let bytes = proto.write_buf()?;
 //!
 //! // `bytes` is the model `y = x w`, with `w` of shape [2, 2].
-//! let model = OnnxModel::from_bytes(bytes)?;
+//! let model = OnnxModel::from_bytes(&bytes)?;
 //! assert_eq!(model.tensors()[0].name, "w");
 //! assert_eq!(model.tensors()[0].output_axis, Some(1));
 //!
@@ -59,6 +59,7 @@
 #![deny(missing_docs)]
 
 mod batches;
+mod complete;
 mod constants;
 mod dequantize;
 mod error;
@@ -68,7 +69,6 @@ mod hoist;
 mod inputs;
 mod lineage;
 mod model;
-mod nesting;
 mod operands;
 mod power;
 mod run;
@@ -79,6 +79,7 @@ mod synthetic;
 mod tensor;
 mod thread;
 mod weights;
+mod wire;
 
 pub use error::{InputError, OnnxError, RunError};
 pub use inputs::{Array, Dim, InputKind, InputSpec, Inputs};

@@ -17,7 +17,7 @@ use crate::runner::OnnxRunner;
 use crate::scope::{Definition, Scopes, node_name, op};
 use crate::thread::apart;
 use crate::weights::{Tensors, Weight, find};
-use crate::{InputSpec, Inputs, OnnxError, RunError, external, nesting};
+use crate::{InputSpec, Inputs, OnnxError, RunError, complete, external, wire};
 
 /// The samples that are run at a time where the model takes any number.
 const BATCH: usize = 16;
@@ -92,19 +92,19 @@ impl OnnxModel {
             return Err(OnnxError::Foreign { path: path.to_owned(), format });
         }
         let folder = path.parent().unwrap_or(Path::new(""));
-        Self::build(bytes, Some(folder))
+        Self::build(&bytes, Some(folder))
     }
 
     /// Reads a model from memory, without files beside it.
     ///
     /// # Errors
     /// As [`open`](Self::open).
-    pub fn from_bytes(bytes: Vec<u8>) -> Result<Self, OnnxError> {
+    pub fn from_bytes(bytes: &[u8]) -> Result<Self, OnnxError> {
         Self::build(bytes, None)
     }
 
-    fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
-        nesting::check(&bytes)?;
+    fn build(bytes: &[u8], folder: Option<&Path>) -> Result<Self, OnnxError> {
+        wire::check(bytes)?;
         let shared = apart(|| Shared::build(bytes, folder));
         let shared = shared.map_err(|error| OnnxError::Load(error.into()))??;
         Ok(Self { shared: Arc::new(shared) })
@@ -162,9 +162,12 @@ impl OnnxModel {
 }
 
 impl Shared {
-    fn build(bytes: Vec<u8>, folder: Option<&Path>) -> Result<Self, OnnxError> {
+    fn build(bytes: &[u8], folder: Option<&Path>) -> Result<Self, OnnxError> {
         let mut proto =
-            ModelProto::parse_buf(&bytes).map_err(|error| OnnxError::Parse(error.into()))?;
+            ModelProto::parse_buf(bytes).map_err(|error| OnnxError::Parse(error.into()))?;
+        if proto.opset_import.is_empty() {
+            return Err(OnnxError::NoOperatorSet);
+        }
         let graph = proto.graph.as_mut().ok_or(OnnxError::NoGraph)?;
         external::read_into(graph, folder)?;
         let specs = InputSpec::of_graph(graph);
@@ -174,7 +177,9 @@ impl Shared {
         let norms = norms(&scopes, &weights);
         let planned = hoist::plan(&scopes, &weights);
         let activations = weights.iter().map(|weight| activations(&scopes, weight)).collect();
+        let kernels = complete::missing_kernel_shapes(&scopes);
         drop(scopes);
+        complete::add(graph, &kernels, &mut 0);
         let reference = load(&proto)?;
         let graph = proto.graph.as_mut().ok_or(OnnxError::NoGraph)?;
         strip(graph, &planned, &mut 0);

@@ -4,7 +4,7 @@ use qtaml_deploy::Role;
 use rten_onnx::onnx::NodeProto;
 
 use crate::OnnxError;
-use crate::scope::{int, node_name, op};
+use crate::scope::{attribute, int, node_name, op};
 
 /// The operators that have weights, for messages.
 pub(crate) const WITH_WEIGHTS: &str = "Conv, ConvTranspose, MatMul, Gemm, Gather, LSTM, GRU and RNN, outside or inside of If and Loop";
@@ -146,6 +146,10 @@ pub(crate) fn check_supported(node: &NodeProto) -> Result<(), OnnxError> {
     }
     if op == "BatchNormalization" && int(node, "training_mode", 0) != 0 {
         return refuse("it is in training mode; export the model for inference");
+    }
+    let padding = attribute(node, "auto_pad").and_then(|padding| padding.s.as_deref());
+    if padding == Some("SAME_LOWER") {
+        return refuse("the runtime pads SAME_LOWER as SAME_UPPER; export explicit pads");
     }
     Ok(())
 }

@@ -178,7 +178,8 @@ fn spread(used: &Use, power: &[f64], shape: &[usize], all: &mut [f32]) -> Option
         return Some(());
     };
     let outputs = Along::new(shape, used.axes[0]?);
-    if !used.whole[0] || power.len() != groups * inputs.size || outputs.size % groups != 0 {
+    if !used.whole[0] || power.len() != groups * inputs.size || !outputs.size.is_multiple_of(groups)
+    {
         return None;
     }
     let of_group = (outputs.size / groups).max(1);

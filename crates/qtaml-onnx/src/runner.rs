@@ -239,7 +239,9 @@ pub(crate) fn values_of<'a>(tensor: &WeightTensor, values: &'a Values) -> Option
 fn multiply(values: &mut [f32], factors: &[f32]) {
     let channel = values.len() / factors.len().max(1);
     for (values, factor) in values.chunks_mut(channel.max(1)).zip(factors) {
-        values.iter_mut().for_each(|value| *value *= factor);
+        for value in values {
+            *value *= factor;
+        }
     }
 }
 
@@ -323,10 +325,9 @@ fn difference(reference: &[Output], outputs: &[Output]) -> Result<Option<f64>, R
         let pairs = a.values.iter().zip(&b.values);
         let largest =
             |all: f64, value: f64| if value.is_nan() { f64::INFINITY } else { all.max(value) };
-        let difference = match a.shape == b.shape {
-            true => pairs.map(distance).fold(0.0, largest),
-            false => f64::INFINITY,
-        };
+        let is_comparable = a.shape == b.shape;
+        let difference =
+            if is_comparable { pairs.map(distance).fold(0.0, largest) } else { f64::INFINITY };
         let finite = a.values.iter().filter(|value| value.is_finite());
         let magnitude = finite.map(|value| f64::from(value.abs())).fold(0.0, f64::max);
         if difference > TOLERANCE * magnitude {

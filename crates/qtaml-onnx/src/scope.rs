@@ -38,17 +38,18 @@ pub(crate) type Place = (usize, Definition);
 impl<'a> Scopes<'a> {
     pub(crate) fn of(graph: &'a GraphProto) -> Self {
         let mut scopes = Self { scopes: Vec::new() };
-        scopes.add(graph, String::new(), None);
+        scopes.add(graph, "", None);
         scopes
     }
 
-    fn add(&mut self, graph: &'a GraphProto, prefix: String, parent: Option<usize>) {
+    fn add(&mut self, graph: &'a GraphProto, prefix: &str, parent: Option<usize>) {
         let own = self.scopes.len();
         let definitions = definitions(graph);
-        self.scopes.push(Scope { graph, prefix: prefix.clone(), parent, definitions });
+        self.scopes.push(Scope { graph, prefix: prefix.to_owned(), parent, definitions });
         for (node, attribute, inner) in inner_graphs(graph) {
             let name = attribute.name.as_deref().unwrap_or_default();
-            self.add(inner, format!("{prefix}{}.{name}/", first_output(node)), Some(own));
+            let prefix = format!("{prefix}{}.{name}/", first_output(node));
+            self.add(inner, &prefix, Some(own));
         }
     }
 

@@ -46,7 +46,7 @@ pub(crate) fn floats(tensor: &TensorProto) -> Result<Vec<f32>, OnnxError> {
         _ => return Err(broken(tensor, "its values are no floats".to_owned())),
     };
     let values = match &tensor.raw_data {
-        Some(raw) => float.decode(&whole(tensor, &raw.borrow(), float.bytes())?),
+        Some(raw) => float.decode(whole(tensor, &raw.borrow(), float.bytes())?),
         None => match float {
             Float::F32 => tensor.float_data.clone(),
             Float::F64 => tensor.double_data.iter().map(|&value| value as f32).collect(),
@@ -89,7 +89,7 @@ fn integer(bytes: &[u8], signed: bool) -> i64 {
 
 /// The raw bytes, if they are whole elements.
 fn whole<'a>(tensor: &TensorProto, raw: &'a [u8], size: usize) -> Result<&'a [u8], OnnxError> {
-    if tensor.data_location == Some(DataLocation::EXTERNAL) || raw.len() % size != 0 {
+    if tensor.data_location == Some(DataLocation::EXTERNAL) || !raw.len().is_multiple_of(size) {
         let problem = format!("{} bytes are no whole number of elements of {size}", raw.len());
         return Err(broken(tensor, problem));
     }

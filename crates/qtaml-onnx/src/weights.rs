@@ -1,5 +1,6 @@
 //! The weights of a model: the stored tensors that operators multiply with, tied ones once.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
 use qtaml_deploy::{FloatType, Role, WeightTensor};
@@ -192,16 +193,17 @@ fn digest(values: &[f32]) -> u64 {
 /// Makes one weight of two that are the same.
 fn join(first: &mut Weight, other: Weight) {
     let tensor = &mut first.tensor;
-    if other.tensor.name == tensor.name {
-        // One tensor in several places, as codes that several nodes dequantize.
-    } else if other.tensor.name < tensor.name {
+    match other.tensor.name.cmp(&tensor.name) {
         // Role and axis go with the name.
-        let aliases = std::mem::take(&mut tensor.aliases);
-        let old = std::mem::replace(tensor, other.tensor);
-        tensor.aliases.push(old.name);
-        tensor.aliases.extend(aliases);
-    } else {
-        tensor.aliases.push(other.tensor.name);
+        Ordering::Less => {
+            let aliases = std::mem::take(&mut tensor.aliases);
+            let old = std::mem::replace(tensor, other.tensor);
+            tensor.aliases.push(old.name);
+            tensor.aliases.extend(aliases);
+        }
+        // One tensor in several places, as codes that several nodes dequantize.
+        Ordering::Equal => {}
+        Ordering::Greater => tensor.aliases.push(other.tensor.name),
     }
     tensor.aliases.sort();
     first.sites.extend(other.sites);

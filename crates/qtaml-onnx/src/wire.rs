@@ -1,4 +1,4 @@
-//! The nesting of messages in a file, looked at before a recursive parser reads it.
+//! The wire format of a file, checked before a parser reads it that trusts it.
 
 use crate::OnnxError;
 
@@ -33,7 +33,7 @@ impl Kind {
         match (self, field) {
             (Self::Model, 7) | (Self::Attribute, 6) => Some(Self::Graph),
             (Self::Graph, 1) => Some(Self::Node),
-            (Self::Graph, 5) | (Self::Attribute, 5) => Some(Self::Tensor),
+            (Self::Graph | Self::Attribute, 5) => Some(Self::Tensor),
             (Self::Graph, 11..=13) => Some(Self::Value),
             (Self::Node, 5) => Some(Self::Attribute),
             (Self::Value, 2) | (Self::Sequence, 1) => Some(Self::Type),
@@ -46,7 +46,8 @@ impl Kind {
     }
 }
 
-/// Refuses files whose fields reach beyond the message that they are in, for which a parser would make
+/// Refuses files in which the parser of the runtime would not end, with a number of more than ten bytes;
+/// files whose fields reach beyond the message that they are in, for which a parser would make
 /// room, and files whose graphs and types lie too deep in each other.
 pub(crate) fn check(bytes: &[u8]) -> Result<(), OnnxError> {
     let mut open = vec![(Kind::Model, bytes)];
@@ -60,6 +61,9 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), OnnxError> {
         let Some((number, wire, content)) = field else {
             return Err(OnnxError::Parse(BrokenField(open.len()).into()));
         };
+        if is_packed(kind, number) && wire == 2 && !are_numbers(content) {
+            return Err(OnnxError::Parse(BrokenField(open.len()).into()));
+        }
         if let (Some(child), 2) = (kind.child(number), wire) {
             open.push((child, content));
             if open.len() > MOST {
@@ -68,6 +72,20 @@ pub(crate) fn check(bytes: &[u8]) -> Result<(), OnnxError> {
         }
     }
     Ok(())
+}
+
+/// Whether a field has numbers of several lengths back to back: `int32_data` and `int64_data`.
+fn is_packed(kind: Kind, field: u64) -> bool {
+    matches!((kind, field), (Kind::Tensor, 5 | 7))
+}
+
+fn are_numbers(mut content: &[u8]) -> bool {
+    while !content.is_empty() {
+        if varint(&mut content).is_none() {
+            return false;
+        }
+    }
+    true
 }
 
 /// The number and the wire type of the next field.
@@ -92,14 +110,15 @@ fn skip<'a>(bytes: &mut &'a [u8], wire: u64) -> Option<&'a [u8]> {
     Some(content)
 }
 
+/// A number of at most 64 bits, in at most ten bytes.
 fn varint(bytes: &mut &[u8]) -> Option<u64> {
     let mut value = 0;
     for shift in (0..64).step_by(7) {
-        let (first, rest) = bytes.split_first()?;
+        let (&first, rest) = bytes.split_first()?;
         *bytes = rest;
         value |= u64::from(first & 127) << shift;
         if first & 128 == 0 {
-            return Some(value);
+            return (shift < 63 || first <= 1).then_some(value);
         }
     }
     None
@@ -151,6 +170,9 @@ mod tests {
         let source = std::error::Error::source(&error).unwrap().to_string();
         assert_eq!(source, "a field at level 3 of the messages is cut off, or none");
         assert!(check(&[0xff; 40]).is_err());
+        // Eleven bytes of one number.
+        let numbers = within(5, &[vec![7 << 3 | 2, 11], vec![0x81; 10], vec![1]].concat());
+        assert!(matches!(check(&within(7, &numbers)), Err(OnnxError::Parse(_))));
     }
 
     #[test]
