@@ -86,12 +86,6 @@ impl WordArgs {
         self.scale.0
     }
 
-    /// Which weights share a scale.
-    #[cfg(feature = "onnx")]
-    pub(crate) fn granularity(&self) -> Granularity {
-        self.scale.0
-    }
-
     /// How matrices are laid out, if that is said.
     pub(crate) fn layout(&self) -> Option<Layout> {
         self.layout

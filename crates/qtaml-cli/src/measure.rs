@@ -1,6 +1,7 @@
 //! A metric for people: its name, its unit, and how its values are written.
 
 use qtaml::deploy::{Evaluation, Metric};
+use qtaml::physics::FlipProfile;
 use qtaml_chart::Axis;
 use serde::Serialize;
 
@@ -51,11 +52,6 @@ impl Measure {
         }
     }
 
-    /// What has to be kept of a metric, in words.
-    pub(crate) fn share(&self, keep: f64) -> String {
-        format!("{} %", readable(rounded(100.0 * keep, 4)))
-    }
-
     pub(crate) fn axis(&self) -> Axis {
         Axis::linear(self.name(), if self.is_share() { "%" } else { "" })
     }
@@ -63,6 +59,17 @@ impl Measure {
     pub(crate) fn described(&self) -> String {
         format!("{} of output {}", self.name(), self.output)
     }
+}
+
+/// A share of a metric, in words.
+pub(crate) fn share(keep: f64) -> String {
+    format!("{} %", readable(rounded(100.0 * keep, 4)))
+}
+
+/// Flip probabilities as a value: without the name of the only one.
+pub(crate) fn flips(profile: &FlipProfile) -> String {
+    let text = profile.to_string();
+    text.strip_prefix("p = ").map_or(text.clone(), str::to_owned)
 }
 
 /// Both ends.

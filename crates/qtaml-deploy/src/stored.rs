@@ -349,7 +349,7 @@ impl StoredModel {
     /// The weights as the last candidate of each group stores them, without faults.
     pub fn golden(&self) -> Values {
         let last = self.groups.iter().filter_map(|stored| stored.candidates.last());
-        self.golden_of(&last.map(|storage| storage.as_ref()).collect::<Vec<_>>())
+        self.golden_of(&last.map(AsRef::as_ref).collect::<Vec<_>>())
     }
 
     /// The weights as a selection stores them, without faults.

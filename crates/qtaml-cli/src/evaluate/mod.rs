@@ -12,11 +12,12 @@ use qtaml::deploy::budget::{Criterion, Target};
 use qtaml::deploy::planner::Distribution;
 use qtaml::deploy::{Recalibration, Recalibrator, Runner, StoredModel, Trials};
 use qtaml::fault::Seed;
-use qtaml::physics::FlipProfile;
+use qtaml::physics::{FlipProbability, FlipProfile};
 
 pub(crate) use self::args::EvaluateArgs;
 use self::report::{Report, Row};
 use self::way::Way;
+use crate::measure;
 use crate::progress::Progress;
 use crate::stdout;
 use crate::workload::Set;
@@ -76,7 +77,7 @@ impl Evaluating<'_> {
     /// Every weight stored in one way.
     fn way(&self, way: Way, flips: &FlipProfile, library: &CodeLibrary) -> Result<Row> {
         let storing = way.storing(&self.args.words, flips);
-        let granularity = self.args.words.granularity();
+        let granularity = self.args.words.tensor_scaling().granularity;
         let model = StoredModel::store_with(&self.set.runner, granularity, &[storing], library)?;
         self.row(flips, way.to_string(), &model, &model.uniform(0))
     }
@@ -104,8 +105,8 @@ impl Evaluating<'_> {
         let storages = model.selected(selection)?;
         let bits = |of: Accounting| storages.iter().map(|&s| of.cost_of(s)).sum::<u64>();
         Ok(Row {
-            flips: flips.to_string(),
-            p: flips.uniform().filter(|p| p.p01() == p.p10()).map(|p| p.p01()),
+            flips: measure::flips(flips),
+            p: flips.uniform().filter(|p| p.p01() == p.p10()).map(FlipProbability::p01),
             stored_as: way,
             bits_a_weight: bits(Accounting::AllBits) as f64 / model.weights() as f64,
             protected_share: bits(Accounting::ProtectedBits) as f64 / model.weight_bits() as f64,

@@ -9,7 +9,7 @@ use qtaml_chart::{Axis, Chart, ChartError, Mark, Rule, Series};
 use serde::Serialize;
 
 use super::EvaluateArgs;
-use crate::measure::{Measure, interval};
+use crate::measure::{Measure, interval, share};
 use crate::page::{Page, PageTable, command_line};
 use crate::table::table;
 use crate::workload::{Set, Workload};
@@ -129,7 +129,7 @@ impl Report {
         let here = || self.rows.iter().filter(|row| row.flips == last.flips);
         let all = |row: &Row| row.bits_a_weight + 8.0 * row.protected_share;
         let enough = here().filter(|row| row.metric.is_reached);
-        let kept = format!("{} of it", self.metric.share(self.keep));
+        let kept = format!("{} of it", share(self.keep));
         if let Some(row) = enough.min_by(|a, b| all(a).total_cmp(&all(b))) {
             let protected = match row.protected_share {
                 0.0 => String::new(),

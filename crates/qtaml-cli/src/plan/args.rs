@@ -112,10 +112,14 @@ impl PlanArgs {
         let (mut schemes, baseline) = contenders(self.accounting());
         if let Some(decoder) = self.decoder {
             schemes.retain(|scheme| scheme.code.is_quantized());
-            schemes.iter_mut().for_each(|scheme| scheme.decoder = decoder);
+            for scheme in &mut schemes {
+                scheme.decoder = decoder;
+            }
         }
         if let Some(granularity) = self.granularity {
-            schemes.iter_mut().for_each(|scheme| scheme.granularity = granularity);
+            for scheme in &mut schemes {
+                scheme.granularity = granularity;
+            }
         }
         let mut all: Vec<Scheme> = Vec::new();
         for scheme in schemes {

@@ -10,7 +10,7 @@ use qtaml_chart::{Axis, Chart, ChartError, Mark, Rule, Series};
 use serde::Serialize;
 
 use super::PlanArgs;
-use crate::measure::{Measure, interval};
+use crate::measure::{Measure, flips, interval};
 use crate::number::grouped;
 use crate::page::{Page, PageTable, command_line};
 use crate::table::table;
@@ -134,7 +134,7 @@ impl Report {
         let plan = format!(
             "At p = {} the plan needs {} {unit} and keeps {name} {kept} {} of {} without faults, {} of \
              the devices at least {}.",
-            goal.flips,
+            flips(&goal.flips),
             self.budget_text(cost),
             interval(&self.metric, confirmed.mean.interval),
             self.metric.value(self.planned.clean),
@@ -195,7 +195,9 @@ impl Report {
             ],
             rules,
         };
-        match chart.to_svg(&format!("What a budget keeps at p = {}", self.planned.goal.flips)) {
+        match chart
+            .to_svg(&format!("What a budget keeps at p = {}", flips(&self.planned.goal.flips)))
+        {
             Err(ChartError::NothingToShow { .. }) => Ok(None),
             svg => Ok(Some(svg?)),
         }

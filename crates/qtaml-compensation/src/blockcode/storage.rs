@@ -152,7 +152,7 @@ impl BlockCodedStorage {
             rest = others;
         }
         let (codes, predicted) = (codes.clone(), Some(group.predicted_mse));
-        let storage = Self { codes, rate, shape, sigma, outliers, blocks, quantizer, predicted };
+        let storage = Self { codes, rate, shape, sigma, quantizer, outliers, blocks, predicted };
         if !storage.golden().iter().all(|weight| weight.is_finite()) {
             return Err(StorageError::from(CodebookError::Sigma(sigma)).into());
         }

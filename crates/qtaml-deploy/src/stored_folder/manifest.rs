@@ -166,9 +166,7 @@ impl Manifest {
         check_digest("the plan", value.get("plan_sha256").cloned(), plan)?;
         // Plans of another version may have other fields.
         match plan.get("schema").and_then(Value::as_u64) {
-            Some(schema) if schema != Plan::SCHEMA => {
-                return Err(PlanFileError::Schema(schema).into());
-            }
+            Some(schema) if schema != Plan::SCHEMA => Err(PlanFileError::Schema(schema).into()),
             _ => serde_json::from_str(text).map_err(wrong_text),
         }
     }
