@@ -122,7 +122,7 @@ impl BlockCodedStorage {
             let block = |part| Block::new(part, &quantizer, &outliers);
             let blocks = parts.iter().map(block).collect();
             let predicted = None;
-            Self { codes, rate: bits, shape, sigma, outliers, blocks, quantizer, predicted }
+            Self { codes, rate: bits, shape, sigma, quantizer, outliers, blocks, predicted }
         });
         let better = laplacian.rounding_error() < gaussian.rounding_error();
         Ok(if better { laplacian } else { gaussian })

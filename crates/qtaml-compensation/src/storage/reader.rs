@@ -185,8 +185,11 @@ mod tests {
             })
         };
         assert_eq!(words(restored), words(written), "{label}");
-        let models = [written, restored].map(|s| s.as_words().map(|words| words.model().clone()));
-        assert_eq!(models[0], models[1], "{label}");
+        // As texts: a model that never flips holds NaN, and so does not equal itself.
+        let model = |storage: &dyn WeightStorage| {
+            storage.as_words().map(|words| format!("{:?}", words.model()))
+        };
+        assert_eq!(model(restored), model(written), "{label}");
     }
 
     fn restore(
