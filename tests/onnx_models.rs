@@ -339,7 +339,7 @@ fn without_flips_a_model_is_read_as_it_was_stored() {
         let recalibrator = Recalibrator::new(Recalibration::None, &runner, &golden).unwrap();
         let trials = Trials::new(&runner, &recalibrator, &evaluation);
         let read = |trial| stored.read(Seed(1), trial, &stored.uniform(0));
-        let scores = trials.scores(0..6, |trial| read(trial)).unwrap();
+        let scores = trials.scores(0..6, read).unwrap();
         let one_by_one: Vec<f64> =
             (0..6).map(|trial| trials.score(read(trial).unwrap()).unwrap()).collect();
         assert_eq!(scores, one_by_one, "{name}");
