@@ -33,7 +33,7 @@ impl Measure {
 
     /// Whether values are shares, told in percent.
     const fn is_share(&self) -> bool {
-        matches!(self.name, Metric::Accuracy | Metric::Agreement | Metric::ExactSequence)
+        self.name.is_share()
     }
 
     /// What values are multiplied by to be told.

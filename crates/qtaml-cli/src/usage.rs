@@ -49,8 +49,8 @@ pub(crate) enum UsageError {
     Unnamed(Vec<String>),
     #[cfg(feature = "onnx")]
     #[error(
-        "{samples} samples are too few for a plan: a quarter measures, a quarter chooses and half judges, \
-         and 8 at least are needed"
+        "{samples} samples are too few for a plan: half of them choose and half judge, and 8 at least \
+         are needed"
     )]
     FewSamples { samples: usize },
     #[error("{0} of all cells stuck at 0 and {1} at 1 are more than all cells")]

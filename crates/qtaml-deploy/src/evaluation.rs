@@ -154,6 +154,17 @@ impl Evaluation {
         self.judge.higher_is_better()
     }
 
+    /// How far a score of this size lies from the one over endlessly many inputs like these: the standard
+    /// error of a share of so many rows, `sqrt(s (1 - s) / n)`. 0 for metrics that are no shares.
+    pub fn standard_error(&self, score: f64) -> f64 {
+        let rows = self.pair(self.judged(), &self.golden).rows().count() as f64;
+        if self.judge.is_share() {
+            (score * (1.0 - score)).max(0.0).sqrt() / rows.sqrt()
+        } else {
+            0.0
+        }
+    }
+
     /// The outputs of the golden model.
     pub fn golden(&self) -> &[Output] {
         &self.golden

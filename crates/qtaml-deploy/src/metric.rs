@@ -60,6 +60,11 @@ impl Metric {
         matches!(self, Self::Accuracy | Self::Perplexity)
     }
 
+    /// Whether a value is the share of rows, or of samples, of which something holds.
+    pub const fn is_share(self) -> bool {
+        matches!(self, Self::Accuracy | Self::Agreement | Self::ExactSequence)
+    }
+
     /// Whether the last axis are classes, two at least, one of which is chosen.
     pub const fn needs_classes(self) -> bool {
         !matches!(self, Self::Cosine | Self::RelativeError)
@@ -79,6 +84,11 @@ pub trait Judge: Send + Sync {
 
     /// Whether the last axis are classes, two at least.
     fn needs_classes(&self) -> bool;
+
+    /// Whether a value is the share of rows of which something holds.
+    fn is_share(&self) -> bool {
+        false
+    }
 
     /// The value for one model. Outputs that are no numbers must give the worst value that there is,
     /// or NaN, which reaches no target.
@@ -167,6 +177,10 @@ impl Judge for Metric {
 
     fn needs_classes(&self) -> bool {
         (*self).needs_classes()
+    }
+
+    fn is_share(&self) -> bool {
+        (*self).is_share()
     }
 
     fn judge(&self, judged: &Judged<'_>) -> f64 {

@@ -19,7 +19,7 @@ use crate::workload::{Set, Workload};
 const LEAST: usize = 8;
 
 pub(crate) fn run(args: &PlanArgs) -> Result<()> {
-    let (goal, (schemes, baseline)) = (args.goal()?, args.schemes());
+    let (goal, (schemes, baselines)) = (args.goal()?, args.schemes());
     let workload = args.workload.load(Seed(args.seed))?;
     let sets = Sets::of(&workload)?;
     let store = args.store()?;
@@ -32,7 +32,7 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
         Some(store) => planner.kept_in(store, &workload.fingerprint),
         None => planner,
     };
-    let planned = planner.plan(&schemes, &baseline)?;
+    let planned = planner.plan(&schemes, &baselines)?;
     drop(steps);
     let plan = plan_of(&workload, &planned);
     let report = Report::new(args, &workload, &sets.test, planned);
@@ -46,7 +46,8 @@ fn plan_of(workload: &Workload, planned: &Planned) -> ModelPlan {
     ModelPlan::new(workload.digest.clone(), scheme, planned.plan.clone())
 }
 
-/// The samples of a workload, cut in three: every fourth measures, every fourth chooses, and half judge.
+/// The samples of a workload: half of them choose, every other one of which measures sensitivities as well,
+/// and the other half judge.
 struct Sets {
     calibration: Set,
     selection: Set,
@@ -61,7 +62,7 @@ impl Sets {
         }
         Ok(Self {
             calibration: workload.part(|sample| sample % 4 == 0)?,
-            selection: workload.part(|sample| sample % 4 == 2)?,
+            selection: workload.part(|sample| sample % 2 == 0)?,
             test: workload.part(|sample| sample % 2 == 1)?,
         })
     }

@@ -86,11 +86,11 @@ impl Report {
     }
 
     fn scheme_rows(&self) -> Vec<Vec<String>> {
-        let Planned { contenders, best, baseline, .. } = &self.planned;
+        let Planned { contenders, best, baselines, .. } = &self.planned;
         let row = |(number, contender): (usize, &Contender)| {
             let mark = match number {
                 _ if number == *best => " (the plan)",
-                _ if number == *baseline => " (the same everywhere)",
+                _ if baselines.contains(&number) => " (the same everywhere)",
                 _ => "",
             };
             let predicted =
@@ -125,7 +125,7 @@ impl Report {
 
     /// The answer in a sentence or two.
     fn answer(&self) -> String {
-        let Planned { goal, confirmed, contenders, best, baseline, .. } = &self.planned;
+        let Planned { goal, confirmed, contenders, best, .. } = &self.planned;
         let cost = contenders[*best].cost().unwrap_or_default();
         let kept = self.metric.value(confirmed.mean.value);
         let name = self.metric.name();
@@ -150,17 +150,23 @@ impl Report {
             };
             format!(" On the inputs that judge this is short of {what}: more inputs choose better.")
         };
-        let uniform = contenders[*baseline].cost().map_or_else(
-            || " The same bits everywhere never reach it.".to_owned(),
+        let uniform = self.uniform().map_or_else(
+            || " Storing all weights alike never reaches it.".to_owned(),
             |uniform| {
                 let times = self.budget(uniform) / self.budget(cost);
                 format!(
-                    " The same bits everywhere need {}, {times:.1} times as many.",
+                    " Storing all weights alike needs {}, {times:.1} times as many.",
                     self.budget_text(uniform)
                 )
             },
         );
         format!("{plan}{short}{uniform}")
+    }
+
+    /// What the cheapest baseline needs, if one reaches the target.
+    fn uniform(&self) -> Option<u64> {
+        let Planned { contenders, baselines, .. } = &self.planned;
+        baselines.iter().filter_map(|&number| contenders[number].cost()).min()
     }
 
     fn figure(&self) -> Result<Option<String>> {
@@ -183,7 +189,7 @@ impl Report {
             .map(|point| (self.budget(point.cost), scale * point.metric.fifth_percentile))
             .collect();
         let unit = if self.counts_protected() { "%" } else { "" };
-        let uniform = self.planned.contenders[self.planned.baseline].cost();
+        let uniform = self.uniform();
         let mut rules = vec![Rule::horizontal(scale * self.planned.level, "to be kept")];
         rules.extend(uniform.map(|bits| Rule::vertical(self.budget(bits), "the same everywhere")));
         let chart = Chart {

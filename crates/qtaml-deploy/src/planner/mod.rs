@@ -41,7 +41,7 @@ const DRAWS: u32 = 4;
 /// Schemes that are searched because they look cheapest, beside the first one and the baseline.
 const FINALISTS: usize = 3;
 /// Budgets of the frontier, by the output noise that they leave: as a share of what the target bears.
-const FRONTIER: [f64; 7] = [64.0, 16.0, 4.0, 1.0, 0.25, 1.0 / 16.0, 1.0 / 64.0];
+const FRONTIER: [f64; 8] = [64.0, 16.0, 4.0, 2.0, 0.5, 0.25, 1.0 / 16.0, 1.0 / 64.0];
 
 /// What a plan is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -56,13 +56,16 @@ pub struct Goal {
     pub criterion: Criterion,
     /// What the budget counts.
     pub count: Accounting,
+    /// By how many standard errors the inputs that choose must do better than the target: few inputs
+    /// know little of others. See [`Evaluation::standard_error`].
+    pub margin: f64,
 }
 
 impl Goal {
     /// To keep 95 % in the mean over devices, counting all bits that are stored.
     pub fn new(flips: impl Into<FlipProfile>) -> Self {
         let (criterion, count) = (Criterion::Mean, Accounting::AllBits);
-        Self { flips: flips.into(), keep: 0.95, criterion, count }
+        Self { flips: flips.into(), keep: 0.95, criterion, count, margin: 1.0 }
     }
 
     /// The same for another share of the metric.
@@ -81,6 +84,25 @@ impl Goal {
     #[must_use]
     pub fn counting(self, count: Accounting) -> Self {
         Self { count, ..self }
+    }
+
+    /// The same with another margin.
+    #[must_use]
+    pub fn with_margin(self, margin: f64) -> Self {
+        Self { margin, ..self }
+    }
+
+    /// The target on inputs that choose: with the margin, but no nearer to the model without faults than
+    /// half way.
+    ///
+    /// # Errors
+    /// As [`target`](Self::target).
+    pub fn selecting(&self, evaluation: &Evaluation) -> Result<Target, DeployError> {
+        let (target, clean) = (self.target(evaluation)?, evaluation.clean());
+        let margin = self.margin * evaluation.standard_error(target.level);
+        let most = (clean - target.level).abs() / 2.0;
+        let by = margin.min(most) * if target.higher_is_better { 1.0 } else { -1.0 };
+        Ok(Target { level: target.level + by, ..target })
     }
 
     /// The target that this is for a model of this quality without faults.
@@ -193,8 +215,8 @@ pub struct Planned {
     pub contenders: Vec<Contender>,
     /// The number of the scheme that the plan takes.
     pub best: usize,
-    /// The number of the baseline: the same bits protected everywhere.
-    pub baseline: usize,
+    /// The numbers of the baselines, which store all weights alike.
+    pub baselines: Vec<usize>,
     /// The plan under fresh fault patterns on test inputs.
     pub confirmed: Distribution,
     /// Bits against metric, along the path of the scheme that the plan takes.
@@ -269,18 +291,18 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The cheapest of these schemes and its plan. The first is searched first; `baseline` is what it is
-    /// compared with.
+    /// The cheapest of these schemes and its plan. The first is searched first; all baselines are, and the
+    /// plan is never one of them.
     ///
     /// # Errors
     /// [`BudgetError::OutOfReach`] if no scheme that was searched keeps the
     /// target, and as storing, measuring, searching and planning.
-    pub fn plan(&self, schemes: &[Scheme], baseline: &Scheme) -> Result<Planned, DeployError> {
+    pub fn plan(&self, schemes: &[Scheme], baselines: &[Scheme]) -> Result<Planned, DeployError> {
         let sensitivities = self.sensitivities()?;
-        let target = self.goal.target(self.selection.evaluation)?;
-        let mut contenders: Vec<Contender> = Vec::with_capacity(schemes.len() + 1);
+        let target = self.goal.selecting(self.selection.evaluation)?;
+        let mut contenders: Vec<Contender> = Vec::new();
         let mut noise = None;
-        for scheme in schemes.iter().chain([baseline]) {
+        for scheme in schemes.iter().chain(baselines) {
             self.say(&format!("storing: {scheme}"));
             let stored = Stored::new(self, scheme, &sensitivities)?;
             let path = stored.path();
@@ -292,25 +314,27 @@ impl<'a> Planner<'a> {
             let (scheme, name) = (scheme.clone(), scheme.to_string());
             contenders.push(Contender { scheme, name, predicted, found });
         }
-        let baseline = contenders.len() - 1;
-        for number in finalists(&contenders).into_iter().chain([baseline]) {
+        let baselines: Vec<usize> = (schemes.len()..contenders.len()).collect();
+        let finalists = finalists(&contenders[..schemes.len()]);
+        for &number in finalists.iter().chain(&baselines) {
             let Contender { scheme, found, .. } = &mut contenders[number];
             if found.is_none() {
                 *found = Some(Stored::new(self, scheme, &sensitivities)?.path().search(target)?);
             }
         }
-        self.planned(contenders, baseline, noise.unwrap_or(0.0), &sensitivities)
+        self.planned(contenders, baselines, noise.unwrap_or(0.0), &sensitivities)
     }
 
     /// The plan of the cheapest that was found.
     fn planned(
         &self,
         contenders: Vec<Contender>,
-        baseline: usize,
+        baselines: Vec<usize>,
         noise: f64,
         sensitivities: &[GroupSensitivity],
     ) -> Result<Planned, DeployError> {
-        let costs = contenders.iter().enumerate().filter_map(|(i, c)| Some((c.cost()?, i)));
+        let schemes = contenders.iter().enumerate().filter(|(i, _)| !baselines.contains(i));
+        let costs = schemes.filter_map(|(i, contender)| Some((contender.cost()?, i)));
         let target = self.goal.target(self.test.evaluation)?;
         let missed = BudgetError::OutOfReach { level: target.level };
         let (_, best) = costs.min().ok_or(missed)?;
@@ -346,7 +370,7 @@ impl<'a> Planner<'a> {
             noise,
             contenders,
             best,
-            baseline,
+            baselines,
             confirmed,
             frontier,
         })
@@ -416,8 +440,8 @@ mod tests {
             Some(store) => planner.kept_in(store, "perceptron"),
             None => planner,
         };
-        let (schemes, baseline) = contenders(count);
-        planner.plan(&schemes, &baseline).unwrap()
+        let (schemes, baselines) = contenders(count);
+        planner.plan(&schemes, &baselines).unwrap()
     }
 
     #[test]
@@ -427,9 +451,11 @@ mod tests {
         let Contender { scheme, found, .. } = &planned.contenders[planned.best];
         let found = found.as_ref().unwrap();
         assert!(!found.missed && planned.level == 0.9 && planned.clean == 1.0);
-        let baseline = &planned.contenders[planned.baseline];
-        assert_eq!(baseline.scheme.allocator, crate::scheme::Allocator::Uniform);
-        assert!(found.cost <= baseline.cost().unwrap());
+        for &baseline in &planned.baselines {
+            let baseline = &planned.contenders[baseline];
+            assert_eq!(baseline.scheme.allocator, crate::scheme::Allocator::Uniform);
+            assert!(found.cost <= baseline.cost().unwrap());
+        }
         let flips = &planned.goal.flips;
         let model = scheme.store(&sets[0], flips, &CodeLibrary::default()).unwrap();
         let file = ModelPlan::new("ab", scheme.clone(), planned.plan.clone());

@@ -4,41 +4,45 @@ use qtaml_compensation::storage::ScalePolicy;
 use qtaml_compensation::{Accounting, Decoder, Score};
 use qtaml_fault::Ecc;
 use qtaml_fault::ecc::EccCode;
-use qtaml_quant::BitWidth;
 
 use crate::Granularity;
 use crate::scheme::{Allocator, CodeFamily, Scheme};
 
 /// The schemes that compete for the smallest budget, the one that is searched first in front, and the
-/// baseline that they are compared with: the same number of top bits of every weight, read as they are.
+/// baselines that they are compared with: the same for all weights. The first baseline is that of the
+/// literature, so many top bits of every weight, read as they are. The second has all that the schemes
+/// have but the choice among weights.
 ///
 /// Where protected bits count, protection is ideal, and the choice is of decoder, scale and granularity.
 /// Where all bits count, nothing is ideal: words of any width with real codes, codebooks and block codes.
-pub fn contenders(count: Accounting) -> (Vec<Scheme>, Scheme) {
-    let baseline = Scheme {
+pub fn contenders(count: Accounting) -> (Vec<Scheme>, Vec<Scheme>) {
+    let literature = Scheme {
         granularity: Granularity::Channel,
         scale: ScalePolicy::PerGroup,
         eccs: if is_ideal(count) { vec![Ecc::Ideal] } else { codes() },
         ..Scheme::uniform()
     };
-    let tac = Scheme { allocator: Allocator::Tac(Score::Wkb), ..baseline.clone() };
-    let bayes = Scheme { decoder: Decoder::BayesGain, ..tac.clone() };
+    let tac = Scheme { allocator: Allocator::Tac(Score::Wkb), ..literature.clone() };
     let clipped = |scheme: &Scheme| Scheme { scale: ScalePolicy::MinMse, ..scheme.clone() };
-    let grouped =
-        |scheme: &Scheme| Scheme { granularity: Granularity::Group(64), ..scheme.clone() };
+    let bayes = Scheme { decoder: Decoder::BayesGain, ..tac.clone() };
+    let alike = |scheme: &Scheme| Scheme { allocator: Allocator::Uniform, ..scheme.clone() };
     if is_ideal(count) {
-        let all = [bayes.clone(), clipped(&bayes), tac.clone(), clipped(&tac), grouped(&bayes)];
-        return (all.into(), baseline);
+        let grouped = Scheme { granularity: Granularity::Group(64), ..bayes.clone() };
+        let best = clipped(&bayes);
+        let baselines = vec![literature, alike(&best)];
+        return (vec![bayes, best, tac.clone(), clipped(&tac), grouped], baselines);
     }
     let of = |code, granularity| Scheme { granularity, code, ..clipped(&bayes) };
+    let mixed = of(CodeFamily::Mixed, Granularity::Channel);
+    let baselines = vec![literature, alike(&of(CodeFamily::Mixed, Granularity::Tensor))];
     let schemes = vec![
-        of(CodeFamily::Mixed, Granularity::Channel),
+        mixed,
         of(CodeFamily::Mixed, Granularity::Tensor),
         of(CodeFamily::Codebook, Granularity::Channel),
         of(CodeFamily::Codebook, Granularity::Tensor),
         of(CodeFamily::AnyWidth, Granularity::Channel),
     ];
-    (schemes, Scheme { bits: BitWidth::INT8, ..baseline })
+    (schemes, baselines)
 }
 
 const fn is_ideal(count: Accounting) -> bool {
@@ -58,13 +62,13 @@ mod tests {
 
     #[test]
     fn what_counts_decides_what_competes() {
-        let (ideal, baseline) = contenders(Accounting::ProtectedBits);
-        assert!(ideal.iter().chain([&baseline]).all(|scheme| scheme.eccs == [Ecc::Ideal]));
-        let (real, baseline) = contenders(Accounting::AllBits);
-        assert!(real.iter().chain([&baseline]).all(|scheme| !scheme.eccs.contains(&Ecc::Ideal)));
-        assert_eq!(baseline.allocator, Allocator::Uniform);
-        let names: std::collections::BTreeSet<String> =
-            real.iter().chain(&ideal).map(ToString::to_string).collect();
-        assert_eq!(names.len(), real.len() + ideal.len());
+        let (ideal, baselines) = contenders(Accounting::ProtectedBits);
+        assert!(ideal.iter().chain(&baselines).all(|scheme| scheme.eccs == [Ecc::Ideal]));
+        let (real, others) = contenders(Accounting::AllBits);
+        assert!(real.iter().chain(&others).all(|scheme| !scheme.eccs.contains(&Ecc::Ideal)));
+        assert!(baselines.iter().chain(&others).all(|b| b.allocator == Allocator::Uniform));
+        let all = || real.iter().chain(&ideal).chain(&baselines).chain(&others);
+        let names: std::collections::BTreeSet<String> = all().map(ToString::to_string).collect();
+        assert_eq!(names.len(), all().count());
     }
 }
