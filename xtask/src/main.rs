@@ -14,11 +14,13 @@ mod bench;
 mod check;
 mod content;
 mod map;
+mod models;
 #[path = "../../crates/qtaml-experiments/src/numbers.rs"]
 mod numbers;
 mod reproduce;
 mod results;
 mod tidy;
+mod walk;
 mod workspace;
 
 /// Automation of this repository.
@@ -35,6 +37,9 @@ enum Xtask {
     /// Write the code map of docs/architecture.md, from the first lines of the source files
     Map,
     Results(results::ResultsArgs),
+    /// Do the walk of docs/your-model.md, and write what its commands print into it
+    Walk,
+    Models(models::ModelsArgs),
 }
 
 fn main() -> anyhow::Result<ExitCode> {
@@ -46,6 +51,8 @@ fn main() -> anyhow::Result<ExitCode> {
         Xtask::Tidy => tidy::run()?,
         Xtask::Map => map::run(&tidy::members()?)?,
         Xtask::Results(args) => results::run(&args)?,
+        Xtask::Walk => walk::run()?,
+        Xtask::Models(args) => models::run(&args)?,
     }
     Ok(ExitCode::SUCCESS)
 }

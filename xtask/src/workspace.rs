@@ -41,19 +41,34 @@ pub(crate) fn build_runner(device: DeviceName) -> Command {
     command
 }
 
+/// Builds a program of the workspace, as the tests are built, and tells where it is.
+///
+/// # Errors
+/// If it cannot be built.
+pub(crate) fn built(package: &str, program: &str) -> Result<PathBuf> {
+    let mut command = cargo("build");
+    command.args(["--workspace", "--bin", program]);
+    command.args(["--message-format", "json-render-diagnostics"]);
+    executable(&stdout_of(command)?, program).with_context(|| format!("of package {package}"))
+}
+
 /// Where the runner is, from the `messages` of its build: one JSON object a line.
 ///
 /// # Errors
 /// If no message tells of it.
 pub(crate) fn built_runner(messages: &str) -> Result<PathBuf> {
+    executable(messages, RUNNER)
+}
+
+fn executable(messages: &str, program: &str) -> Result<PathBuf> {
     messages
         .lines()
         .filter_map(|line| serde_json::from_str::<Value>(line).ok())
         .filter(|message| message["reason"] == "compiler-artifact")
         .map(|mut artifact| (artifact["target"].take(), artifact["executable"].take()))
-        .find(|(target, _)| target["name"] == RUNNER && target["kind"] == json!(["bin"]))
+        .find(|(target, _)| target["name"] == program && target["kind"] == json!(["bin"]))
         .and_then(|(_, executable)| executable.as_str().map(PathBuf::from))
-        .with_context(|| format!("cargo built no program {RUNNER}"))
+        .with_context(|| format!("cargo built no program {program}"))
 }
 
 /// Whether the backend needs a cargo feature beyond the runner's default ones.

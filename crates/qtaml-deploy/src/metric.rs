@@ -33,6 +33,9 @@ pub enum Metric {
     Perplexity,
     /// The cosine of the angle between golden and faulty row, in the mean over rows.
     Cosine,
+    /// The share of rows whose nearest other row, by the cosine of the angle, is the same one as in the
+    /// golden model: what a search by embeddings returns.
+    NearestNeighbour,
     /// The norm of the change of all values over the norm of the golden values.
     RelativeError,
     /// The share of samples of which every row has its highest value where the golden model has it.
@@ -45,6 +48,7 @@ qtaml_quant::names!(Metric, "metric", {
     Kl: "kl",
     Perplexity: "perplexity",
     Cosine: "cosine",
+    NearestNeighbour: "nearest-neighbour",
     RelativeError: "relative-error",
     ExactSequence: "exact-sequence",
 });
@@ -62,12 +66,15 @@ impl Metric {
 
     /// Whether a value is the share of rows, or of samples, of which something holds.
     pub const fn is_share(self) -> bool {
-        matches!(self, Self::Accuracy | Self::Agreement | Self::ExactSequence)
+        matches!(
+            self,
+            Self::Accuracy | Self::Agreement | Self::ExactSequence | Self::NearestNeighbour
+        )
     }
 
     /// Whether the last axis are classes, two at least, one of which is chosen.
     pub const fn needs_classes(self) -> bool {
-        !matches!(self, Self::Cosine | Self::RelativeError)
+        !matches!(self, Self::Cosine | Self::NearestNeighbour | Self::RelativeError)
     }
 }
 
@@ -193,6 +200,11 @@ impl Judge for Metric {
             Self::Kl => judged.mean(|row| divergence(row.golden, row.faulty)),
             Self::Perplexity => judged.mean(|row| surprise(row.faulty, row.label)).exp(),
             Self::Cosine => judged.mean(|row| cosine(row.golden, row.faulty)),
+            Self::NearestNeighbour => {
+                let [golden, faulty] = [false, true].map(|faulty| nearest_rows(judged, faulty));
+                let same = golden.iter().zip(&faulty).filter(|(a, b)| a == b).count();
+                same as f64 / golden.len() as f64
+            }
             Self::RelativeError => relative_error(judged),
             Self::ExactSequence => judged.share_of_samples(agrees),
         }
@@ -241,6 +253,21 @@ fn cosine(golden: &[f32], faulty: &[f32]) -> f64 {
         (false, false) => 1.0,
         _ => 0.0,
     }
+}
+
+/// The number of the nearest other row of each judged row; none for a row that is not finite, or alone.
+fn nearest_rows(judged: &Judged<'_>, faulty: bool) -> Vec<Option<usize>> {
+    let rows: Vec<&[f32]> =
+        judged.rows().map(|row| if faulty { row.faulty } else { row.golden }).collect();
+    let nearest = |at: usize| {
+        let others = (0..rows.len()).filter(|&other| other != at);
+        let near = others.map(|other| (cosine(rows[at], rows[other]), other));
+        // The first of equals: a strict comparison keeps it.
+        let best = near.reduce(|best, next| if next.0 > best.0 { next } else { best });
+        let is_finite = rows[at].iter().all(|value| value.is_finite());
+        best.filter(|_| is_finite || !faulty).map(|(_, other)| other)
+    };
+    (0..rows.len()).map(nearest).collect()
 }
 
 /// `||y - y0|| / ||y0||` over all judged rows; infinite where a value is not finite, or zeros changed.
@@ -455,5 +482,20 @@ mod tests {
             error.starts_with("metric \"precision\" is unknown: accuracy, agreement"),
             "{error}"
         );
+    }
+
+    #[test]
+    fn neighbours_are_those_of_the_golden_model_or_not() {
+        let output = |values: &[f32]| vec![Output::new("e", [3, 2], values.to_vec()).unwrap()];
+        // The first two point nearly the same way.
+        let golden = output(&[1.0, 0.0, 1.0, 0.1, -1.0, 1.0]);
+        let evaluation = Evaluation::new(golden, Metric::NearestNeighbour).unwrap();
+        assert_eq!(evaluation.clean(), 1.0);
+        // A length changes nothing; the third row, turned to the first, is the neighbour of it.
+        assert_eq!(evaluation.score(&output(&[9.0, 0.0, 1.0, 0.1, -1.0, 1.0])).unwrap(), 1.0);
+        let turned = evaluation.score(&output(&[1.0, 0.0, 1.0, 0.1, 1.0, 0.01])).unwrap();
+        assert_eq!(turned, 0.0);
+        let broken = evaluation.score(&output(&[f32::NAN, 0.0, 1.0, 0.1, -1.0, 1.0])).unwrap();
+        assert!(broken < 0.5);
     }
 }

@@ -43,7 +43,7 @@ pub(crate) struct WorkloadArgs {
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     labels: Option<PathBuf>,
 
-    /// agreement, accuracy, cosine, relative-error, kl, perplexity or exact-sequence
+    /// agreement, accuracy, cosine, nearest-neighbour, relative-error, kl, perplexity or exact-sequence
     ///
     /// By default accuracy with labels, agreement without, and relative-error for outputs of one number.
     #[arg(long, value_name = "NAME", help_heading = DATA)]
