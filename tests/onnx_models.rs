@@ -431,6 +431,25 @@ fn random_inputs_are_drawn_for_every_model() {
     }
 }
 
+/// Sizes that the graph leaves open are asked for by name.
+#[test]
+fn random_inputs_need_all_sizes() {
+    let mut proto = rten_onnx::onnx::ModelProto::parse_buf(&deep(1)).unwrap();
+    let input = &mut proto.graph.as_mut().unwrap().input[0];
+    let tensor = input.r#type.as_mut().unwrap().tensor_type.as_mut().unwrap();
+    let width = &mut tensor.shape.as_mut().unwrap().dim[1];
+    (width.dim_value, width.dim_param) = (None, Some("width".to_owned()));
+    let model = OnnxModel::from_bytes(&proto.write_buf().unwrap()).unwrap();
+    let error = Inputs::synthetic(&model, 2, Seed(1)).unwrap_err().to_string();
+    assert_eq!(
+        error,
+        "the size of dimension \"width\" of input \"x\" is not known: random inputs need one"
+    );
+    let sizes = BTreeMap::from([("width".to_owned(), 4)]);
+    let inputs = Inputs::synthetic_with(&model, 2, Seed(1), &sizes).unwrap();
+    assert_eq!(model.runner(&inputs).unwrap().samples(), 2);
+}
+
 #[test]
 fn other_files_are_told_apart() {
     let error = OnnxModel::open(folder().join("expected.json")).unwrap_err();

@@ -200,12 +200,10 @@ pub enum InputError {
         name: String,
     },
     /// Random inputs of a model that leaves their shapes open.
-    #[error("the size of {} is not known: random inputs need it, and {example} gives one", unknown.join(", "))]
+    #[error("the size of {} is not known: random inputs need one", unknown.join(", "))]
     Open {
         /// The dimensions, with the inputs that have them.
         unknown: Vec<String>,
-        /// How one is given.
-        example: String,
     },
     /// A type that random inputs cannot be drawn of, or values cannot be given of.
     #[error("input {name:?} is of type {kind}, which is not supported")]

@@ -72,15 +72,7 @@ impl Inputs {
                 .map(|spec| format!("input {:?}", spec.name)),
         );
         if !unknown.is_empty() {
-            let named =
-                specs.iter().flat_map(|spec| spec.shape.iter().flatten()).find_map(
-                    |dim| match dim {
-                        Dim::Named(name) if !sizes.contains_key(name) => Some(name.as_str()),
-                        _ => None,
-                    },
-                );
-            let example = format!("a size for {:?}", named.unwrap_or("the dimension"));
-            return Err(InputError::Open { unknown, example });
+            return Err(InputError::Open { unknown });
         }
         let drawn = specs
             .iter()
