@@ -366,6 +366,7 @@ impl Judge for OwnMetric {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Evaluation;
 
     fn judged(metric: Metric, rows: [&[f32]; 2], shape: &[usize], labels: Option<&[usize]>) -> f64 {
         let [golden, faulty] = rows.map(|v| Output::new("y", shape, v.to_vec()).unwrap());

@@ -148,6 +148,7 @@ fn all_bits(stored_bytes: u64, metadata_bits: u64, weights: u64) -> f64 {
     (8 * stored_bytes + metadata_bits) as f64 / weights.max(1) as f64
 }
 
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde hands out references")]
 fn is_none(count: &usize) -> bool {
     *count == 0
 }

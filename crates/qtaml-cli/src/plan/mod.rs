@@ -8,14 +8,15 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qtaml::deploy::job::{Build, JobStore};
 use qtaml::deploy::planner::{ModelPlan, Planned, Planner};
 use qtaml::fault::Seed;
+use sha2::{Digest, Sha256};
 
 pub(crate) use self::args::PlanArgs;
 use self::report::Report;
 use crate::stdout;
 use crate::usage::UsageError;
-use crate::workload::{Set, Workload};
+use crate::workload::{Set, Workload, hex};
 
-/// Fewer samples cannot be cut in three.
+/// Fewer samples are no two halves worth the name.
 const LEAST: usize = 8;
 
 pub(crate) fn run(args: &PlanArgs) -> Result<()> {
@@ -23,10 +24,10 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     let workload = args.workload.load(Seed(args.seed))?;
     let sets = Sets::of(&workload)?;
     let store = args.store()?;
-    let steps = Steps::new();
-    let tell = |what: &str| steps.tell(what);
     let planner =
         Planner::new(goal, &sets.calibration.runner, sets.selection.judging(), sets.test.judging());
+    let steps = Steps::of(planner.steps(schemes.len(), baselines.len()));
+    let tell = |what: &str| steps.tell(what);
     let planner = planner.with_patterns(args.trials, Seed(args.seed)).telling(&tell);
     let planner = match &store {
         Some(store) => planner.kept_in(store, &workload.fingerprint),
@@ -72,16 +73,18 @@ impl Sets {
 struct Steps(ProgressBar);
 
 impl Steps {
-    fn new() -> Self {
-        let style = ProgressStyle::with_template("{spinner} {wide_msg}  {elapsed}");
-        let bar = ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr())
+    fn of(steps: u64) -> Self {
+        let style = ProgressStyle::with_template(
+            "planning {bar:20.cyan/dim} {percent:>3} %  {elapsed}  eta {eta}  {wide_msg}",
+        );
+        let bar = ProgressBar::with_draw_target(Some(steps), ProgressDrawTarget::stderr())
             .with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
         Self(bar)
     }
 
     fn tell(&self, what: &str) {
         self.0.set_message(what.to_owned());
-        self.0.tick();
+        self.0.inc(1);
     }
 }
 
@@ -95,7 +98,10 @@ impl PlanArgs {
     /// Where finished trials are kept, if there is a folder for them.
     fn store(&self) -> Result<Option<JobStore>> {
         let Some(folder) = &self.out else { return Ok(None) };
-        let build = Build::new(env!("CARGO_PKG_VERSION"), env!("CARGO_PKG_VERSION"));
+        // Another program may find other values: what it kept is not ours.
+        let program = std::env::current_exe().and_then(std::fs::read);
+        let content = program.map_or_else(|_| String::new(), |bytes| hex(&Sha256::digest(&bytes)));
+        let build = Build::new(env!("CARGO_PKG_VERSION"), content);
         let store = JobStore::open(&folder.join("jobs"), build);
         Ok(Some(store.with_context(|| format!("cannot keep trials in {}", folder.display()))?))
     }

@@ -40,6 +40,8 @@ use path::{Path, Stored};
 const DRAWS: u32 = 4;
 /// Schemes that are searched because they look cheapest, beside the first one and the baseline.
 const FINALISTS: usize = 3;
+/// Steps of a bisection, about.
+const BISECTIONS: usize = 12;
 /// Budgets of the frontier, by the output noise that they leave: as a share of what the target bears.
 const FRONTIER: [f64; 8] = [64.0, 16.0, 4.0, 2.0, 0.5, 0.25, 1.0 / 16.0, 1.0 / 64.0];
 
@@ -275,6 +277,12 @@ impl<'a> Planner<'a> {
     #[must_use]
     pub fn telling(self, tell: &'a (dyn Fn(&str) + Sync)) -> Self {
         Self { tell: Some(tell), ..self }
+    }
+
+    /// About how often [`telling`](Self::telling) is told something, for progress.
+    pub fn steps(&self, schemes: usize, baselines: usize) -> u64 {
+        let searches = 1 + FINALISTS.min(schemes.saturating_sub(1)) + baselines;
+        (schemes + baselines + BISECTIONS * searches + 1 + FRONTIER.len()) as u64
     }
 
     /// How much each weight tensor matters, on calibration inputs.
