@@ -542,9 +542,9 @@ fn names_from_files_are_shown_and_not_obeyed() {
     }
     // What is not understood, what is no number, and a file that an index names.
     let [name, ..] = NAMES;
-    folder.write(&[bytes(name, I64, &[4, 4])], None);
+    folder.write(&[bytes(name, I16, &[4, 4])], None);
     let unknown = texts(folder.run("inject model.safetensors --p 0.1 --out f.safetensors").code(1));
-    folder.write(&[(name, F32, vec![1, 2], f32s([1.0, f32::NAN]))], None);
+    folder.write(&[(name, F32, vec![2, 2], f32s([1.0, f32::NAN, 1.0, 1.0]))], None);
     let nan = texts(folder.run("verify --weights model.safetensors").code(1));
     std::fs::create_dir_all(folder.path("m")).unwrap();
     let index = json!({"weight_map": {"x": "\u{1b}[31m.safetensors"}}).to_string();

@@ -563,8 +563,9 @@ mod verify {
                 .code(1)
                 .stderr(contains(named.to_owned()));
         };
-        let path = model(folder.path(), &[("a.w", Dtype::F32, vec![1, 2], f32s([1.0, f32::NAN]))]);
-        refused(&path, "tensor \"a.w\" cannot be stored");
+        let path =
+            model(folder.path(), &[("a.weight", Dtype::F32, vec![1, 2], f32s([1.0, f32::NAN]))]);
+        refused(&path, "tensor \"a.weight\" cannot be stored");
         refused(&path, "weight 1 is NaN");
         let path = model(folder.path(), &[("a.bias", Dtype::F32, vec![2], f32s([1.0, 2.0]))]);
         refused(&path, "holds no float weights");

@@ -287,7 +287,7 @@ fn a_pattern_without_a_tensor_is_an_error() {
     }
     for (line, named) in [
         ("--bits -1", "a whole number, 2 to 8"),
-        ("--scale per-row", "per-tensor, per-channel, or group:N"),
+        ("--scale per-row", "per-channel, per-tensor, or group:N"),
         ("--layout torch", "there are \"pytorch\", \"burn\""),
         ("--encoding morse", "morse"),
     ] {

@@ -202,7 +202,8 @@ impl Judge for Metric {
             Self::Cosine => judged.mean(|row| cosine(row.golden, row.faulty)),
             Self::NearestNeighbour => {
                 let [golden, faulty] = [false, true].map(|faulty| nearest_rows(judged, faulty));
-                let same = golden.iter().zip(&faulty).filter(|(a, b)| a == b).count();
+                let same =
+                    golden.iter().zip(&faulty).filter(|(a, b)| a.is_some() && a == b).count();
                 same as f64 / golden.len() as f64
             }
             Self::RelativeError => relative_error(judged),
@@ -265,7 +266,7 @@ fn nearest_rows(judged: &Judged<'_>, faulty: bool) -> Vec<Option<usize>> {
         // The first of equals: a strict comparison keeps it.
         let best = near.reduce(|best, next| if next.0 > best.0 { next } else { best });
         let is_finite = rows[at].iter().all(|value| value.is_finite());
-        best.filter(|_| is_finite || !faulty).map(|(_, other)| other)
+        best.filter(|_| is_finite).map(|(_, other)| other)
     };
     (0..rows.len()).map(nearest).collect()
 }
@@ -459,10 +460,14 @@ mod tests {
     #[test]
     fn outputs_that_are_no_numbers_never_win() {
         let nan = [f32::NAN; 3];
-        let worst = [0.0, 0.0, f64::INFINITY, f64::INFINITY, -1.0, f64::INFINITY, 0.0];
-        for (metric, worst) in Metric::ALL.into_iter().zip(worst) {
+        let worst = |metric| match metric {
+            Metric::Kl | Metric::Perplexity | Metric::RelativeError => f64::INFINITY,
+            Metric::Cosine => -1.0,
+            _ => 0.0,
+        };
+        for metric in Metric::ALL {
             let found = judged(metric, [&GOLDEN[..3], &nan], &[1, 3], Some(&[0]));
-            assert_eq!(found, worst, "{metric}");
+            assert_eq!(found, worst(metric), "{metric}");
         }
         // One class is infinitely likely, and another never.
         let infinite = [f32::INFINITY, 0.0, 0.0];

@@ -506,7 +506,7 @@ mod tests {
         let torn = inputs.with("y", Array::i32([2], vec![0, 0]));
         assert_eq!(
             torn.samples().unwrap_err().to_string(),
-            "input \"y\" has 2 samples, and input \"x\" has 3"
+            "input \"y\" has 2 samples, and input \"n\" has 3"
         );
     }
 
