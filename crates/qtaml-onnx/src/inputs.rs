@@ -109,7 +109,8 @@ impl InputSpec {
         };
         let dim = |dim: &rten_onnx::onnx::Dimension| match (dim.dim_value, &dim.dim_param) {
             (Some(size), _) if size > 0 => Dim::Fixed(size as usize),
-            (_, Some(name)) if !name.is_empty() => Dim::Named(name.clone()),
+            // Some exporters write "?" or "-1" for a size that they do not know: that is no name.
+            (_, Some(name)) if name.contains(char::is_alphabetic) => Dim::Named(name.clone()),
             _ => Dim::Any,
         };
         let shape = tensor.and_then(|tensor| tensor.shape.as_ref());
