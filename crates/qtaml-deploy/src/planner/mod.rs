@@ -42,8 +42,11 @@ const DRAWS: u32 = 4;
 const FINALISTS: usize = 3;
 /// Steps of a bisection, about.
 const BISECTIONS: usize = 12;
-/// Budgets of the frontier, by the output noise that they leave: as a share of what the target bears.
-const FRONTIER: [f64; 8] = [64.0, 16.0, 4.0, 2.0, 0.5, 0.25, 1.0 / 16.0, 1.0 / 64.0];
+/// Budgets of the frontier below that of the plan, by the output noise that they leave: as multiples of what
+/// the target bears.
+const BELOW: [f64; 4] = [64.0, 16.0, 4.0, 2.0];
+/// And above it, as multiples of what the plan costs.
+const ABOVE: [f64; 3] = [1.15, 1.5, 2.0];
 
 /// What a plan is for.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -282,7 +285,7 @@ impl<'a> Planner<'a> {
     /// About how often [`telling`](Self::telling) is told something, for progress.
     pub fn steps(&self, schemes: usize, baselines: usize) -> u64 {
         let searches = 1 + FINALISTS.min(schemes.saturating_sub(1)) + baselines;
-        (schemes + baselines + BISECTIONS * searches + 1 + FRONTIER.len()) as u64
+        (schemes + baselines + BISECTIONS * searches + 1 + BELOW.len() + 1 + ABOVE.len()) as u64
     }
 
     /// How much each weight tensor matters, on calibration inputs.
@@ -399,12 +402,12 @@ fn finalists(contenders: &[Contender]) -> Vec<usize> {
     order
 }
 
-/// Steps whose predicted noise is spread around that of a step, which is one of them.
+/// Steps around one, which is among them.
 fn frontier_of(path: &Path<'_>, step: usize) -> Vec<usize> {
-    let bears = path.noise(step);
-    let mut steps: Vec<usize> =
-        FRONTIER.iter().filter_map(|share| path.step_at(share * bears)).collect();
-    steps.push(step);
+    let (bears, cost) = (path.noise(step), path.cost(step) as f64);
+    let below = BELOW.iter().filter_map(|times| path.step_at(times * bears));
+    let above = ABOVE.iter().filter_map(|times| path.step_costing((times * cost) as u64));
+    let mut steps: Vec<usize> = below.chain([step]).chain(above).collect();
     steps.sort_unstable();
     steps.dedup();
     steps

@@ -108,6 +108,11 @@ impl Path<'_> {
         (0..self.len()).find(|&step| self.noise(step) <= noise)
     }
 
+    /// The first step that costs so much at least.
+    pub(super) fn step_costing(&self, cost: u64) -> Option<usize> {
+        (0..self.len()).find(|&step| self.cost(step) >= cost)
+    }
+
     /// The smallest budget that keeps a target on the inputs that choose.
     pub(super) fn search(&self, target: Target) -> Result<BudgetSearch, DeployError> {
         let Planner { patterns, selection, .. } = self.stored.planner;
