@@ -110,8 +110,18 @@ fn the_table_and_the_help_are_the_known_ones() {
     let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
     let help = command.arg("--help").assert().success();
     let help = String::from_utf8(help.get_output().stdout.clone()).unwrap();
-    let places =
-        ["  physics", "  inspect", "  inject", "  codec", "  verify"].map(|c| help.find(c));
+    let places = [
+        "  physics",
+        "  inspect",
+        "  evaluate",
+        "  plan",
+        "  protect",
+        "  recover",
+        "  inject",
+        "  codec",
+        "  verify",
+    ]
+    .map(|c| help.find(c));
     assert!(places.is_sorted() && places[0].is_some(), "{help}");
 }
 
@@ -261,7 +271,6 @@ fn foreign_files_are_named_with_what_to_do() {
             "git lfs pull",
         ),
         (b"GGUF\x03\0\0\0", "a GGUF model of llama.cpp"),
-        (b"\x08\x08\x12\x07pytorch", "an ONNX model"),
         (b"<!DOCTYPE html><html>", "a web page: the download has failed"),
         (b"\x80\x02}q\0.", "torch.load(FILE"),
         (b"", "an empty file"),

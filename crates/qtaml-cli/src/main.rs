@@ -25,11 +25,17 @@ mod plan;
 mod printable;
 mod probabilities;
 mod progress;
+#[cfg(feature = "onnx")]
+mod protect;
+#[cfg(feature = "onnx")]
+mod recover;
 mod selection;
 mod stdout;
 mod table;
 mod usage;
 mod verify;
+#[cfg(feature = "onnx")]
+mod weights_only;
 #[cfg(feature = "onnx")]
 mod workload;
 
@@ -44,12 +50,16 @@ Examples, in the order of work:
   1. How often does a bit flip? From a memory cell, or leave this out and say --p:
        qtaml physics --oxide-nm 4.5 --retention-s 3.156e8
   2. What is in the model, and does it survive rounding to the words of a memory?
-       qtaml inspect model.safetensors
-  3. What do the faults make of it? Test the copy as you test the model:
+       qtaml inspect model.onnx
+  3. What do the faults make of it, on your own inputs?
+       qtaml evaluate model.onnx --data inputs.npz --p 1e-4..10%
+  4. How to store it so that it keeps its quality, what is burned, and what is read:
+       qtaml plan model.onnx --data inputs.npz --p 0.01 -o plan
+       qtaml protect model.onnx --plan plan/plan.json -o stored
+       qtaml recover stored --model model.onnx --out read.onnx
+  For safetensors, a faulty copy, and stored words that expect faults:
        qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
-  4. If that is too bad: stored words that expect the faults, for the p of step 1:
        qtaml codec design model.safetensors --p 0.1 --out model.codec
-       then qtaml codec encode, qtaml inject, qtaml codec decode, and test again
   At any time: are the closed forms behind all this those of the sampled faults?
        qtaml verify --p 0.05
 
@@ -72,6 +82,10 @@ enum Command {
     Evaluate(Box<evaluate::EvaluateArgs>),
     #[cfg(feature = "onnx")]
     Plan(Box<plan::PlanArgs>),
+    #[cfg(feature = "onnx")]
+    Protect(protect::ProtectArgs),
+    #[cfg(feature = "onnx")]
+    Recover(recover::RecoverArgs),
     Inject(Box<inject::InjectArgs>),
     Codec(codec::CodecArgs),
     Verify(Box<verify::VerifyArgs>),
@@ -94,6 +108,10 @@ fn run(command: &Command) -> Result<()> {
         Command::Evaluate(args) => evaluate::run(args),
         #[cfg(feature = "onnx")]
         Command::Plan(args) => plan::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Protect(args) => protect::run(args),
+        #[cfg(feature = "onnx")]
+        Command::Recover(args) => recover::run(args),
         Command::Inject(args) => inject::run(args),
         Command::Codec(args) => codec::run(args),
         Command::Verify(args) => verify::run(args),

@@ -34,6 +34,11 @@ pub(crate) enum UsageError {
     )]
     NoFlips,
     #[cfg(feature = "onnx")]
+    #[error(
+        "--layout is for safetensors files: the operators of an ONNX model say which axis is that of outputs"
+    )]
+    LayoutOfGraph,
+    #[cfg(feature = "onnx")]
     #[error("--metric {0} needs --labels")]
     MetricNeedsLabels(qtaml::deploy::Metric),
     #[cfg(feature = "onnx")]

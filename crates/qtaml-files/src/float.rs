@@ -77,6 +77,34 @@ impl Float {
             Self::F64 => write(values, bytes, |value| f64::from(value).to_le_bytes()),
         }
     }
+
+    /// The bytes of values that may be beyond the type: those become its largest or lowest number, as a
+    /// memory of this type would be read.
+    pub fn encode_within(self, values: &[f32]) -> WithinType {
+        let largest = self.largest();
+        let within: Vec<f32> = values.iter().map(|value| value.clamp(-largest, largest)).collect();
+        let mut bytes = vec![0; values.len() * self.bytes()];
+        self.encode(&within, &mut bytes);
+        let count = |differ: &dyn Fn(usize, f32) -> bool| {
+            within.iter().enumerate().filter(|(i, value)| differ(*i, **value)).count() as u64
+        };
+        let read = self.decode(&bytes);
+        let rounded = count(&|i, value| read[i] != value && !value.is_nan());
+        let beyond = count(&|i, value| values[i] != value && !value.is_nan());
+        WithinType { bytes, rounded, beyond }
+    }
+}
+
+/// Values in a type that cannot hold all of them as they are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WithinType {
+    /// Their bytes, little-endian.
+    pub bytes: Vec<u8>,
+    /// How many of them were rounded.
+    pub rounded: u64,
+    /// How many were beyond the type.
+    pub beyond: u64,
 }
 
 fn values<const N: usize>(
@@ -158,6 +186,18 @@ mod tests {
         let (half, brain) = (|v| encode(Float::F16, v), |v| encode(Float::Bf16, v));
         assert_eq!((half(65519.996), half(65520.0)), (0x7bff, 0x7c00));
         assert_eq!((brain(3.394e38), brain(f32::MAX)), (0x7f7f, 0x7f80));
+    }
+
+    #[test]
+    fn what_is_beyond_a_type_becomes_its_largest_number() {
+        let values = [0.5, 1e5, -f32::INFINITY, 0.1, f32::NAN];
+        let half = Float::F16.encode_within(&values);
+        assert_eq!((half.rounded, half.beyond), (1, 2));
+        let read = Float::F16.decode(&half.bytes);
+        assert_eq!((read[0], read[1], read[2]), (0.5, 65504.0, -65504.0));
+        assert!((read[3] - 0.1).abs() < 1e-4 && read[4].is_nan());
+        let single = Float::F32.encode_within(&values[..2]);
+        assert_eq!((single.rounded, single.beyond), (0, 0));
     }
 
     #[test]

@@ -2,8 +2,10 @@
 
 use std::fmt;
 use std::io::{self, Read};
+use std::path::Path;
 
 use crate::checkpoint::index::INDEX_MEMBER;
+use crate::{Action, FileError, open_regular};
 
 /// Bytes of a file that are looked at: the mark of a tar file lies at 257.
 const LOOKED_AT: u64 = 4096;
@@ -148,6 +150,15 @@ impl FileFormat {
         of_structure(begin, text)
     }
 
+    /// The format of a file.
+    ///
+    /// # Errors
+    /// [`FileError::Io`] and [`FileError::NotRegular`](crate::FileError::NotRegular) if it cannot be read.
+    pub fn of_file(path: &Path) -> Result<Self, FileError> {
+        let failed = |source| FileError::Io { action: Action::Read, path: path.into(), source };
+        Self::of_reader(open_regular(path)?).map_err(failed)
+    }
+
     /// The format of what is read from its beginning.
     pub(crate) fn of_reader(reader: impl Read) -> io::Result<Self> {
         let mut begin = Vec::new();
@@ -161,8 +172,8 @@ impl FileFormat {
             Self::Safetensors => "it is read as it is",
             Self::ShardIndex => "it is read together with its shards",
             Self::Onnx => {
-                "save its weights with safetensors.numpy.save_file, from \
-                 onnx.numpy_helper.to_array of each initializer and Constant"
+                "qtaml inspect, evaluate, plan, protect and recover take it as it is; inject and codec \
+                 do not"
             }
             Self::Gguf => "take the safetensors files that it was made from",
             Self::LfsPointer => "fetch the file itself with `git lfs pull`",

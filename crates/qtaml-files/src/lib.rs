@@ -59,7 +59,7 @@ pub use ::safetensors::Dtype;
 pub use self::background::{BackgroundWriter, write_in_background};
 pub use self::checkpoint::{Checkpoint, CheckpointError, CheckpointWriter};
 pub use self::error::{Action, FileError, HeaderError};
-pub use self::float::Float;
+pub use self::float::{Float, WithinType};
 pub use self::float8::Float8;
 pub use self::format::FileFormat;
 pub use self::kind::{

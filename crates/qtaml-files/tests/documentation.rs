@@ -53,6 +53,7 @@ fn every_kind_and_layout_is_listed() {
         TensorKind::Buffer(B::Statistics),
         TensorKind::Buffer(B::Positions),
         TensorKind::Buffer(B::Indices),
+        TensorKind::Constant,
         TensorKind::Empty,
         TensorKind::Unknown,
     ];

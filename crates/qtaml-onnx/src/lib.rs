@@ -59,8 +59,10 @@
 #![deny(missing_docs)]
 
 mod batches;
+mod cells;
 mod complete;
 mod constants;
+mod copy;
 mod dequantize;
 mod error;
 mod external;
@@ -81,6 +83,8 @@ mod thread;
 mod weights;
 mod wire;
 
+pub use cells::{StoredCodes, StoredTensor};
+pub use copy::{CopyError, WeightsCopy, WrittenTensor};
 pub use error::{InputError, OnnxError, RunError};
 pub use inputs::{Array, Dim, InputKind, InputSpec, Inputs};
 pub use model::OnnxModel;

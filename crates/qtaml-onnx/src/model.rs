@@ -10,6 +10,7 @@ use qtaml_files::FileFormat;
 use rten::{LoadError, LoadErrorKind, Model, ModelOptions, NodeId};
 use rten_onnx::onnx::{GraphProto, ModelProto, TensorProto};
 
+use crate::cells::{StoredTensor, cells};
 use crate::fold::{Norm, norms};
 use crate::hoist::{self, Hoisted};
 use crate::lineage::Lineage;
@@ -41,6 +42,8 @@ pub(crate) struct Shared {
     pub(crate) tensors: Vec<WeightTensor>,
     others: Vec<WeightTensor>,
     norms: Vec<Option<String>>,
+    /// The stored tensors of each weight.
+    cells: Vec<Vec<StoredTensor>>,
     pub(crate) specs: Vec<InputSpec>,
     pub(crate) outputs: Vec<String>,
     /// For each weight what its uses read in the outermost graph, and the ends of tables.
@@ -126,6 +129,12 @@ impl OnnxModel {
         self.shared.weights.get(index).map(|weight| weight.values.as_slice())
     }
 
+    /// The stored tensors of the file that weight number `index` is made of: several if it is tied, and
+    /// none if there is no such weight.
+    pub fn stored(&self, index: usize) -> &[StoredTensor] {
+        self.shared.cells.get(index).map_or(&[], Vec::as_slice)
+    }
+
     /// The batch norm that scales the output channels of weight number `index`, and of nothing else.
     pub fn batch_norm(&self, index: usize) -> Option<&str> {
         self.shared.norms.get(index)?.as_deref()
@@ -177,6 +186,8 @@ impl Shared {
         let norms = norms(&scopes, &weights);
         let planned = hoist::plan(&scopes, &weights);
         let activations = weights.iter().map(|weight| activations(&scopes, weight)).collect();
+        let cells =
+            weights.iter().map(|weight| cells(&scopes, weight)).collect::<Result<_, _>>()?;
         let kernels = complete::missing_kernel_shapes(&scopes);
         drop(scopes);
         complete::add(graph, &kernels, &mut 0);
@@ -197,6 +208,7 @@ impl Shared {
             tensors: weights.iter().map(|weight| weight.tensor.clone()).collect(),
             norms: weights.iter().map(norm_of).collect(),
             weights,
+            cells,
             others,
             specs,
             outputs,

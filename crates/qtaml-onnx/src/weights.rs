@@ -7,10 +7,10 @@ use qtaml_deploy::{FloatType, Role, WeightTensor};
 
 use crate::OnnxError;
 use crate::constants::{Constants, Origin};
-use crate::dequantize::dequantized;
+use crate::dequantize::Dequantization;
 use crate::operands::{Input, Operand, WITH_WEIGHTS, adds, check_supported, operands, other_role};
 use crate::scope::{Definition, Place, Scopes, op};
-use crate::tensor::{float_type, floats, shape};
+use crate::tensor::{float_type, floats, integers, shape};
 
 /// One stored tensor, in the place where the runtime is to read it from an input instead.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -134,7 +134,8 @@ fn weight(scopes: &Scopes<'_>, found: Found) -> Result<Weight, OnnxError> {
     };
     let stored = scopes.stored(site.place).ok_or(OnnxError::NoGraph)?;
     let values = match site.dequantize {
-        Some((scope, node)) => dequantized(scopes, scope, scopes.node(scope, node), stored),
+        Some((scope, node)) => Dequantization::of(scopes, scope, scopes.node(scope, node), stored)
+            .and_then(|dequantization| Ok(dequantization.values(&integers(stored)?))),
         None => floats(stored),
     };
     let values = values.map_err(named)?;

@@ -91,7 +91,7 @@ impl Evaluating<'_> {
         selection: &Selection,
     ) -> Result<Row> {
         let Set { runner, evaluation } = self.set;
-        let golden = model.golden();
+        let golden = model.golden_as(selection)?;
         let stored = evaluation.score(&runner.outputs(golden.clone())?)?;
         let recalibrator = Recalibrator::new(Recalibration::None, runner, &golden)?;
         let trials = Trials::new(runner, &recalibrator, evaluation);

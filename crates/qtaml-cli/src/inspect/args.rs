@@ -26,16 +26,19 @@ Examples:
       some tensors of a model in several files
   qtaml inspect net.safetensors --layout burn
       matrices are [inputs, outputs], if the file does not say so itself
+  qtaml inspect model.onnx
+      an ONNX model: its operators say what is a weight, and along which axis its outputs are
   qtaml inspect model.safetensors --json
       the same for a program"
 );
 
 /// Show what is in a model, and what rounding to codes makes of it
 ///
-/// MODEL is a safetensors file, a folder of such files, or the index of its shards. For each tensor: its
+/// MODEL is a safetensors file, a folder of such files, the index of its shards, or an ONNX file. For each tensor: its
 /// kind, its axis of output channels, its range, and for weights the error of rounding, what would be
 /// stored, and a warning where rounding destroys it. What is a weight, and which quantized checkpoints
-/// are known, is in docs/model-files.md. Files of any size are read in pieces.
+/// are known, is in docs/model-files.md. Safetensors files of any size are read
+/// in pieces; of an ONNX model the weights are in memory.
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct InspectArgs {

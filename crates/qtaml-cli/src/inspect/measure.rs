@@ -1,11 +1,12 @@
 //! The pass through a tensor: once for its range and moments, once more for its rounding.
 
 use anyhow::Result;
-use qtaml::files::{Checkpoint, Codes, FileError, Float, Float8, TensorDescription, TensorInfo};
+use qtaml::files::{Codes, FileError, Float, Float8, TensorDescription};
 use qtaml::files::{Dtype, TensorKind};
 use qtaml::quant::{ChannelMajor, Format, Granularity, GroupLayout};
 use rayon::prelude::*;
 
+use super::model::{Model, Tensor};
 use super::moments::Moments;
 use super::rounding::{Largest, Rounded};
 use crate::progress::Progress;
@@ -56,7 +57,7 @@ enum Numbers<'a> {
 }
 
 impl<'a> Numbers<'a> {
-    fn of(tensor: &TensorInfo, kind: &'a TensorKind) -> Option<Self> {
+    fn of(tensor: &Tensor, kind: &'a TensorKind) -> Option<Self> {
         if let TensorKind::Codes(codes) = kind {
             let is_packed = codes.bits != 8 || codes.element_bits != 8;
             // Codes across elements down the rows are in no order of bytes.
@@ -65,8 +66,9 @@ impl<'a> Numbers<'a> {
                 return is_known.then_some(Self::Codes(codes));
             }
         }
-        let float = Float::of(tensor.dtype).map(Self::Float);
-        float.or_else(|| Float8::of(tensor.dtype).map(Self::Float8)).or(match tensor.dtype {
+        let dtype = tensor.elements_as?;
+        let float = Float::of(dtype).map(Self::Float);
+        float.or_else(|| Float8::of(dtype).map(Self::Float8)).or(match dtype {
             Dtype::I8 => Some(Self::Signed),
             Dtype::U8 => Some(Self::Unsigned),
             _ => None,
@@ -104,8 +106,8 @@ impl<'a> Numbers<'a> {
 
 /// Measures a tensor.
 pub(super) fn measure(
-    model: &Checkpoint,
-    tensor: &TensorInfo,
+    model: &Model,
+    tensor: &Tensor,
     described: &TensorDescription,
     storing: Storing,
     progress: &Progress,
@@ -147,8 +149,8 @@ pub(super) const fn passes(kind: &TensorKind) -> u64 {
 
 /// A tensor on its way through.
 struct Pass<'a> {
-    model: &'a Checkpoint,
-    tensor: &'a TensorInfo,
+    model: &'a Model,
+    tensor: &'a Tensor,
     numbers: Numbers<'a>,
     kept: Option<Vec<u8>>,
     progress: &'a Progress,

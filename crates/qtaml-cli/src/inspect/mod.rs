@@ -1,7 +1,10 @@
 //! `qtaml inspect`: what is in a model, and what rounding makes of it.
 
 mod args;
+#[cfg(feature = "onnx")]
+mod graph;
 mod measure;
+mod model;
 mod moments;
 mod report;
 mod rounding;
@@ -9,17 +12,17 @@ mod rounding;
 use std::collections::HashMap;
 
 use anyhow::Result;
-use qtaml::files::{Checkpoint, TensorDescription};
+use qtaml::files::TensorDescription;
 
 pub(crate) use self::args::InspectArgs;
 use self::measure::{Storing, measure, passes};
+use self::model::{Model, Tensor};
 use self::report::{Report, Row};
-use crate::flags::open_model;
 use crate::progress::Progress;
 use crate::stdout;
 
 pub(crate) fn run(args: &InspectArgs) -> Result<()> {
-    let model = open_model(&args.model)?;
+    let model = Model::open(&args.model)?;
     let names = model.tensors().iter().map(|tensor| tensor.name.as_str());
     let is_chosen = args.selection.choose(names)?;
     let described = model.describe(args.words.layout())?;
@@ -33,22 +36,22 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
 
 /// The first name of each tensor that is the same as one before it.
 fn firsts(
-    model: &Checkpoint,
+    model: &Model,
     described: &[TensorDescription],
     chosen: &[usize],
 ) -> Result<HashMap<usize, usize>> {
     let weights = chosen.iter().copied().filter(|&i| described[i].kind.is_weight());
-    Ok(model.aliases(weights)?.into_iter().collect())
+    model.aliases(weights)
 }
 
 fn rows(
-    model: &Checkpoint,
+    model: &Model,
     described: &[TensorDescription],
     chosen: &[usize],
     firsts: &HashMap<usize, usize>,
     storing: Storing,
 ) -> Result<Vec<Row>> {
-    let tensor = |i: usize| &model.tensors()[i];
+    let tensor = |i: usize| -> &Tensor { &model.tensors()[i] };
     let work = |&i: &usize| passes(&described[i].kind) * tensor(i).bytes;
     let progress = Progress::of_bytes("inspecting", chosen.iter().map(work).sum());
     let row = |&i: &usize| {

@@ -3,12 +3,11 @@
 use std::fmt;
 
 use qtaml::deploy::Granularity;
-use qtaml::files::{
-    BufferKind, Checkpoint, MetadataKind, TensorDescription, TensorInfo, TensorKind, WeightRole,
-};
+use qtaml::files::{BufferKind, MetadataKind, TensorDescription, TensorKind, WeightRole};
 use serde::Serialize;
 
 use super::measure::{Measured, Storing};
+use super::model::{Model, Tensor};
 use crate::number::{grouped, rounded};
 use crate::printable::printable;
 
@@ -120,7 +119,7 @@ impl Class {
             TensorKind::Codes(_) => Self::Codes,
             TensorKind::Metadata { .. } => Self::Metadata,
             TensorKind::Bias | TensorKind::Norm | TensorKind::Vector => Self::Parameters,
-            TensorKind::Buffer(_) | TensorKind::Empty => Self::Buffers,
+            TensorKind::Buffer(_) | TensorKind::Constant | TensorKind::Empty => Self::Buffers,
             _ => Self::Unknown,
         }
     }
@@ -131,7 +130,7 @@ impl Class {
             Self::Codes => "codes of a quantized checkpoint",
             Self::Metadata => "scales, zero points and the like of codes",
             Self::Parameters => "biases, norms and vectors",
-            Self::Buffers => "masks, statistics, indices, empty tensors",
+            Self::Buffers => "masks, statistics, constants, empty ones",
             Self::Unknown => "not understood",
         }
     }
@@ -165,7 +164,7 @@ fn short(kind: &TensorKind) -> String {
 
 impl Row {
     pub(super) fn new(
-        tensor: &TensorInfo,
+        tensor: &Tensor,
         described: &TensorDescription,
         storing: Storing,
         measured: Measured,
@@ -181,7 +180,7 @@ impl Row {
             row.kurtosis = moments.kurtosis();
         }
         row.stored_bits = match &described.kind {
-            TensorKind::Weights(_) => tensor.elements() * u64::from(storing.format.bits().get()),
+            TensorKind::Weights(_) => tensor.elements * u64::from(storing.format.bits().get()),
             TensorKind::Codes(codes) => codes.count * u64::from(codes.bits),
             TensorKind::Float8(_) => 8 * tensor.bytes,
             _ => 0,
@@ -229,30 +228,26 @@ impl Row {
     }
 
     /// A second name of what is counted under the first one.
-    pub(super) fn of_alias(
-        tensor: &TensorInfo,
-        described: &TensorDescription,
-        first: &str,
-    ) -> Self {
+    pub(super) fn of_alias(tensor: &Tensor, described: &TensorDescription, first: &str) -> Self {
         let alias_of = Some(first.to_owned());
         Self { alias_of, ..Self::without_numbers(tensor, described) }
     }
 
-    fn without_numbers(tensor: &TensorInfo, described: &TensorDescription) -> Self {
+    fn without_numbers(tensor: &Tensor, described: &TensorDescription) -> Self {
         let TensorDescription { kind, axis, .. } = described;
         let layout =
             if let TensorKind::Codes(codes) = kind { Some(codes.layout.name()) } else { None };
         let of = if let TensorKind::Metadata { of, .. } = kind { Some(of.clone()) } else { None };
         let elements =
-            if let TensorKind::Codes(codes) = kind { codes.count } else { tensor.elements() };
+            if let TensorKind::Codes(codes) = kind { codes.count } else { tensor.elements };
         Self {
             tensor: tensor.name.clone(),
             kind: kind.name(),
             layout,
             of,
             alias_of: None,
-            file: tensor.shard(),
-            dtype: tensor.dtype.to_string(),
+            file: tensor.file,
+            dtype: tensor.dtype.clone(),
             shape: tensor.shape.clone(),
             output_axis: axis.axis,
             output_axis_by: axis.source.name(),
@@ -313,8 +308,7 @@ impl Row {
 }
 
 impl Report {
-    pub(super) fn new(model: &Checkpoint, storing: Storing, tensors: Vec<Row>) -> Self {
-        let file = |shard: &qtaml::files::ModelFile| shard.path().display().to_string();
+    pub(super) fn new(model: &Model, storing: Storing, tensors: Vec<Row>) -> Self {
         let counted = || tensors.iter().filter(|row| row.alias_of.is_none());
         let total = |class: Class| {
             let of_class = || counted().filter(move |row| row.class == class);
@@ -329,7 +323,7 @@ impl Report {
         let totals = Class::ALL.into_iter().map(total).filter(|total| total.tensors > 0).collect();
         Self {
             model: model.path().display().to_string(),
-            files: model.shards().iter().map(file).collect(),
+            files: model.files(),
             bytes: model.length(),
             bits: storing.format.bits().get(),
             encoding: storing.format.encoding().name(),

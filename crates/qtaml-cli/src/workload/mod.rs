@@ -4,7 +4,7 @@ mod data;
 mod labels;
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -107,9 +107,7 @@ impl WorkloadArgs {
     pub(crate) fn load(&self, seed: Seed) -> Result<Workload> {
         no_stream("MODEL", &self.model)?;
         let model = OnnxModel::open(&self.model)?;
-        let file = std::fs::read(&self.model)
-            .with_context(|| format!("cannot read {}", self.model.display()))?;
-        let digest = hex(&Sha256::digest(&file));
+        let digest = digest_of(&self.model)?;
         let sizes: BTreeMap<String, usize> = self.dim.iter().cloned().collect();
         let inputs = self.data.read(&model, seed, &sizes)?;
         let labels = self.labels.as_deref().map(labels::read).transpose()?;
@@ -205,6 +203,12 @@ impl Workload {
         }
         Ok(samples.iter().flat_map(|&at| &all[at * each..][..each]).copied().collect())
     }
+}
+
+/// The SHA-256 of a model file, by which a plan knows it.
+pub(crate) fn digest_of(model: &Path) -> Result<String> {
+    let file = std::fs::read(model).with_context(|| format!("cannot read {}", model.display()))?;
+    Ok(hex(&Sha256::digest(&file)))
 }
 
 /// Bytes in hexadecimal digits.

@@ -210,6 +210,12 @@ impl Codes {
             .collect()
     }
 
+    /// So many codes of a byte each, as a graph dequantizes them with scales that it stores.
+    pub const fn of_graph(count: u64, output_axis: Option<usize>) -> Self {
+        let (layout, order) = (CodeLayout::Scaled, BitOrder::Alone);
+        Self { layout, bits: 8, count, element_bits: 8, order, packed_axis: 0, output_axis }
+    }
+
     /// Codes of a layout that is made up.
     #[doc(hidden)]
     pub fn of_order(layout: CodeLayout, bits: u32, element_bits: u32, order: BitOrder) -> Self {

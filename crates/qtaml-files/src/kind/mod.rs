@@ -41,6 +41,8 @@ pub enum TensorKind {
     Vector,
     /// Measured or computed, not learned.
     Buffer(BufferKind),
+    /// What a graph computes with, and no layer: shapes, factors, places.
+    Constant,
     /// A tensor without elements.
     Empty,
     /// None of these, as far as name, type and shape tell.
@@ -114,6 +116,7 @@ impl TensorKind {
             Self::Norm => "norm",
             Self::Vector => "vector",
             Self::Buffer(kind) => kind.name(),
+            Self::Constant => "constant",
             Self::Empty => "empty",
             Self::Unknown => "unknown",
         }
