@@ -12,7 +12,8 @@ use crate::scheme::{Allocator, CodeFamily, Scheme};
 /// The schemes that compete for the smallest budget, the one that is searched first in front, and the
 /// baseline that they are compared with: the same number of top bits of every weight, read as they are.
 ///
-/// Where protected bits count, protection is ideal, and the choice is of decoder, scale and granularity.
+/// Where protected bits count, protection is ideal, and the choice is of decoder, scale and granularity,
+/// down to single weights.
 /// Where all bits count, nothing is ideal: words of any width with real codes, codebooks and block codes.
 pub fn contenders(count: Accounting) -> (Vec<Scheme>, Scheme) {
     let baseline = Scheme {
@@ -27,8 +28,9 @@ pub fn contenders(count: Accounting) -> (Vec<Scheme>, Scheme) {
     let grouped =
         |scheme: &Scheme| Scheme { granularity: Granularity::Group(64), ..scheme.clone() };
     if is_ideal(count) {
+        let by_weight = [bayes.clone().by_weight(), tac.clone().by_weight()];
         let all = [bayes.clone(), clipped(&bayes), tac.clone(), clipped(&tac), grouped(&bayes)];
-        return (all.into(), baseline);
+        return ([by_weight.as_slice(), &all].concat(), baseline);
     }
     let of = |code, granularity| Scheme { granularity, code, ..clipped(&bayes) };
     let schemes = vec![
