@@ -215,7 +215,8 @@ fn text(storage: &PlannedStorage) -> String {
     if let PlannedStorage::PerWeight { format, channels, thresholds, decoder, .. } = storage {
         let least = thresholds.first().copied().unwrap_or(f64::INFINITY);
         return format!(
-            "{format} in {channels} channels, protected by weight from a score of {least:e}, read by {decoder}"
+            "{format} in {channels} channels, protected by weight from a score of {least:e}, \
+             read by {decoder}"
         );
     }
     serde_json::to_string(storage).unwrap_or_else(|_| format!("{storage:?}"))

@@ -45,8 +45,8 @@ use scores::{Scores, top_masks};
 /// Where a bit gains less than the next, both have their mean gain.
 ///
 /// The mean square error is weighted: `1/n Σ_w (power_w / mean power) E[(read_w - w)²]`, with the powers as
-/// they were given, none less than 1/256 of their mean. So the sensitivity of the tensor times this error is the predicted output
-/// noise, as it is for storages whose errors know nothing of power.
+/// they were given, none less than 1/256 of their mean. So the sensitivity of the tensor times this error is
+/// the predicted output noise, as it is for storages whose errors know nothing of power.
 ///
 /// ```
 /// use qtaml_compensation::storage::{
