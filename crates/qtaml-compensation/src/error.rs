@@ -192,6 +192,51 @@ pub enum StorageError {
         /// The weights of the tensor.
         weights: usize,
     },
+    /// A part of a tensor, where weights are protected one by one.
+    #[error(
+        "weights that are protected one by one are stored tensor by tensor, and the group has {weights} of \
+         the {tensor} weights of one"
+    )]
+    NotWhole {
+        /// The weights of the group.
+        weights: usize,
+        /// Those of its tensor.
+        tensor: usize,
+    },
+    /// Something that does not go with weights that are protected one by one.
+    #[error("weights that are protected one by one need {what}, and {given} is asked for")]
+    PerWeight {
+        /// What they need.
+        what: &'static str,
+        /// What was given.
+        given: String,
+    },
+    /// Weights that do not fill their channels.
+    #[error(
+        "{weights} weights are not those of {channels} channels: each has as many as the others"
+    )]
+    Channels {
+        /// The channels.
+        channels: usize,
+        /// The weights.
+        weights: usize,
+    },
+    /// Input powers that are not those of the weights.
+    #[error("{powers} input powers were given where {weights} are needed")]
+    Powers {
+        /// How many were given.
+        powers: usize,
+        /// How many are needed.
+        weights: usize,
+    },
+    /// An input power that is no mean square.
+    #[error("input power {index} is {value}: it must be finite and not negative")]
+    InputPower {
+        /// The number of its weight.
+        index: usize,
+        /// The power.
+        value: f32,
+    },
     /// Weights that cannot be quantized.
     #[error(transparent)]
     Quant(#[from] QuantError),
@@ -388,6 +433,20 @@ pub enum PlanFileError {
         group: String,
         /// The decoder.
         decoder: crate::Decoder,
+    },
+    /// Numbers of a tensor that is protected weight by weight, of which there cannot be so many.
+    #[error("group {group:?} of {weights} weights has {given} {what}: {allowed}")]
+    Count {
+        /// The group.
+        group: String,
+        /// The number of its weights.
+        weights: usize,
+        /// What they are.
+        what: &'static str,
+        /// How many there are.
+        given: usize,
+        /// How many there may be.
+        allowed: String,
     },
     /// Bits that a group's words lack, or that are listed twice.
     #[error("group {group:?} protects bits {bits:?}: they must be different and below {width}")]

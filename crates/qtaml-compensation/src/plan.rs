@@ -75,10 +75,11 @@ use crate::{
 /// | `lower_bound` | no plan of the same groups and candidates that costs as much has less output noise |
 /// | `proven` | whether the plan has that little: it is an optimum |
 ///
-/// All fields are required, and there are no others, with two exceptions. `origin` of quantized words,
+/// All fields are required, and there are no others, with these exceptions. `origin` of quantized words,
 /// `{"minimum": w}` or `{"zero-point": q}`, is there where the range is not symmetric, and then the
-/// prior has a `location` as well. `model` is there where the model is known; a plan with it is carried out
-/// on no other model. Readers that know them not refuse both.
+/// prior has a `location` as well. `rows` and `columns` of words that are protected one by one are there
+/// where input channels differ in power. `model` is there where the model is known; a plan with it is carried out
+/// on no other model. Readers that do not know one of these fields refuse plans with it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(remote = "Self", deny_unknown_fields)]
 pub struct Plan {
@@ -144,6 +145,29 @@ pub enum PlannedStorage {
         /// What the decoder must know of the weights, if it asks.
         prior: Option<FittedPrior>,
     },
+    /// Quantized words of a whole tensor, in the order of its output channels. Of each as many top bits are
+    /// protected ideally as there are thresholds that its score reaches: see
+    /// [`PerWeightStorage`](crate::storage::PerWeightStorage).
+    PerWeight {
+        /// What a word means.
+        format: Format,
+        /// The number of output channels, which all have as many weights.
+        channels: usize,
+        /// The weight that one step of the code is worth, of each channel or of all of them.
+        scales: Vec<f32>,
+        /// The base-2 exponent of the power of the inputs of each channel; left out where all are 0.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        rows: Vec<i8>,
+        /// The same of each weight of a channel; left out where all are 0.
+        #[serde(default, skip_serializing_if = "Vec::is_empty")]
+        columns: Vec<i8>,
+        /// The scores from which the first top bit, the second and so on are protected.
+        thresholds: Vec<f64>,
+        /// How read words are decoded, by one table for each number of protected bits.
+        decoder: Decoder,
+        /// What the decoder must know of the weights of all channels, in steps of their codes, if it asks.
+        prior: Option<FittedPrior>,
+    },
     /// Words of a channel-optimised codebook for a standard shape.
     Codebook {
         /// Bits of a word.
@@ -175,13 +199,13 @@ pub enum PlannedStorage {
 }
 
 impl PlannedStorage {
-    /// The weights that codes stand for; `None` where words are not quantized weights.
+    /// The weights that codes stand for; `None` where words are not quantized weights of one scale.
     pub fn grid(&self) -> Option<Grid> {
         match *self {
             Self::Quantized { format, scale, origin, .. } => {
                 Some(Grid::as_read(format, scale, origin))
             }
-            Self::Codebook { .. } | Self::BlockCoded { .. } => None,
+            Self::PerWeight { .. } | Self::Codebook { .. } | Self::BlockCoded { .. } => None,
         }
     }
 }
@@ -260,7 +284,8 @@ impl Plan {
     }
 
     /// The table that reads the words of a group, made without its weights; on the grid of the group its
-    /// values are weights ([`PlannedStorage::grid`]). `None` where words are not quantized weights.
+    /// values are weights ([`PlannedStorage::grid`]). `None` where words are not quantized weights that are
+    /// protected alike.
     ///
     /// # Errors
     /// [`PlanFileError::Fault`] for a code that cannot keep the protected bits under these flip
@@ -362,6 +387,55 @@ impl PlanGroup {
         Ok(())
     }
 
+    /// Refuses scales, exponents and thresholds that are not those of a tensor.
+    fn check_scores(&self) -> Result<(), PlanFileError> {
+        let PlannedStorage::PerWeight {
+            format, channels, scales, rows, columns, thresholds, ..
+        } = &self.storage
+        else {
+            return Ok(());
+        };
+        let (weights, channels) = (self.weights, *channels);
+        let count = |what, given: usize, is_allowed: bool, allowed: String| {
+            let group = self.name.clone();
+            let error = PlanFileError::Count { group, weights, what, given, allowed };
+            if is_allowed { Ok(()) } else { Err(error) }
+        };
+        let divides = channels > 0 && weights.is_multiple_of(channels);
+        count("channels", channels, divides, "each has as many weights as the others".into())?;
+        let length = weights / channels;
+        let one_or_each = [1, channels].contains(&scales.len());
+        count("scales", scales.len(), one_or_each, format!("1 or {channels} are allowed"))?;
+        let none_or = |given: usize, of: usize| given == 0 || given == of;
+        let (of_rows, of_columns) = (rows.len(), columns.len());
+        count(
+            "rows",
+            of_rows,
+            none_or(of_rows, channels),
+            format!("none or {channels} are allowed"),
+        )?;
+        count(
+            "columns",
+            of_columns,
+            none_or(of_columns, length),
+            format!("none or {length} are allowed"),
+        )?;
+        let bits = format.bits().get() as usize;
+        let fits = thresholds.len() <= bits && thresholds.is_sorted();
+        count(
+            "thresholds",
+            thresholds.len(),
+            fits,
+            format!("at most {bits} are allowed, in rising order"),
+        )?;
+        let what = |what: &str| format!("{what} of group {:?}", self.name);
+        for &scale in scales {
+            number(&what("scale"), scale.into())?;
+            Grid::new(*format, scale, Origin::Zero)?;
+        }
+        thresholds.iter().try_for_each(|&threshold| number(&what("threshold"), threshold))
+    }
+
     /// Refuses what no group is planned as in a memory that flips so.
     pub(crate) fn check(&self, flips: &FlipProfile) -> Result<(), PlanFileError> {
         if self.weights == 0 {
@@ -377,6 +451,11 @@ impl PlanGroup {
                 if !origin.is_zero() {
                     Grid::new(*format, *scale, *origin)?;
                 }
+            }
+            PlannedStorage::PerWeight { format, decoder, prior, .. } => {
+                MemoryModel::new(flips.clone()).bit_flips(format.bits())?;
+                self.believed(*format, *decoder, prior.as_ref())?;
+                self.check_scores()?;
             }
             &PlannedStorage::Codebook { width, protected, sigma, ref outliers, .. } => {
                 if !(1..=12).contains(&width) {
@@ -569,6 +648,52 @@ mod tests {
             outliers(&[(3, f32::INFINITY)]),
         ] {
             assert!(matches!(error(bad), PlanFileError::Number { .. }));
+        }
+    }
+
+    /// Two channels of five weights.
+    #[test]
+    fn scores_that_are_of_no_tensor_are_refused() {
+        let of = |change: &dyn Fn(&mut [usize; 4], &mut Vec<f64>, &mut Vec<f32>)| {
+            let mut counts = [2, 2, 2, 5];
+            let (mut thresholds, mut values) = (vec![0.5, 2.0], vec![0.1, 0.2]);
+            change(&mut counts, &mut thresholds, &mut values);
+            let [channels, scales, rows, columns] = counts;
+            values.resize(scales, 0.3);
+            let (rows, columns) = (vec![-3; rows], vec![127; columns]);
+            let (format, scales, decoder, prior) = (Format::INT8, values, Decoder::Raw, None);
+            let storage = PlannedStorage::PerWeight {
+                format,
+                channels,
+                scales,
+                rows,
+                columns,
+                thresholds,
+                decoder,
+                prior,
+            };
+            plan(vec![group("a", storage)])
+        };
+        for good in [[2, 2, 2, 5], [2, 1, 0, 0], [1, 1, 1, 10], [10, 10, 10, 1], [5, 1, 5, 0]] {
+            let good = of(&|counts, _, _| *counts = good);
+            assert_eq!(Plan::from_json(&good.to_json()), Ok(good.clone()));
+            assert_eq!(good.table(&good.groups[0]), Ok(None));
+        }
+        for bad in
+            [[3, 1, 0, 0], [0, 1, 0, 0], [2, 3, 2, 5], [2, 0, 0, 0], [2, 2, 1, 5], [2, 2, 2, 2]]
+        {
+            let error = of(&|counts, _, _| *counts = bad).check().unwrap_err();
+            assert!(matches!(error, PlanFileError::Count { .. }), "{bad:?} {error}");
+        }
+        for thresholds in [vec![1.0, 0.5], vec![0.0; 9], vec![f64::NAN]] {
+            assert!(of(&|_, all, _| all.clone_from(&thresholds)).check().is_err());
+        }
+        let text = of(&|_, all, _| all.swap(0, 1)).check().unwrap_err().to_string();
+        let expected =
+            "group \"a\" of 10 weights has 2 thresholds: at most 8 are allowed, in rising order";
+        assert_eq!(text, expected);
+        for scale in [-1.0, f32::NAN, f32::MAX] {
+            assert!(of(&|_, _, scales| scales[0] = scale).check().is_err());
         }
     }
 

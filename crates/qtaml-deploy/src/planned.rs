@@ -81,7 +81,7 @@ impl StoredModel {
     pub fn weight_bits(&self) -> u64 {
         let width = |stored: &StoredGroup| {
             let mut widths = stored.candidates.iter().filter_map(|c| match c.stored_as() {
-                StoredAs::Quantized { bits, .. } => Some(bits),
+                StoredAs::Quantized { bits, .. } | StoredAs::PerWeight { bits, .. } => Some(bits),
                 _ => None,
             });
             widths.next().unwrap_or(8)
@@ -211,6 +211,14 @@ fn candidate_of(stored: &StoredGroup, group: &PlanGroup) -> Result<u32, PlanErro
 }
 
 fn text(storage: &PlannedStorage) -> String {
+    // Its scales and exponents would fill pages.
+    if let PlannedStorage::PerWeight { format, channels, thresholds, decoder, .. } = storage {
+        let least = thresholds.first().copied().unwrap_or(f64::INFINITY);
+        return format!(
+            "{format} in {channels} channels, protected by weight from a score of {least:e}, \
+             read by {decoder}"
+        );
+    }
     serde_json::to_string(storage).unwrap_or_else(|_| format!("{storage:?}"))
 }
 
@@ -225,6 +233,9 @@ fn is_like(stored: StoredAs, planned: &PlannedStorage) -> bool {
             StoredAs::Codebook { width, protected },
             PlannedStorage::Codebook { width: planned, protected: kept, .. },
         ) => (width, protected) == (*planned, *kept),
+        (StoredAs::PerWeight { bits, .. }, PlannedStorage::PerWeight { format, .. }) => {
+            bits == format.bits().get()
+        }
         (StoredAs::BlockCoded { rate }, PlannedStorage::BlockCoded { rate: planned, .. }) => {
             rate == *planned
         }

@@ -1,14 +1,18 @@
 //! The stored model: all weight groups of a model with their candidate storages.
 
+use std::collections::BTreeMap;
 use std::ops::Range;
 use std::sync::Arc;
 
 use qtaml_compensation::allocation::{AllocationProblem, Candidate, Selection};
 use qtaml_compensation::storage::{
     Candidates, CodeLibrary, GroupWeights, StorageSpec, StorageWriter, StoredAs, WeightStorage,
-    WordStorage,
+    WordProtection, WordStorage,
 };
-use qtaml_compensation::{Accounting, GroupStatistics, Score, StorageError, WeightsDigester};
+use qtaml_compensation::{
+    Accounting, GroupStatistics, Plan, PlanGroup, PlannedStorage, Score, StorageError,
+    WeightsDigester,
+};
 use qtaml_fault::{
     BitFlips, BitMask, Ecc, FaultModel, FaultStream, MemoryModel, ProtectionMap, Seed, WordDigest,
 };
@@ -145,7 +149,34 @@ impl StoredModel {
         library: &CodeLibrary,
     ) -> Result<Self, DeployError> {
         let values = |index| Ok(runner.values(index)?);
-        Self::build(runner.tensors(), values, granularity, storings, library)
+        let power = |index: usize| Ok(runner.input_power(index)?.map(InputPower::Values));
+        let source = Source { tensors: runner.tensors(), values: &values, power: &power };
+        Self::build(source, granularity, storings, library)
+    }
+
+    /// The same with input powers as a plan knows them in place of those of the runner's inputs: what a
+    /// plan is carried out on.
+    pub(crate) fn store_planned(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        storings: &[Storing],
+        library: &CodeLibrary,
+        plan: &Plan,
+    ) -> Result<Self, DeployError> {
+        let groups: BTreeMap<&str, &PlanGroup> =
+            plan.groups.iter().map(|group| (group.name.as_str(), group)).collect();
+        let values = |index| Ok(runner.values(index)?);
+        let power = |index: usize| {
+            let group = groups.get(runner.tensors()[index].name.as_str());
+            Ok(group.and_then(|group| match &group.storage {
+                PlannedStorage::PerWeight { rows, columns, .. } => {
+                    Some(InputPower::Exponents(rows.clone(), columns.clone()))
+                }
+                _ => None,
+            }))
+        };
+        let source = Source { tensors: runner.tensors(), values: &values, power: &power };
+        Self::build(source, granularity, storings, library)
     }
 
     /// Stores tensors with these values, tensor by tensor: each group in every way that `storings`
@@ -164,7 +195,8 @@ impl StoredModel {
         granularity: Granularity,
         storings: &[Storing],
     ) -> Result<Self, DeployError> {
-        Self::build(tensors, values, granularity, storings, &CodeLibrary::default())
+        let source = Source { tensors, values: &values, power: &|_| Ok(None) };
+        Self::build(source, granularity, storings, &CodeLibrary::default())
     }
 
     /// The same with candidates of one's own for each tensor: `store` is handed its groups, and gives the
@@ -179,12 +211,12 @@ impl StoredModel {
         store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
     ) -> Result<Self, DeployError> {
         let values = |index| Ok(runner.values(index)?);
-        Self::collect(runner.tensors(), values, granularity, Vec::new(), store)
+        let source = Source { tensors: runner.tensors(), values: &values, power: &|_| Ok(None) };
+        Self::collect(source, granularity, Vec::new(), store)
     }
 
     fn build(
-        tensors: &[WeightTensor],
-        values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
+        source: Source<'_>,
         granularity: Granularity,
         storings: &[Storing],
         library: &CodeLibrary,
@@ -203,12 +235,14 @@ impl StoredModel {
             }
             Ok(candidates)
         };
-        Self::collect(tensors, values, granularity, storings.to_vec(), store)
+        // What nobody asks for would cost a forward pass.
+        let asks = storings.iter().any(|s| matches!(s.spec, StorageSpec::PerWeight(_)));
+        let source = Source { power: if asks { source.power } else { &|_| Ok(None) }, ..source };
+        Self::collect(source, granularity, storings.to_vec(), store)
     }
 
     fn collect(
-        tensors: &[WeightTensor],
-        values: impl Fn(usize) -> Result<Vec<f32>, DeployError>,
+        source: Source<'_>,
         granularity: Granularity,
         storings: Vec<Storing>,
         store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
@@ -217,22 +251,23 @@ impl StoredModel {
         let mut model =
             Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings, digest };
         let mut digester = WeightsDigester::default();
-        for (index, tensor) in tensors.iter().enumerate() {
+        for (index, tensor) in source.tensors.iter().enumerate() {
             if !tensor.role.is_weight() || tensor.is_empty() {
                 continue;
             }
             let order = order_of(tensor, granularity);
             let groups = groups_of(index, tensor, granularity);
-            let values = values(index)?;
-            if values.len() != tensor.len() {
-                let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
-                return Err(RunnerError::Length { name, shape, values: values.len() }.into());
-            }
+            let values = (source.values)(index)?;
+            check_length(tensor, &values)?;
             digester.add(&tensor.name, &tensor.shape, &values);
             let weights: Arc<[f32]> = order.gather(&values).into();
             let ranges = groups.iter().map(|group| group.range.clone());
             let stored = |source| StoredModelError::Stored { name: tensor.name.clone(), source };
-            let parts = GroupWeights::parts(&weights, ranges).map_err(stored)?;
+            let mut parts = GroupWeights::parts(&weights, ranges).map_err(stored)?;
+            if let [whole] = &mut parts[..] {
+                let power = (source.power)(index)?;
+                *whole = with_power(whole.clone(), tensor, power)?;
+            }
             let candidates = store(tensor, &parts).map_err(stored)?;
             if candidates.len() != groups.len() || candidates.iter().any(Vec::is_empty) {
                 return Err(StoredModelError::NoStoring.into());
@@ -528,6 +563,51 @@ impl StoredModel {
     }
 }
 
+/// Where the weights of a model come from.
+#[derive(Clone, Copy)]
+struct Source<'a> {
+    tensors: &'a [WeightTensor],
+    values: &'a dyn Fn(usize) -> Result<Vec<f32>, DeployError>,
+    /// What is known of their inputs.
+    power: &'a dyn Fn(usize) -> Result<Option<InputPower>, DeployError>,
+}
+
+/// The power of what weights are multiplied with.
+enum InputPower {
+    /// Of each weight, row-major.
+    Values(Vec<f32>),
+    /// The exponents of output channels, and of the numbers in one.
+    Exponents(Vec<i8>, Vec<i8>),
+}
+
+/// A whole tensor with what is known of its inputs.
+fn with_power(
+    whole: GroupWeights,
+    tensor: &WeightTensor,
+    power: Option<InputPower>,
+) -> Result<GroupWeights, DeployError> {
+    let stored = |source| StoredModelError::Stored { name: tensor.name.clone(), source };
+    let whole = whole.in_channels(tensor.channels()).map_err(stored)?;
+    let known = match power {
+        None => Ok(whole),
+        Some(InputPower::Values(power)) => {
+            check_length(tensor, &power)?;
+            whole.with_input_power(tensor.channel_major().gather(&power))
+        }
+        Some(InputPower::Exponents(rows, columns)) => whole.with_power_exponents(&rows, &columns),
+    };
+    Ok(known.map_err(stored)?)
+}
+
+/// Refuses another number of values than a tensor has.
+fn check_length(tensor: &WeightTensor, values: &[f32]) -> Result<(), RunnerError> {
+    if values.len() == tensor.len() {
+        return Ok(());
+    }
+    let (name, shape) = (tensor.name.clone(), tensor.shape.clone());
+    Err(RunnerError::Length { name, shape, values: values.len() })
+}
+
 /// Words of some groups of a tensor that meet the faults of one model.
 struct Pass<'a> {
     tensor: &'a StoredTensor,
@@ -549,11 +629,8 @@ impl Pass<'_> {
         for &(part, storage) in parts {
             order.scatter(range(part), storage.words(), &mut words);
         }
-        let masks = self.masks(parts);
-        let protection = match &masks {
-            Ok(alike) => (*alike).into(),
-            Err(each) => ProtectionMap::from(each),
-        };
+        let protection = self.protection(parts);
+        let protection = ProtectionMap::from(&protection);
         if words.len() <= self.model.grain() {
             self.model.inject_slice(&mut words, 0, self.stream, protection)?;
         } else {
@@ -563,31 +640,42 @@ impl Pass<'_> {
             let mut read = order.gather_range(range(part), &words);
             if storage.ecc() != Ecc::Ideal {
                 let checks = self.check_bits_of(part);
-                let (ecc, mask) = (storage.ecc(), storage.mask());
-                ecc.correct(storage.words(), &mut read, 0, self.model, &checks, mask)?;
+                let ecc = storage.ecc();
+                // No code keeps other bits of one word than of the next.
+                if let WordProtection::Alike(mask) = storage.protection() {
+                    ecc.correct(storage.words(), &mut read, 0, self.model, &checks, mask)?;
+                }
             }
             order.scatter(range(part), &storage.decode(&read)?, values);
         }
         Ok(())
     }
 
-    /// The bits that never flip: alike in all words, or of each word.
-    fn masks(&self, parts: &[(usize, &dyn WordStorage)]) -> Result<BitMask, Vec<BitMask>> {
+    /// The bits that never flip.
+    fn protection(&self, parts: &[(usize, &dyn WordStorage)]) -> WordProtection {
         // A code corrects afterwards what an ideal memory keeps.
-        let mask = |storage: &dyn WordStorage| match storage.ecc() {
-            Ecc::Ideal => storage.mask(),
-            _ => BitMask::NONE,
+        let kept = |(part, storage): &(usize, &dyn WordStorage)| {
+            let protection = match storage.ecc() {
+                Ecc::Ideal => storage.protection(),
+                _ => WordProtection::Alike(BitMask::NONE),
+            };
+            (self.groups[*part].group.range.clone(), protection)
         };
-        let first = parts.first().map_or(BitMask::NONE, |(_, storage)| mask(*storage));
-        if parts.iter().all(|(_, storage)| mask(*storage) == first) {
-            return Ok(first);
+        let kept: Vec<_> = parts.iter().map(kept).collect();
+        let first = kept.first().map(|(_, protection)| protection);
+        if let Some(alike @ WordProtection::Alike(_)) = first
+            && kept.iter().all(|(_, protection)| protection == alike)
+        {
+            return alike.clone();
         }
         let mut masks = vec![BitMask::NONE; self.tensor.order.len()];
-        for &(part, storage) in parts {
-            let range = self.groups[part].group.range.clone();
-            self.tensor.order.fill(range, mask(storage), &mut masks);
+        for (range, protection) in kept {
+            match protection {
+                WordProtection::Alike(mask) => self.tensor.order.fill(range, mask, &mut masks),
+                WordProtection::Each(each) => self.tensor.order.scatter(range, &each, &mut masks),
+            }
         }
-        Err(masks)
+        WordProtection::Each(masks)
     }
 
     /// The stream of a group's check bits: that of the tensor if the group is all of it.

@@ -12,7 +12,7 @@ use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
 use crate::memo::Memo;
 use crate::outliers::Outliers;
 use crate::storage::{
-    StoredAs, StoredBytes, WeightStorage, WordStorage, check_length, check_padding,
+    StoredAs, StoredBytes, WeightStorage, WordProtection, WordStorage, check_length, check_padding,
 };
 use crate::{CodebookError, PlanGroup, PlannedStorage, RestoreError, StorageError};
 
@@ -438,8 +438,8 @@ impl WordStorage for CodebookStorage {
         self.model.low()
     }
 
-    fn mask(&self) -> BitMask {
-        self.kept
+    fn protection(&self) -> WordProtection {
+        WordProtection::Alike(self.kept)
     }
 
     fn ecc(&self) -> Ecc {

@@ -32,6 +32,19 @@ pub struct GroupWeights {
     largest_of_tensor: f32,
     ends_of_tensor: (f32, f32),
     codes: Arc<Memo<Key, QuantizedTensor>>,
+    channels: usize,
+    power: InputPower,
+}
+
+/// What is known of the inputs that weights are multiplied with.
+#[derive(Debug, Clone, Default)]
+pub(crate) enum InputPower {
+    #[default]
+    Unknown,
+    /// The mean square of each weight's input, or as many times as much for all.
+    Values(Arc<[f32]>),
+    /// The exponents of powers of two, of each output channel and of each number in one; those of a plan.
+    Exponents { rows: Vec<i8>, columns: Vec<i8> },
 }
 
 /// Format and range, and the bits of the ends.
@@ -51,6 +64,8 @@ impl GroupWeights {
             largest_of_tensor: largest(tensor),
             ends_of_tensor: ends_of(tensor),
             codes: Arc::default(),
+            channels: 1,
+            power: InputPower::Unknown,
         }
     }
 
@@ -74,13 +89,68 @@ impl GroupWeights {
         ranges.into_iter().map(|range| whole.with_range(range)).collect()
     }
 
+    /// The same as the weights of so many output channels, one channel after the other.
+    ///
+    /// # Errors
+    /// [`StorageError::Channels`] if the weights are not a multiple of them.
+    pub fn in_channels(self, channels: usize) -> Result<Self, StorageError> {
+        let weights = self.weights().len();
+        if channels == 0 || !weights.is_multiple_of(channels) {
+            return Err(StorageError::Channels { channels, weights });
+        }
+        Ok(Self { channels, ..self })
+    }
+
+    /// The same with the mean square of what each weight is multiplied with, in the order of the weights:
+    /// what [`StorageSpec::PerWeight`](super::StorageSpec::PerWeight) protects them by. Only ratios count.
+    ///
+    /// # Errors
+    /// [`StorageError::Powers`] unless there is one for each weight.
+    pub fn with_input_power(self, power: Vec<f32>) -> Result<Self, StorageError> {
+        let (powers, weights) = (power.len(), self.weights().len());
+        if powers != weights {
+            return Err(StorageError::Powers { powers, weights });
+        }
+        Ok(Self { power: InputPower::Values(power.into()), ..self })
+    }
+
+    /// The same with input powers as a plan knows them, which other inputs do not change: the exponents of
+    /// powers of two, `rows` for each output channel and `columns` for each number in one. Either may be
+    /// empty: all alike.
+    ///
+    /// # Errors
+    /// [`StorageError::Powers`] for another number of them.
+    pub fn with_power_exponents(self, rows: &[i8], columns: &[i8]) -> Result<Self, StorageError> {
+        let length = self.weights().len() / self.channels;
+        for (given, expected) in [(rows.len(), self.channels), (columns.len(), length)] {
+            if given != 0 && given != expected {
+                return Err(StorageError::Powers { powers: given, weights: expected });
+            }
+        }
+        let power = InputPower::Exponents { rows: rows.to_vec(), columns: columns.to_vec() };
+        Ok(Self { power, ..self })
+    }
+
+    /// The number of output channels; 1 if nobody said so.
+    pub fn channels(&self) -> usize {
+        self.channels
+    }
+
+    pub(crate) fn input_power(&self) -> &InputPower {
+        &self.power
+    }
+
     /// Another part of the same tensor, with codes of its own.
     fn with_range(&self, range: Range<usize>) -> Result<Self, StorageError> {
         let (Range { start, end }, weights) = (range.clone(), self.tensor.len());
         if start > end || end > weights {
             return Err(StorageError::Part { start, end, weights });
         }
-        Ok(Self { range, codes: Arc::default(), ..self.clone() })
+        // Of how many channels a part is, and of which power, is not known.
+        let (codes, power) = (Arc::default(), InputPower::Unknown);
+        let (tensor, ends_of_tensor) = (self.tensor.clone(), self.ends_of_tensor);
+        let largest_of_tensor = self.largest_of_tensor;
+        Ok(Self { tensor, range, largest_of_tensor, ends_of_tensor, codes, channels: 1, power })
     }
 
     /// The weights.

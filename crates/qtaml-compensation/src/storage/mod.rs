@@ -2,7 +2,8 @@
 //!
 //! A *group* shares one scale and one decision: a tensor, a channel, a part of one. Which of the many
 //! ways to store it was taken is hidden behind [`WeightStorage`], so that budgets and models need not
-//! know: quantized words with protected bits ([`QuantizedStorage`]), words of a channel-optimised
+//! know: quantized words with protected bits ([`QuantizedStorage`]), with more of them where inputs have more
+//! power ([`PerWeightStorage`]), words of a channel-optimised
 //! codebook ([`CodebookStorage`](crate::codebook::CodebookStorage)), or blocks of weights that are
 //! error corrected as a whole ([`BlockCodedStorage`](crate::blockcode::BlockCodedStorage)).
 //! [`StorageSpec`] says in writing which of them a group may take, and [`StorageWriter`] carries it
@@ -10,6 +11,7 @@
 //! and of the plan, without the weights.
 
 mod group;
+mod per_weight;
 mod quantized;
 mod reader;
 mod spec;
@@ -18,11 +20,13 @@ mod writer;
 
 use std::fmt::Debug;
 
-use qtaml_fault::{BitFlips, BitMask, Ecc, FaultStream};
+use qtaml_fault::{BitFlips, BitMask, Ecc, FaultStream, ProtectionMap};
 
 use crate::{PlannedStorage, StorageError};
 
 pub use group::GroupWeights;
+pub(crate) use group::InputPower;
+pub use per_weight::PerWeightStorage;
 pub use quantized::{QuantizedMemory, QuantizedStorage};
 pub use reader::StorageReader;
 pub use spec::{BitChoice, QuantizedSpec, ScalePolicy, StorageSpec};
@@ -100,7 +104,7 @@ pub trait WordStorage: WeightStorage {
     fn model(&self) -> &BitFlips;
 
     /// The bits of each word that are protected.
-    fn mask(&self) -> BitMask;
+    fn protection(&self) -> WordProtection;
 
     /// What keeps them.
     fn ecc(&self) -> Ecc;
@@ -110,6 +114,24 @@ pub trait WordStorage: WeightStorage {
     /// # Errors
     /// [`StorageError::Fault`] if there are not as many words as weights.
     fn decode(&self, read: &[u8]) -> Result<Vec<f32>, StorageError>;
+}
+
+/// The protected bits of the words of a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WordProtection {
+    /// The same of all words.
+    Alike(BitMask),
+    /// Those of each word.
+    Each(Vec<BitMask>),
+}
+
+impl<'a> From<&'a WordProtection> for ProtectionMap<'a> {
+    fn from(protection: &'a WordProtection) -> Self {
+        match protection {
+            WordProtection::Alike(mask) => (*mask).into(),
+            WordProtection::Each(masks) => masks.into(),
+        }
+    }
 }
 
 /// The way in which a group is stored.
@@ -124,6 +146,13 @@ pub enum StoredAs {
         mask: BitMask,
         /// What keeps them.
         ecc: Ecc,
+    },
+    /// Quantized words, each of which has as many top bits protected as its score asks for.
+    PerWeight {
+        /// Bits of a word.
+        bits: u32,
+        /// The protected bits of all words together.
+        protected: u64,
     },
     /// Words of a channel-optimised codebook.
     Codebook {
@@ -147,6 +176,9 @@ impl std::fmt::Display for StoredAs {
             }
             Self::Quantized { bits, mask, ecc } => {
                 write!(f, "quantized, {bits} bits, {} kept by {ecc}", mask.count())
+            }
+            Self::PerWeight { bits, protected } => {
+                write!(f, "quantized, {bits} bits, {protected} protected by weight")
             }
             Self::Codebook { width, protected: 0 } => write!(f, "codebook, {width} bits"),
             Self::Codebook { width, protected } => {

@@ -10,8 +10,8 @@ use qtaml_physics::FlipProbability;
 use qtaml_quant::{Code, CodeRange, Format, Grid, PackedWords, QuantizedTensor, Word};
 
 use super::{
-    GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, StoredBytes, WeightStorage, WordStorage,
-    check_length, check_padding,
+    GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, StoredBytes, WeightStorage, WordProtection,
+    WordStorage, check_length, check_padding,
 };
 use crate::clipping::best_span;
 use crate::memo::Memo;
@@ -81,6 +81,11 @@ impl QuantizedMemory {
             let exposed = QuantizedChannel::new(flips.clone(), self.format, mask)?;
             exposed.with_ecc_leaving(*ecc, residual)
         })
+    }
+
+    /// The model that draws the faults of words, nothing protected.
+    pub(super) fn faults(&self) -> &BitFlips {
+        &self.faults
     }
 
     /// Check bits for so many weights, with those of the last, partly filled code word of each
@@ -302,7 +307,7 @@ impl QuantizedStorage {
 }
 
 /// The codes on this grid whose words are packed.
-fn restored_codes(
+pub(super) fn restored_codes(
     weights: usize,
     grid: Grid,
     packed: &[u8],
@@ -442,8 +447,8 @@ impl WordStorage for QuantizedStorage {
         &self.memory.faults
     }
 
-    fn mask(&self) -> BitMask {
-        self.mask
+    fn protection(&self) -> WordProtection {
+        WordProtection::Alike(self.mask)
     }
 
     fn ecc(&self) -> Ecc {

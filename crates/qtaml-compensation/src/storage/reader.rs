@@ -6,7 +6,9 @@ use qtaml_fault::{Ecc, FaultError, MemoryModel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{Format, Grid};
 
-use super::{CodeLibrary, QuantizedMemory, QuantizedStorage, StoredBytes, WeightStorage};
+use super::{
+    CodeLibrary, PerWeightStorage, QuantizedMemory, QuantizedStorage, StoredBytes, WeightStorage,
+};
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage};
 use crate::codebook::CodebookStorage;
 use crate::memo::Memo;
@@ -81,6 +83,10 @@ impl StorageReader {
                 let memory = self.quantized(ecc, format).map_err(StorageError::from)?;
                 let (grid, reader) = (Grid::new(format, scale, origin)?, (decoder, prior.as_ref()));
                 Arc::new(QuantizedStorage::restored(group, &memory, grid, reader, stored)?)
+            }
+            PlannedStorage::PerWeight { format, .. } => {
+                let memory = self.quantized(Ecc::Ideal, format).map_err(StorageError::from)?;
+                Arc::new(PerWeightStorage::restored(group, &memory, stored)?)
             }
             PlannedStorage::Codebook { width, protected, shape, sigma, ref outliers } => {
                 let codes = self.library.codebooks(&self.memory())?;
@@ -181,7 +187,7 @@ mod tests {
         let words = |storage: &dyn WeightStorage| {
             storage.as_words().map(|words| {
                 let decoded = words.decode(words.words()).unwrap();
-                (words.words().to_vec(), words.mask(), words.ecc(), decoded)
+                (words.words().to_vec(), words.protection(), words.ecc(), decoded)
             })
         };
         assert_eq!(words(restored), words(written), "{label}");
@@ -239,6 +245,24 @@ mod tests {
             let start = start * memory.ecc.alignment().unwrap() as u64;
             let candidates = candidates(&memory, &spec.into(), &weights);
             assert_restored(&memory, &candidates, (seed, trial, start));
+        }
+    }
+
+    /// Every decoder and scale of words that are protected one by one, with input powers and without.
+    #[test]
+    fn weights_protected_one_by_one_read_the_same_without_the_weights() {
+        let memory = memory(0.02, "ideal");
+        let power = |i: usize| [1.0, 0.001, 40.0, 7.0][i % 4] * [1.0, 9.0][i / 60];
+        let whole = GroupWeights::whole(&weights(120, 0)).in_channels(2).unwrap();
+        let known = whole.clone().with_input_power((0..120).map(power).collect()).unwrap();
+        for (decoder, scale) in Decoder::ALL.into_iter().zip(ScalePolicy::ALL.into_iter().cycle()) {
+            let spec = QuantizedSpec { decoder, scale, ..QuantizedSpec::default() };
+            let spec = StorageSpec::PerWeight(spec);
+            let writer = StorageWriter::new(&memory, &spec, &CodeLibrary::default()).unwrap();
+            for tensor in [whole.clone(), known.clone()] {
+                let candidates = writer.candidates(&[tensor]).unwrap().remove(0);
+                assert_restored(&memory, &candidates, (3, 1, 4));
+            }
         }
     }
 

@@ -25,6 +25,12 @@ use crate::{Decoder, Prior, StorageError};
 pub enum StorageSpec {
     /// Quantized words, some of whose bits are protected: a candidate for each set of bits.
     Quantized(QuantizedSpec),
+    /// Quantized words of whole tensors, each with as many top bits protected as its score asks for: a
+    /// candidate for each price of a protected bit
+    /// ([`PerWeightStorage`](super::PerWeightStorage)). Scales are those of output channels where the
+    /// policy speaks of groups. Range and protection must be [symmetric](CodeRange::Symmetric) and
+    /// [top](BitChoice::Top) bits, kept [ideally](qtaml_fault::Ecc::Ideal).
+    PerWeight(QuantizedSpec),
     /// Words of a channel-optimised codebook, nothing protected: a candidate for each width.
     #[serde(rename_all = "kebab-case")]
     Codebook {
@@ -165,8 +171,13 @@ mod tests {
             prior: Prior::Histogram,
             protection: BitChoice::Sets(sets.clone()),
         };
-        let all =
-            [spec.clone().into(), StorageSpec::codebook(1..=8), StorageSpec::block_coded([2])];
+        let by_weight = StorageSpec::PerWeight(spec.clone());
+        let all = [
+            spec.clone().into(),
+            by_weight,
+            StorageSpec::codebook(1..=8),
+            StorageSpec::block_coded([2]),
+        ];
         for spec in all {
             let json = serde_json::to_string(&spec).unwrap();
             assert_eq!(serde_json::from_str::<StorageSpec>(&json).unwrap(), spec, "{json}");

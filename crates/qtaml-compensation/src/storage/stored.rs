@@ -78,6 +78,9 @@ impl StoredLayout {
                 let check_bits = each.saturating_mul(protected.into());
                 Self::Words { width: format.bits().get(), words: weights, check_bits }
             }
+            PlannedStorage::PerWeight { format, .. } => {
+                Self::Words { width: format.bits().get(), words: weights, check_bits: 0 }
+            }
             PlannedStorage::Codebook { width, .. } => {
                 Self::Words { width, words: weights, check_bits: 0 }
             }

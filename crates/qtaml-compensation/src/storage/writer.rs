@@ -8,7 +8,7 @@ use rayon::prelude::*;
 use super::group::root_mean_square;
 use super::{
     GroupWeights, QuantizedMemory, QuantizedSpec, QuantizedStorage, ScalePolicy, StorageSpec,
-    WeightStorage,
+    WeightStorage, per_weight,
 };
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
 use crate::clipping::{Around, Clipping};
@@ -75,6 +75,7 @@ pub struct StorageWriter {
 #[derive(Debug)]
 enum Ways {
     Quantized { memory: Arc<QuantizedMemory>, spec: QuantizedSpec, masks: Option<Vec<BitMask>> },
+    PerWeight { memory: Arc<QuantizedMemory>, spec: QuantizedSpec },
     Codebook { codes: Arc<Codebooks>, widths: Vec<u32> },
     BlockCoded { codes: Arc<BlockCodes>, rates: Vec<u32> },
 }
@@ -88,7 +89,8 @@ impl StorageWriter {
     /// # Errors
     /// [`StorageError::Fault`] for flip probabilities that do not fit the format,
     /// [`StorageError::NoBitSets`] or [`StorageError::NoCandidates`] for a spec that offers
-    /// nothing, and as [`CodeLibrary::codebooks`].
+    /// nothing, [`StorageError::PerWeight`] for what cannot be protected weight by weight, and as
+    /// [`CodeLibrary::codebooks`].
     pub fn new(
         memory: &MemoryModel,
         spec: &StorageSpec,
@@ -100,6 +102,11 @@ impl StorageWriter {
                 masks: spec.protection.masks(spec.format)?,
                 spec: spec.clone(),
             },
+            StorageSpec::PerWeight(spec) => {
+                let memory = Arc::new(QuantizedMemory::new(memory.clone(), spec.format)?);
+                per_weight::check(&memory, spec)?;
+                Ways::PerWeight { memory, spec: spec.clone() }
+            }
             StorageSpec::Codebook { widths } => {
                 Ways::Codebook { codes: library.codebooks(memory)?, widths: some(widths)? }
             }
@@ -119,13 +126,17 @@ impl StorageWriter {
     ///
     /// # Errors
     /// [`StorageError::Quant`] or [`WeightsError::NotFinite`] for weights that are NaN or
-    /// infinite, and as the storages themselves.
+    /// infinite, [`StorageError::NotWhole`] for a part of a tensor that is to be protected weight by
+    /// weight, and as the storages themselves.
     ///
     /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn candidates(&self, groups: &[GroupWeights]) -> Result<Vec<Candidates>, StorageError> {
         match &self.ways {
             Ways::Quantized { memory, spec, masks } => {
                 quantized(groups, memory, spec, masks.as_deref())
+            }
+            Ways::PerWeight { memory, spec } => {
+                groups.iter().map(|group| per_weight::candidates(group, memory, spec)).collect()
             }
             Ways::Codebook { codes, widths } => each(groups, widths, |group, width| {
                 Ok(Arc::new(CodebookStorage::new(group.weights(), codes, width, 0)?))
@@ -204,7 +215,7 @@ fn best_masks(
 
 /// For each set of protected bits, how far from its middle a tensor is best clipped, in units of its
 /// spread: from 0 in root mean squares in a symmetric range, else from the mean in standard deviations.
-fn relative_distances(
+pub(super) fn relative_distances(
     tensor: &[f32],
     memory: &QuantizedMemory,
     spec: &QuantizedSpec,
@@ -219,7 +230,7 @@ fn relative_distances(
     masks.par_iter().map(distance).collect()
 }
 
-fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
+pub(super) fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
     if spec.range.is_symmetric() {
         root_mean_square(weights)
     } else {
@@ -228,7 +239,7 @@ fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
 }
 
 /// The ends of a group at such a distance.
-fn ends_at(distance: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
+pub(super) fn ends_at(distance: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
     // Never so small that f32 has no such range.
     if spec.range.is_symmetric() {
         let largest = group.largest();
@@ -246,7 +257,7 @@ mod tests {
     use qtaml_quant::Format;
 
     use super::*;
-    use crate::storage::BitChoice;
+    use crate::storage::{BitChoice, WordProtection};
 
     fn memory(p: f64) -> MemoryModel {
         MemoryModel::new(FlipProbability::symmetric(p).unwrap())
@@ -291,10 +302,13 @@ mod tests {
         let spec = QuantizedSpec { protection: BitChoice::Best, ..QuantizedSpec::default() };
         let writer = StorageWriter::new(&memory, &spec.into(), &CodeLibrary::default()).unwrap();
         let candidates = writer.candidates(&groups()).unwrap();
-        let masks = |group: &Candidates| -> Vec<u8> {
-            group.iter().map(|c| c.as_words().unwrap().mask().mask()).collect()
+        let masks = |group: &Candidates| -> Vec<WordProtection> {
+            group.iter().map(|c| c.as_words().unwrap().protection()).collect()
         };
-        assert_eq!(masks(&candidates[0])[..3], [0, 0b0100_0000, 0b0110_0000]);
+        let expected = [0, 0b0100_0000, 0b0110_0000].map(|bits| {
+            WordProtection::Alike(BitMask::of_bits(bits, Format::INT8.bits()).unwrap())
+        });
+        assert_eq!(masks(&candidates[0])[..3], expected);
         assert_eq!(masks(&candidates[0]), masks(&candidates[1]));
         assert!(writer.candidates(&[]).unwrap().is_empty());
     }

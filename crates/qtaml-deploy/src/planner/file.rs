@@ -92,13 +92,13 @@ impl ModelPlan {
     /// The model of a runner stored as planned: all candidates, and which of them the plan takes.
     ///
     /// # Errors
-    /// As [`Scheme::store`] and [`StoredModel::selection_of`].
+    /// As [`Scheme::store_planned`] and [`StoredModel::selection_of`].
     pub fn store(
         &self,
         runner: &dyn Runner,
         library: &CodeLibrary,
     ) -> Result<(StoredModel, Selection), DeployError> {
-        let model = self.scheme.store(runner, &self.plan.flips, library)?;
+        let model = self.scheme.store_planned(runner, &self.plan, library)?;
         let selection = model.selection_of(&self.plan)?;
         Ok((model, selection))
     }

@@ -13,7 +13,8 @@ use crate::scheme::{Allocator, CodeFamily, Scheme};
 /// literature, so many top bits of every weight, read as they are. The second has all that the schemes
 /// have but the choice among weights.
 ///
-/// Where protected bits count, protection is ideal, and the choice is of decoder, scale and granularity.
+/// Where protected bits count, protection is ideal, and the choice is of decoder, scale and granularity,
+/// down to single weights.
 /// Where all bits count, nothing is ideal: words of any width with real codes, codebooks and block codes.
 pub fn contenders(count: Accounting) -> (Vec<Scheme>, Vec<Scheme>) {
     let literature = Scheme {
@@ -30,7 +31,9 @@ pub fn contenders(count: Accounting) -> (Vec<Scheme>, Vec<Scheme>) {
         let grouped = Scheme { granularity: Granularity::Group(64), ..bayes.clone() };
         let best = clipped(&bayes);
         let baselines = vec![literature, alike(&best)];
-        return (vec![bayes, best, tac.clone(), clipped(&tac), grouped], baselines);
+        let by_weight = [bayes.clone().by_weight(), tac.clone().by_weight()];
+        let all = [bayes, best, tac.clone(), clipped(&tac), grouped];
+        return ([by_weight.as_slice(), &all].concat(), baselines);
     }
     let of = |code, granularity| Scheme { granularity, code, ..clipped(&bayes) };
     let mixed = of(CodeFamily::Mixed, Granularity::Channel);

@@ -30,7 +30,11 @@ pub enum Allocator {
 pub enum CodeFamily {
     /// A quantized word, some of whose bits are protected.
     Quantized,
-    /// The same with 2 bits or more: short words leave room for check bits.
+    /// A quantized word with as many protected top bits as its own score asks for. Tensors are stored as a
+    /// whole, so that the granularity is [`Granularity::Tensor`]; where scales are those of groups, they
+    /// are those of output channels.
+    PerWeight,
+    /// The same as quantized words with 2 bits or more: short words leave room for check bits.
     AnyWidth,
     /// A word of a channel-optimised codebook.
     Codebook,
@@ -42,6 +46,7 @@ pub enum CodeFamily {
 
 qtaml_quant::names!(CodeFamily, "code family", {
     Quantized: "quantized",
+    PerWeight: "per-weight",
     AnyWidth: "any-width",
     Codebook: "codebook",
     BlockCoded: "block-coded",
@@ -69,7 +74,7 @@ impl Allocator {
 impl CodeFamily {
     /// Whether protection is of bits.
     pub const fn is_quantized(self) -> bool {
-        matches!(self, Self::Quantized | Self::AnyWidth)
+        matches!(self, Self::Quantized | Self::PerWeight | Self::AnyWidth)
     }
 }
 
@@ -83,6 +88,7 @@ impl CodeFamily {
 /// let tac = Scheme { decoder: Decoder::BayesGain, granularity: Granularity::Channel, ..Scheme::tac() };
 /// assert_eq!(tac.to_string(), "TAC, bayes-gain, by channel");
 /// assert_eq!(Scheme::uniform().to_string(), "Uniform-MSP, raw");
+/// assert_eq!(Scheme::tac().by_weight().to_string(), "TAC, raw, by weight, channels' scales");
 /// # let json = serde_json::to_string(&tac)?;
 /// # assert_eq!(serde_json::from_str::<Scheme>(&json)?, tac);
 /// # Ok::<(), serde_json::Error>(())
@@ -135,6 +141,13 @@ impl Scheme {
     pub fn tac() -> Self {
         Self { allocator: Allocator::Tac(Score::Wkb), ..Self::uniform() }
     }
+
+    /// The same with weights that are protected one by one, and scales of output channels.
+    #[must_use]
+    pub fn by_weight(self) -> Self {
+        let (code, granularity) = (CodeFamily::PerWeight, Granularity::Tensor);
+        Self { code, granularity, scale: ScalePolicy::PerGroup, ..self }
+    }
 }
 
 impl fmt::Display for Scheme {
@@ -148,6 +161,7 @@ impl fmt::Display for Scheme {
         }
         match self.code {
             CodeFamily::Quantized => write!(f, ", {}", self.decoder)?,
+            CodeFamily::PerWeight => write!(f, ", {}, by weight", self.decoder)?,
             CodeFamily::AnyWidth => write!(f, ", {}, 2 to {} bits", self.decoder, self.bits.get())?,
             CodeFamily::Codebook => f.write_str(", codebook (COSQ)")?,
             CodeFamily::BlockCoded => f.write_str(", block codes")?,
@@ -170,6 +184,9 @@ impl fmt::Display for Scheme {
         match (self.scale, self.granularity) {
             (ScalePolicy::MinMse, _) if self.code.is_quantized() => {
                 f.write_str(", min-MSE scale")?;
+            }
+            (ScalePolicy::PerGroup, _) if self.code == CodeFamily::PerWeight => {
+                f.write_str(", channels' scales")?;
             }
             (ScalePolicy::PerGroup, Granularity::Channel | Granularity::Group(_)) => {
                 f.write_str(", own scales")?;
