@@ -18,7 +18,7 @@ fn fixture(name: &str) -> PathBuf {
 }
 
 fn qtaml(words: &[&str]) -> Command {
-    let mut command = Command::cargo_bin("qtaml").unwrap();
+    let mut command = Command::cargo_bin("qtaml").expect("it is built");
     command.args(words);
     command
 }
@@ -30,13 +30,13 @@ fn on_digits(words: &[&str]) -> Command {
 }
 
 fn json(command: &mut Command) -> Value {
-    let output = command.output().unwrap();
+    let output = command.output().expect("it starts");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    serde_json::from_slice(&output.stdout).unwrap()
+    serde_json::from_slice(&output.stdout).expect("it is JSON")
 }
 
 fn refused(command: &mut Command, code: i32, named: &[&str]) {
-    let output = command.output().unwrap();
+    let output = command.output().expect("it starts");
     let error = String::from_utf8_lossy(&output.stderr);
     assert_eq!(output.status.code(), Some(code), "{error}");
     for named in named {

@@ -583,7 +583,7 @@ mod tests {
             let with = Plan { model, ..without.clone() };
             assert_eq!(Plan::from_json(&with.to_json()), Ok(with));
         }
-        let text = without.to_json().replacen("{", r#"{"model": {"sha256": "e3b0"},"#, 1);
+        let text = without.to_json().replacen('{', r#"{"model": {"sha256": "e3b0"},"#, 1);
         assert!(matches!(Plan::from_json(&text), Err(PlanFileError::Text(_))));
     }
 
@@ -654,7 +654,8 @@ mod tests {
     /// Two channels of five weights.
     #[test]
     fn scores_that_are_of_no_tensor_are_refused() {
-        let of = |change: &dyn Fn(&mut [usize; 4], &mut Vec<f64>, &mut Vec<f32>)| {
+        type Change<'a> = &'a dyn Fn(&mut [usize; 4], &mut Vec<f64>, &mut Vec<f32>);
+        let of = |change: Change<'_>| {
             let mut counts = [2, 2, 2, 5];
             let (mut thresholds, mut values) = (vec![0.5, 2.0], vec![0.1, 0.2]);
             change(&mut counts, &mut thresholds, &mut values);

@@ -28,7 +28,7 @@ pub(super) struct Report {
     flips: String,
     scheme: String,
     tensors: Vec<Row>,
-    total: Bits,
+    total: Taken,
 }
 
 /// A tensor in the memory.
@@ -37,12 +37,12 @@ struct Row {
     tensor: String,
     stored_as: String,
     #[serde(flatten)]
-    bits: Bits,
+    bits: Taken,
 }
 
 /// What groups take.
 #[derive(Debug, Default, Clone, Copy, Serialize)]
-struct Bits {
+struct Taken {
     weights: u64,
     groups: u64,
     stored_bits: u64,
@@ -51,7 +51,7 @@ struct Bits {
     metadata_bits: u64,
 }
 
-impl Bits {
+impl Taken {
     fn of(storage: &dyn WeightStorage) -> Self {
         Self {
             weights: storage.weights() as u64,
@@ -101,7 +101,7 @@ impl Report {
             Row {
                 tensor: tensor.tensor.name.clone(),
                 stored_as: how_stored(&groups),
-                bits: groups.into_iter().map(Bits::of).fold(Bits::default(), Bits::and),
+                bits: groups.into_iter().map(Taken::of).fold(Taken::default(), Taken::and),
             }
         };
         let tensors: Vec<Row> = manifest.tensors.iter().map(row).collect();
@@ -115,7 +115,7 @@ impl Report {
             stored: args.out.display().to_string(),
             flips: plan.plan.flips.to_string(),
             scheme: plan.scheme.to_string(),
-            total: tensors.iter().map(|row| row.bits).fold(Bits::default(), Bits::and),
+            total: tensors.iter().map(|row| row.bits).fold(Taken::default(), Taken::and),
             tensors,
         })
     }
@@ -132,7 +132,7 @@ impl Report {
             "protected",
             "metadata",
         ];
-        let cells = |name: &str, how: &str, bits: Bits| {
+        let cells = |name: &str, how: &str, bits: Taken| {
             [name.to_owned(), how.to_owned()].into_iter().chain(bits.cells()).collect()
         };
         let rows = self.tensors.iter().map(|row| cells(&row.tensor, &row.stored_as, row.bits));
@@ -141,7 +141,7 @@ impl Report {
     }
 
     fn answer(&self) -> String {
-        let Bits { weights, stored_bits, metadata_bits, .. } = self.total;
+        let Taken { weights, stored_bits, metadata_bits, .. } = self.total;
         let a_weight = (stored_bits + metadata_bits) as f64 / weights as f64;
         format!(
             "{} bits in the memory and {} beside it, {a_weight:.2} a weight; planned for p = {}.",

@@ -256,7 +256,7 @@ mod tests {
         let whole = GroupWeights::whole(&weights(120, 0)).in_channels(2).unwrap();
         let known = whole.clone().with_input_power((0..120).map(power).collect()).unwrap();
         for (decoder, scale) in Decoder::ALL.into_iter().zip(ScalePolicy::ALL.into_iter().cycle()) {
-            let spec = QuantizedSpec { decoder, scale, ..QuantizedSpec::default() };
+            let spec = QuantizedSpec { scale, decoder, ..QuantizedSpec::default() };
             let spec = StorageSpec::PerWeight(spec);
             let writer = StorageWriter::new(&memory, &spec, &CodeLibrary::default()).unwrap();
             for tensor in [whole.clone(), known.clone()] {

@@ -237,7 +237,7 @@ mod tests {
 
     fn channels(decoder: Decoder) -> Scheme {
         let (granularity, scale) = (Granularity::Channel, ScalePolicy::PerGroup);
-        Scheme { granularity, scale, decoder, ..Scheme::tac() }
+        Scheme { decoder, granularity, scale, ..Scheme::tac() }
     }
 
     fn flips(p: f64) -> FlipProfile {

@@ -97,7 +97,7 @@ fn words(
     };
     let stored: Vec<QuantizedTensor> = parts.par_iter().map(quantize).collect::<Result<_, _>>()?;
     let scales = stored.iter().map(QuantizedTensor::scale).collect();
-    Ok((stored.iter().flat_map(|part| part.words()).copied().collect(), scales))
+    Ok((stored.iter().flat_map(QuantizedTensor::words).copied().collect(), scales))
 }
 
 /// The mean square error of the codes by the number of protected bits, in squared steps.

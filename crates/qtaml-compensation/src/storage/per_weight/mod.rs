@@ -63,7 +63,7 @@ use scores::{Scores, top_masks};
 /// let memory = MemoryModel::new(FlipProbability::symmetric(0.01)?);
 /// let writer = |spec| StorageWriter::new(&memory, &spec, &CodeLibrary::default());
 /// let by_weight = writer(StorageSpec::PerWeight(QuantizedSpec::default()))?;
-/// let by_weight = by_weight.candidates(&[tensor.clone()])?.remove(0);
+/// let by_weight = by_weight.candidates(std::slice::from_ref(tensor))?.remove(0);
 /// let all = by_weight.last().expect("a candidate without faults");
 /// assert_eq!((all.protected_bits(), by_weight[0].protected_bits()), (8 * 32, 0));
 ///
@@ -324,7 +324,7 @@ mod tests {
         Decoder::ALL
             .into_iter()
             .zip(ScalePolicy::ALL.into_iter().cycle())
-            .map(|(decoder, scale)| QuantizedSpec { decoder, scale, ..QuantizedSpec::default() })
+            .map(|(decoder, scale)| QuantizedSpec { scale, decoder, ..QuantizedSpec::default() })
     }
 
     fn thresholds(storage: &dyn WeightStorage) -> (PlannedStorage, Vec<f64>) {
@@ -468,7 +468,8 @@ mod tests {
         let bits = |spec: QuantizedSpec, tensor: &GroupWeights| {
             let spec = StorageSpec::PerWeight(spec);
             let writer = StorageWriter::new(&memory(0.1, 0.1), &spec, &CodeLibrary::default());
-            let candidates = writer.unwrap().candidates(&[tensor.clone()]).unwrap().remove(0);
+            let candidates =
+                writer.unwrap().candidates(std::slice::from_ref(tensor)).unwrap().remove(0);
             [&candidates[0], &candidates[1]].map(|s| (s.stored_bits(), s.metadata_bits()))
         };
         let raw = QuantizedSpec::default();
