@@ -497,7 +497,7 @@ fn files_of_other_kinds_are_named_by_every_command() {
             "m.onnx",
             b"\x08\x08\x12\x07pytorch\x1a\x052.1.0:",
             "an ONNX model",
-            "onnx.numpy_helper.to_array",
+            "qtaml inspect, evaluate, plan, protect and recover take it",
         ),
         (
             "p.safetensors",

@@ -389,7 +389,7 @@ fn operators_tell_weights_axes_and_ties() {
             assert!(is_float || row["kind"] == "codes", "{name} {weight} {row}");
         }
     }
-    let tied = ModelFolder::of("embedding_tied").json("inspect embedding_tied.onnx");
+    let tied = ModelFolder::of("shared_axes").json("inspect shared_axes.onnx");
     let aliases = tied["tensors"].as_array().unwrap().iter();
     assert_eq!(aliases.filter(|row| !row["alias_of"].is_null()).count(), 1, "{tied}");
     let codes = ModelFolder::of("qdq").json("inspect qdq.onnx");

@@ -182,7 +182,7 @@ fn what_does_not_fit_is_named_with_what_does() {
     refused(&mut on(&file("x.npz", b"hello")), 1, &["no .npy or .npz file"]);
     refused(&mut on(&folder.path().join("none.npz")), 1, &["none.npz"]);
     refused(
-        &mut on(&fixture("conv_bn.npz")),
+        &mut on(&fixture("embedding_tied.npz")),
         1,
         &["the model has no input", "\"image\" of floats"],
     );

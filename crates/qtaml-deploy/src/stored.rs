@@ -251,11 +251,13 @@ impl StoredModel {
         let mut model =
             Self { tensors: Vec::new(), groups: Vec::new(), granularity, storings, digest };
         let mut digester = WeightsDigester::default();
+        let by_weight =
+            model.storings.iter().any(|storing| matches!(storing.spec, StorageSpec::PerWeight(_)));
         for (index, tensor) in source.tensors.iter().enumerate() {
             if !tensor.role.is_weight() || tensor.is_empty() {
                 continue;
             }
-            let order = order_of(tensor, granularity);
+            let order = order_of(tensor, granularity, by_weight);
             let groups = groups_of(index, tensor, granularity);
             let values = (source.values)(index)?;
             check_length(tensor, &values)?;
@@ -290,12 +292,14 @@ impl StoredModel {
         let mut storages = storages.into_iter();
         for (index, tensor) in tensors {
             let (start, name) = (model.groups.len(), Arc::from(tensor.name.as_str()));
+            let mut by_weight = false;
             let groups = groups_of(*index, tensor, granularity).into_iter().zip(&mut storages);
             model.groups.extend(groups.map(|(group, storage)| {
+                by_weight |= matches!(storage.stored_as(), StoredAs::PerWeight { .. });
                 let golden = storage.golden();
                 StoredGroup::new(group, &name, &golden, vec![storage])
             }));
-            let order = order_of(tensor, granularity);
+            let order = order_of(tensor, granularity, by_weight);
             let groups = start..model.groups.len();
             model.tensors.push(StoredTensor { tensor: tensor.clone(), order, groups });
         }
@@ -327,6 +331,12 @@ impl StoredModel {
     /// [`StoredModelError::Groups`] or [`StoredModelError::OtherGroup`] if `other` has other groups.
     pub fn merge(mut self, other: Self) -> Result<Self, StoredModelError> {
         self.check_groups(other.groups.len())?;
+        let mut pairs = self.tensors.iter().zip(&other.tensors);
+        if let Some((ours, _)) = pairs.find(|(a, b)| a.order != b.order) {
+            let expected = ours.tensor.name.clone();
+            let found = format!("{expected}, in another order");
+            return Err(StoredModelError::OtherGroup { expected, found });
+        }
         for (stored, other) in self.groups.iter_mut().zip(other.groups) {
             if stored.group != other.group {
                 return Err(StoredModelError::OtherGroup {
@@ -687,10 +697,11 @@ impl Pass<'_> {
     }
 }
 
-/// The order in which the groups of a tensor are ranges: row-major if it is one group.
-fn order_of(tensor: &WeightTensor, granularity: Granularity) -> ChannelMajor {
+/// The order in which the groups of a tensor are ranges: row-major if it is one group, unless its weights are
+/// told apart by their channels.
+fn order_of(tensor: &WeightTensor, granularity: Granularity, by_weight: bool) -> ChannelMajor {
     match granularity {
-        Granularity::Tensor => ChannelMajor::new(&tensor.shape, None),
+        Granularity::Tensor if !by_weight => ChannelMajor::new(&tensor.shape, None),
         _ => tensor.channel_major(),
     }
 }
@@ -819,7 +830,7 @@ mod tests {
         for (g, &candidate) in mixed.iter().enumerate() {
             let alone = model.read(Seed(7), 1, &model.uniform(candidate)).unwrap();
             let (name, group) = (&*model.groups()[g].tensor, &model.groups()[g].group);
-            let order = order_of(&tensors()[group.tensor], Granularity::Channel);
+            let order = order_of(&tensors()[group.tensor], Granularity::Channel, false);
             let of = |values: &Values| order.gather_range(group.range.clone(), &values[name]);
             assert_eq!(of(&read), of(&alone), "{} as {candidate}", group.name);
         }

@@ -2,13 +2,14 @@
 
 use std::path::PathBuf;
 
-use anyhow::{Context, Result};
+use anyhow::Result;
 use clap::{Args, value_parser};
 use qtaml::deploy::planner::ModelPlan;
 
 use super::way::Way;
 use crate::flags::{FlipArgs, help, share};
 use crate::format_flags::FormatArgs;
+use crate::plan::read_plan;
 use crate::workload::WorkloadArgs;
 
 const AFTER_HELP: &str = help!(
@@ -89,11 +90,6 @@ impl EvaluateArgs {
 
     /// The plan, which must be one of the model with this digest.
     pub(super) fn plan(&self, digest: &str) -> Result<Option<ModelPlan>> {
-        let Some(path) = &self.plan else { return Ok(None) };
-        let cannot = || format!("cannot use {}", path.display());
-        let text = std::fs::read_to_string(path).with_context(cannot)?;
-        let plan = ModelPlan::from_json(&text).with_context(cannot)?;
-        plan.check_model(digest).with_context(cannot)?;
-        Ok(Some(plan))
+        self.plan.as_deref().map(|path| read_plan(path, digest)).transpose()
     }
 }

@@ -3,6 +3,8 @@
 mod args;
 mod report;
 
+use std::path::Path;
+
 use anyhow::{Context, Result};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use qtaml::deploy::job::{Build, JobStore};
@@ -40,6 +42,15 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     let written = args.write(&plan, &report)?;
     eprintln!("{written}");
     if args.json { stdout::print_json(&report) } else { stdout::print(&report.text()) }
+}
+
+/// The plan in a file, which must be one of the model with this digest.
+pub(crate) fn read_plan(path: &Path, digest: &str) -> Result<ModelPlan> {
+    let cannot = || format!("cannot use {}", path.display());
+    let text = std::fs::read_to_string(path).with_context(cannot)?;
+    let plan = ModelPlan::from_json(&text).with_context(cannot)?;
+    plan.check_model(digest).with_context(cannot)?;
+    Ok(plan)
 }
 
 fn plan_of(workload: &Workload, planned: &Planned) -> ModelPlan {

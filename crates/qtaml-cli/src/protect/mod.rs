@@ -14,6 +14,7 @@ use qtaml::deploy::stored_folder::{CHECK, MANIFEST, WORDS};
 pub(crate) use self::args::ProtectArgs;
 use self::report::Report;
 use crate::flags::{no_stream, not_over};
+use crate::plan::read_plan;
 use crate::stdout;
 use crate::weights_only::{WeightsOnly, open_onnx, refuse_others};
 use crate::workload::digest_of;
@@ -29,8 +30,8 @@ pub(crate) fn run(args: &ProtectArgs) -> Result<()> {
         not_over("-o", &file, std::slice::from_ref(plan_path), "--plan")?;
     }
     refuse_others(path)?;
-    let plan = plan_of(plan_path, path)?;
     let model = open_onnx(path)?;
+    let plan = plan_of(plan_path, path)?;
     let library = CodeLibrary::default();
     let (stored, selection) = plan
         .store(&WeightsOnly(&model), &library)
@@ -45,10 +46,7 @@ pub(crate) fn run(args: &ProtectArgs) -> Result<()> {
 
 /// The plan, which must be one of this model; its model gets a name for people.
 fn plan_of(path: &Path, model: &Path) -> Result<ModelPlan> {
-    let cannot = || format!("cannot use {}", path.display());
-    let text = std::fs::read_to_string(path).with_context(cannot)?;
-    let mut plan = ModelPlan::from_json(&text).with_context(cannot)?;
-    plan.check_model(&digest_of(model)?).with_context(cannot)?;
+    let mut plan = read_plan(path, &digest_of(model)?)?;
     if let Some(PlannedModel { name, .. }) = &mut plan.plan.model {
         let file = model.file_name().map(|name| name.to_string_lossy().into_owned());
         *name = name.take().or(file);

@@ -11,6 +11,7 @@ use qtaml::deploy::stored_folder::Manifest;
 use serde::Serialize;
 
 use super::ProtectArgs;
+use crate::measure;
 use crate::number::grouped;
 use crate::table::table;
 
@@ -113,7 +114,7 @@ impl Report {
             plan: args.plan.display().to_string(),
             plan_sha256: manifest.plan_sha256.to_string(),
             stored: args.out.display().to_string(),
-            flips: plan.plan.flips.to_string(),
+            flips: measure::flips(&plan.plan.flips),
             scheme: plan.scheme.to_string(),
             total: tensors.iter().map(|row| row.bits).fold(Taken::default(), Taken::and),
             tensors,

@@ -6,6 +6,7 @@ use qtaml::onnx::WrittenTensor;
 use serde::Serialize;
 
 use super::RecoverArgs;
+use crate::measure;
 use crate::number::grouped;
 use crate::table::table;
 
@@ -62,7 +63,7 @@ impl Report {
             model: args.model.display().to_string(),
             weights_sha256: stored.manifest().model.sha256.to_string(),
             out: args.out.display().to_string(),
-            flips: stored.plan().flips.to_string(),
+            flips: measure::flips(&stored.plan().flips),
             clean: faults.is_none(),
             seed: faults.map(|(seed, _)| seed),
             trial: faults.map(|(_, trial)| trial),

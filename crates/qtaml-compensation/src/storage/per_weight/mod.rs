@@ -63,7 +63,7 @@ use scores::{Scores, top_masks};
 /// let memory = MemoryModel::new(FlipProbability::symmetric(0.01)?);
 /// let writer = |spec| StorageWriter::new(&memory, &spec, &CodeLibrary::default());
 /// let by_weight = writer(StorageSpec::PerWeight(QuantizedSpec::default()))?;
-/// let by_weight = by_weight.candidates(std::slice::from_ref(tensor))?.remove(0);
+/// let by_weight = by_weight.candidates(&[tensor])?.remove(0);
 /// let all = by_weight.last().expect("a candidate without faults");
 /// assert_eq!((all.protected_bits(), by_weight[0].protected_bits()), (8 * 32, 0));
 ///
