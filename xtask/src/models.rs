@@ -1,5 +1,6 @@
 //! `cargo xtask models`: pretrained models from their packages, and what faults and plans make of them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -191,8 +192,9 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
         let Some(report) = report(&folder.join(model.name).join("evaluate"))? else { continue };
         for row in report["rows"].as_array().into_iter().flatten() {
             let metric = &row["metric"];
-            text += &format!(
-                "| {} | {} | {} | {:.2} | {} | {} | {} |\n",
+            writeln!(
+                text,
+                "| {} | {} | {} | {:.2} | {} | {} | {} |",
                 model.name,
                 row["flips"].as_str().unwrap_or_default(),
                 row["stored_as"].as_str().unwrap_or_default(),
@@ -200,7 +202,7 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
                 percent(&metric["mean"]["value"]),
                 interval(&metric["mean"]["interval"]),
                 percent(&metric["fifth_percentile"]),
-            );
+            )?;
         }
     }
     text += "\n## What a plan needs\n\n\

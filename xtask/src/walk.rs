@@ -1,5 +1,6 @@
 //! `cargo xtask walk`: the commands of docs/your-model.md, done, and what they print written below them.
 
+use std::fmt::Write as _;
 use std::fs;
 use std::path::Path;
 use std::process::Command;
@@ -51,7 +52,7 @@ fn done(line: &str, program: &Path, folder: &Path) -> Result<String> {
     let errors = String::from_utf8_lossy(&output.stderr);
     ensure!(output.status.success(), "{line}: {}\n{errors}", output.status);
     let lines = String::from_utf8(output.stdout)?;
-    Ok(lines.lines().map(|line| format!("{}\n", line.trim_end())).collect())
+    Ok(lines.lines().fold(String::new(), |text, line| text + line.trim_end() + "\n"))
 }
 
 /// The page with the output of each `console` block in the `text` block that follows it.
@@ -61,14 +62,14 @@ fn with_output(page: &str, told: impl Fn(&str) -> Result<String>) -> Result<Stri
     while let Some((before, after)) = rest.split_once("```console\n") {
         let (commands, after) =
             after.split_once("```\n").context("a console block does not end")?;
-        text += &format!("{before}```console\n{commands}```\n");
+        write!(text, "{before}```console\n{commands}```\n")?;
         let printed = commands.lines().filter_map(|line| line.strip_prefix("$ ")).map(&told);
         let printed = printed.collect::<Result<String>>()?;
         let (between, after) =
             after.split_once("```text\n").context("a console block has no text block behind it")?;
         ensure!(between.trim().is_empty(), "between a console block and its text is {between:?}");
         let (_, after) = after.split_once("```\n").context("a text block does not end")?;
-        text += &format!("{between}```text\n{printed}```\n");
+        write!(text, "{between}```text\n{printed}```\n")?;
         rest = after;
     }
     Ok(text + rest)
