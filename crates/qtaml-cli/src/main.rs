@@ -29,6 +29,7 @@ mod progress;
 mod protect;
 #[cfg(feature = "onnx")]
 mod recover;
+mod report_files;
 mod selection;
 mod stdout;
 mod table;

@@ -68,8 +68,7 @@ pub(crate) fn share(keep: f64) -> String {
 
 /// Flip probabilities as a value: without the name of the only one.
 pub(crate) fn flips(profile: &FlipProfile) -> String {
-    let text = profile.to_string();
-    text.strip_prefix("p = ").map_or(text.clone(), str::to_owned)
+    profile.to_string().trim_start_matches("p = ").to_owned()
 }
 
 /// Both ends.

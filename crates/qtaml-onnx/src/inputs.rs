@@ -372,6 +372,26 @@ impl Inputs {
         Ok(Self { arrays: arrays.collect() })
     }
 
+    /// Hands over all that tells these inputs from others, piece by piece: to be hashed.
+    pub fn for_each_bytes(&self, mut visit: impl FnMut(&[u8])) {
+        for (name, Array { shape, values }) in &self.arrays {
+            visit(format!("{name:?} {shape:?} {values}").as_bytes());
+            match values {
+                ArrayValues::Float(values) => {
+                    for value in values {
+                        visit(&value.to_le_bytes());
+                    }
+                }
+                ArrayValues::Integer(values) | ArrayValues::Bool(values) => {
+                    for value in values {
+                        visit(&value.to_le_bytes());
+                    }
+                }
+                ArrayValues::Beyond(value) => visit(&value.to_le_bytes()),
+            }
+        }
+    }
+
     /// Refuses what a model does not take.
     ///
     /// # Errors

@@ -30,7 +30,7 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
     let workload = args.workload.load(Seed(args.seed))?;
     let plan = args.plan(&workload.digest)?;
     let set = workload.all()?;
-    let target = target(args, &set)?;
+    let target = Target::keeping(&set.evaluation, args.keep, Criterion::Mean)?;
     let rows = profiles.len() * args.ways().len() + usize::from(plan.is_some());
     let progress = Progress::of_steps("evaluating", rows as u64 * u64::from(args.trials));
     let evaluating = Evaluating { args, set: &set, target, progress: &progress };
@@ -55,14 +55,6 @@ pub(crate) fn run(args: &EvaluateArgs) -> Result<()> {
         eprintln!("wrote {count} files to {}", folder.display());
     }
     if args.json { stdout::print_json(&report) } else { stdout::print(&report.text()) }
-}
-
-/// What is to be kept of the metric without faults.
-fn target(args: &EvaluateArgs, set: &Set) -> Result<Target> {
-    let clean = set.evaluation.clean();
-    let better = set.evaluation.higher_is_better();
-    let level = if better { clean * args.keep } else { clean / args.keep };
-    Ok(Target::of_metric(&set.evaluation, level, Criterion::Mean)?)
 }
 
 /// What all rows have in common.

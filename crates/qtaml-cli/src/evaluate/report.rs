@@ -5,12 +5,13 @@ use std::path::Path;
 use anyhow::Result;
 use qtaml::deploy::budget::Target;
 use qtaml::deploy::planner::Distribution;
-use qtaml_chart::{Axis, Chart, ChartError, Mark, Rule, Series};
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde::Serialize;
 
 use super::EvaluateArgs;
 use crate::measure::{Measure, interval, share};
 use crate::page::{Page, PageTable, command_line};
+use crate::report_files;
 use crate::table::table;
 use crate::workload::{Set, Workload};
 
@@ -179,10 +180,7 @@ impl Report {
             series: ways.iter().map(|way| of(way)).collect(),
             rules: vec![Rule::horizontal(scale * self.level, "to be kept")],
         };
-        match chart.to_svg(&format!("{} under bit flips", self.metric.name())) {
-            Err(ChartError::NothingToShow { .. }) => Ok(None),
-            svg => Ok(Some(svg?)),
-        }
+        report_files::figure(&chart, &format!("{} under bit flips", self.metric.name()))
     }
 
     /// Writes the page, the figure and the tables, each whole or not at all.
@@ -194,10 +192,7 @@ impl Report {
             ("evaluate.csv", self.csv()?),
         ];
         files.extend(figure.map(|svg| ("evaluate.svg", svg.into_bytes())));
-        for (name, bytes) in &files {
-            qtaml::files::write(&folder.join(name), bytes)?;
-        }
-        Ok(files.len())
+        report_files::write(folder, &files)
     }
 
     fn page(&self, figure: Option<String>) -> Page<'_> {

@@ -25,14 +25,14 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     let (goal, (schemes, baselines)) = (args.goal()?, args.schemes());
     let workload = args.workload.load(Seed(args.seed))?;
     let sets = Sets::of(&workload)?;
-    let store = args.store()?;
+    let (store, fingerprint) = (args.store()?, workload.fingerprint());
     let planner =
         Planner::new(goal, &sets.calibration.runner, sets.selection.judging(), sets.test.judging());
     let steps = Steps::of(planner.steps(schemes.len(), baselines.len()));
     let tell = |what: &str| steps.tell(what);
     let planner = planner.with_patterns(args.trials, Seed(args.seed)).telling(&tell);
     let planner = match &store {
-        Some(store) => planner.kept_in(store, &workload.fingerprint),
+        Some(store) => planner.kept_in(store, &fingerprint),
         None => planner,
     };
     let planned = planner.plan(&schemes, &baselines)?;

@@ -6,13 +6,14 @@ use anyhow::Result;
 use qtaml::compensation::Accounting;
 use qtaml::deploy::budget::Criterion;
 use qtaml::deploy::planner::{Contender, Planned};
-use qtaml_chart::{Axis, Chart, ChartError, Mark, Rule, Series};
+use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde::Serialize;
 
 use super::PlanArgs;
 use crate::measure::{Measure, flips, interval};
 use crate::number::grouped;
 use crate::page::{Page, PageTable, command_line};
+use crate::report_files;
 use crate::table::table;
 use crate::workload::{Set, Workload};
 
@@ -201,12 +202,10 @@ impl Report {
             ],
             rules,
         };
-        match chart
-            .to_svg(&format!("What a budget keeps at p = {}", flips(&self.planned.goal.flips)))
-        {
-            Err(ChartError::NothingToShow { .. }) => Ok(None),
-            svg => Ok(Some(svg?)),
-        }
+        report_files::figure(
+            &chart,
+            &format!("What a budget keeps at p = {}", flips(&self.planned.goal.flips)),
+        )
     }
 
     /// Writes the page, the figure and the tables, each whole or not at all.
@@ -218,10 +217,7 @@ impl Report {
             ("frontier.csv", self.csv()?),
         ];
         files.extend(figure.map(|svg| ("frontier.svg", svg.into_bytes())));
-        for (name, bytes) in &files {
-            qtaml::files::write(&folder.join(name), bytes)?;
-        }
-        Ok(files.len())
+        report_files::write(folder, &files)
     }
 
     fn page(&self, figure: Option<String>) -> Page<'_> {

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::plot;
 use super::report::{Report, Row};
+use crate::report_files;
 
 /// Writes `verify.codes.csv`, `verify.bits.csv`, `verify.layers.csv` and the figures into `folder`, and
 /// returns how many files that were. Everything is rendered before the first byte is written, and
@@ -19,10 +20,7 @@ pub(super) fn write(folder: &Path, report: &Report) -> Result<usize> {
     ];
     let figures = plot::figures(report)?;
     files.extend(figures.into_iter().map(|(name, svg)| (name, svg.into_bytes())));
-    for (name, bytes) in &files {
-        qtaml::files::write(&folder.join(name), bytes)?;
-    }
-    Ok(files.len())
+    report_files::write(folder, &files)
 }
 
 fn csv<T: Serialize>(rows: &[Row<T>]) -> Result<Vec<u8>> {

@@ -1,9 +1,10 @@
 //! The figures of `qtaml verify`: drift, variance per bit, and all scores.
 
 use anyhow::Result;
-use qtaml_chart::{Axis, Chart, ChartError, Mark, Point, Rule, Series};
+use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
 use super::report::{Quantity, Reading, Report, Row, StoredBit, StoredCode};
+use crate::report_files;
 
 /// Points that a figure bears side by side.
 const POINTS: usize = 32;
@@ -17,10 +18,8 @@ pub(super) fn figures(report: &Report) -> Result<Vec<(&'static str, String)>> {
         ("verify.bits.svg", "Variance that each bit contributes", bits(report)),
         ("verify.scores.svg", "Sampled against the closed forms, code by code", scores(report)),
     ] {
-        match chart.to_svg(&format!("{title}: {}", report.format)) {
-            Err(ChartError::NothingToShow { .. }) => {}
-            svg => figures.push((name, svg?)),
-        }
+        let svg = report_files::figure(&chart, &format!("{title}: {}", report.format))?;
+        figures.extend(svg.map(|svg| (name, svg)));
     }
     Ok(figures)
 }

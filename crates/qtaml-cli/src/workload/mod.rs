@@ -82,8 +82,6 @@ pub(crate) struct Workload {
     samples: usize,
     /// The digest of the model file.
     pub(crate) digest: String,
-    /// That of model and data together.
-    pub(crate) fingerprint: String,
     /// What the data is, in words.
     pub(crate) described: String,
     pub(crate) is_synthetic: bool,
@@ -116,8 +114,6 @@ impl WorkloadArgs {
             model.runner_in_batches(&first, self.batch as usize)?.outputs(Values::new())?;
         let samples = inputs.samples()?;
         let metric = self.metric(&outputs, labels.is_some())?;
-        let text =
-            format!("{digest} {inputs:?} {labels:?} {metric} {:?} {}", self.output, self.batch);
         Ok(Workload {
             model,
             inputs,
@@ -127,7 +123,6 @@ impl WorkloadArgs {
             batch: self.batch as usize,
             samples,
             digest,
-            fingerprint: hex(&Sha256::digest(text.as_bytes())),
             described: format!("{samples} samples of {}", self.data),
             is_synthetic: self.data.is_synthetic(),
         })
@@ -149,6 +144,15 @@ impl WorkloadArgs {
 }
 
 impl Workload {
+    /// The digest of model and data together.
+    pub(crate) fn fingerprint(&self) -> String {
+        let Self { digest, labels, metric, output, batch, .. } = self;
+        let mut hash = Sha256::new();
+        hash.update(format!("{digest} {labels:?} {metric} {output:?} {batch}"));
+        self.inputs.for_each_bytes(|bytes| hash.update(bytes));
+        hex(&hash.finalize())
+    }
+
     pub(crate) fn samples(&self) -> usize {
         self.samples
     }

@@ -134,6 +134,21 @@ impl Target {
         Ok(target)
     }
 
+    /// The target to keep a share of the golden model's own score; where smaller values are better, the
+    /// score may grow to it over that share.
+    ///
+    /// # Errors
+    /// As [`of_metric`](Self::of_metric).
+    pub fn keeping(
+        evaluation: &Evaluation,
+        share: f64,
+        criterion: Criterion,
+    ) -> Result<Self, BudgetError> {
+        let clean = evaluation.clean();
+        let level = if evaluation.higher_is_better() { clean * share } else { clean / share };
+        Self::of_metric(evaluation, level, criterion)
+    }
+
     /// The same for a metric of which smaller values are better: at most this level.
     #[must_use]
     pub const fn at_most(self) -> Self {

@@ -113,12 +113,9 @@ impl Goal {
     /// The target that this is for a model of this quality without faults.
     ///
     /// # Errors
-    /// As [`Target::of_metric`].
+    /// As [`Target::keeping`].
     pub fn target(&self, evaluation: &Evaluation) -> Result<Target, DeployError> {
-        let clean = evaluation.clean();
-        let better = evaluation.higher_is_better();
-        let level = if better { clean * self.keep } else { clean / self.keep };
-        Ok(Target::of_metric(evaluation, level, self.criterion)?)
+        Ok(Target::keeping(evaluation, self.keep, self.criterion)?)
     }
 }
 
