@@ -16,7 +16,6 @@ mod measure;
 #[path = "../../../tests/mutation.rs"]
 mod mutation;
 mod number;
-mod packed;
 #[cfg(feature = "onnx")]
 mod page;
 mod physics;

@@ -12,11 +12,10 @@ use qtaml::fault::{
     RecordError, Seed, WordDigest, WordDigester, WordFault, WordFlips,
 };
 use qtaml::physics::FlipProfile;
-use qtaml::quant::{BitWidth, Format, Scales, pack_words, unpack_words};
+use qtaml::quant::{BitWidth, Format, Scales};
 
 use super::metadata::{Part, ReadMetadata};
-use super::storage::{Coded, Storage};
-use crate::packed::Packed;
+use super::storage::{Coded, Packed, Storage};
 
 /// The source of all faults of a run.
 #[derive(Debug)]
@@ -64,7 +63,7 @@ pub(super) struct Shares {
 pub(super) struct TensorMemory<'a> {
     /// The name by which its cells are known.
     pub(super) name: &'a str,
-    pub(super) storage: Storage,
+    pub(super) storage: &'a Storage,
     pub(super) words: u64,
     /// What lies in the memory beside its words, and how many words that is.
     pub(super) beside: Vec<(Part, u64)>,
@@ -241,11 +240,11 @@ impl Source {
     }
 
     /// The faults of the tensor `name`.
-    pub(super) fn of(&self, name: &str, storage: Storage) -> Result<Faults<'_>> {
+    pub(super) fn of(&self, name: &str, storage: &Storage) -> Result<Faults<'_>> {
         match self {
             Self::Drawn(spec, draw) => {
                 let packed = match storage {
-                    Storage::Packed(packed) => Some(packed),
+                    Storage::Packed(packed) => Some(packed.clone()),
                     Storage::Codes(_) | Storage::Words(_) | Storage::Bytes(_) => None,
                 };
                 let model = spec.words(name, storage, *draw)?;
@@ -319,7 +318,7 @@ impl FaultSpec {
     }
 
     /// What is injected into the words of the tensor `name`.
-    fn words(&self, name: &str, storage: Storage, draw: Draw) -> Result<Words> {
+    fn words(&self, name: &str, storage: &Storage, draw: Draw) -> Result<Words> {
         match self {
             Self::Flips(flips) if width(storage).is_err() && draw.ecc == Ecc::Ideal => {
                 let model = WordFlips::new(flips.clone(), storage.word_bits())?;
@@ -383,14 +382,14 @@ impl Draw {
     }
 
     /// The top bits of a byte are not those of the number that it is a part of, and not protected.
-    fn protected(self, storage: Storage) -> u32 {
+    fn protected(self, storage: &Storage) -> u32 {
         match storage {
             Storage::Codes(_) | Storage::Words(_) | Storage::Packed(_) => self.protect,
             Storage::Bytes(_) => 0,
         }
     }
 
-    fn protection(self, storage: Storage) -> Result<BitMask, FaultError> {
+    fn protection(self, storage: &Storage) -> Result<BitMask, FaultError> {
         BitMask::top(self.protected(storage), width(storage)?)
     }
 
@@ -415,7 +414,7 @@ impl Draw {
 }
 
 /// The width of words that are no wider than a byte, and have more than one bit.
-fn width(storage: Storage) -> Result<BitWidth, FaultError> {
+fn width(storage: &Storage) -> Result<BitWidth, FaultError> {
     let bits = storage.word_bits();
     BitWidth::new(bits).map_err(|_| FaultError::FlipsOnly(bits))
 }
@@ -451,33 +450,30 @@ impl Drawn {
         }
     }
 
-    /// What is read of the bytes of packed words, of which byte `first` begins a word: the faults of
-    /// the same words one by one. The bits behind the last word are not stored.
-    fn read_packed(&self, bytes: &[u8], first: u64, packed: Packed) -> Result<EccRead, FaultError> {
-        let Packed { bits, weights } = packed;
-        let first = first / u64::from(bits) * 8;
-        let most = (8 * bytes.len() / bits as usize) as u64;
-        let words = unpack_words(bytes, bits, weights.saturating_sub(first).min(most) as usize);
-        let (words, tally) = match &self.model {
+    /// What is read of the bytes of packed words, of which byte `first` begins a block: the faults of the
+    /// same words one by one. Bits of no word are not stored.
+    fn read_packed(
+        &self,
+        bytes: &[u8],
+        first: u64,
+        packed: &Packed,
+    ) -> Result<EccRead, FaultError> {
+        let first = packed.words_before(first);
+        let mut words = packed.unpack(first, bytes);
+        let tally = match &self.model {
             Words::Bytes(_) => {
                 let narrow: Vec<u8> = words.iter().map(|&word| word as u8).collect();
                 let read = self.read(&narrow, first)?;
-                (read.words.into_iter().map(u16::from).collect(), read.tally)
+                words = read.words.into_iter().map(u16::from).collect();
+                read.tally
             }
             Words::Wide(model) => {
-                let mut words = words;
                 model.inject_slice(&mut words, first, &self.stream, self.protect)?;
-                (words, EccTally::default())
+                EccTally::default()
             }
         };
-        let mut read = pack_words(&words, bits);
-        // Bits that fill up the last byte stay as they are.
-        if let (Some(last), Some(stored)) = (read.last_mut(), bytes.last()) {
-            let used = words.len() * bits as usize % 8;
-            if used > 0 {
-                *last |= stored >> used << used;
-            }
-        }
+        let mut read = bytes.to_vec();
+        packed.pack(&words, &mut read);
         Ok(EccRead::new(read, tally))
     }
 }
@@ -488,7 +484,7 @@ impl Piece<'_> {
         match self {
             Self::Drawn(drawn @ Drawn { packed: None, .. }) => drawn.read(words, first),
             Self::Drawn(drawn @ Drawn { packed: Some(packed), .. }) => {
-                drawn.read_packed(words, first, *packed)
+                drawn.read_packed(words, first, packed)
             }
             Self::Replayed(faults) => {
                 let end = first + words.len() as u64;

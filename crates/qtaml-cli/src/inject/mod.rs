@@ -83,7 +83,7 @@ fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Planned)> {
     let planned = plan::of_weights(model, args.how_stored(), &args.selection)?;
     let mut seen = HashSet::new();
     let tensor = |i: usize| {
-        let (tensor, storage) = (&model.tensors()[i], planned.plan[i]?);
+        let (tensor, storage) = (&model.tensors()[i], planned.plan[i].as_ref()?);
         let name = planned.cells.of(&tensor.name);
         seen.insert(name).then(|| stored(name, tensor, storage, draw))
     };
@@ -98,10 +98,10 @@ fn prepare(args: &InjectArgs, model: &Checkpoint) -> Result<(Source, Planned)> {
 fn stored<'a>(
     name: &'a str,
     tensor: &TensorInfo,
-    storage: Storage,
+    storage: &'a Storage,
     draw: Draw,
 ) -> Result<TensorMemory<'a>> {
-    let beside = match storage {
+    let beside = match *storage {
         Storage::Codes(coded) if draw.scales => {
             let Scaling { axis, granularity, .. } = coded.scaling;
             let groups = GroupLayout::of(&tensor.shape, axis, granularity)?.groups();
@@ -131,7 +131,7 @@ fn fits(source: &Source, tensors: &[TensorMemory<'_>]) -> Result<()> {
     for &TensorMemory { name, storage, .. } in tensors {
         let faults = source.of(name, storage);
         faults.with_context(|| format!("cannot inject into tensor {name:?}"))?;
-        if let Storage::Codes(coded) = storage {
+        if let &Storage::Codes(coded) = storage {
             let scales = source.read_scales(name, coded, &one_scale(coded)?);
             scales.with_context(|| format!("cannot inject into the scale of tensor {name:?}"))?;
         }
@@ -172,5 +172,5 @@ fn write(
 fn work(model: &Checkpoint, planned: &Planned, source: &Source) -> u64 {
     let decoder = source.decoder();
     let tensors = model.tensors().iter().zip(&planned.plan);
-    tensors.map(|(tensor, storage)| scales::passes(*storage, decoder) * tensor.bytes).sum()
+    tensors.map(|(tensor, storage)| scales::passes(storage.as_ref(), decoder) * tensor.bytes).sum()
 }

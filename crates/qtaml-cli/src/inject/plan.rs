@@ -10,7 +10,6 @@ use qtaml::quant::{GroupLayout, Scaling};
 use super::cells::Cells;
 use super::metadata::Part;
 use super::storage::{HowStored, Storage};
-use crate::packed::{self, Packed};
 use crate::selection::Selection;
 
 /// The storage of every tensor, in the order of the file; `None` for one that is copied.
@@ -32,15 +31,11 @@ pub(super) fn of_weights(
     selection: &Selection,
 ) -> Result<Planned> {
     let chosen = selection.choose(model.tensors().iter().map(|tensor| tensor.name.as_str()))?;
-    let packed = packed::of_model(model)?;
     let mut described = model.describe(how.layout)?;
     let cells = Cells::of_model(model, &mut described)?;
-    let storage =
-        |(tensor, described): (&TensorInfo, &TensorDescription)| match packed.get(&tensor.name) {
-            Some(Packed { bits: 8, .. }) => Ok(Storage::as_it_is(tensor)),
-            Some(&packed) if tensor.bytes > 0 => Ok(Some(Storage::Packed(packed))),
-            _ => how.storage_of(tensor, described, selection.names(&tensor.name)),
-        };
+    let storage = |(tensor, described): (&TensorInfo, &TensorDescription)| {
+        how.storage_of(tensor, described, selection.names(&tensor.name))
+    };
     let (mut plan, mut refused) = (Plan::with_capacity(described.len()), Vec::new());
     for (tensor, is_chosen) in model.tensors().iter().zip(&described).zip(chosen) {
         let storage = if is_chosen { storage(tensor) } else { Ok(None) };
@@ -66,7 +61,7 @@ pub(super) fn of_weights(
         empty(model)
     );
     let is_guessed = |(storage, described): &(&Option<Storage>, &TensorDescription)| {
-        let axis = storage.and_then(Storage::scaling).and_then(|scaling| scaling.axis);
+        let axis = storage.as_ref().and_then(Storage::scaling).and_then(|scaling| scaling.axis);
         axis.is_some() && described.axis.axis.is_none()
     };
     let axes_guessed = plan.iter().zip(&described).filter(is_guessed).count();
@@ -105,8 +100,8 @@ fn check_beside(
     plan: &Plan,
     (name, what, faults): (&str, &str, &TensorFaults),
 ) -> Result<()> {
-    let stored = model.position(name).and_then(|i| Some((i, plan[i]?)));
-    let Some((i, Storage::Codes(coded))) = stored else {
+    let stored = model.position(name).and_then(|i| Some((i, plan[i].as_ref()?)));
+    let Some((i, &Storage::Codes(coded))) = stored else {
         bail!("there are faults of {what:?} of tensor {name:?}, whose words are no codes");
     };
     let parts = Part::of(coded);

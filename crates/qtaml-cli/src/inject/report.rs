@@ -217,7 +217,7 @@ fn is_zero(count: &u64) -> bool {
 impl Row {
     pub(super) fn new(
         tensor: &TensorInfo,
-        storage: Storage,
+        storage: &Storage,
         flipped_bits: u64,
         code_words: Option<EccTally>,
     ) -> Self {

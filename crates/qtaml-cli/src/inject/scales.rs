@@ -57,8 +57,8 @@ pub(super) fn ahead<T>(
 }
 
 /// How many times a tensor is looked at: once for what is written, and once for each of the others.
-pub(super) fn passes(storage: Option<Storage>, decoder: Decoder) -> u64 {
-    let Some(Storage::Codes(coded)) = storage else { return 1 };
+pub(super) fn passes(storage: Option<&Storage>, decoder: Decoder) -> u64 {
+    let Some(&Storage::Codes(coded)) = storage else { return 1 };
     let clip = u64::from(coded.scaling.clip == Clip::MinMse);
     2 + clip + u64::from(decoder.needs_prior())
 }
@@ -88,7 +88,7 @@ impl Finder<'_> {
     fn find(&self, sender: &SyncSender<Result<Found>>) {
         let mut decodings = Decodings::default();
         for (tensor, storage) in self.model.tensors().iter().zip(&self.pass.planned.plan) {
-            let Some(storage) = *storage else { continue };
+            let Some(storage) = storage else { continue };
             // After an error nobody wants the rest.
             if sender.send(self.found(tensor, storage, &mut decodings)).is_err() {
                 return;
@@ -99,10 +99,10 @@ impl Finder<'_> {
     fn found(
         &self,
         tensor: &TensorInfo,
-        storage: Storage,
+        storage: &Storage,
         decodings: &mut Decodings,
     ) -> Result<Found> {
-        let Storage::Codes(coded) = storage else {
+        let &Storage::Codes(coded) = storage else {
             return Ok(Found { stored: Stored::AsItIs, pieces: None });
         };
         let decoding = decodings.of(self.pass.source, coded.format)?;

@@ -1,18 +1,20 @@
 //! What a tensor is to the memory: codes, integers, bytes or packed words.
 
 use std::fmt;
+use std::ops::Deref;
+use std::sync::Arc;
 
+use qtaml::fault::WordFlips;
 use qtaml::files::{
-    BitOrder, Codes, Dtype, Float, Float8, Layout, MetadataKind, TensorDescription, TensorInfo,
-    TensorKind,
+    BitOrder, Codes, Dtype, Float, Float8, Layout, MetadataKind, Packing, StoredWords,
+    TensorDescription, TensorInfo, TensorKind,
 };
 use qtaml::quant::{Format, Scaling};
 
 use crate::format_flags::TensorScaling;
-use crate::packed::Packed;
 
 /// What a tensor is to the memory.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) enum Storage {
     /// Weights, stored as codes.
     Codes(Coded),
@@ -20,9 +22,29 @@ pub(super) enum Storage {
     Words(Dtype),
     /// Numbers as they are, each of their bytes a word.
     Bytes(Dtype),
-    /// Words of another width than a byte's, back to back: they are read and recorded as bytes, and
-    /// meet faults as words.
+    /// Words that are not one byte each: they are read and recorded as bytes, and meet faults as words.
     Packed(Packed),
+}
+
+/// How the words of a tensor lie in its bytes.
+#[derive(Debug, Clone, PartialEq)]
+pub(super) struct Packed(Arc<Packing>);
+
+const _: () = assert!(StoredWords::MOST_BITS == WordFlips::MAX_WIDTH, "all words can meet faults");
+
+impl Deref for Packed {
+    type Target = Packing;
+
+    fn deref(&self) -> &Packing {
+        &self.0
+    }
+}
+
+impl Packed {
+    /// The number of words before a byte that begins a block.
+    pub(super) fn words_before(&self, byte: u64) -> u64 {
+        byte / self.block_bytes() as u64 * self.block_codes() as u64
+    }
 }
 
 /// How floats become codes.
@@ -57,10 +79,10 @@ pub(super) enum NotStored {
     )]
     Unknown { name: String, dtype: Dtype, shape: Vec<usize> },
     #[error(
-        "tensor {name:?} of {dtype} holds codes of {bits} bits that do not fill its bytes one after the \
-         other: --skip '{name}' leaves it as it is, and --as-stored --only '{name}' exposes its bytes"
+        "tensor {name:?} of {dtype} and shape {shape:?} holds codes of {bits} bits, and how is not known: \
+         --skip '{name}' leaves it as it is, and --as-stored --only '{name}' exposes its bytes"
     )]
-    Scattered { name: String, dtype: Dtype, bits: u32 },
+    Scattered { name: String, dtype: Dtype, shape: Vec<usize>, bits: u32 },
     #[error("tensor {name:?} of shape {shape:?} is empty")]
     Empty { name: String, shape: Vec<usize> },
     #[error("tensor {name:?} ({dtype} of rank {rank}) is no weight, but {kind}: {advice}")]
@@ -115,7 +137,9 @@ impl NotStored {
     }
 
     fn scattered(tensor: &TensorInfo, codes: &Codes) -> Self {
-        Self::Scattered { name: tensor.name.clone(), dtype: tensor.dtype, bits: codes.bits }
+        let TensorInfo { name, dtype, shape, .. } = tensor;
+        let (name, shape) = (name.clone(), shape.clone());
+        Self::Scattered { name, dtype: *dtype, shape, bits: codes.bits }
     }
 
     fn no_weights(tensor: &TensorInfo, kind: &TensorKind) -> Self {
@@ -146,19 +170,24 @@ impl Storage {
         (tensor.bytes > 0).then_some(Self::Bytes(tensor.dtype))
     }
 
-    /// The storage of the codes of a quantized checkpoint: in the order of the bytes, and within a byte
-    /// from the lowest bits on. Those that fill up elements are words too. `None` if there are bits between
-    /// them, or if they go on in another row.
+    /// The storage of the codes of a quantized checkpoint. Those that fill up elements are words too, and
+    /// bits between codes are none. Codes without a gap are numbered in the order of their bytes, from the
+    /// lowest bits on; `None` if it is not known where they lie.
     fn of_codes(tensor: &TensorInfo, codes: &Codes) -> Option<Self> {
         let Codes { bits, element_bits, order, .. } = *codes;
-        let is_dense = order != BitOrder::Stream && element_bits.is_multiple_of(bits);
-        match bits {
-            8 => Some(Self::Words(tensor.dtype)),
-            _ if is_dense && bits < 8 => {
-                Some(Self::Packed(Packed { bits, weights: 8 * tensor.bytes / u64::from(bits) }))
+        let packing = codes.packing(&tensor.shape);
+        let is_in_order = order != BitOrder::Stream && element_bits.is_multiple_of(bits);
+        match packing {
+            _ if bits == 8 => Some(Self::Words(tensor.dtype)),
+            Some(packing) if is_in_order => {
+                Some(Self::packed(StoredWords { bits, weights: packing.codes() }.packing()))
             }
-            _ => None,
+            packing => packing.map(Self::packed),
         }
+    }
+
+    fn packed(packing: Packing) -> Self {
+        Self::Packed(Packed(Arc::new(packing)))
     }
 
     /// The storage of a tensor whose words are known to follow from its weights in this way.
@@ -176,39 +205,51 @@ impl Storage {
     }
 
     /// What its words mean; what is stored as it is counts as INT8 in two's complement.
-    pub(super) const fn format(self) -> Format {
+    pub(super) const fn format(&self) -> Format {
         match self {
-            Self::Codes(Coded { format, .. }) => format,
+            Self::Codes(Coded { format, .. }) => *format,
             Self::Words(_) | Self::Bytes(_) | Self::Packed(_) => Format::INT8,
         }
     }
 
     /// How its words follow from weights, if they do not lie there as they are.
-    pub(super) const fn scaling(self) -> Option<Scaling> {
+    pub(super) const fn scaling(&self) -> Option<Scaling> {
         match self {
-            Self::Codes(Coded { scaling, .. }) => Some(scaling),
+            Self::Codes(Coded { scaling, .. }) => Some(*scaling),
             Self::Words(_) | Self::Bytes(_) | Self::Packed(_) => None,
         }
     }
 
     /// The bits of a word that meets faults.
-    pub(super) const fn word_bits(self) -> u32 {
+    pub(super) fn word_bits(&self) -> u32 {
         match self {
-            Self::Packed(Packed { bits, .. }) => bits,
+            Self::Packed(packed) => packed.bits(),
             Self::Codes(_) | Self::Words(_) | Self::Bytes(_) => self.format().bits().get(),
         }
     }
 
     /// The number of words of a tensor that meet faults.
-    pub(super) const fn faulty_words_of(self, tensor: &TensorInfo) -> u64 {
+    pub(super) fn faulty_words_of(&self, tensor: &TensorInfo) -> u64 {
         match self {
-            Self::Packed(Packed { weights, .. }) => weights,
+            Self::Packed(packed) => packed.codes(),
             Self::Codes(_) | Self::Words(_) | Self::Bytes(_) => self.words_of(tensor),
         }
     }
 
+    /// The fewest words behind which a tensor may be cut, if it may be cut behind every `alignment` words
+    /// that meet faults: of packed ones so many bytes.
+    pub(super) fn step_behind(&self, alignment: usize) -> usize {
+        match self {
+            Self::Packed(packed) => {
+                let blocks = alignment / common_divisor(alignment, packed.block_codes());
+                blocks * packed.block_bytes()
+            }
+            Self::Codes(_) | Self::Words(_) | Self::Bytes(_) => alignment,
+        }
+    }
+
     /// Bytes of the file that one word stands for.
-    pub(super) const fn bytes_per_word(self) -> usize {
+    pub(super) const fn bytes_per_word(&self) -> usize {
         match self {
             Self::Codes(Coded { float, .. }) => float.bytes(),
             Self::Words(_) | Self::Bytes(_) | Self::Packed(_) => 1,
@@ -216,9 +257,14 @@ impl Storage {
     }
 
     /// The number of words of a tensor; of packed ones the number of their bytes.
-    pub(super) const fn words_of(self, tensor: &TensorInfo) -> u64 {
+    pub(super) const fn words_of(&self, tensor: &TensorInfo) -> u64 {
         tensor.bytes / self.bytes_per_word() as u64
     }
+}
+
+/// The largest number that divides both.
+fn common_divisor(a: usize, b: usize) -> usize {
+    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// Types of one byte whose numbers may be weights.
@@ -233,7 +279,7 @@ impl fmt::Display for Storage {
             Self::Codes(Coded { format, .. }) => format.fmt(f),
             Self::Words(dtype) => write!(f, "{dtype} as it is"),
             Self::Bytes(dtype) => write!(f, "bytes of {dtype}"),
-            Self::Packed(Packed { bits, .. }) => write!(f, "packed words of {bits} bits"),
+            Self::Packed(packed) => write!(f, "packed words of {} bits", packed.bits()),
         }
     }
 }

@@ -44,7 +44,7 @@ impl Pass<'_> {
             for (number, file) in self.model.shards().iter().enumerate() {
                 out.write(file.header().to_vec())?;
                 for (tensor, storage) in self.model.tensors_of(number).iter().zip(&mut storages) {
-                    let Some(storage) = *storage else {
+                    let Some(storage) = storage else {
                         self.copy(tensor, out)?;
                         continue;
                     };
@@ -63,7 +63,7 @@ impl Pass<'_> {
     fn tensor(
         &self,
         tensor: &TensorInfo,
-        storage: Storage,
+        storage: &Storage,
         Found { stored, pieces }: Found,
         out: &BackgroundWriter,
         record: Option<&mut FaultRecord>,
@@ -94,7 +94,7 @@ impl Pass<'_> {
     fn inject(
         &self,
         tensor: &TensorInfo,
-        storage: Storage,
+        storage: &Storage,
         stored: &Stored,
         pieces: Option<Vec<Vec<u8>>>,
         out: &BackgroundWriter,
@@ -145,19 +145,14 @@ impl Pass<'_> {
     }
 
     /// Words in a piece of a tensor: whole slices.
-    pub(super) fn piece(&self, storage: Storage) -> Result<usize, EccError> {
+    pub(super) fn piece(&self, storage: &Storage) -> Result<usize, EccError> {
         let slice = self.slice(storage)?;
         Ok((self.at_once / slice).max(1) * slice)
     }
 
-    /// Words that one thread treats at a time: no code word is cut. Eight packed words fill as many
-    /// bytes as they have bits.
-    fn slice(&self, storage: Storage) -> Result<usize, EccError> {
-        let step = match storage {
-            Storage::Packed(packed) => packed.bits as usize,
-            Storage::Codes(_) | Storage::Words(_) | Storage::Bytes(_) => 1,
-        };
-        let alignment = step * self.source.alignment()?;
+    /// Words that one thread treats at a time: no code word is cut, and no block of packed words.
+    fn slice(&self, storage: &Storage) -> Result<usize, EccError> {
+        let alignment = storage.step_behind(self.source.alignment()?);
         Ok((self.at_once.min(SLICE) / alignment).max(1) * alignment)
     }
 }
@@ -314,7 +309,7 @@ mod tests {
             read: None,
             decoded: None,
         };
-        let expected = Row::new(tensor, storage, flipped, None);
+        let expected = Row::new(tensor, &storage, flipped, None);
         assert_eq!(*row, expected.with_codes(Some(&codes), stored.noise(&weights())));
 
         let stored = data(&clean, "integers");

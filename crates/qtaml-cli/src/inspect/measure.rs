@@ -1,8 +1,7 @@
 //! The pass through a tensor: once for its range and moments, once more for its rounding.
 
 use anyhow::Result;
-use qtaml::files::{Codes, FileError, Float, Float8, TensorDescription};
-use qtaml::files::{Dtype, TensorKind};
+use qtaml::files::{Dtype, FileError, Float, Float8, Packing, TensorDescription, TensorKind};
 use qtaml::quant::{ChannelMajor, Format, Granularity, GroupLayout};
 use rayon::prelude::*;
 
@@ -48,22 +47,19 @@ pub(super) struct Rounding {
 }
 
 /// What the bytes of a tensor are as numbers.
-enum Numbers<'a> {
+enum Numbers {
     Float(Float),
     Float8(Float8),
     Signed,
     Unsigned,
-    Codes(&'a Codes),
+    Codes(Packing),
 }
 
-impl<'a> Numbers<'a> {
-    fn of(tensor: &Tensor, kind: &'a TensorKind) -> Option<Self> {
+impl Numbers {
+    fn of(tensor: &Tensor, kind: &TensorKind) -> Option<Self> {
         if let TensorKind::Codes(codes) = kind {
-            let is_packed = codes.bits != 8 || codes.element_bits != 8;
-            // Codes across elements down the rows are in no order of bytes.
-            let is_known = !codes.shifts().is_empty() || codes.element_bits == 8;
-            if is_packed {
-                return is_known.then_some(Self::Codes(codes));
+            if codes.bits != 8 || codes.element_bits != 8 {
+                return codes.packing(&tensor.shape).map(Self::Codes);
             }
         }
         let dtype = tensor.elements_as?;
@@ -75,32 +71,52 @@ impl<'a> Numbers<'a> {
         })
     }
 
-    /// Bytes that are cut at none of them.
-    fn step(&self) -> usize {
+    /// The fewest bytes that hold whole numbers, and how many these are.
+    fn block(&self) -> (usize, usize) {
         match self {
-            Self::Float(float) => float.bytes(),
-            Self::Float8(_) | Self::Signed | Self::Unsigned => 1,
-            // Eight words of any width fill whole bytes.
-            Self::Codes(codes) => (codes.element_bits / 8) as usize * codes.bits as usize,
+            Self::Float(float) => (float.bytes(), 1),
+            Self::Float8(_) | Self::Signed | Self::Unsigned => (1, 1),
+            Self::Codes(packing) => (packing.block_bytes(), packing.block_codes()),
         }
     }
 
-    fn decode(&self, bytes: &[u8]) -> Vec<f32> {
+    /// The number of numbers before a byte that begins a block.
+    fn before(&self, byte: usize) -> usize {
+        let (bytes, numbers) = self.block();
+        byte / bytes * numbers
+    }
+
+    /// Whole blocks of about so many bytes.
+    fn whole(&self, bytes: usize) -> usize {
+        let (block, _) = self.block();
+        (bytes / block).max(1) * block
+    }
+
+    /// The numbers in some bytes, the first of which is number `first` of the tensor.
+    fn decode(&self, bytes: &[u8], first: usize) -> Vec<f32> {
         match self {
             Self::Float(float) => float.decode(bytes),
             Self::Float8(float) => float.decode(bytes),
             Self::Signed => bytes.iter().map(|&byte| f32::from(byte as i8)).collect(),
             Self::Unsigned => bytes.iter().map(|&byte| f32::from(byte)).collect(),
-            Self::Codes(codes) => codes.unpack(bytes).into_iter().map(f32::from).collect(),
+            Self::Codes(packing) => {
+                packing.unpack(first as u64, bytes).into_iter().map(f32::from).collect()
+            }
         }
     }
 
-    /// Hands the numbers in some bytes to several threads, slice by slice, each with the place of its
-    /// first number among them. What comes back is in their order.
-    fn map<T: Send>(&self, bytes: &[u8], visit: impl Fn(&[f32], usize) -> T + Sync) -> Vec<T> {
-        let slice = SLICE / self.step() * self.step();
-        let slices = bytes.par_chunks(slice.max(self.step())).enumerate();
-        slices.map(|(i, bytes)| visit(&self.decode(bytes), i * slice / self.step())).collect()
+    /// Hands the numbers in some bytes, the first of which is number `first` of the tensor, to several
+    /// threads, slice by slice, each with the place of its first number. What comes back is in their order.
+    fn map<T: Send>(
+        &self,
+        bytes: &[u8],
+        first: usize,
+        visit: impl Fn(&[f32], usize) -> T + Sync,
+    ) -> Vec<T> {
+        let slice = self.whole(SLICE);
+        let slices = bytes.par_chunks(slice).enumerate();
+        let slices = slices.map(|(i, bytes)| (first + self.before(i * slice), bytes));
+        slices.map(|(first, bytes)| visit(&self.decode(bytes, first), first)).collect()
     }
 }
 
@@ -133,7 +149,7 @@ pub(super) fn measure(
     let scales = largest.into_rounding(format)?;
     let mut rounded = Rounded::default();
     pass.for_each_piece(|numbers, bytes, first| {
-        let parts = numbers.map(bytes, |values, at| scales.round(values, first + at));
+        let parts = numbers.map(bytes, first, |values, at| scales.round(values, at));
         rounded = parts.into_iter().fold(rounded, Rounded::and);
     })?;
     let beyond = scales.beyond(float.largest());
@@ -151,7 +167,7 @@ pub(super) const fn passes(kind: &TensorKind) -> u64 {
 struct Pass<'a> {
     model: &'a Model,
     tensor: &'a Tensor,
-    numbers: Numbers<'a>,
+    numbers: Numbers,
     kept: Option<Vec<u8>>,
     progress: &'a Progress,
 }
@@ -160,19 +176,19 @@ impl Pass<'_> {
     /// Hands over pieces of the tensor with the place of their first number.
     fn for_each_piece(
         &self,
-        mut visit: impl FnMut(&Numbers<'_>, &[u8], usize),
+        mut visit: impl FnMut(&Numbers, &[u8], usize),
     ) -> Result<(), FileError> {
         let mut first = 0;
         let mut visit = |bytes: &[u8]| {
             visit(&self.numbers, bytes, first);
-            first += bytes.len() / self.numbers.step();
+            first += self.numbers.before(bytes.len());
             self.progress.inc(bytes.len() as u64);
         };
         if let Some(bytes) = &self.kept {
             visit(bytes);
             return Ok(());
         }
-        let most = PIECE / self.numbers.step() * self.numbers.step();
+        let most = self.numbers.whole(PIECE);
         self.model.for_each_piece(self.tensor, most, |bytes| {
             visit(&bytes);
             Ok(())
@@ -182,11 +198,11 @@ impl Pass<'_> {
     fn moments(&self, largest: Option<&Largest>) -> Result<Moments, FileError> {
         let mut all = Moments::NONE;
         self.for_each_piece(|numbers, bytes, first| {
-            let slices = numbers.map(bytes, |values, at| {
-                let moments = Moments::of(values, (first + at) as u64);
+            let slices = numbers.map(bytes, first, |values, at| {
+                let moments = Moments::of(values, at as u64);
                 // Infinite ones have no scale, and the tensor none then.
                 if let Some(largest) = largest.filter(|_| moments.not_finite == 0) {
-                    largest.see(values, first + at);
+                    largest.see(values, at);
                 }
                 moments
             });

@@ -188,28 +188,6 @@ impl Codes {
         }
     }
 
-    /// The codes in some elements, as unsigned numbers in the order of the elements and in that of
-    /// [`shifts`](Self::shifts); with those that fill up elements. Of a stream across the elements of
-    /// an axis that is not the last one, nothing.
-    pub fn unpack(&self, bytes: &[u8]) -> Vec<u16> {
-        let mask = (1_u32 << self.bits.min(16)) - 1;
-        if self.order == BitOrder::Stream {
-            return if self.element_bits == 8 {
-                stream(bytes, self.bits, self.count)
-            } else {
-                Vec::new()
-            };
-        }
-        let shifts = self.shifts();
-        let elements = bytes.chunks_exact((self.element_bits / 8) as usize);
-        let element =
-            |bytes: &[u8]| bytes.iter().rev().fold(0_u32, |n, &byte| n << 8 | u32::from(byte));
-        elements
-            .map(element)
-            .flat_map(|element| shifts.iter().map(move |shift| (element >> shift & mask) as u16))
-            .collect()
-    }
-
     /// So many codes of a byte each, as a graph dequantizes them with scales that it stores.
     pub const fn of_graph(count: u64, output_axis: Option<usize>) -> Self {
         let (layout, order) = (CodeLayout::Scaled, BitOrder::Alone);
@@ -222,15 +200,6 @@ impl Codes {
         let (count, packed_axis, output_axis) = (0, 0, None);
         Self { layout, bits, count, element_bits, order, packed_axis, output_axis }
     }
-}
-
-/// Words back to back from the lowest bit of the first byte on, at most so many.
-fn stream(bytes: &[u8], bits: u32, count: u64) -> Vec<u16> {
-    let bits = bits as usize;
-    let words = (8 * bytes.len() / bits).min(usize::try_from(count).unwrap_or(usize::MAX));
-    let bit = |at: usize| u16::from(bytes[at / 8] >> (at % 8) & 1);
-    let word = |word: usize| (0..bits).fold(0, |n, i| n | bit(word * bits + i) << i);
-    (0..words).map(word).collect()
 }
 
 /// Codes and what belongs to them, by number.
@@ -594,6 +563,12 @@ mod tests {
         Some(codes)
     }
 
+    /// The codes in a row of elements.
+    fn unpack(codes: &Codes, bytes: &[u8]) -> Vec<u16> {
+        let elements = 8 * bytes.len() / codes.element_bits as usize;
+        codes.packing(&[1, elements]).unwrap().unpack(0, bytes)
+    }
+
     fn sizes(codes: Option<Codes>) -> Option<(CodeLayout, u32, u64, Option<usize>)> {
         codes.map(|codes| (codes.layout, codes.bits, codes.count, codes.output_axis))
     }
@@ -653,7 +628,7 @@ mod tests {
         let found = codes(&four).unwrap();
         assert_eq!(sizes(Some(found.clone())), Some((CodeLayout::BitsAndBytes4, 4, 31 * 33, None)));
         assert_eq!(found.shifts(), [4, 0]);
-        assert_eq!(found.unpack(&[0x12, 0xf0]), [1, 2, 15, 0]);
+        assert_eq!(unpack(&found, &[0x12, 0xf0]), [1, 2, 15, 0]);
         // Another shape, and no shape.
         for content in [&br#"{"shape": [31, 34]}"#[..], b"{", b"", br#"{"shape": [-1]}"#] {
             four[5].3 = content.to_vec();
@@ -738,7 +713,7 @@ mod tests {
             of("l.weight_scale", F8_E4M3, &[64, 4]),
             of("l.weight_global_scale", F32, &[1]),
         ]);
-        assert_eq!(nv.as_ref().unwrap().unpack(&[0x21]), [1, 2]);
+        assert_eq!(unpack(nv.as_ref().unwrap(), &[0x21]), [1, 2]);
         assert_eq!(sizes(nv), Some((CodeLayout::NvFp4, 4, 64 * 64, Some(0))));
         let mx = codes(&[
             of("mlp.experts.down_proj_blocks", U8, &[8, 64, 4, 16]),
@@ -799,7 +774,7 @@ mod tests {
         assert_eq!((codes.layout, codes.bits, codes.count), (CodeLayout::Qtaml, 3, 10));
         // 1, 2, 3, 4, 5 from the lowest bit on.
         let packed = 0b101_100_011_010_001_u16.to_le_bytes();
-        assert_eq!(codes.unpack(&packed), [1, 2, 3, 4, 5]);
+        assert_eq!(unpack(&codes, &packed), [1, 2, 3, 4, 5]);
     }
 
     /// Against the packing loops of the sources, in words.
@@ -809,15 +784,15 @@ mod tests {
         let codes: [u32; 8] = [3, 1, 4, 1, 5, 9, 2, 6];
         let awq = (0..8).fold(0, |word, i| word | codes[order[i]] << (4 * i));
         let found = Codes::of_order(CodeLayout::Awq, 4, 32, BitOrder::EvenFirst);
-        assert_eq!(found.unpack(&awq.to_le_bytes()), codes.map(|code| code as u16));
+        assert_eq!(unpack(&found, &awq.to_le_bytes()), codes.map(|code| code as u16));
         let low = codes.iter().enumerate().fold(0, |word, (i, code)| word | code << (4 * i));
         let found = Codes::of_order(CodeLayout::Gptq, 4, 32, BitOrder::LowFirst);
-        assert_eq!(found.unpack(&low.to_le_bytes()), codes.map(|code| code as u16));
+        assert_eq!(unpack(&found, &low.to_le_bytes()), codes.map(|code| code as u16));
         // Ten codes of three bits, and two bits that belong to none.
         let ten: [u32; 10] = [1, 2, 3, 4, 5, 6, 7, 0, 1, 2];
         let word =
             ten.iter().enumerate().fold(0b11 << 30, |word, (i, code)| word | code << (3 * i));
         let found = Codes::of_order(CodeLayout::CompressedTensors, 3, 32, BitOrder::LowFirst);
-        assert_eq!(found.unpack(&u32::to_le_bytes(word)), ten.map(|code| code as u16));
+        assert_eq!(unpack(&found, &u32::to_le_bytes(word)), ten.map(|code| code as u16));
     }
 }

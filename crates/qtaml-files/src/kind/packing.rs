@@ -1,6 +1,6 @@
 //! The packing of codes into the elements of their tensor: out of the bytes and back into them.
 
-use super::{BitOrder, CodeLayout, Codes};
+use super::{BitOrder, CodeLayout, Codes, StoredWords};
 
 /// How the codes of a tensor lie in its bytes, block by block: a block is the fewest bytes in a row that
 /// hold whole codes alone.
@@ -17,9 +17,9 @@ use super::{BitOrder, CodeLayout, Codes};
 /// # use qtaml_files::{BitOrder, CodeLayout, Codes};
 /// # let codes = Codes::of_order(CodeLayout::CompressedTensors, 3, 32, BitOrder::LowFirst);
 /// let packing = codes.packing(&[1, 1]).ok_or("codes of three bits can be taken out")?;
-/// assert_eq!((packing.block_bytes(), packing.block_codes()), (4, 10));
+/// assert_eq!((packing.block_bytes(), packing.block_codes(), packing.codes()), (4, 10, 10));
 /// let mut bytes = 0xc000_0011_u32.to_le_bytes();
-/// let mut codes = packing.unpack(&bytes);
+/// let mut codes = packing.unpack(0, &bytes);
 /// assert_eq!(codes, [1, 2, 0, 0, 0, 0, 0, 0, 0, 0]);
 /// codes[1] = 7;
 /// packing.pack(&codes, &mut bytes);
@@ -30,60 +30,87 @@ use super::{BitOrder, CodeLayout, Codes};
 pub struct Packing {
     bits: usize,
     block_bytes: usize,
-    /// The first bit in its block of each code; the others follow it.
-    starts: Vec<usize>,
-    /// Bits from the end of an element to the beginning of the next one in which a code goes on.
-    gap: usize,
-    element_bits: usize,
+    block_codes: usize,
+    places: Places,
+    /// Codes in the tensor.
+    codes: u64,
+}
+
+/// Where the codes of a block begin; their other bits follow.
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Places {
+    /// One after the other.
+    Dense,
+    /// At these bits of an element, which is a block.
+    Element(Vec<u32>),
+    /// Row by row of a matrix, packed down its columns into elements of so many bits.
+    Columns { element_bits: usize, columns: usize },
+}
+
+impl StoredWords {
+    /// How the words lie in their tensor: eight of them are a block.
+    ///
+    /// ```
+    /// # use qtaml_files::StoredWords;
+    /// let packing = StoredWords { bits: 3, weights: 3 }.packing();
+    /// assert_eq!(packing.unpack(0, &[0b1101_0001, 0b0000_0000]), [1, 2, 3]);
+    /// ```
+    pub fn packing(self) -> Packing {
+        let bits = self.bits as usize;
+        let (block_bytes, codes) = (bits, self.weights);
+        Packing { bits, block_bytes, block_codes: 8, places: Places::Dense, codes }
+    }
 }
 
 impl Codes {
-    /// How the codes lie in a tensor of this shape; `None` if nobody knows, as of words of
-    /// `qtaml codec` ([`StoredWords`](crate::StoredWords) says that).
+    /// How the codes lie in a tensor of this shape, those that fill up elements among them; `None` if
+    /// nobody knows.
     pub fn packing(&self, shape: &[usize]) -> Option<Packing> {
         let (bits, element_bits) = (self.bits as usize, self.element_bits as usize);
         if bits == 0 || bits > 16 || element_bits == 0 || !element_bits.is_multiple_of(8) {
             return None;
         }
-        if self.order != BitOrder::Stream {
-            let starts: Vec<usize> =
-                self.shifts().into_iter().map(|shift| shift as usize).collect();
-            let block_bytes = element_bits / 8;
-            return (!starts.is_empty()).then_some(Packing {
-                bits,
-                block_bytes,
-                starts,
-                gap: 0,
-                element_bits,
-            });
+        if self.layout == CodeLayout::Qtaml {
+            return Some(StoredWords { bits: self.bits, weights: self.count }.packing());
         }
+        let elements = shape.iter().try_fold(1_usize, |all, &size| all.checked_mul(size))?;
+        let bytes = elements.checked_mul(element_bits / 8)?;
+        let packing = match self.order {
+            BitOrder::Stream => self.across_elements(shape)?,
+            _ => self.within_elements()?,
+        };
+        let blocks = (bytes / packing.block_bytes) as u64;
+        Some(Packing { codes: blocks * packing.block_codes as u64, ..packing })
+    }
+
+    /// That of codes each of which lies in one element.
+    fn within_elements(&self) -> Option<Packing> {
+        let (bits, block_bytes) = (self.bits as usize, self.element_bits as usize / 8);
+        let shifts = self.shifts();
+        let block_codes = shifts.len();
+        let places = Places::Element(shifts);
+        let packing = Packing { bits, block_bytes, block_codes, places, codes: 0 };
+        (block_codes > 0).then_some(packing)
+    }
+
+    /// That of codes that go on in the next element, in a matrix that holds whole blocks of them.
+    fn across_elements(&self, shape: &[usize]) -> Option<Packing> {
+        let (bits, element_bits) = (self.bits as usize, self.element_bits as usize);
         let &[rows, columns] = shape else { return None };
         let row = columns.checked_mul(element_bits)?;
-        if self.packed_axis == 1 && self.layout != CodeLayout::Qtaml && rows > 0 {
-            let in_row = usize::try_from(self.count).ok()? / rows;
+        if self.packed_axis == 1 && rows > 0 {
+            let (in_row, block_bytes) = (usize::try_from(self.count).ok()? / rows, row / 8);
             let fits = in_row > 0 && in_row.checked_mul(bits)? <= row;
-            let starts = (0..if fits { in_row } else { 0 }).map(|code| code * bits).collect();
-            let block_bytes = row / 8;
-            return fits.then_some(Packing { bits, block_bytes, starts, gap: 0, element_bits });
+            let (block_codes, places) = (in_row, Places::Dense);
+            return fits.then_some(Packing { bits, block_bytes, block_codes, places, codes: 0 });
         }
         // Down the columns of a matrix: of each, as many elements as a code has bits hold whole codes.
         if self.packed_axis != 0 || columns == 0 || !rows.is_multiple_of(bits) {
             return None;
         }
-        let block_bits = row.checked_mul(bits)?;
-        let start = |code: usize| {
-            let (input, column) = (code / columns, code % columns);
-            let bit = input * bits;
-            bit / element_bits * row + column * element_bits + bit % element_bits
-        };
-        let starts = (0..element_bits * columns).map(start).collect();
-        Some(Packing {
-            bits,
-            block_bytes: block_bits / 8,
-            starts,
-            gap: row - element_bits,
-            element_bits,
-        })
+        let (block_bytes, block_codes) = (row.checked_mul(bits)? / 8, element_bits * columns);
+        let places = Places::Columns { element_bits, columns };
+        Some(Packing { bits, block_bytes, block_codes, places, codes: 0 })
     }
 }
 
@@ -93,50 +120,103 @@ impl Packing {
         self.bits as u32
     }
 
-    /// Bytes of a block.
+    /// Bytes of a block. The last one may be cut behind its last code.
     pub fn block_bytes(&self) -> usize {
         self.block_bytes
     }
 
     /// Codes in a block.
     pub fn block_codes(&self) -> usize {
-        self.starts.len()
+        self.block_codes
     }
 
-    /// The codes in some whole blocks; what is left behind them is not looked at.
-    pub fn unpack(&self, bytes: &[u8]) -> Vec<u16> {
-        let blocks = bytes.chunks_exact(self.block_bytes);
-        blocks.flat_map(|block| self.starts.iter().map(|&start| self.code(block, start))).collect()
+    /// Codes in the tensor.
+    pub fn codes(&self) -> u64 {
+        self.codes
     }
 
-    /// Puts codes back into the blocks that they were taken from. Bits above the width do not count.
-    ///
-    /// # Panics
-    /// Unless there are as many codes as the blocks hold.
+    /// The codes in some blocks, the first of which begins with code `first` of the tensor.
+    pub fn unpack(&self, first: u64, bytes: &[u8]) -> Vec<u16> {
+        let left = usize::try_from(self.codes.saturating_sub(first)).unwrap_or(usize::MAX);
+        let blocks = bytes.chunks(self.block_bytes);
+        let codes = blocks
+            .flat_map(|block| (0..self.codes_within(block)).map(|code| self.code(block, code)));
+        codes.take(left).collect()
+    }
+
+    /// Puts codes back into the blocks that they were taken from, and leaves all other bits as they are.
+    /// Bits of a code above the width do not count.
     pub fn pack(&self, codes: &[u16], bytes: &mut [u8]) {
-        let blocks = bytes.chunks_exact_mut(self.block_bytes);
-        assert_eq!(codes.len(), blocks.len() * self.block_codes(), "one code for each place");
-        for (block, codes) in blocks.zip(codes.chunks_exact(self.block_codes())) {
-            for (&start, &code) in self.starts.iter().zip(codes) {
-                for (bit, at) in self.places(start).enumerate() {
-                    let mask = 1 << (at % 8);
-                    let is_set = code >> bit & 1 == 1;
-                    block[at / 8] = block[at / 8] & !mask | if is_set { mask } else { 0 };
-                }
+        let blocks = bytes.chunks_mut(self.block_bytes).zip(codes.chunks(self.block_codes));
+        for (block, codes) in blocks {
+            let within = self.codes_within(block);
+            for (code, &value) in codes.iter().take(within).enumerate() {
+                self.set_code(block, code, value);
             }
         }
     }
 
-    fn code(&self, block: &[u8], start: usize) -> u16 {
-        let bits = self.places(start).enumerate();
-        bits.fold(0, |code, (bit, at)| code | u16::from(block[at / 8] >> (at % 8) & 1) << bit)
+    /// Codes of a block, or of what there is of it.
+    fn codes_within(&self, block: &[u8]) -> usize {
+        match block.len() {
+            all if all == self.block_bytes => self.block_codes,
+            some => (8 * some / self.bits).min(self.block_codes),
+        }
     }
 
-    /// The place of each bit of a code that begins at `start`.
-    fn places(&self, start: usize) -> impl Iterator<Item = usize> + use<> {
-        let (element, gap) = (self.element_bits, self.gap);
-        let left = element - start % element;
-        (0..self.bits).map(move |bit| start + bit + if bit < left { 0 } else { gap })
+    fn code(&self, block: &[u8], code: usize) -> u16 {
+        match &self.places {
+            Places::Dense => field(block, code * self.bits, self.bits),
+            Places::Element(shifts) => field(block, shifts[code] as usize, self.bits),
+            &Places::Columns { element_bits, columns } => {
+                let Parts { at, bits, next } = self.parts(code, element_bits, columns);
+                field(block, at, bits) | field(block, next, self.bits - bits) << bits
+            }
+        }
+    }
+
+    fn set_code(&self, block: &mut [u8], code: usize, value: u16) {
+        match &self.places {
+            Places::Dense => set_field(block, code * self.bits, self.bits, value),
+            Places::Element(shifts) => set_field(block, shifts[code] as usize, self.bits, value),
+            &Places::Columns { element_bits, columns } => {
+                let Parts { at, bits, next } = self.parts(code, element_bits, columns);
+                set_field(block, at, bits, value);
+                set_field(block, next, self.bits - bits, value >> bits);
+            }
+        }
+    }
+
+    /// Where a code of a column lies.
+    fn parts(&self, code: usize, element_bits: usize, columns: usize) -> Parts {
+        let (bit, column) = (code / columns * self.bits, code % columns);
+        let place = |element: usize| (element * columns + column) * element_bits;
+        let (element, within) = (bit / element_bits, bit % element_bits);
+        let bits = (element_bits - within).min(self.bits);
+        Parts { at: place(element) + within, bits, next: place(element + 1) }
+    }
+}
+
+/// The two parts of a code: so many bits from `at` on, the others from `next` on.
+struct Parts {
+    at: usize,
+    bits: usize,
+    next: usize,
+}
+
+/// Up to sixteen bits from bit `at` on, which lie in three bytes at most.
+fn field(block: &[u8], at: usize, bits: usize) -> u16 {
+    let bytes = block.iter().skip(at / 8).take(3).rev();
+    let all = bytes.fold(0, |all: u32, &byte| all << 8 | u32::from(byte));
+    (all >> (at % 8) & ((1 << bits) - 1)) as u16
+}
+
+fn set_field(block: &mut [u8], at: usize, bits: usize, value: u16) {
+    let mask = ((1_u32 << bits) - 1) << (at % 8);
+    let value = u32::from(value) << (at % 8);
+    let masked = mask.to_le_bytes().into_iter().zip(value.to_le_bytes());
+    for (byte, (mask, value)) in block.iter_mut().skip(at / 8).zip(masked) {
+        *byte = *byte & !mask | value & mask;
     }
 }
 
@@ -206,7 +286,7 @@ mod tests {
             prop_assert_eq!(packing.block_bytes(), 12 * columns);
             // Row by row of the matrix, block after block.
             let flat: Vec<u16> = codes.iter().flatten().map(|&code| code as u16).collect();
-            prop_assert_eq!(packing.unpack(&stored), flat.clone());
+            prop_assert_eq!(packing.unpack(0, &stored), flat.clone());
             let mut again = vec![0; stored.len()];
             packing.pack(&flat, &mut again);
             prop_assert_eq!(&again, &stored);
@@ -248,7 +328,7 @@ mod tests {
             };
             let packing = codes.packing(&[rows, columns]).unwrap();
             let expected: Vec<u16> = (0..rows * inputs).map(|i| random(i) as u16).collect();
-            prop_assert_eq!(packing.unpack(&bytes_of(&words)), expected.clone());
+            prop_assert_eq!(packing.unpack(0, &bytes_of(&words)), expected.clone());
             let mut again = vec![0; 4 * words.len()];
             packing.pack(&expected, &mut again);
             prop_assert_eq!(again, bytes_of(&words));
@@ -269,8 +349,7 @@ mod tests {
                 .flat_map(|word| (0..each).map(move |i| (word / (1_u32 << bits).pow(i as u32) % (1 << bits)) as u16))
                 .collect();
             let mut bytes = bytes_of(&words);
-            prop_assert_eq!(packing.unpack(&bytes), expected.clone());
-            prop_assert_eq!(codes.unpack(&bytes), expected);
+            prop_assert_eq!(packing.unpack(0, &bytes), expected);
             packing.pack(&vec![0; each * words.len()], &mut bytes);
             let left: Vec<u32> = words
                 .iter()
@@ -287,9 +366,9 @@ mod tests {
         let mut bytes = [0; 4];
         packing.pack(&[0, 1, 2, 3, 4, 5, 6, 7], &mut bytes);
         assert_eq!(u32::from_le_bytes(bytes), 0x7531_6420);
-        assert_eq!(packing.unpack(&bytes), [0, 1, 2, 3, 4, 5, 6, 7]);
+        assert_eq!(packing.unpack(0, &bytes), [0, 1, 2, 3, 4, 5, 6, 7]);
         let nf4 = Codes::of_order(CodeLayout::BitsAndBytes4, 4, 8, BitOrder::HighFirst);
-        assert_eq!(nf4.packing(&[9, 1]).unwrap().unpack(&[0x12, 0xf0]), [1, 2, 15, 0]);
+        assert_eq!(nf4.packing(&[9, 1]).unwrap().unpack(0, &[0x12, 0xf0]), [1, 2, 15, 0]);
     }
 
     #[test]
@@ -297,8 +376,6 @@ mod tests {
         assert_eq!(gptq(3).packing(&[4, 5]), None, "four rows are no three");
         assert_eq!(gptq(3).packing(&[3, 0]), None);
         assert_eq!(gptq(3).packing(&[3, 5, 1]), None);
-        let words = Codes::of_order(CodeLayout::Qtaml, 3, 8, BitOrder::Stream);
-        assert_eq!(Codes { packed_axis: 1, ..words }.packing(&[1, 4]), None);
         let none = Codes::of_order(CodeLayout::Scaled, 0, 8, BitOrder::Alone);
         assert_eq!(none.packing(&[1]), None);
         let rows = Codes::of_order(CodeLayout::CompressedTensors, 3, 32, BitOrder::Stream);
