@@ -551,7 +551,17 @@ mod verify {
             let layers = report["layers"].as_array().unwrap();
             let names: Vec<_> = layers.iter().step_by(2).map(|row| row["layer"].clone()).collect();
             assert_eq!(names, ["a.weight", "embed.weight"]);
+            for chosen in ["--only a.*", "--skip *e*d.weight"] {
+                let report = json(&format!("--weights {} {chosen}", path.display()));
+                assert_eq!(report["layers"][0]["layer"], "a.weight");
+                assert_eq!(report["layers"].as_array().unwrap().len(), 2, "mean and variance");
+            }
+            verify(&format!("--weights {} --only a.wieght", path.display()))
+                .assert()
+                .code(1)
+                .stderr(contains("no tensor \"a.wieght\"").and(contains("a.weight")));
         }
+        verify("--only a.*").assert().code(2).stderr(contains("--weights <MODEL>"));
     }
 
     #[test]

@@ -57,10 +57,10 @@ enum Numbers {
 
 impl Numbers {
     fn of(tensor: &Tensor, kind: &TensorKind) -> Option<Self> {
-        if let TensorKind::Codes(codes) = kind {
-            if codes.bits != 8 || codes.element_bits != 8 {
-                return codes.packing(&tensor.shape).map(Self::Codes);
-            }
+        if let TensorKind::Codes(codes) = kind
+            && (codes.bits != 8 || codes.element_bits != 8)
+        {
+            return codes.packing(&tensor.shape).map(Self::Codes);
         }
         let dtype = tensor.elements_as?;
         let float = Float::of(dtype).map(Self::Float);

@@ -8,6 +8,7 @@ use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::{BitWidth, Encoding, Format};
 
 use crate::flags::{self, FlipArgs, bit_width, help, number};
+use crate::selection::Selection;
 use crate::usage::UsageError;
 
 const AFTER_HELP: &str = help!(
@@ -17,6 +18,8 @@ Examples:
       INT8, one bit in ten: every code, every bit and three synthetic layers
   qtaml verify --p 0.05 --weights model.safetensors
       the layers of your own model
+  qtaml verify --p 0.05 --weights model.safetensors --only '*.fc*.weight'
+      some of its layers
   qtaml verify --p 1e-3..10%
       a row for each of 0.001, 0.002, 0.005, 0.01, ... 0.1; lists are separated by commas
   qtaml verify --p01 0.02 --p10 0.2 --encoding sign-magnitude --protect 1
@@ -43,6 +46,8 @@ A contradiction is exit code 1; closed forms that hold or were not judged are 0.
 #[command(mut_arg("p", |p| p.value_name("P[..P][,...]").help(
     "Flip probability of every bit, 0 to 0.5, or 0% to 50%; a list or a range for a row for each"
 )))]
+#[command(mut_arg("only", |only| only.requires("weights")))]
+#[command(mut_arg("skip", |skip| skip.requires("weights")))]
 pub(crate) struct VerifyArgs {
     /// Bits of a code, 2 to 8
     #[arg(long, value_name = "B", default_value = "8", value_parser = bit_width)]
@@ -87,6 +92,9 @@ pub(crate) struct VerifyArgs {
     /// its shards
     #[arg(long, value_name = "MODEL")]
     pub(super) weights: Option<PathBuf>,
+
+    #[command(flatten)]
+    pub(super) selection: Selection,
 
     /// The chance that closed forms that are right are called contradicted
     #[arg(long, value_name = "RATE", default_value = "1e-6", value_parser = false_alarm)]

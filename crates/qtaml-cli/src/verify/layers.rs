@@ -11,6 +11,7 @@ use rand::RngExt;
 use rand_distr::{Exp1, StandardNormal};
 
 use crate::flags::open_model;
+use crate::selection::Selection;
 
 /// Weights of a synthetic layer.
 const SYNTHETIC: usize = 4096;
@@ -51,11 +52,13 @@ pub(super) fn synthetic(seed: Seed, format: Format) -> Result<Vec<Layer>> {
 
 /// The float weights of a model, each under one of its names, in the order of these. Biases, norms and masks
 /// are none, and memories are not filled with them; codes of a quantized checkpoint have no scale here.
-pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
+pub(super) fn of_model(path: &Path, selection: &Selection, format: Format) -> Result<Vec<Layer>> {
     let model = open_model(path)?;
+    let chosen = selection.choose(model.tensors().iter().map(|tensor| tensor.name.as_str()))?;
     let described = model.describe(None)?;
-    let is_float = |&i: &usize| matches!(described[i].kind, TensorKind::Weights(_));
-    let weights: Vec<usize> = model.by_name().iter().copied().filter(is_float).collect();
+    let is_float = |i: usize| matches!(described[i].kind, TensorKind::Weights(_));
+    let is_layer = |&i: &usize| chosen[i] && is_float(i);
+    let weights: Vec<usize> = model.by_name().iter().copied().filter(is_layer).collect();
     let aliases: HashSet<usize> =
         model.aliases(weights.iter().copied())?.into_iter().map(|(alias, _)| alias).collect();
     let tensors = weights.into_iter().filter(|i| !aliases.contains(i)).map(|i| &model.tensors()[i]);
@@ -63,10 +66,10 @@ pub(super) fn of_model(path: &Path, format: Format) -> Result<Vec<Layer>> {
         tensors.filter_map(|tensor| Some((tensor, Float::of(tensor.dtype)?))).collect();
     ensure!(
         !weights.is_empty(),
-        "{} holds no float weights: none of its {} tensors is a weight of F16, BF16, F32 or F64; \
-         `qtaml inspect` says what they are",
+        "{} holds no float weights: none of the {} tensors that are chosen is a weight of F16, BF16, F32 \
+         or F64; `qtaml inspect` says what they are",
         path.display(),
-        model.tensors().len()
+        chosen.iter().filter(|chosen| **chosen).count()
     );
     let layer = |(tensor, float): (&TensorInfo, Float)| {
         let weights = float.decode(&model.bytes_of(tensor)?);

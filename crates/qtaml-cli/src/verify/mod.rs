@@ -27,7 +27,7 @@ pub(crate) fn run(args: &VerifyArgs) -> Result<()> {
     let channels = args.channels()?;
     let seed = Seed(args.seed);
     let layers = match &args.weights {
-        Some(path) => layers::of_model(path, args.format())?,
+        Some(path) => layers::of_model(path, &args.selection, args.format())?,
         None => layers::synthetic(seed, args.format())?,
     };
     // All of them together raise no more false alarms than one would.
