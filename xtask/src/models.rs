@@ -207,7 +207,7 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
     }
     text += "\n## What a plan needs\n\n\
              To keep 95 % in the mean over devices. *Stored* counts every bit: words, check bits, scales, \
-             tables, and the float tensors that stay as they are. *Protected* counts ideally protected bits \
+             tables, and biases and norm parameters with a code that keeps them as they are. *Protected* counts ideally protected bits \
              of INT8 words. \"Alike\" is the cheapest way to store all weights alike.\n\n\
              | model | what | metric | p | counts | plan | alike | goal | kept on other inputs | scheme |\n\
              | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
@@ -222,6 +222,7 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
 
 fn row_of_plan(model: &Model, goal: &Goal, report: &Value) -> String {
     let number = |name: &str| report[name].as_f64().unwrap_or(f64::NAN);
+    let others = report["others"]["stored_bits"].as_f64().unwrap_or(f64::NAN);
     let contenders = report["contenders"].as_array().map_or(&[][..], Vec::as_slice);
     let cost = |number: u64| {
         let found = &contenders.get(number as usize)?["found"];
@@ -229,7 +230,7 @@ fn row_of_plan(model: &Model, goal: &Goal, report: &Value) -> String {
     };
     let budget = |bits: f64| match goal.count {
         "protected" => format!("{:.2} %", 100.0 * bits / number("weight_bits")),
-        _ => format!("{:.2} bits", (bits + number("other_bits")) / number("weights")),
+        _ => format!("{:.2} bits", (bits + others) / number("weights")),
     };
     let best = report["best"].as_u64().unwrap_or_default();
     let baselines = report["baselines"].as_array().into_iter().flatten();
@@ -279,7 +280,7 @@ mod tests {
     #[test]
     fn a_plan_is_a_row() {
         let report = json!({
-            "weights": 100, "weight_bits": 800, "other_bits": 50, "best": 0, "baselines": [1],
+            "weights": 100, "weight_bits": 800, "others": {"stored_bits": 50}, "best": 0, "baselines": [1],
             "contenders": [
                 {"name": "TAC", "found": {"cost": 350, "missed": false}},
                 {"name": "alike", "found": {"cost": 750, "missed": true}},

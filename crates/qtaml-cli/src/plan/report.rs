@@ -5,7 +5,7 @@ use std::path::Path;
 use anyhow::Result;
 use qtaml::compensation::Accounting;
 use qtaml::deploy::budget::Criterion;
-use qtaml::deploy::planner::{Contender, Planned};
+use qtaml::deploy::planner::{Contender, OtherTensors, Planned};
 use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use serde::Serialize;
 
@@ -53,11 +53,11 @@ impl Report {
 
     /// A budget for people: protected bits in percent of all, stored bits a weight.
     fn budget(&self, bits: u64) -> f64 {
-        let Planned { weights, weight_bits, other_bits, .. } = &self.planned;
+        let Planned { weights, weight_bits, others, .. } = &self.planned;
         if self.counts_protected() {
             100.0 * bits as f64 / *weight_bits as f64
         } else {
-            (bits + other_bits) as f64 / *weights as f64
+            (bits + others.stored_bits) as f64 / *weights as f64
         }
     }
 
@@ -161,7 +161,27 @@ impl Report {
                 )
             },
         );
-        format!("{plan}{short}{uniform}")
+        format!("{plan}{short}{uniform}{}", self.others())
+    }
+
+    /// What becomes of tensors that are no weights.
+    fn others(&self) -> String {
+        let OtherTensors { bits, kept_by, stored_bits, wrong_bits, .. } = self.planned.others;
+        if bits == 0 || self.counts_protected() {
+            return String::new();
+        }
+        let a_weight = stored_bits as f64 / self.planned.weights as f64;
+        let wrong = if wrong_bits > 0.01 {
+            format!(
+                " and leaves {wrong_bits:.1} of their bits wrong on a device, which no trial shows"
+            )
+        } else {
+            String::new()
+        };
+        format!(
+            " Biases and norm parameters are counted with {a_weight:.2} bits a weight: {kept_by} keeps them as \
+             they are{wrong}."
+        )
     }
 
     /// What the cheapest baseline needs, if one reaches the target.

@@ -10,6 +10,7 @@
 
 mod distribution;
 mod file;
+mod others;
 mod path;
 mod schemes;
 
@@ -32,6 +33,7 @@ use crate::{
 
 pub use distribution::Distribution;
 pub use file::{ModelPlan, ModelPlanError};
+pub use others::OtherTensors;
 pub use schemes::contenders;
 
 use path::{Path, Stored};
@@ -209,8 +211,8 @@ pub struct Planned {
     pub weights: u64,
     /// Bits of all weights of the baseline without any protection: what shares are of.
     pub weight_bits: u64,
-    /// Bits of all float tensors that are no weights, which stay as they are in the model.
-    pub other_bits: u64,
+    /// Float tensors that are no weights.
+    pub others: OtherTensors,
     /// The output noise that the target bears.
     pub noise: f64,
     /// All schemes, the first one searched first.
@@ -365,6 +367,7 @@ impl<'a> Planner<'a> {
         }
         let others = self.test.runner.tensors().iter().filter(|t| !t.role.is_weight());
         let other_bits = others.map(|t| t.len() as u64 * u64::from(t.dtype.bits())).sum();
+        let others = OtherTensors::new(other_bits, &self.goal.flips, self.goal.count);
         let plan = stored.model.plan_of(&path.solution(step), self.goal.count, &stored.problem)?;
         let (weights, weight_bits) = (stored.model.weights(), stored.model.weight_bits());
         Ok(Planned {
@@ -374,7 +377,7 @@ impl<'a> Planner<'a> {
             level: target.level,
             weights,
             weight_bits,
-            other_bits,
+            others,
             noise,
             contenders,
             best,
@@ -487,7 +490,7 @@ mod tests {
         assert!(groups.iter().all(|group| group.cost_bits > 0));
         let total: u64 = groups.iter().map(|group| group.cost_bits).sum();
         assert_eq!(Some(total), planned.contenders[planned.best].cost());
-        assert_eq!(planned.other_bits, 32 * (4 + 4 + 4 + 3));
+        assert_eq!(planned.others.bits, 32 * (4 + 4 + 4 + 3));
     }
 
     /// A second run with the same store asks the model for its clean outputs alone.
