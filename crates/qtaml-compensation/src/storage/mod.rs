@@ -10,6 +10,7 @@
 //! out in one memory. What then lies there are [`StoredBytes`]; a [`StorageReader`] makes the storage of them
 //! and of the plan, without the weights.
 
+mod ends;
 mod group;
 mod per_weight;
 mod quantized;

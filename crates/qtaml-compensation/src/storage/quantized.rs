@@ -9,6 +9,7 @@ use qtaml_fault::{
 use qtaml_physics::FlipProbability;
 use qtaml_quant::{Code, CodeRange, Format, Grid, PackedWords, QuantizedTensor, Word};
 
+use super::ends;
 use super::{
     GroupWeights, QuantizedSpec, ScalePolicy, StoredAs, StoredBytes, WeightStorage, WordProtection,
     WordStorage, check_length, check_padding,
@@ -177,6 +178,10 @@ impl QuantizedStorage {
                 let best = best_span(weights, &channel, spec.decoder, spec.prior, spec.range)?;
                 (best.low, best.high)
             }
+            _ => {
+                let shared = ends::of_tensor(&GroupWeights::all_of(weights.tensor()), spec)?;
+                shared.unwrap_or_else(|| weights.ends(spec.range))
+            }
         };
         Self::between(weights, memory, spec, mask, ends)
     }
@@ -212,7 +217,7 @@ impl QuantizedStorage {
         // A scale of its own for each set of protected bits: codes that nobody may ever read.
         let codes = match spec.scale {
             ScalePolicy::MinMse => Arc::new(weights.quantize(format, range, ends)?),
-            ScalePolicy::PerTensor | ScalePolicy::PerGroup => weights.codes(format, range, ends)?,
+            _ => weights.codes(format, range, ends)?,
         };
         let (decoder, prior) = (spec.decoder, spec.prior);
         let stored = CodeHistogram::of(&codes);

@@ -110,12 +110,23 @@ pub enum ScalePolicy {
     /// root mean square of the group as is best for its tensor; in a range that is not symmetric as many
     /// times the standard deviation, on either side of the mean.
     MinMse,
+    /// Three root mean squares of the tensor, or its outermost weights if these are nearer; in a range that
+    /// is not symmetric three standard deviations, on either side of the mean. All groups share one scale.
+    ThreeSigma,
+    /// The same with four.
+    FourSigma,
+    /// What makes rounding and clipping least in the tensor, whatever the memory does
+    /// ([`ClipSearch`](qtaml_quant::ClipSearch)). All groups share one scale.
+    MinRounding,
 }
 
 qtaml_quant::names!(ScalePolicy, "scale policy", {
     PerTensor: "per-tensor",
     PerGroup: "per-group",
     MinMse: "min-mse",
+    ThreeSigma: "three-sigma",
+    FourSigma: "four-sigma",
+    MinRounding: "min-rounding",
 });
 
 /// Which sets of bits may be protected.

@@ -5,13 +5,12 @@ use std::sync::Arc;
 use qtaml_fault::{BitMask, MemoryModel};
 use rayon::prelude::*;
 
-use super::group::root_mean_square;
+use super::ends::{self, ends_at, relative_distances, spread};
 use super::{
     GroupWeights, QuantizedMemory, QuantizedSpec, QuantizedStorage, ScalePolicy, StorageSpec,
     WeightStorage, per_weight,
 };
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
-use crate::clipping::{Around, Clipping};
 use crate::codebook::{CodebookStorage, Codebooks};
 use crate::memo::Memo;
 use crate::protection_sets::Reading;
@@ -176,18 +175,18 @@ fn quantized(
     // Found once for a tensor: the range of a few weights would be fitted to their noise.
     let relative = match spec.scale {
         ScalePolicy::MinMse => Some(relative_distances(first.tensor(), memory, spec, &masks)?),
-        ScalePolicy::PerTensor | ScalePolicy::PerGroup => None,
+        _ => None,
     };
+    let shared = ends::of_tensor(&GroupWeights::all_of(first.tensor()), spec)?;
     let store = |group: &GroupWeights| {
         let spread = relative.as_ref().map_or(0.0, |_| spread(group.weights(), spec));
         let candidate = |(i, &mask): (usize, &BitMask)| {
-            let storage = match &relative {
-                Some(relative) => {
-                    let ends = ends_at(relative[i] * spread, group, spec);
-                    QuantizedStorage::between(group, memory, spec, mask, ends)?
-                }
-                None => QuantizedStorage::new(group, memory, spec, mask)?,
+            let ends = match (&relative, shared) {
+                (Some(relative), _) => ends_at(relative[i] * spread, group, spec),
+                (None, Some(shared)) => shared,
+                (None, None) => group.ends(spec.range),
             };
+            let storage = QuantizedStorage::between(group, memory, spec, mask, ends)?;
             Ok(Arc::new(storage) as Arc<dyn WeightStorage>)
         };
         masks.iter().enumerate().map(candidate).collect()
@@ -211,43 +210,6 @@ fn best_masks(
     };
     let reading = Reading::new(memory.memory(), spec.format, spec.decoder)?;
     Ok(reading.best_sets(&stored, &believed)?.into_iter().map(|set| set.bits).collect())
-}
-
-/// For each set of protected bits, how far from its middle a tensor is best clipped, in units of its
-/// spread: from 0 in root mean squares in a symmetric range, else from the mean in standard deviations.
-pub(super) fn relative_distances(
-    tensor: &[f32],
-    memory: &QuantizedMemory,
-    spec: &QuantizedSpec,
-    masks: &[BitMask],
-) -> Result<Vec<f64>, StorageError> {
-    let (spread, clipping) = (spread(tensor, spec), Clipping::of(tensor, spec.range)?);
-    let distance = |mask: &BitMask| {
-        let channel = memory.channel(*mask)?;
-        let best = clipping.best(&channel, spec.decoder, spec.prior)?;
-        Ok(if spread > 0.0 { best.distance / spread } else { 0.0 })
-    };
-    masks.par_iter().map(distance).collect()
-}
-
-pub(super) fn spread(weights: &[f32], spec: &QuantizedSpec) -> f64 {
-    if spec.range.is_symmetric() {
-        root_mean_square(weights)
-    } else {
-        Around::of(weights).deviation(weights)
-    }
-}
-
-/// The ends of a group at such a distance.
-pub(super) fn ends_at(distance: f64, group: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
-    // Never so small that f32 has no such range.
-    if spec.range.is_symmetric() {
-        let largest = group.largest();
-        let limit = (distance as f32).clamp(largest / 64.0, largest);
-        return (-limit, limit);
-    }
-    let around = Around::of(group.weights());
-    around.ends(distance.clamp(around.farthest / 64.0, around.farthest))
 }
 
 #[cfg(test)]
@@ -291,6 +253,20 @@ mod tests {
         let best = limits(ScalePolicy::MinMse);
         // Without faults nothing is clipped far; exposed, the large weight is given up.
         assert!(best[1][0] < 0.5 * best[1][8], "{:?}", best[1]);
+        let weights: Vec<f32> = groups().iter().flat_map(|g| g.weights().to_vec()).collect();
+        let rms = (weights.iter().map(|w| w * w).sum::<f32>() / 200.0).sqrt();
+        for (policy, sigmas) in [(ScalePolicy::ThreeSigma, 3.0), (ScalePolicy::FourSigma, 4.0)] {
+            let limits = limits(policy);
+            assert!(limits.iter().flatten().all(|&l| near(l, sigmas * rms)), "{policy}");
+        }
+        // Rounding alone would not give the large weight up: of 256 codes the clipped one costs more.
+        let rounding = limits(ScalePolicy::MinRounding);
+        let error = |limit: f32| -> f32 {
+            let grid = |w: f32| (w / limit * 127.0).round().clamp(-128.0, 127.0) * limit / 127.0;
+            weights.iter().map(|&w| (w - grid(w)).powi(2)).sum()
+        };
+        let scanned = (1..400).map(|i| i as f32 / 20.0).map(error).fold(f32::INFINITY, f32::min);
+        assert!(rounding.iter().flatten().all(|&l| error(l) < 1.1 * scanned), "{rounding:?}");
     }
 
     /// The top bit lies in a cell that never fails: the second one is the first to protect.

@@ -191,6 +191,11 @@ impl fmt::Display for Scheme {
             (ScalePolicy::PerGroup, Granularity::Channel | Granularity::Group(_)) => {
                 f.write_str(", own scales")?;
             }
+            (ScalePolicy::ThreeSigma | ScalePolicy::FourSigma | ScalePolicy::MinRounding, _)
+                if self.code.is_quantized() =>
+            {
+                write!(f, ", {} scale", self.scale)?
+            }
             _ => {}
         }
         if self.recalibration != Recalibration::None {

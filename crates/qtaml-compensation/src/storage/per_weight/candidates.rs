@@ -9,7 +9,8 @@ use rayon::prelude::*;
 use super::power::Power;
 use super::scores::{Scores, reached, top_masks};
 use super::{PerWeightStorage, Shared};
-use crate::storage::writer::{Candidates, ends_at, relative_distances, spread};
+use crate::storage::ends::{self, ends_at, relative_distances, spread};
+use crate::storage::writer::Candidates;
 use crate::storage::{BitChoice, GroupWeights, QuantizedMemory, QuantizedSpec, ScalePolicy};
 use crate::{CodeHistogram, DecodeTable, StorageError, mean_square_error};
 
@@ -78,9 +79,10 @@ fn words(
 ) -> Result<(Vec<u8>, Vec<f32>), StorageError> {
     let length = group.weights().len() / group.channels();
     let ranges = (0..group.channels()).map(|channel| channel * length..(channel + 1) * length);
-    let parts = match spec.scale {
-        ScalePolicy::PerTensor => vec![group.clone()],
-        _ => GroupWeights::parts(group.tensor(), ranges)?,
+    let shared = ends::of_tensor(group, spec)?;
+    let parts = match shared {
+        Some(_) => vec![group.clone()],
+        None => GroupWeights::parts(group.tensor(), ranges)?,
     };
     // What is clipped is lost whatever is protected: the range is that of a memory without faults.
     let all = BitMask::top(spec.format.bits().get(), spec.format.bits())?;
@@ -89,9 +91,10 @@ fn words(
         _ => None,
     };
     let quantize = |part: &GroupWeights| {
-        let ends = match distance {
-            Some(distance) => ends_at(distance * spread(part.weights(), spec), part, spec),
-            None => part.ends(spec.range),
+        let ends = match (distance, shared) {
+            (Some(distance), _) => ends_at(distance * spread(part.weights(), spec), part, spec),
+            (None, Some(shared)) => shared,
+            (None, None) => part.ends(spec.range),
         };
         part.quantize(spec.format, spec.range, ends)
     };
