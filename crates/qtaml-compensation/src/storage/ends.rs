@@ -14,9 +14,10 @@ pub(super) fn of_tensor(
     tensor: &GroupWeights,
     spec: &QuantizedSpec,
 ) -> Result<Option<(f32, f32)>, StorageError> {
-    // Of weights that are not finite quantizing names the first.
-    let is_finite = tensor.weights().iter().all(|weight| weight.is_finite());
-    let sigmas = |count: f64| ends_at(count * spread(tensor.weights(), spec), tensor, spec);
+    // Of weights that are not finite quantizing names the first, and of none that there are none.
+    let weights = tensor.weights();
+    let is_finite = !weights.is_empty() && weights.iter().all(|weight| weight.is_finite());
+    let sigmas = |count: f64| ends_at(count * spread(weights, spec), tensor, spec);
     Ok(match spec.scale {
         ScalePolicy::PerGroup | ScalePolicy::MinMse => None,
         ScalePolicy::ThreeSigma if is_finite => Some(sigmas(3.0)),

@@ -194,7 +194,7 @@ impl fmt::Display for Scheme {
             (ScalePolicy::ThreeSigma | ScalePolicy::FourSigma | ScalePolicy::MinRounding, _)
                 if self.code.is_quantized() =>
             {
-                write!(f, ", {} scale", self.scale)?
+                write!(f, ", {} scale", self.scale)?;
             }
             _ => {}
         }
