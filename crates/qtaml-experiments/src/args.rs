@@ -39,7 +39,7 @@ pub(crate) fn claim_ids() -> Vec<&'static str> {
         &["physics.wkb_exact", "physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.layer"],
         &["ours.real_ecc"],
         for_networks!(ids "qtaml.tac"),
-        &["qtaml.rho"],
+        &["qtaml.reading", "qtaml.rho"],
         for_networks!(ids "qtaml.score"),
         for_networks!(ids "ours.bayes"),
         &["ours.opta"],

@@ -161,18 +161,20 @@ impl Source {
 pub enum Verdict {
     /// Our interval meets the source's value and excludes that there is no effect.
     Reproduced,
-    /// It does one of the two.
+    /// It excludes that there is no effect, and the source's value too.
     NotReproduced,
-    /// It does neither.
+    /// It excludes the source's value, and not that there is no effect.
     Contradicted,
+    /// It excludes neither: it is too wide to tell.
+    Undecided,
     /// There is no value to compare with.
     New,
 }
 
 impl Verdict {
     /// All verdicts in the order of a tally.
-    pub const ALL: [Self; 4] =
-        [Self::Reproduced, Self::NotReproduced, Self::Contradicted, Self::New];
+    pub const ALL: [Self; 5] =
+        [Self::Reproduced, Self::NotReproduced, Self::Contradicted, Self::Undecided, Self::New];
 
     /// The words a reader sees.
     pub const fn label(self) -> &'static str {
@@ -180,6 +182,7 @@ impl Verdict {
             Self::Reproduced => "reproduced",
             Self::NotReproduced => "not reproduced",
             Self::Contradicted => "contradicted",
+            Self::Undecided => "undecided",
             Self::New => "new",
         }
     }
@@ -190,6 +193,7 @@ impl Verdict {
             Self::Reproduced => "✓",
             Self::NotReproduced => "✗",
             Self::Contradicted => "≠",
+            Self::Undecided => "?",
             Self::New => "◆",
         }
     }

@@ -49,6 +49,7 @@ fn verdict(verdict: Verdict) -> Cell {
         Verdict::Reproduced => cell.fg(Color::Green),
         Verdict::NotReproduced => cell.fg(Color::Yellow),
         Verdict::Contradicted => cell.fg(Color::Red).add_attribute(Attribute::Bold),
+        Verdict::Undecided => cell.add_attribute(Attribute::Dim),
         Verdict::New => cell.fg(Color::Cyan),
     }
 }

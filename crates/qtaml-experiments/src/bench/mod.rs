@@ -7,6 +7,7 @@
 
 pub mod budget;
 pub mod code;
+mod flips;
 mod level;
 
 use std::collections::BTreeMap;
@@ -25,9 +26,10 @@ use qtaml::deploy::{
     StoredModel, Trials, Values, groups_of,
 };
 use qtaml::fault::Seed;
-use qtaml::physics::{FlipProbability, FlipProfile};
+use qtaml::physics::FlipProbability;
 use qtaml::train::{BurnRunner, Classifier};
 
+pub use self::flips::Flips;
 pub use self::level::Level;
 
 use self::code::LIBRARY;
@@ -83,8 +85,8 @@ pub struct Stored {
     pub problem: AllocationProblem,
     /// Bits that the repair must know of the model without faults.
     pub recalibration_bits: u64,
-    /// The flip probability of the memory.
-    pub p: f64,
+    /// How bits of the memory flip.
+    pub flips: Flips,
 }
 
 impl Stored {
@@ -107,11 +109,6 @@ pub fn on_bench<T>(
     measure: impl FnOnce(&Bench<'_>, f64) -> Result<T>,
 ) -> Result<T> {
     net.with(context, OnBench { measure, out: PhantomData })
-}
-
-/// A memory whose bits all flip with one probability, either way.
-fn flips(p: f64) -> Result<FlipProfile> {
-    Ok(FlipProbability::symmetric(p)?.into())
 }
 
 /// A closure as a visitor: on the bench it no longer sees the type of the network.
@@ -190,16 +187,22 @@ impl<'a> Bench<'a> {
         })
     }
 
-    /// The network in a memory of this flip probability, as the scheme stores it.
-    pub fn store(&self, scheme: &Scheme, p: f64, accounting: Accounting) -> Result<Stored> {
-        let model = scheme.store(&*self.calibration, &flips(p)?, &LIBRARY)?;
+    /// The network in a memory whose bits flip like this, as the scheme stores it.
+    pub fn store(
+        &self,
+        scheme: &Scheme,
+        flips: impl Into<Flips>,
+        accounting: Accounting,
+    ) -> Result<Stored> {
+        let flips = flips.into();
+        let model = scheme.store(&*self.calibration, &flips.profile()?, &LIBRARY)?;
         let mut statistics = model.statistics(&self.norms(scheme.granularity)?)?;
         let score = scheme.allocator.score();
         if score == Score::Measured {
-            self.add_responses(scheme, p, &mut statistics)?;
+            self.add_responses(scheme, flips, &mut statistics)?;
         }
         let problem = model.problem(score, &statistics, accounting)?;
-        Ok(self.stored(scheme, model, statistics, problem, p))
+        Ok(self.stored(scheme, model, statistics, problem, flips))
     }
 
     /// A stored model as a scheme uses it.
@@ -209,12 +212,12 @@ impl<'a> Bench<'a> {
         model: StoredModel,
         statistics: Vec<GroupStatistics>,
         problem: AllocationProblem,
-        p: f64,
+        flips: impl Into<Flips>,
     ) -> Stored {
         let classes = self.accuracy.golden().iter().map(Output::classes).sum();
         let recalibration_bits = scheme.recalibration.needs(classes).metadata_bits;
-        let (scheme, golden) = (scheme.clone(), model.golden());
-        Stored { scheme, model, golden, statistics, problem, recalibration_bits, p }
+        let (scheme, golden, flips) = (scheme.clone(), model.golden(), flips.into());
+        Stored { scheme, model, golden, statistics, problem, recalibration_bits, flips }
     }
 
     /// What repairs outputs after a read, as the scheme says.
@@ -230,11 +233,11 @@ impl<'a> Bench<'a> {
     fn add_responses(
         &self,
         scheme: &Scheme,
-        p: f64,
+        flips: Flips,
         statistics: &mut [GroupStatistics],
     ) -> Result<()> {
         let scheme = &scheme.exposed();
-        let model = scheme.exposable(&*self.calibration, &flips(p)?, &LIBRARY)?;
+        let model = scheme.exposable(&*self.calibration, &flips.profile()?, &LIBRARY)?;
         let linear = model.problem(Score::Wkb, statistics, Accounting::ProtectedBits)?;
         let kept = model.uniform(u32::MAX);
         let tensors: Vec<_> = model.groups().iter().map(|stored| stored.tensor.clone()).collect();
@@ -250,7 +253,7 @@ impl<'a> Bench<'a> {
                 .filter(|&group| exposed(group))
                 .map(|group| linear.candidates(group)[0].distortion)
                 .sum();
-            let key = ("response", &self.name, p, scheme, &**tensor);
+            let key = ("response", &self.name, flips, scheme, &**tensor);
             let measured: f64 =
                 self.context.unit(&key, || self.response(scheme, &model, &selection))?;
             ratios.insert(tensor, if predicted > 0.0 { measured / predicted } else { 0.0 });
@@ -286,13 +289,13 @@ impl<'a> Bench<'a> {
         selection: &Selection,
         patterns: Range<u32>,
     ) -> Result<Vec<f64>> {
-        let Stored { scheme, p, .. } = stored;
+        let Stored { scheme, flips, .. } = stored;
         let selected = Fingerprint::of(selection)?;
         let mut recalibrator = None;
         let mut accuracies = Vec::with_capacity(patterns.len());
         for start in patterns.clone().step_by(BLOCK as usize) {
             let block = start..patterns.end.min(start + BLOCK);
-            let key = ("accuracies", &self.name, p, scheme, selected, &block);
+            let key = ("accuracies", &self.name, flips, scheme, selected, &block);
             let trials = || -> Result<Vec<f64>> {
                 let recalibrator = match &mut recalibrator {
                     Some(recalibrator) => recalibrator,
@@ -311,9 +314,9 @@ impl<'a> Bench<'a> {
     /// Squared distance of the outputs from those of the network without faults, per image, in the
     /// mean over fault patterns.
     pub fn output_noise(&self, stored: &Stored, selection: &Selection) -> Result<f64> {
-        let Stored { scheme, p, model, golden, .. } = stored;
+        let Stored { scheme, flips, model, golden, .. } = stored;
         let selected = Fingerprint::of(selection)?;
-        let key = ("noise", &self.name, p, scheme, selected);
+        let key = ("noise", &self.name, flips, scheme, selected);
         self.context.unit(&key, || {
             let patterns = self.context.size(20, 2) as u32;
             let clean = self.calibration.outputs(golden.clone())?;

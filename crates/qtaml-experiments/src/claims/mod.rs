@@ -54,7 +54,7 @@ enum Claim {
 
 use Claim::{Nets, Once};
 
-const CLAIMS: [Claim; 18] = [
+const CLAIMS: [Claim; 19] = [
     Once("physics.wkb_exact", "What WKB is worth", physics::wkb_exact::run),
     Once("physics.decade", "From oxide to flip probability", physics::decade::run),
     Once("qtaml.drift", "The mean drifts affinely", qtaml::drift::run),
@@ -62,6 +62,7 @@ const CLAIMS: [Claim; 18] = [
     Once("qtaml.layer", "Where the first-order model of the layers ends", qtaml::layer::run),
     Once("ours.real_ecc", "What a kept bit costs", ours::real_ecc::run),
     Nets("qtaml.tac", "Tunneling-aware compensation on", &Net::ALL, tac::run),
+    Once("qtaml.reading", "Which reading of the source gives its numbers?", qtaml::reading::run),
     Once("qtaml.rho", "The gain, forecast", qtaml::rho::run),
     Nets("qtaml.score", "Scores on", &Net::ALL, qtaml::score::run),
     Nets("ours.bayes", "Everything stored counted, on", &Net::ALL, ours::bayes::run),

@@ -61,16 +61,18 @@ pub fn mean(values: &[f64]) -> Result<Mean> {
 }
 
 /// What a 95 % interval says of a source's range, where `no_effect` is the value of a claim that is
-/// empty: `reproduced` if the interval meets the range and excludes no effect, `contradicted` if it
-/// misses the range and does not exclude it, else `not reproduced`.
+/// empty: `reproduced` if the interval meets the range and excludes no effect, `not reproduced` if it
+/// excludes both, `contradicted` if it misses the range and does not exclude no effect, and `undecided` if
+/// it is too wide to exclude either.
 pub fn judge(interval: [f64; 2], source: [f64; 2], no_effect: f64) -> Verdict {
     let meets = interval[0] <= source[1] && source[0] <= interval[1];
     let effect =
         if source[0] > no_effect { interval[0] > no_effect } else { interval[1] < no_effect };
     match (meets, effect) {
         (true, true) => Verdict::Reproduced,
+        (false, true) => Verdict::NotReproduced,
         (false, false) => Verdict::Contradicted,
-        _ => Verdict::NotReproduced,
+        (true, false) => Verdict::Undecided,
     }
 }
 
@@ -110,7 +112,7 @@ mod tests {
         assert_eq!(judge([3.0, 4.0], more, 1.0), Verdict::Reproduced);
         assert_eq!(judge([1.2, 1.4], more, 1.0), Verdict::NotReproduced);
         assert_eq!(judge([0.9, 1.1], more, 1.0), Verdict::Contradicted);
-        assert_eq!(judge([0.5, 9.0], more, 1.0), Verdict::NotReproduced, "too wide to tell");
+        assert_eq!(judge([0.5, 9.0], more, 1.0), Verdict::Undecided, "too wide to tell");
         let less = [0.49, 0.49];
         assert_eq!(judge([0.4, 0.6], less, 1.0), Verdict::Reproduced);
         assert_eq!(judge([0.6, 0.9], less, 1.0), Verdict::NotReproduced);

@@ -2,6 +2,7 @@
 
 pub mod drift;
 pub mod layer;
+pub mod reading;
 pub mod rho;
 pub mod score;
 pub mod variance;

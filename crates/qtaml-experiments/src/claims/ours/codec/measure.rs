@@ -147,7 +147,7 @@ fn measured(
     hardened: Hardened,
 ) -> Result<Measured> {
     let own = bench.net.flip_probability();
-    let codec = trials.iter().rposition(|trial| trial.stored.p == own);
+    let codec = trials.iter().rposition(|trial| trial.stored.flips.most() == own);
     let codec = codec.context("nothing was tried")?;
     let claimed = &trials[codec];
     let (patterns, seed) = (claimed.search.patterns.count as usize, bench.context.seed);

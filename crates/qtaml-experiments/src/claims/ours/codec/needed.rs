@@ -38,7 +38,7 @@ impl Trial {
     pub(super) fn needed(&self) -> Needed {
         Needed {
             scheme: self.stored.scheme.clone(),
-            p: self.stored.p,
+            p: self.stored.flips.most(),
             bits: self.per_weight(self.search.cost),
             missed: self.search.missed,
             fresh: self.search.fresh.value,

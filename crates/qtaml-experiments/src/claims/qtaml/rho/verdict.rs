@@ -26,7 +26,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         verdict: match () {
             () if interval[0] > 0.0 => Verdict::Reproduced,
             () if interval[1] < 0.0 => Verdict::Contradicted,
-            () => Verdict::NotReproduced,
+            () => Verdict::Undecided,
         },
         details: json!({
             "typical_factor": closed_form.error(),

@@ -27,7 +27,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         verdict: match () {
             () if low > 0.0 => Verdict::Reproduced,
             () if high < 0.0 => Verdict::Contradicted,
-            () => Verdict::NotReproduced,
+            () => Verdict::Undecided,
         },
         details: json!({
             "flip_probability": measured.net.flip_probability(),

@@ -35,13 +35,14 @@ pub(super) fn claim(measured: &Measured) -> Claim {
 }
 
 /// Reproduced: significantly smaller, by as much. Contradicted: not significant, and the reduction
-/// of the source lies outside what the seeds allow.
+/// of the source lies outside what the seeds allow. Undecided: neither can be told.
 fn verdict(paired: &Paired, reduction: [f64; 2]) -> Verdict {
     let smaller = paired.t_test < LEVEL && paired.difference > 0.0;
     let as_much = (reduction[0]..=reduction[1]).contains(&SOURCE_REDUCTION);
     match (smaller, as_much) {
         (true, true) => Verdict::Reproduced,
+        (true, false) => Verdict::NotReproduced,
         (false, false) => Verdict::Contradicted,
-        _ => Verdict::NotReproduced,
+        (false, true) => Verdict::Undecided,
     }
 }

@@ -1,0 +1,130 @@
+//! Readings of the source: what its abstract leaves open.
+
+use std::fmt;
+
+use qtaml::compensation::Decoder;
+use qtaml::compensation::storage::ScalePolicy;
+use qtaml::deploy::scheme::{Allocator, Scheme};
+use qtaml::quant::{CodeRange, Encoding};
+use serde::Serialize;
+
+use crate::bench::Flips;
+
+/// Which way bits leak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Leakage {
+    /// Either way, as often.
+    Symmetric,
+    /// Charge is a 1.
+    OneToZero,
+    /// Charge is a 0.
+    ZeroToOne,
+}
+
+impl Leakage {
+    const ALL: [Self; 3] = [Self::Symmetric, Self::OneToZero, Self::ZeroToOne];
+
+    /// A memory in which bits that leak do so with this probability.
+    pub(super) fn flips(self, p: f64) -> Flips {
+        match self {
+            Self::Symmetric => p.into(),
+            Self::OneToZero => Flips { p01: 0.0, p10: p },
+            Self::ZeroToOne => Flips { p01: p, p10: 0.0 },
+        }
+    }
+}
+
+/// One reading.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub(super) struct Reading {
+    pub(super) leakage: Leakage,
+    pub(super) range: CodeRange,
+    pub(super) ends: ScalePolicy,
+    pub(super) decoder: Decoder,
+}
+
+const ENDS: [ScalePolicy; 4] = [
+    ScalePolicy::PerTensor,
+    ScalePolicy::FourSigma,
+    ScalePolicy::ThreeSigma,
+    ScalePolicy::MinRounding,
+];
+
+impl Reading {
+    /// All that are reasonable, or those between which the coarse differences lie: signed codes, and the
+    /// two ranges at the ends.
+    pub(super) fn grid(is_whole: bool) -> Vec<Self> {
+        let ranges: &[CodeRange] = if is_whole {
+            &[CodeRange::Symmetric, CodeRange::MinMax]
+        } else {
+            &[CodeRange::Symmetric]
+        };
+        let ends = ENDS.into_iter().filter(|ends| {
+            is_whole || matches!(ends, ScalePolicy::PerTensor | ScalePolicy::MinRounding)
+        });
+        let mut all = Vec::new();
+        for leakage in Leakage::ALL {
+            for &range in ranges {
+                for ends in ends.clone() {
+                    for decoder in [Decoder::Raw, Decoder::Affine] {
+                        all.push(Self { leakage, range, ends, decoder });
+                    }
+                }
+            }
+        }
+        all
+    }
+
+    /// Uniform-MSP and TAC as derived, in this reading.
+    pub(super) fn schemes(self) -> [Scheme; 2] {
+        let Self { range, ends: scale, decoder, .. } = self;
+        // Codes of a range that is not symmetric count from its lower end on.
+        let encoding =
+            if range.is_symmetric() { Encoding::TwosComplement } else { Encoding::OffsetBinary };
+        let tac = Scheme { range, scale, decoder, encoding, ..Scheme::tac() };
+        [Scheme { allocator: Allocator::Uniform, ..tac.clone() }, tac]
+    }
+}
+
+impl fmt::Display for Reading {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let leakage = match self.leakage {
+            Leakage::Symmetric => "both ways",
+            Leakage::OneToZero => "1 to 0",
+            Leakage::ZeroToOne => "0 to 1",
+        };
+        let range = if self.range.is_symmetric() { "signed" } else { "unsigned" };
+        let ends = match self.ends {
+            ScalePolicy::ThreeSigma => "3 sigma",
+            ScalePolicy::FourSigma => "4 sigma",
+            ScalePolicy::MinRounding => "least rounding",
+            _ => "max",
+        };
+        write!(f, "{leakage}, {range}, {ends}, {}", self.decoder)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn readings_differ_in_what_is_left_open_alone() {
+        let whole = Reading::grid(true);
+        assert_eq!((whole.len(), Reading::grid(false).len()), (48, 12));
+        let names: BTreeSet<String> = whole.iter().map(ToString::to_string).collect();
+        assert_eq!(names.len(), 48);
+        assert!(Reading::grid(false).iter().all(|reading| whole.contains(reading)));
+        for reading in whole {
+            let [uniform, tac] = reading.schemes();
+            assert_eq!(Scheme { allocator: Allocator::Uniform, ..tac.clone() }, uniform);
+            assert_eq!(tac.allocator, Scheme::tac().allocator);
+            assert_eq!(tac.granularity, Scheme::tac().granularity);
+        }
+        // The first one is TAC as it is derived for symmetric flips.
+        assert_eq!(Reading::grid(true)[0].schemes()[1], Scheme::tac());
+    }
+}
