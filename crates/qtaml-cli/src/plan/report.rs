@@ -96,10 +96,11 @@ impl Report {
             };
             let predicted =
                 contender.predicted.map_or_else(|| "none".into(), |b| self.budget_text(b));
-            let found = match &contender.found {
-                None => "not tried".into(),
-                Some(found) if found.missed => "not reached".into(),
-                Some(found) => self.budget_text(found.cost),
+            let found = match (&contender.found, contender.not_below) {
+                (None, None) => "not tried".into(),
+                (None, Some(bits)) => format!("{} or more", self.budget_text(bits)),
+                (Some(found), _) if found.missed => "not reached".into(),
+                (Some(found), _) => self.budget_text(found.cost),
             };
             vec![format!("{}{mark}", contender.name), predicted, found]
         };

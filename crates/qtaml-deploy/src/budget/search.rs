@@ -102,6 +102,21 @@ impl<'a, B: Budgets> Search<'a, B> {
         walk.found(step, bracket)
     }
 
+    /// The same, or none if the dearest budget is not enough: it is tried first, so that a path which ends too
+    /// early costs one step and not a whole search.
+    ///
+    /// # Errors
+    /// As [`smallest`](Self::smallest).
+    pub fn smallest_if_any(self) -> Result<Option<BudgetSearch>, B::Error> {
+        let last = self.checked_last()?;
+        let mut walk = Walk::new(self, last);
+        if !walk.seems_enough(last)? {
+            return Ok(None);
+        }
+        let (step, bracket) = walk.search([0, last])?;
+        walk.found(step, bracket).map(Some)
+    }
+
     /// The same between the budgets that an earlier search, under patterns that have no part in this one,
     /// found to be clearly too small and clearly enough: its [`bracket`](BudgetSearch::bracket). All that
     /// may be the smallest are then tried under all patterns, up to one that surely is enough, so that
@@ -539,6 +554,33 @@ mod tests {
         let least = made.judged(0.0);
         assert_eq!((least.step, least.cost, least.missed), (0, 0, false));
         assert_eq!((least.crossing, least.interpolated()), (Crossing::NotNeeded, 0.0));
+    }
+
+    #[test]
+    fn a_path_that_ends_too_early_costs_one_step() {
+        let made = Made::rising(1000);
+        let asked = Mutex::new(Vec::new());
+        let search = |steps: u64, level| {
+            let values = |step, patterns: Range<u32>| {
+                asked.lock().unwrap().extend(patterns.clone().map(|pattern| (step, pattern)));
+                made.values(step, patterns)
+            };
+            let budgets = BudgetSteps::new((0..steps).map(|step| 10 * step).collect(), values);
+            let search = Search::new(&budgets, Target::mean(level), Patterns::to_compare(20));
+            search.smallest_if_any().unwrap()
+        };
+        let whole = search(1000, 0.6).unwrap();
+        asked.lock().unwrap().clear();
+        // Two thirds of it are far from enough: the first five patterns tell.
+        assert!(search(whole.step as u64 * 2 / 3, 0.6).is_none());
+        assert_eq!(std::mem::take(&mut *asked.lock().unwrap()).len(), 5);
+        let again = search(whole.step as u64 + 30, 0.6).unwrap();
+        assert!(!again.missed && again.step.abs_diff(whole.step) < 10, "{}", again.step);
+        let mut asked = asked.lock().unwrap().clone();
+        let count = asked.len();
+        asked.sort_unstable();
+        asked.dedup();
+        assert_eq!(asked.len(), count, "asked twice");
     }
 
     fn crossed(made: &Made, level: f64) -> Crossing {

@@ -1,10 +1,10 @@
 //! The planner: which scheme keeps a model's target for the fewest bits, and the plan that does.
 //!
 //! Sensitivities are measured once, on calibration inputs. Then every scheme has a path of budgets with a
-//! predicted output noise for each. One of them is searched for the smallest budget that keeps the target,
-//! which tells how much output noise the target bears; for all others that noise predicts a budget, and
-//! those that look cheapest are searched as well. The cheapest is confirmed on inputs and under fault
-//! patterns that had no part in any choice.
+//! predicted output noise for each. The first is searched for the smallest budget that keeps the target,
+//! which tells how much output noise the target bears; for all others that noise predicts a budget. Those
+//! that look about as cheap as the cheapest so far are tried with just less, and searched if that is enough.
+//! The cheapest is confirmed on inputs and under fault patterns that had no part in any choice.
 //!
 //! Three sets of inputs, three runners of one model: calibration, selection and test.
 
@@ -12,6 +12,7 @@ mod distribution;
 mod file;
 mod others;
 mod path;
+mod race;
 mod schemes;
 
 use std::fmt;
@@ -36,14 +37,15 @@ pub use file::{ModelPlan, ModelPlanError};
 pub use others::OtherTensors;
 pub use schemes::contenders;
 
-use path::{Path, Stored};
+use path::Path;
+use race::{Leader, Race};
 
 /// Draws of noise behind the sensitivity of a tensor.
 const DRAWS: u32 = 4;
-/// Schemes that are searched because they look cheapest, beside the first one and the baseline.
-const FINALISTS: usize = 3;
 /// Steps of a bisection, about.
-const BISECTIONS: usize = 12;
+const BISECTIONS: usize = 9;
+/// Schemes that are searched, about, beside the baselines; others are told by a step.
+const SEARCHED: usize = 2;
 /// Budgets of the frontier below that of the plan, by the output noise that they leave: as multiples of what
 /// the target bears.
 const BELOW: [f64; 4] = [64.0, 16.0, 4.0, 2.0];
@@ -172,8 +174,11 @@ pub struct Contender {
     pub name: String,
     /// The budget that was predicted for it, in bits; none if no budget leaves so little noise.
     pub predicted: Option<u64>,
-    /// What a search found; none if another scheme looked cheaper.
+    /// What a search found; none if another scheme is cheaper, or looks so.
     pub found: Option<BudgetSearch>,
+    /// It was tried with the last budget below this one, in bits, and does not keep the target with that:
+    /// another scheme keeps it for so many. Nothing dearer was tried.
+    pub not_below: Option<u64>,
 }
 
 impl Contender {
@@ -283,7 +288,7 @@ impl<'a> Planner<'a> {
 
     /// About how often [`telling`](Self::telling) is told something, for progress.
     pub fn steps(&self, schemes: usize, baselines: usize) -> u64 {
-        let searches = 1 + FINALISTS.min(schemes.saturating_sub(1)) + baselines;
+        let searches = SEARCHED.min(schemes) + baselines;
         (schemes + baselines + BISECTIONS * searches + 1 + BELOW.len() + 1 + ABOVE.len()) as u64
     }
 
@@ -301,8 +306,8 @@ impl<'a> Planner<'a> {
         })
     }
 
-    /// The cheapest of these schemes and its plan. The first is searched first; all baselines are, and the
-    /// plan is never one of them.
+    /// The cheapest of these schemes and its plan. The first is searched along its whole path, and so are
+    /// all baselines; the plan is never one of them.
     ///
     /// # Errors
     /// [`BudgetError::OutOfReach`] if no scheme that was searched keeps the
@@ -310,48 +315,23 @@ impl<'a> Planner<'a> {
     pub fn plan(&self, schemes: &[Scheme], baselines: &[Scheme]) -> Result<Planned, DeployError> {
         let sensitivities = self.sensitivities()?;
         let target = self.goal.selecting(self.selection.evaluation)?;
-        let mut contenders: Vec<Contender> = Vec::new();
-        let mut noise = None;
-        for scheme in schemes.iter().chain(baselines) {
-            self.say(&format!("storing: {scheme}"));
-            let stored = Stored::new(self, scheme, &sensitivities)?;
-            let path = stored.path();
-            let found = if noise.is_none() { Some(path.search(target)?) } else { None };
-            if let Some(found) = &found {
-                noise = Some(path.noise(found.step));
-            }
-            let predicted = noise.and_then(|noise| path.step_at(noise)).map(|step| path.cost(step));
-            let (scheme, name) = (scheme.clone(), scheme.to_string());
-            contenders.push(Contender { scheme, name, predicted, found });
+        let mut race = Race::new(self, &sensitivities, target);
+        for scheme in schemes {
+            race.enter(scheme)?;
         }
-        let baselines: Vec<usize> = (schemes.len()..contenders.len()).collect();
-        let finalists = finalists(&contenders[..schemes.len()]);
-        for &number in finalists.iter().chain(&baselines) {
-            let Contender { scheme, found, .. } = &mut contenders[number];
-            if found.is_none() {
-                *found = Some(Stored::new(self, scheme, &sensitivities)?.path().search(target)?);
-            }
+        for scheme in baselines {
+            race.compare(scheme)?;
         }
-        self.planned(contenders, baselines, noise.unwrap_or(0.0), &sensitivities)
+        self.planned(race, (schemes.len()..schemes.len() + baselines.len()).collect())
     }
 
     /// The plan of the cheapest that was found.
-    fn planned(
-        &self,
-        contenders: Vec<Contender>,
-        baselines: Vec<usize>,
-        noise: f64,
-        sensitivities: &[GroupSensitivity],
-    ) -> Result<Planned, DeployError> {
-        let schemes = contenders.iter().enumerate().filter(|(i, _)| !baselines.contains(i));
-        let costs = schemes.filter_map(|(i, contender)| Some((contender.cost()?, i)));
+    fn planned(&self, race: Race<'_, '_>, baselines: Vec<usize>) -> Result<Planned, DeployError> {
         let target = self.goal.target(self.test.evaluation)?;
         let missed = BudgetError::OutOfReach { level: target.level };
-        let (_, best) = costs.min().ok_or(missed)?;
-        let scheme = &contenders[best].scheme;
-        let step = contenders[best].found.as_ref().map_or(0, |found| found.step);
-        let stored = Stored::new(self, scheme, sensitivities)?;
-        let path = stored.path();
+        let Race { contenders, noise, leader, .. } = race;
+        let Leader { number: best, stored, found } = leader.ok_or(missed)?;
+        let (path, step, noise) = (stored.path(), found.step, noise.unwrap_or(0.0));
         let judged = Patterns::to_judge(self.patterns);
         let metric = |step, patterns| {
             let values = path.trials(step, patterns, self.test, "test")?;
@@ -392,14 +372,6 @@ impl<'a> Planner<'a> {
             tell(what);
         }
     }
-}
-
-/// The schemes that are predicted to be cheapest.
-fn finalists(contenders: &[Contender]) -> Vec<usize> {
-    let mut order: Vec<usize> = (0..contenders.len()).collect();
-    order.sort_by_key(|&number| contenders[number].predicted.unwrap_or(u64::MAX));
-    order.truncate(FINALISTS);
-    order
 }
 
 /// Steps around one, which is among them.
@@ -467,6 +439,12 @@ mod tests {
             assert_eq!(baseline.scheme.allocator, crate::scheme::Allocator::Uniform);
             assert!(found.cost <= baseline.cost().unwrap());
         }
+        // What was tried in vain was tried with less than a leader needs, and the last leader is the plan.
+        let vain: Vec<_> = planned.contenders.iter().filter(|c| c.not_below.is_some()).collect();
+        assert!(vain.iter().all(|contender| contender.found.is_none()));
+        assert!(vain.iter().all(|contender| contender.not_below >= Some(found.cost)));
+        let searched = planned.contenders.iter().filter_map(Contender::cost);
+        assert!(searched.min() == Some(found.cost) && !vain.is_empty(), "{vain:?}");
         let flips = &planned.goal.flips;
         let model = scheme.store(&sets[0], flips, &CodeLibrary::default()).unwrap();
         let file = ModelPlan::new("ab", scheme.clone(), planned.plan.clone());

@@ -41,10 +41,31 @@ impl<'b, 'a> Stored<'b, 'a> {
     pub(super) fn path(&self) -> Path<'_> {
         let steps = match self.scheme.allocator {
             Allocator::Uniform => Steps::Uniform(alike(&self.problem)),
-            _ => Steps::Greedy(GreedyPath::optimal(&self.problem)),
+            _ => Steps::of_path(GreedyPath::optimal(&self.problem)),
         };
         Path { stored: self, steps }
     }
+}
+
+/// Budgets that differ by less than this part of them are not told apart: with some tens of devices the metric
+/// does not tell them apart either.
+const FINE: u64 = 200;
+/// The same for the dearest budget: what costs next to nothing is not told apart either.
+const FINEST: u64 = 5000;
+
+/// The steps of a path that are told apart: the first, the last, and in between those that are as far apart as
+/// they may be.
+fn apart(costs: &[u64]) -> Vec<usize> {
+    let Some(last) = costs.len().checked_sub(1) else { return Vec::new() };
+    let (mut kept, least) = (vec![0], costs[last] / FINEST);
+    for step in 1..costs.len() {
+        let before = kept.last().map_or(0, |&step| costs[step]);
+        let farthest = before + least.max(before / FINE);
+        if step == last || costs[step + 1] > farthest {
+            kept.push(step);
+        }
+    }
+    kept
 }
 
 /// The same candidate everywhere, by rising cost; those that cost more and leave as much are left out.
@@ -62,8 +83,16 @@ fn alike(problem: &AllocationProblem) -> Vec<Allocation> {
 }
 
 enum Steps<'s> {
-    Greedy(GreedyPath<'s>),
+    /// With the steps of the path that are told apart.
+    Greedy(GreedyPath<'s>, Vec<usize>),
     Uniform(Vec<Allocation>),
+}
+
+impl<'s> Steps<'s> {
+    fn of_path(path: GreedyPath<'s>) -> Self {
+        let costs: Vec<u64> = (0..path.len()).map(|step| path.cost(step)).collect();
+        Self::Greedy(path, apart(&costs))
+    }
 }
 
 /// The budgets of a stored model in rising order.
@@ -75,7 +104,7 @@ pub(super) struct Path<'s> {
 impl Path<'_> {
     fn len(&self) -> usize {
         match &self.steps {
-            Steps::Greedy(path) => path.len(),
+            Steps::Greedy(_, kept) => kept.len(),
             Steps::Uniform(all) => all.len(),
         }
     }
@@ -83,7 +112,7 @@ impl Path<'_> {
     /// What a step costs, in bits.
     pub(super) fn cost(&self, step: usize) -> u64 {
         match &self.steps {
-            Steps::Greedy(path) => path.cost(step),
+            Steps::Greedy(path, kept) => path.cost(kept[step]),
             Steps::Uniform(all) => all[step].cost(),
         }
     }
@@ -91,14 +120,14 @@ impl Path<'_> {
     /// The output noise that is predicted for a step.
     pub(super) fn noise(&self, step: usize) -> f64 {
         match &self.steps {
-            Steps::Greedy(path) => path.distortion(step),
+            Steps::Greedy(path, kept) => path.distortion(kept[step]),
             Steps::Uniform(all) => all[step].distortion(),
         }
     }
 
     fn at(&self, step: usize) -> Allocation {
         match &self.steps {
-            Steps::Greedy(path) => path.at(step),
+            Steps::Greedy(path, kept) => path.at(kept[step]),
             Steps::Uniform(all) => all[step].clone(),
         }
     }
@@ -114,13 +143,44 @@ impl Path<'_> {
     }
 
     /// The smallest budget that keeps a target on the inputs that choose.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method has one lifetime, not any"
+    )]
     pub(super) fn search(&self, target: Target) -> Result<BudgetSearch, DeployError> {
-        let Planner { patterns, selection, .. } = self.stored.planner;
-        let budgets = Selecting { path: self, on: *selection };
-        let search = Search::new(&budgets, target, Patterns::to_compare(*patterns));
+        self.searched(self.len(), target, |search| search.smallest())
+    }
+
+    /// The same among budgets below this one. None if not even the dearest of these keeps the target.
+    #[expect(
+        clippy::redundant_closure_for_method_calls,
+        reason = "a method has one lifetime, not any"
+    )]
+    pub(super) fn search_below(
+        &self,
+        bits: u64,
+        target: Target,
+    ) -> Result<Option<BudgetSearch>, DeployError> {
+        let steps = (0..self.len()).take_while(|&step| self.cost(step) < bits).count();
+        if steps == 0 {
+            return Ok(None);
+        }
+        let found = self.searched(steps, target, |search| search.smallest_if_any())?;
+        Ok(found.filter(|found| !found.missed))
+    }
+
+    /// A search among the first steps.
+    fn searched<T>(
+        &self,
+        steps: usize,
+        target: Target,
+        search: impl FnOnce(Search<'_, Selecting<'_, '_>>) -> Result<T, DeployError>,
+    ) -> Result<T, DeployError> {
         let planner = self.stored.planner;
+        let budgets = Selecting { path: self, on: planner.selection, steps };
         let tick = || planner.say(&format!("searching: {}", self.stored.scheme));
-        search.on_step(&tick).smallest()
+        let patterns = Patterns::to_compare(planner.patterns);
+        search(Search::new(&budgets, target, patterns).on_step(&tick))
     }
 
     /// The metric under each of some fault patterns on some inputs, which have a name.
@@ -152,7 +212,7 @@ impl Path<'_> {
         let allocation = self.at(step);
         let lower_bound = match &self.steps {
             // A corner of the hull: an optimum for what it costs.
-            Steps::Greedy(_) => allocation.distortion(),
+            Steps::Greedy(..) => allocation.distortion(),
             Steps::Uniform(_) => 0.0,
         };
         Solution::new(allocation, lower_bound)
@@ -163,13 +223,15 @@ impl Path<'_> {
 struct Selecting<'p, 's> {
     path: &'p Path<'s>,
     on: Judging<'p>,
+    /// So many of its steps, the cheapest ones.
+    steps: usize,
 }
 
 impl Budgets for Selecting<'_, '_> {
     type Error = DeployError;
 
     fn steps(&self) -> usize {
-        self.path.len()
+        self.steps
     }
 
     fn cost(&self, step: usize) -> u64 {
@@ -191,5 +253,30 @@ impl Planner<'_> {
         let Some(kept) = self.kept else { return work() };
         let recipe = Recipe::new(&("plan", kept.of, &self.goal.flips, key))?;
         Ok(kept.store.get_or_compute(&recipe, work)?.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Whatever was the smallest budget is less than half a percent away, or a five thousandth of the dearest.
+    #[test]
+    fn steps_are_left_out_where_they_are_close() {
+        let close: Vec<u64> = (0..100_000).map(|step| 1_000_000 + 37 * step).collect();
+        let coarse: Vec<u64> = (0..10).map(|step| 1 << step).collect();
+        let from_nothing: Vec<u64> = (0..100_000).map(|step| step * step).collect();
+        for costs in [close, coarse.clone(), from_nothing, vec![5], vec![0, 0]] {
+            let (kept, last) = (apart(&costs), costs.len() - 1);
+            assert_eq!((kept.first(), kept.last()), (Some(&0), Some(&last)));
+            for pair in kept.windows(2) {
+                let (from, to) = (costs[pair[0]], costs[pair[1]]);
+                let allowed = from + (from / FINE).max(costs[last] / FINEST);
+                assert!(to <= allowed || pair[1] == pair[0] + 1, "{from} {to}");
+            }
+            assert!(kept.len() < 6000, "{}", kept.len());
+        }
+        assert_eq!(apart(&coarse), (0..10).collect::<Vec<_>>());
+        assert!(apart(&[]).is_empty());
     }
 }
