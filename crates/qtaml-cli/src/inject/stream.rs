@@ -302,7 +302,7 @@ mod tests {
         assert_eq!(data(&faulty, "matrix"), matrix);
         let row = rows.iter().find(|row| row.tensor == "matrix").unwrap();
         let position = model.position("matrix").unwrap();
-        let (tensor, storage) = (&model.tensors()[position], plan.plan[position].unwrap());
+        let (tensor, storage) = (&model.tensors()[position], plan.plan[position].clone().unwrap());
         let codes = StoredCodes {
             float: Float::F32,
             scales: stored.scales().clone(),
