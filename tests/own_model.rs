@@ -201,3 +201,70 @@ fn what_does_not_fit_is_named_with_what_does() {
     );
     refused(&mut of(&folder.path().join("none.onnx")), 1, &["none.onnx"]);
 }
+
+/// Twenty images of eight by eight, in the folder of each class, and as an array; their values are those of
+/// an image over 255, less a half, over a quarter.
+fn images(folder: &Path) -> (PathBuf, PathBuf) {
+    let (images, mut values) = (folder.join("images"), Vec::new());
+    for number in 0..20_usize {
+        let class = images.join(format!("class-{}", number / 2));
+        std::fs::create_dir_all(&class).unwrap();
+        let pixels: Vec<u8> = (0..64).map(|at| (at * (number + 3) * 11) as u8).collect();
+        let file = std::fs::File::create(class.join(format!("{number}.png"))).unwrap();
+        let mut encoder = png::Encoder::new(file, 8, 8);
+        encoder.set_color(png::ColorType::Grayscale);
+        encoder.write_header().unwrap().write_image_data(&pixels).unwrap();
+        values.extend(pixels);
+    }
+    let header = "{'descr': '<f4', 'fortran_order': False, 'shape': (20, 1, 8, 8), }\n";
+    let mut npy = b"\x93NUMPY\x01\x00".to_vec();
+    npy.extend((header.len() as u16).to_le_bytes());
+    npy.extend(header.as_bytes());
+    for pixel in values {
+        let light = f64::from(f32::from(pixel) / 255.0);
+        npy.extend((((light - 0.5) / 0.25) as f32).to_le_bytes());
+    }
+    let array = folder.join("images.npy");
+    std::fs::write(&array, npy).unwrap();
+    let labels: String = (0..20).map(|number| format!("{}\n", number / 2)).collect();
+    std::fs::write(folder.join("labels.txt"), labels).unwrap();
+    (images, array)
+}
+
+/// A folder of images is the array that it stands for, and its classes are the labels.
+#[test]
+fn a_folder_of_images_is_as_its_array() {
+    let folder = tempfile::tempdir().unwrap();
+    let (images, array) = images(folder.path());
+    let run = |data: &Path, words: &[&str]| {
+        let mut command = qtaml(&["evaluate", "--p", "0.05", "--ways", "raw", "--trials", "3"]);
+        command.arg(example("digits.onnx")).arg("--data").arg(data).args(words).arg("--json");
+        command
+    };
+    let normalised = ["--mean", "0.5", "--std", "0.25"];
+    let labels = folder.path().join("labels.txt");
+    let of_folder = json(&mut run(&images, &normalised));
+    let of_array = json(run(&array, &[]).arg("--labels").arg(&labels));
+    assert_eq!(of_folder["rows"], of_array["rows"]);
+    assert_eq!(
+        (&of_folder["metric"]["name"], &of_folder["clean"]),
+        (&"accuracy".into(), &of_array["clean"])
+    );
+    let agreement = json(run(&images, &normalised).args(["--metric", "agreement"]));
+    assert_eq!(agreement["rows"], json(&mut run(&array, &[]))["rows"]);
+    // Other pixels, other outputs.
+    assert_ne!(agreement["rows"], json(run(&images, &[]).args(["--metric", "agreement"]))["rows"]);
+
+    refused(&mut run(&array, &["--size", "8x8"]), 2, &["--size is for a folder of images"]);
+    refused(&mut run(&images, &["--size", "8x9"]), 2, &["--size 8x9 does not fit input"]);
+    refused(&mut run(&images, &["--std", "0"]), 2, &["0.0 is not above 0"]);
+    refused(&mut run(&images, &["--layout", "hwc"]), 2, &["nchw or nhwc is needed"]);
+    let empty = folder.path().join("empty");
+    std::fs::create_dir(&empty).unwrap();
+    refused(&mut run(&empty, &[]), 1, &["there is no image in", "empty"]);
+    std::fs::remove_dir_all(images.join("class-9")).unwrap();
+    refused(&mut run(&images, &[]), 2, &["there are 9 folders of images", "10 classes"]);
+    json(run(&images, &[]).args(["--metric", "agreement"]));
+    std::fs::write(images.join("class-0/notes.txt"), "none").unwrap();
+    refused(&mut run(&images, &[]), 1, &["notes.txt", "no PNG and no JPEG"]);
+}

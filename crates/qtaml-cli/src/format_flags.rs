@@ -5,6 +5,10 @@ use std::str::FromStr;
 
 use clap::Args;
 use qtaml::compensation::Decoder;
+#[cfg(feature = "onnx")]
+use qtaml::compensation::storage::{BitChoice, QuantizedSpec, ScalePolicy};
+#[cfg(feature = "onnx")]
+use qtaml::fault::BitMask;
 use qtaml::files::Layout;
 use qtaml::quant::{BitWidth, Clip, CodeRange, Encoding, Format, Granularity, Scaling};
 
@@ -28,17 +32,22 @@ pub(crate) struct WordArgs {
 
     /// Which weights share a scale: per-channel, per-tensor or group:N
     ///
-    /// Channels are output channels, along an axis that the file or --layout says. group:N is a scale for N weights
+    /// Channels are output channels, along an axis that the file says or that is said of it. group:N is a scale for N weights
     /// in a row within a channel, the last of which may be fewer.
     #[arg(long, value_name = "WHICH", default_value_t, help_heading = WORDS)]
     scale: ScaleFlag,
+}
 
+/// How matrices are laid out, where no graph says so.
+#[derive(Debug, Clone, Default, Args)]
+#[group(id = "matrix-layout")]
+pub(crate) struct LayoutArgs {
     /// Matrices of linear layers: pytorch for [outputs, inputs], burn for [inputs, outputs]
     ///
     /// By default the file says, by its metadata or by the biases beside the matrices; where it does
     /// not, the first axis is taken, and that is noted.
     #[arg(long, value_name = "NAME", help_heading = WORDS)]
-    layout: Option<Layout>,
+    pub(crate) layout: Option<Layout>,
 }
 
 /// How float weights are quantized.
@@ -85,11 +94,6 @@ impl WordArgs {
     pub(crate) fn granularity(&self) -> Granularity {
         self.scale.0
     }
-
-    /// How matrices are laid out, if that is said.
-    pub(crate) fn layout(&self) -> Option<Layout> {
-        self.layout
-    }
 }
 
 impl FormatArgs {
@@ -104,9 +108,22 @@ impl FormatArgs {
         TensorScaling { granularity: self.words.granularity(), range, clip }
     }
 
-    /// How matrices are laid out, if that is said.
-    pub(crate) fn layout(&self) -> Option<Layout> {
-        self.words.layout()
+    /// How weights are written and read, with these bits protected. Where ends are those of least error, that of
+    /// faults counts as well.
+    #[cfg(feature = "onnx")]
+    pub(crate) fn quantized(&self, decoder: Decoder, protected: BitMask) -> QuantizedSpec {
+        let scale = match self.clip {
+            Clip::MinMse => ScalePolicy::MinMse,
+            _ => ScalePolicy::PerGroup,
+        };
+        QuantizedSpec {
+            format: self.format(),
+            scale,
+            range: self.range,
+            decoder,
+            protection: BitChoice::Sets(vec![protected]),
+            ..QuantizedSpec::default()
+        }
     }
 }
 
@@ -135,6 +152,12 @@ impl ScaleFlag {
     /// Which weights share a scale.
     pub(crate) const fn granularity(self) -> Granularity {
         self.0
+    }
+}
+
+impl From<Granularity> for ScaleFlag {
+    fn from(granularity: Granularity) -> Self {
+        Self(granularity)
     }
 }
 

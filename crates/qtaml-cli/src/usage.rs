@@ -47,6 +47,15 @@ pub(crate) enum UsageError {
     )]
     Labels { given: usize, expected: usize, samples: usize },
     #[cfg(feature = "onnx")]
+    #[error(transparent)]
+    Images(#[from] crate::workload::ImageUsage),
+    #[cfg(feature = "onnx")]
+    #[error(
+        "there are {folders} folders of images, one for each class, and the output has {classes} classes: \
+         --labels FILE says which class each image is, and --metric agreement needs none"
+    )]
+    Classes { folders: usize, classes: usize },
+    #[cfg(feature = "onnx")]
     #[error(
         "a file of one array is for a model of one input, and this one has {}: an .npz file names them",
         .0.join(", ")

@@ -22,6 +22,9 @@
 //! What a plan burns into a memory is written as a [stored folder](stored_folder), which gives the weights
 //! back, with faults or without.
 //!
+//! The weights of safetensors files need no framework to be stored and to be written back as they are read
+//! ([`checkpoint_weights`]).
+//!
 //! Experiments are [jobs](job): described as data, done once, kept as one file each.
 //!
 //! [`Plan`]: qtaml_compensation::Plan
@@ -29,6 +32,7 @@
 
 mod base_run;
 pub mod budget;
+pub mod checkpoint_weights;
 mod error;
 mod evaluation;
 mod group;

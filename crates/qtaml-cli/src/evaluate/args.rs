@@ -9,7 +9,7 @@ use qtaml::deploy::planner::ModelPlan;
 use super::way::Way;
 use crate::flags::{FlipArgs, help, share};
 use crate::format_flags::FormatArgs;
-use crate::plan::read_plan;
+use crate::plan::read_plan_for;
 use crate::workload::WorkloadArgs;
 
 const AFTER_HELP: &str = help!(
@@ -23,6 +23,8 @@ Examples:
       what you choose, on 50 devices
   qtaml evaluate model.onnx --data inputs.npz --plan plan/plan.json
       what a plan of qtaml plan keeps
+  qtaml evaluate model.onnx --data photos --size 224x224 --mean 0.485,0.456,0.406 --std 0.229,0.224,0.225 --p 0.01
+      on a folder of images
   qtaml evaluate model.onnx --data synthetic:64 --p 0.01 --metric cosine
       without data: random inputs, and results that are called so"
 );
@@ -90,6 +92,6 @@ impl EvaluateArgs {
 
     /// The plan, which must be one of the model with this digest.
     pub(super) fn plan(&self, digest: &str) -> Result<Option<ModelPlan>> {
-        self.plan.as_deref().map(|path| read_plan(path, digest)).transpose()
+        self.plan.as_deref().map(|path| read_plan_for(path, digest)).transpose()
     }
 }

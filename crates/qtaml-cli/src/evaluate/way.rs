@@ -4,11 +4,10 @@ use std::fmt;
 use std::str::FromStr;
 
 use qtaml::compensation::Decoder;
-use qtaml::compensation::storage::{BitChoice, QuantizedSpec, ScalePolicy, StorageSpec};
+use qtaml::compensation::storage::StorageSpec;
 use qtaml::deploy::Storing;
 use qtaml::fault::{BitMask, MemoryModel};
 use qtaml::physics::FlipProfile;
-use qtaml::quant::Clip;
 
 use crate::format_flags::FormatArgs;
 
@@ -65,25 +64,12 @@ impl Way {
     /// The memory and the storage.
     pub(super) fn storing(self, words: &FormatArgs, flips: &FlipProfile) -> Storing {
         let memory = MemoryModel::new(flips.clone());
-        let scaling = words.tensor_scaling();
-        let scale = match scaling.clip {
-            Clip::MinMse => ScalePolicy::MinMse,
-            _ => ScalePolicy::PerGroup,
-        };
-        let quantized = |decoder, kept| QuantizedSpec {
-            format: words.format(),
-            scale,
-            range: scaling.range,
-            decoder,
-            protection: BitChoice::Sets(vec![kept]),
-            ..QuantizedSpec::default()
-        };
         match self {
-            Self::Decoder(decoder) => Storing::new(memory, quantized(decoder, BitMask::NONE)),
+            Self::Decoder(decoder) => Storing::new(memory, words.quantized(decoder, BitMask::NONE)),
             Self::Top(bits) => {
                 let width = words.format().bits();
                 let kept = BitMask::top(bits.min(width.get()), width).unwrap_or_default();
-                Storing::new(memory, quantized(Decoder::Raw, kept))
+                Storing::new(memory, words.quantized(Decoder::Raw, kept))
             }
             Self::Codebook(bits) => Storing::new(memory, StorageSpec::codebook([bits])),
             Self::Blocks(bits) => Storing::new(memory, StorageSpec::block_coded([bits])),

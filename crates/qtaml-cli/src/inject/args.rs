@@ -11,7 +11,7 @@ use qtaml::quant::BitWidth;
 use super::faults::{Draw, FaultSpec};
 use super::storage::HowStored;
 use crate::flags::{self, FAULTS, FlipArgs, count, help, probability};
-use crate::format_flags::{DecoderArgs, FormatArgs, WORDS};
+use crate::format_flags::{DecoderArgs, FormatArgs, LayoutArgs, WORDS};
 use crate::selection::Selection;
 use crate::usage::UsageError;
 
@@ -112,13 +112,16 @@ pub(crate) struct InjectArgs {
     format: FormatArgs,
 
     #[command(flatten)]
+    layout: LayoutArgs,
+
+    #[command(flatten)]
     decoder: DecoderArgs,
 
     /// Store float weights as they are in the file and do not quantize them
     ///
     /// Each of their bytes is a word of eight bits, none of them protected, as with --biases. A flip in the
     /// exponent of a float can make it huge, infinite or NaN.
-    #[arg(long, conflicts_with_all = ["words", "format", "decoder", "scales"], help_heading = WORDS)]
+    #[arg(long, conflicts_with_all = ["words", "format", "layout", "decoder", "scales"], help_heading = WORDS)]
     as_stored: bool,
 
     /// Protect so many of the most significant bits of each weight
@@ -176,7 +179,7 @@ pub(crate) struct InjectArgs {
     /// and scaling of every tensor as well.
     #[arg(long, value_name = "FILE", help_heading = FAULTS)]
     #[arg(conflicts_with_all = ["flip-probabilities", "flips", "bursts"])]
-    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "words", "format", "decoder", "as_stored"])]
+    #[arg(conflicts_with_all = ["stuck_at_0", "stuck_at_1", "words", "format", "layout", "decoder", "as_stored"])]
     #[arg(conflicts_with_all = ["protect", "ecc", "seed", "trial", "only", "skip", "biases", "record"])]
     pub(super) replay: Option<PathBuf>,
 
@@ -202,7 +205,7 @@ impl InjectArgs {
         HowStored {
             format: self.format.format(),
             scaling: (!self.as_stored).then(|| self.format.tensor_scaling()),
-            layout: self.format.layout(),
+            layout: self.layout.layout,
             biases: self.biases,
             scales: self.scales,
         }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use crate::flags::help;
-use crate::format_flags::WordArgs;
+use crate::format_flags::{LayoutArgs, WordArgs};
 use crate::selection::Selection;
 
 const AFTER_HELP: &str = help!(
@@ -48,6 +48,9 @@ pub(crate) struct InspectArgs {
 
     #[command(flatten)]
     pub(super) words: WordArgs,
+
+    #[command(flatten)]
+    pub(super) layout: LayoutArgs,
 
     #[command(flatten)]
     pub(super) selection: Selection,

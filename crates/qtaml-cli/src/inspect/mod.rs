@@ -25,7 +25,7 @@ pub(crate) fn run(args: &InspectArgs) -> Result<()> {
     let model = Model::open(&args.model)?;
     let names = model.tensors().iter().map(|tensor| tensor.name.as_str());
     let is_chosen = args.selection.choose(names)?;
-    let described = model.describe(args.words.layout())?;
+    let described = model.describe(args.layout.layout)?;
     let chosen: Vec<usize> = (0..described.len()).filter(|&i| is_chosen[i]).collect();
     let firsts = firsts(&model, &described, &chosen)?;
     let storing = Storing { format: args.words.format(), granularity: args.words.granularity() };

@@ -44,12 +44,17 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     if args.json { stdout::print_json(&report) } else { stdout::print(&report.text()) }
 }
 
-/// The plan in a file, which must be one of the model with this digest.
-pub(crate) fn read_plan(path: &Path, digest: &str) -> Result<ModelPlan> {
+/// The plan in a file.
+pub(crate) fn read_plan(path: &Path) -> Result<ModelPlan> {
     let cannot = || format!("cannot use {}", path.display());
     let text = std::fs::read_to_string(path).with_context(cannot)?;
-    let plan = ModelPlan::from_json(&text).with_context(cannot)?;
-    plan.check_model(digest).with_context(cannot)?;
+    ModelPlan::from_json(&text).with_context(cannot)
+}
+
+/// The plan in a file, which must be one of the model with this digest.
+pub(crate) fn read_plan_for(path: &Path, digest: &str) -> Result<ModelPlan> {
+    let plan = read_plan(path)?;
+    plan.check_model(digest).with_context(|| format!("cannot use {}", path.display()))?;
     Ok(plan)
 }
 

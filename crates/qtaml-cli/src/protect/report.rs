@@ -2,15 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use anyhow::Result;
-use qtaml::compensation::allocation::Selection;
 use qtaml::compensation::storage::{StoredAs, WeightStorage};
-use qtaml::deploy::StoredModel;
-use qtaml::deploy::planner::ModelPlan;
 use qtaml::deploy::stored_folder::Manifest;
 use serde::Serialize;
 
 use super::ProtectArgs;
+use super::how::How;
 use crate::measure;
 use crate::number::grouped;
 use crate::table::table;
@@ -20,12 +17,16 @@ use crate::table::table;
 pub(super) struct Report {
     schema: u64,
     model: String,
-    model_sha256: String,
+    /// The digest of the file that it was planned for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    model_sha256: Option<String>,
     weights_sha256: String,
-    plan: String,
+    /// The file of the plan, if there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    plan: Option<String>,
     plan_sha256: String,
     stored: String,
-    /// The flip probabilities that it is planned for, in words.
+    /// The flip probabilities that it is meant for, in words.
     flips: String,
     scheme: String,
     tensors: Vec<Row>,
@@ -34,7 +35,7 @@ pub(super) struct Report {
 
 /// A tensor in the memory.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     tensor: String,
     stored_as: String,
     #[serde(flatten)]
@@ -88,37 +89,42 @@ impl Taken {
     }
 }
 
+impl Row {
+    /// A tensor whose groups are stored so.
+    pub(super) fn new(tensor: &str, groups: &[&dyn WeightStorage]) -> Self {
+        let bits = groups.iter().map(|&group| Taken::of(group));
+        Self {
+            tensor: tensor.to_owned(),
+            stored_as: how_stored(groups),
+            bits: bits.fold(Taken::default(), Taken::and),
+        }
+    }
+}
+
 impl Report {
     pub(super) fn new(
         args: &ProtectArgs,
-        plan: &ModelPlan,
-        stored: &StoredModel,
-        selection: &Selection,
+        how: &How,
         manifest: &Manifest,
-    ) -> Result<Self> {
-        let mut storages = stored.selected(selection)?.into_iter();
-        let row = |tensor: &qtaml::deploy::stored_folder::ManifestTensor| {
-            let groups: Vec<_> = storages.by_ref().take(tensor.groups.len()).collect();
-            Row {
-                tensor: tensor.tensor.name.clone(),
-                stored_as: how_stored(&groups),
-                bits: groups.into_iter().map(Taken::of).fold(Taken::default(), Taken::and),
-            }
+        tensors: Vec<Row>,
+    ) -> Self {
+        let model_sha256 = match how {
+            How::Planned(plan) => Some(plan.model.clone()),
+            How::Alike { .. } => None,
         };
-        let tensors: Vec<Row> = manifest.tensors.iter().map(row).collect();
-        Ok(Self {
+        Self {
             schema: 1,
             model: args.model.display().to_string(),
-            model_sha256: plan.model.clone(),
+            model_sha256,
             weights_sha256: manifest.model.sha256.to_string(),
-            plan: args.plan.display().to_string(),
+            plan: args.plan.as_ref().map(|plan| plan.display().to_string()),
             plan_sha256: manifest.plan_sha256.to_string(),
             stored: args.out.display().to_string(),
-            flips: measure::flips(&plan.plan.flips),
-            scheme: plan.scheme.to_string(),
+            flips: measure::flips(how.flips()),
+            scheme: how.to_string(),
             total: tensors.iter().map(|row| row.bits).fold(Taken::default(), Taken::and),
             tensors,
-        })
+        }
     }
 
     /// For a terminal.
@@ -145,9 +151,10 @@ impl Report {
         let Taken { weights, stored_bits, metadata_bits, .. } = self.total;
         let a_weight = (stored_bits + metadata_bits) as f64 / weights as f64;
         format!(
-            "{} bits in the memory and {} beside it, {a_weight:.2} a weight; planned for p = {}.",
+            "{} bits in the memory and {} beside it, {a_weight:.2} a weight; {} for p = {}.",
             grouped(stored_bits),
             grouped(metadata_bits),
+            if self.plan.is_some() { "planned" } else { "meant" },
             self.flips,
         )
     }

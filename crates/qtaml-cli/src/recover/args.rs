@@ -20,7 +20,9 @@ Examples:
   qtaml recover stored --model model.onnx --out read.onnx --trial 0
       as it is read on the first device: the weights of the first trial of qtaml evaluate --plan
   qtaml recover stored --model model.onnx --out read.onnx --seed 7 --trial 3
-      as on the fourth device of another seed"
+      as on the fourth device of another seed
+  qtaml recover stored --model model.safetensors --out read.safetensors --trial 0
+      the same for safetensors; of a folder or an index --out is a folder"
 );
 
 /// Write the model as it is read from the memory
@@ -34,12 +36,13 @@ pub(crate) struct RecoverArgs {
     #[arg(value_name = "FOLDER")]
     pub(super) stored: PathBuf,
 
-    /// The model that was stored: an ONNX file, its weights inside or beside it
-    #[arg(long, value_name = "MODEL.onnx")]
+    /// The model that was stored: an ONNX file, its weights inside or beside it, or safetensors: a file, a
+    /// folder of such files, or the index of its shards
+    #[arg(long, value_name = "MODEL", visible_alias = "into")]
     pub(super) model: PathBuf,
 
-    /// The copy
-    #[arg(long, value_name = "OUT.onnx")]
+    /// The copy: a file, or for a model in several safetensors files a folder
+    #[arg(long, value_name = "PATH")]
     pub(super) out: PathBuf,
 
     /// The words as they were stored, without faults and without a decoder; this is the default

@@ -1,7 +1,8 @@
 //! What was written into the copy: a row for each tensor of the file.
 
 use qtaml::deploy::Values;
-use qtaml::deploy::stored_folder::RestoredModel;
+use qtaml::deploy::checkpoint_weights::WrittenWeights;
+use qtaml::deploy::stored_folder::Manifest;
 use qtaml::onnx::WrittenTensor;
 use serde::Serialize;
 
@@ -28,46 +29,61 @@ pub(super) struct Report {
 
 /// A tensor of the file.
 #[derive(Debug, Serialize)]
-struct Row {
+pub(super) struct Row {
     tensor: String,
     /// The stored tensor, of which this may be a second name.
     weight: String,
-    dtype: &'static str,
+    dtype: String,
     weights: u64,
     read_otherwise: u64,
     rounded: u64,
     beyond: u64,
 }
 
-impl Report {
-    pub(super) fn new(
-        args: &RecoverArgs,
-        stored: &RestoredModel,
-        golden: &Values,
-        read: &Values,
-        written: &[WrittenTensor],
-    ) -> Self {
-        let faults = args.faults();
-        let row = |tensor: &WrittenTensor| Row {
+impl Row {
+    /// A tensor of an ONNX file.
+    pub(super) fn of_graph(tensor: &WrittenTensor, golden: &Values, read: &Values) -> Self {
+        let none = Vec::new();
+        let of = |values| Values::get(values, &tensor.weight).unwrap_or(&none);
+        Self {
             tensor: tensor.name.clone(),
             weight: tensor.weight.clone(),
-            dtype: tensor.dtype.name(),
+            dtype: tensor.dtype.name().to_owned(),
             weights: tensor.values,
-            read_otherwise: differing(golden, read, &tensor.weight),
+            read_otherwise: differing(of(golden), of(read)),
             rounded: tensor.rounded,
             beyond: tensor.beyond,
-        };
+        }
+    }
+
+    /// A tensor of safetensors files, of which so many values are read as other ones.
+    pub(super) fn of_files(tensor: &WrittenWeights, read_otherwise: u64) -> Self {
+        Self {
+            tensor: tensor.name.clone(),
+            weight: tensor.weight.clone(),
+            dtype: tensor.dtype.name().to_uppercase(),
+            weights: tensor.values,
+            read_otherwise,
+            rounded: tensor.rounded,
+            beyond: tensor.beyond,
+        }
+    }
+}
+
+impl Report {
+    pub(super) fn new(args: &RecoverArgs, manifest: &Manifest, tensors: Vec<Row>) -> Self {
+        let faults = args.faults();
         Self {
             schema: 1,
             stored: args.stored.display().to_string(),
             model: args.model.display().to_string(),
-            weights_sha256: stored.manifest().model.sha256.to_string(),
+            weights_sha256: manifest.model.sha256.to_string(),
             out: args.out.display().to_string(),
-            flips: measure::flips(&stored.plan().flips),
+            flips: measure::flips(&manifest.plan.flips),
             clean: faults.is_none(),
             seed: faults.map(|(seed, _)| seed),
             trial: faults.map(|(_, trial)| trial),
-            tensors: written.iter().map(row).collect(),
+            tensors,
         }
     }
 
@@ -76,7 +92,7 @@ impl Report {
         let header = ["tensor", "type", "weights", "as read", "rounded", "beyond"];
         let rows = self.tensors.iter().map(|row| {
             let counts = [row.weights, row.read_otherwise, row.rounded, row.beyond].map(grouped);
-            [row.tensor.clone(), row.dtype.to_owned()].into_iter().chain(counts).collect()
+            [row.tensor.clone(), row.dtype.clone()].into_iter().chain(counts).collect()
         });
         format!("{}\n\n{}\n", table(header, 2, rows), self.answer())
     }
@@ -93,8 +109,6 @@ impl Report {
 }
 
 /// How many values of a weight are other ones.
-fn differing(golden: &Values, read: &Values, weight: &str) -> u64 {
-    let none = Vec::new();
-    let of = |values| Values::get(values, weight).unwrap_or(&none).iter();
-    of(golden).zip(of(read)).filter(|(a, b)| a.to_bits() != b.to_bits()).count() as u64
+pub(super) fn differing(golden: &[f32], read: &[f32]) -> u64 {
+    golden.iter().zip(read).filter(|(a, b)| a.to_bits() != b.to_bits()).count() as u64
 }

@@ -1,8 +1,8 @@
-//! Inputs of a model: files of arrays, or random numbers.
+//! Inputs of a model: files of arrays, folders of images, or random numbers.
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use anyhow::{Context, Result};
@@ -10,12 +10,13 @@ use qtaml::fault::Seed;
 use qtaml::files::{NumpyArray, NumpyValues, read_numpy};
 use qtaml::onnx::{Array, Inputs, OnnxModel};
 
+use super::images::{ImageArgs, Images};
 use crate::usage::UsageError;
 
 /// Where inputs come from.
 #[derive(Debug, Clone, PartialEq)]
 pub(super) enum Data {
-    /// Arrays in a file.
+    /// Arrays in a file, or images in a folder.
     File(PathBuf),
     /// So many samples of random numbers.
     Synthetic(usize),
@@ -52,26 +53,36 @@ impl Data {
         matches!(self, Self::Synthetic(_))
     }
 
-    /// The inputs, by the names that the model gives them.
+    /// The inputs, by the names that the model gives them, and what a folder of images says of classes.
     pub(super) fn read(
         &self,
         model: &OnnxModel,
+        images: &ImageArgs,
         seed: Seed,
         sizes: &BTreeMap<String, usize>,
-    ) -> Result<Inputs> {
-        let path = match self {
-            Self::Synthetic(samples) => {
-                return Ok(Inputs::synthetic_with(model, *samples, seed, sizes)?);
-            }
-            Self::File(path) => path,
-        };
-        let arrays = read_numpy(path).with_context(|| format!("cannot read {}", path.display()))?;
-        let mut inputs = Inputs::new();
-        for (name, array) in arrays {
-            inputs = inputs.with(named(name, model)?, converted(array));
+    ) -> Result<Images> {
+        if let Self::File(path) = self
+            && path.is_dir()
+        {
+            return images.read(path, model.inputs());
         }
-        Ok(inputs)
+        images.check_unused().map_err(UsageError::from)?;
+        let inputs = match self {
+            Self::Synthetic(samples) => Inputs::synthetic_with(model, *samples, seed, sizes)?,
+            Self::File(path) => arrays_of(path, model)?,
+        };
+        Ok(Images { inputs, labels: None })
     }
+}
+
+/// The arrays in a file.
+fn arrays_of(path: &Path, model: &OnnxModel) -> Result<Inputs> {
+    let arrays = read_numpy(path).with_context(|| format!("cannot read {}", path.display()))?;
+    let mut inputs = Inputs::new();
+    for (name, array) in arrays {
+        inputs = inputs.with(named(name, model)?, converted(array));
+    }
+    Ok(inputs)
 }
 
 /// The name of an array: that of the only input where the file gives none.

@@ -1,6 +1,7 @@
 //! A user's model with data: what `evaluate` and `plan` measure on.
 
 mod data;
+mod images;
 mod labels;
 
 use std::collections::BTreeMap;
@@ -15,6 +16,8 @@ use qtaml::onnx::{Agreement, Inputs, OnnxModel, OnnxRunner};
 use sha2::{Digest, Sha256};
 
 use self::data::Data;
+pub(crate) use self::images::ImageUsage;
+use self::images::{ImageArgs, Images};
 use crate::flags::no_stream;
 use crate::usage::UsageError;
 
@@ -29,19 +32,25 @@ pub(crate) struct WorkloadArgs {
     #[arg(value_name = "MODEL.onnx")]
     pub(crate) model: PathBuf,
 
-    /// Inputs: FILE.npz with an array for each input by its name, FILE.npy, or synthetic:N
+    /// Inputs: FILE.npz with an array for each input by its name, FILE.npy, a folder of images, or synthetic:N
     ///
-    /// The first axis counts samples. A file of one array is for a model of one input. synthetic:N are N
-    /// random inputs: they show that everything runs, and how outputs move; results on them are not those
-    /// of real data, and everything that is written says so.
+    /// The first axis counts samples. A file of one array is for a model of one input. A folder has PNG and
+    /// JPEG files and nothing else, or a folder of them for each class; they are taken by name, grey for an
+    /// input of one channel and in colour for one of three, as they are stored: no rotation, no colour profile.
+    /// synthetic:N are N random inputs: they show that everything runs, and how outputs move; results on
+    /// them are not those of real data, and everything that is written says so.
     #[arg(long, value_name = "DATA", help_heading = DATA)]
     data: Data,
 
     /// The right class of each sample, as FILE.npy or as a text with one number a line
     ///
-    /// Without labels the faulty model is compared with the model itself.
+    /// Without labels the faulty model is compared with the model itself. Of a folder with a folder of images
+    /// for each class, the classes are the labels: 0 is the first by name.
     #[arg(long, value_name = "FILE", help_heading = DATA)]
     labels: Option<PathBuf>,
+
+    #[command(flatten)]
+    images: ImageArgs,
 
     /// agreement, accuracy, cosine, nearest-neighbour, relative-error, kl, perplexity or exact-sequence
     ///
@@ -107,11 +116,12 @@ impl WorkloadArgs {
         let model = OnnxModel::open(&self.model)?;
         let digest = digest_of(&self.model)?;
         let sizes: BTreeMap<String, usize> = self.dim.iter().cloned().collect();
-        let inputs = self.data.read(&model, seed, &sizes)?;
-        let labels = self.labels.as_deref().map(labels::read).transpose()?;
+        let Images { inputs, labels: classes } =
+            self.data.read(&model, &self.images, seed, &sizes)?;
         let first = inputs.select(&[0])?;
         let outputs =
             model.runner_in_batches(&first, self.batch as usize)?.outputs(Values::new())?;
+        let labels = self.labels(classes, &outputs)?;
         let samples = inputs.samples()?;
         let metric = self.metric(&outputs, labels.is_some())?;
         Ok(Workload {
@@ -128,14 +138,36 @@ impl WorkloadArgs {
         })
     }
 
+    /// The labels of a file, or those of the folders of a folder of images where something asks for them.
+    fn labels(
+        &self,
+        folders: Option<(Vec<usize>, usize)>,
+        outputs: &[Output],
+    ) -> Result<Option<Vec<usize>>> {
+        if let Some(file) = &self.labels {
+            return labels::read(file).map(Some);
+        }
+        let asked = self.metric.is_none_or(Metric::needs_labels);
+        let Some((labels, folders)) = folders.filter(|_| asked) else { return Ok(None) };
+        let classes = self.classes(outputs);
+        if folders == classes {
+            return Ok(Some(labels));
+        }
+        Err(UsageError::Classes { folders, classes }.into())
+    }
+
+    /// How many classes the judged output tells apart.
+    fn classes(&self, outputs: &[Output]) -> usize {
+        let named = |output: &&Output| self.output.as_ref().is_none_or(|name| *name == output.name);
+        outputs.iter().find(named).map_or(0, Output::classes)
+    }
+
     fn metric(&self, outputs: &[Output], labelled: bool) -> Result<Metric, UsageError> {
         if let Some(metric) = self.metric {
             let ready = labelled || !metric.needs_labels();
             return ready.then_some(metric).ok_or(UsageError::MetricNeedsLabels(metric));
         }
-        let named = |output: &&Output| self.output.as_ref().is_none_or(|name| *name == output.name);
-        let classes = outputs.iter().find(named).map_or(0, Output::classes);
-        Ok(match (labelled, classes) {
+        Ok(match (labelled, self.classes(outputs)) {
             (true, _) => Metric::Accuracy,
             (false, 2..) => Metric::Agreement,
             (false, _) => Metric::RelativeError,

@@ -47,17 +47,22 @@ impl RestoredModel {
     /// [`StoredFolderError::File`] for one that cannot be read, and as [`Manifest::from_json`] and
     /// [`restore`](Self::restore).
     pub fn open(folder: &Path, library: &CodeLibrary) -> Result<Self, StoredFolderError> {
-        let mut text = String::new();
-        let mut manifest = open(folder, MANIFEST)?.take(MOST_BYTES);
-        let failed = |source| StoredFolderError::Stream { action: "read", file: MANIFEST, source };
-        manifest.read_to_string(&mut text).map_err(failed)?;
-        let manifest = Manifest::from_json(&text)?;
+        let manifest = manifest_in(folder)?;
         let (mut words, mut check) = (open(folder, WORDS)?, open(folder, CHECK)?);
         Self::restore(manifest, &mut words, &mut check, library)
     }
 }
 
-fn open(folder: &Path, file: &'static str) -> Result<File, StoredFolderError> {
+/// The manifest of a folder.
+pub(super) fn manifest_in(folder: &Path) -> Result<Manifest, StoredFolderError> {
+    let mut text = String::new();
+    let mut manifest = open(folder, MANIFEST)?.take(MOST_BYTES);
+    let failed = |source| StoredFolderError::Stream { action: "read", file: MANIFEST, source };
+    manifest.read_to_string(&mut text).map_err(failed)?;
+    Manifest::from_json(&text)
+}
+
+pub(super) fn open(folder: &Path, file: &'static str) -> Result<File, StoredFolderError> {
     match open_regular(&folder.join(file)) {
         Err(FileError::Io { action: Action::Read, source, .. })
             if source.kind() == ErrorKind::NotFound =>

@@ -11,7 +11,7 @@ use super::{ManifestGroup, ManifestTensor, Part, Span, StoredFolderError};
 use crate::{PlanError, WeightGroup, WeightTensor, groups_of};
 
 /// The groups of a plan that no tensor has taken, by name.
-type Left<'a> = BTreeMap<&'a str, &'a PlanGroup>;
+pub(super) type Left<'a> = BTreeMap<&'a str, &'a PlanGroup>;
 
 /// The tensors with their places, one after the other, and with the digests of nothing. Each has its
 /// number in the model.
@@ -22,12 +22,47 @@ pub(super) fn lay_out(
     granularity: Granularity,
     plan: &Plan,
 ) -> Result<Vec<ManifestTensor>, StoredFolderError> {
-    let mut left: Left = plan.groups.iter().map(|group| (group.name.as_str(), group)).collect();
-    let (mut names, mut places, mut end) = (HashSet::new(), Vec::new(), [0_u64; 2]);
-    for (index, tensor) in tensors {
+    let (mut places, mut left) = (Places::default(), left_of(plan));
+    let place = |(index, tensor): &(usize, WeightTensor)| {
+        places.next(*index, tensor, granularity, &mut left)
+    };
+    let laid_out = tensors.iter().map(place).collect::<Result<Vec<_>, _>>()?;
+    nothing_left(left).map(|()| laid_out)
+}
+
+/// All groups of a plan.
+pub(super) fn left_of(plan: &Plan) -> Left<'_> {
+    plan.groups.iter().map(|group| (group.name.as_str(), group)).collect()
+}
+
+/// Refuses groups that belong to no tensor.
+pub(super) fn nothing_left(mut left: Left<'_>) -> Result<(), StoredFolderError> {
+    match left.pop_first() {
+        Some((name, _)) => Err(PlanError::UnknownGroup(name.to_owned()).into()),
+        None => Ok(()),
+    }
+}
+
+/// The tensors that have a place so far.
+#[derive(Debug, Default)]
+pub(super) struct Places {
+    names: HashSet<String>,
+    /// Where the last of them ends, in either file.
+    end: [u64; 2],
+}
+
+impl Places {
+    /// The place of the next tensor, which takes its groups.
+    pub(super) fn next(
+        &mut self,
+        index: usize,
+        tensor: &WeightTensor,
+        granularity: Granularity,
+        left: &mut Left<'_>,
+    ) -> Result<ManifestTensor, StoredFolderError> {
         let wrong =
             |problem: String| StoredFolderError::Tensor { tensor: tensor.name.clone(), problem };
-        if !names.insert(tensor.name.as_str()) {
+        if !self.names.insert(tensor.name.clone()) {
             return Err(wrong("is stored twice".into()));
         }
         check_shape(tensor).map_err(wrong)?;
@@ -36,21 +71,17 @@ pub(super) fn lay_out(
             let left = left.len();
             return Err(wrong(format!("has {count} groups, and the plan has no more than {left}")));
         }
-        let [words, check] = end;
-        let groups = groups_of(*index, tensor, granularity).into_iter();
-        let groups = groups.map(|group| place(&group, &mut left, &mut end));
+        let [words, check] = self.end;
+        let groups = groups_of(index, tensor, granularity).into_iter();
+        let groups = groups.map(|group| place(&group, left, &mut self.end));
         let groups = groups.collect::<Result<Vec<_>, _>>()?;
         let part = |offset: u64, end: u64| Part {
             offset,
             bytes: end.saturating_sub(offset),
             sha256: WordDigest::of(&[]),
         };
-        let (words, check) = (part(words, end[0]), part(check, end[1]));
-        places.push(ManifestTensor { index: *index, tensor: tensor.clone(), words, check, groups });
-    }
-    match left.pop_first() {
-        Some((name, _)) => Err(PlanError::UnknownGroup(name.to_owned()).into()),
-        None => Ok(places),
+        let (words, check) = (part(words, self.end[0]), part(check, self.end[1]));
+        Ok(ManifestTensor { index, tensor: tensor.clone(), words, check, groups })
     }
 }
 

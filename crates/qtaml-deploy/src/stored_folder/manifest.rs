@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::{CodebookTable, StoredFolderError};
-use crate::WeightTensor;
 use crate::job::Fingerprint;
+use crate::{PlanError, WeightTensor};
 
 /// What is in a stored folder: docs/stored-folder.md, field by field.
 ///
@@ -132,6 +132,18 @@ impl Manifest {
         remove(&mut value, "sha256");
         manifest.sha256 = digest(&value)?;
         Ok(manifest)
+    }
+
+    /// Refuses a model whose weights are not those that were stored, as told by their
+    /// [digest](qtaml_compensation::WeightsDigester).
+    ///
+    /// # Errors
+    /// [`PlanError::OtherModel`].
+    pub fn check_weights(&self, sha256: WordDigest) -> Result<(), PlanError> {
+        if self.model.sha256 == sha256 {
+            return Ok(());
+        }
+        Err(PlanError::OtherModel { planned: self.model.clone(), found: sha256 })
     }
 
     /// The manifest as JSON, for people to read as well.

@@ -8,7 +8,8 @@
 //!
 //! docs/stored-folder.md describes them for other programs. [`StoredModel::write_folder`] writes a folder, and
 //! [`RestoredModel::open`] reads it; both work on streams as well ([`StoredModel::write_stored`],
-//! [`RestoredModel::restore`]).
+//! [`RestoredModel::restore`]). Models that do not fit into memory are written and read tensor by tensor: a
+//! [`StoredFolderWriter`] and a [`StoredFolder`].
 //!
 //! ```
 //! use qtaml_compensation::storage::{CodeLibrary, QuantizedSpec};
@@ -40,6 +41,7 @@
 //! [`StoredModel::write_folder`]: crate::StoredModel::write_folder
 //! [`StoredModel::write_stored`]: crate::StoredModel::write_stored
 
+mod by_tensor;
 mod codebooks;
 mod error;
 mod folder;
@@ -47,11 +49,14 @@ mod layout;
 mod manifest;
 mod restore;
 mod write;
+mod writer;
 
+pub use by_tensor::StoredFolder;
 pub use codebooks::CodebookTable;
 pub use error::StoredFolderError;
 pub use manifest::{Manifest, ManifestGroup, ManifestTensor, Part, Span};
 pub use restore::RestoredModel;
+pub use writer::StoredFolderWriter;
 
 /// The manifest's file.
 pub const MANIFEST: &str = "manifest.json";

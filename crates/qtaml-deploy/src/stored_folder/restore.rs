@@ -41,17 +41,14 @@ impl RestoredModel {
         check: &mut dyn Read,
         library: &CodeLibrary,
     ) -> Result<Self, StoredFolderError> {
+        check_manifest(&manifest, library)?;
         let plan = &manifest.plan;
-        plan.check()?;
-        check_model(plan, manifest.model.sha256)?;
-        check_places(&manifest)?;
-        codebooks::check(&manifest.codebooks, plan, library)?;
         let reader = StorageReader::new(plan.flips.clone(), library);
-        let (groups, mut storages) = (Groups::new(plan), Vec::new());
+        let (groups, mut storages) = (Groups::of(plan), Vec::new());
         for tensor in &manifest.tensors {
             let words = take(words, &tensor.words, tensor, WORDS)?;
             let check = take(check, &tensor.check, tensor, CHECK)?;
-            storages.extend(restored(tensor, &groups, &reader, &words, &check)?);
+            storages.extend(restored(tensor, plan, &groups, &reader, [&words, &check])?);
         }
         expect_end(words, WORDS)?;
         expect_end(check, CHECK)?;
@@ -91,18 +88,24 @@ impl RestoredModel {
         self.model.golden()
     }
 
-    /// Refuses a model whose weights are not those that were stored, as told by their
-    /// [digest](qtaml_compensation::WeightsDigester).
+    /// Refuses a model whose weights are not those that were stored: [`Manifest::check_weights`].
     ///
     /// # Errors
     /// [`PlanError::OtherModel`].
     pub fn check_weights(&self, sha256: WordDigest) -> Result<(), PlanError> {
-        let planned = &self.manifest.model;
-        if planned.sha256 == sha256 {
-            return Ok(());
-        }
-        Err(PlanError::OtherModel { planned: planned.clone(), found: sha256 })
+        self.manifest.check_weights(sha256)
     }
+}
+
+/// Refuses a manifest that contradicts itself.
+pub(super) fn check_manifest(
+    manifest: &Manifest,
+    library: &CodeLibrary,
+) -> Result<(), StoredFolderError> {
+    manifest.plan.check()?;
+    check_model(&manifest.plan, manifest.model.sha256)?;
+    check_places(manifest)?;
+    codebooks::check(&manifest.codebooks, &manifest.plan, library)
 }
 
 /// Refuses a manifest whose tensors lie elsewhere than their shapes and the plan say.
@@ -129,31 +132,34 @@ fn check_places(manifest: &Manifest) -> Result<(), StoredFolderError> {
     Ok(())
 }
 
-/// The groups of a plan by name.
-struct Groups<'a>(HashMap<&'a str, &'a PlanGroup>);
+/// Where the groups of a plan are, by name.
+#[derive(Debug)]
+pub(super) struct Groups(HashMap<String, usize>);
 
-impl<'a> Groups<'a> {
-    fn new(plan: &'a Plan) -> Self {
-        Self(plan.groups.iter().map(|group| (group.name.as_str(), group)).collect())
+impl Groups {
+    pub(super) fn of(plan: &Plan) -> Self {
+        let groups = plan.groups.iter().enumerate();
+        Self(groups.map(|(at, group)| (group.name.clone(), at)).collect())
     }
 
-    fn get(&self, name: &str) -> Result<&'a PlanGroup, PlanError> {
-        self.0.get(name).copied().ok_or_else(|| PlanError::MissingGroup(name.to_owned()))
+    fn get<'a>(&self, plan: &'a Plan, name: &str) -> Result<&'a PlanGroup, PlanError> {
+        let group = self.0.get(name).and_then(|&at| plan.groups.get(at));
+        group.ok_or_else(|| PlanError::MissingGroup(name.to_owned()))
     }
 }
 
-/// The storages of a tensor's groups.
-fn restored(
+/// The storages of a tensor's groups, from its words and its check bits.
+pub(super) fn restored(
     tensor: &ManifestTensor,
+    plan: &Plan,
     groups: &Groups,
     reader: &StorageReader,
-    words: &[u8],
-    check: &[u8],
+    [words, check]: [&[u8]; 2],
 ) -> Result<Vec<Arc<dyn WeightStorage>>, StoredFolderError> {
     let restore = |group: &ManifestGroup| {
         let words = bytes_at(words, group.words, &tensor.words);
         let stored = StoredBytes::new(words, bytes_at(check, group.check, &tensor.check));
-        let storage = reader.restore(groups.get(&group.name)?, &stored);
+        let storage = reader.restore(groups.get(plan, &group.name)?, &stored);
         storage.map_err(|source| StoredFolderError::Group { name: group.name.clone(), source })
     };
     tensor.groups.par_iter().map(restore).collect()
@@ -167,7 +173,7 @@ fn bytes_at(part: &[u8], span: Span, place: &Part) -> Vec<u8> {
 }
 
 /// The bytes of a part, with no more memory than there are.
-fn take(
+pub(super) fn take(
     from: &mut dyn Read,
     part: &Part,
     tensor: &ManifestTensor,

@@ -46,7 +46,7 @@ impl StoredModel {
 }
 
 /// The bytes of all groups of a tensor.
-fn bytes_of(
+pub(super) fn bytes_of(
     place: &ManifestTensor,
     storages: &[&dyn WeightStorage],
 ) -> Result<StoredBytes, StoredFolderError> {
@@ -70,7 +70,7 @@ fn bytes_of(
 }
 
 /// Writes the bytes of a part, and their digest into it.
-fn put(
+pub(super) fn put(
     bytes: &[u8],
     part: &mut Part,
     to: &mut dyn Write,
