@@ -1,4 +1,5 @@
 //! `qtaml evaluate` and `qtaml plan` on models as users have them.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::path::{Path, PathBuf};
 
@@ -226,8 +227,8 @@ fn images(folder: &Path) -> (PathBuf, PathBuf) {
     }
     let array = folder.join("images.npy");
     std::fs::write(&array, npy).unwrap();
-    let labels: String = (0..20).map(|number| format!("{}\n", number / 2)).collect();
-    std::fs::write(folder.join("labels.txt"), labels).unwrap();
+    let labels: Vec<String> = (0..20).map(|number| (number / 2).to_string()).collect();
+    std::fs::write(folder.join("labels.txt"), labels.join("\n")).unwrap();
     (images, array)
 }
 
