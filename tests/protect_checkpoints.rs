@@ -26,6 +26,9 @@ use snapshot::assert_snapshot;
 const ROWS: usize = 12;
 const COLUMNS: usize = 35;
 
+/// What makes another tensor of one.
+type Change = fn(&mut model_folder::Tensor<'_>);
+
 fn values(seed: f32) -> Vec<f32> {
     (0..ROWS * COLUMNS).map(|i| (i as f32 * 0.37 + seed).sin().powi(3)).collect()
 }
@@ -319,7 +322,6 @@ fn errors_name_what_is_wrong_and_leave_nothing() {
         assert_eq!(folder.names(), before, "{file}");
     }
     folder.qtaml(protect).success();
-    type Change = fn(&mut model_folder::Tensor<'_>);
     let others: [(usize, Change, &str); 4] = [
         (2, |tensor| tensor.3[4] ^= 1, "these weights have SHA-256"),
         (2, |tensor| tensor.0 = "other.weight", "no tensor \"half.weight\""),

@@ -1,6 +1,6 @@
 //! How weights are stored: as a plan says, or all alike.
 
-use std::collections::BTreeMap;
+use std::collections::BTreeSet;
 use std::fmt;
 
 use anyhow::Result;
@@ -42,15 +42,15 @@ impl How {
         tensors: impl Iterator<Item = &'a WeightTensor>,
     ) -> Result<(), PlanError> {
         let Self::Planned(plan) = self else { return Ok(()) };
-        let mut planned: BTreeMap<&str, _> =
-            plan.plan.groups.iter().map(|group| (group.name.as_str(), ())).collect();
+        let mut planned: BTreeSet<&str> =
+            plan.plan.groups.iter().map(|group| group.name.as_str()).collect();
         for tensor in tensors {
             for group in groups_of(0, tensor, self.granularity()) {
                 planned.remove(group.name.as_str());
             }
         }
         match planned.pop_first() {
-            Some((name, ())) => Err(PlanError::UnknownGroup(name.to_owned())),
+            Some(name) => Err(PlanError::UnknownGroup(name.to_owned())),
             None => Ok(()),
         }
     }
@@ -116,7 +116,7 @@ impl How {
 
 /// The groups of one tensor in a plan. Whose weights they are is compared for all tensors together.
 fn part_of(plan: &Plan, tensor: &WeightTensor, granularity: Granularity) -> Plan {
-    let mut groups: BTreeMap<&str, &PlanGroup> =
+    let mut groups: BTreeSet<&str, &PlanGroup> =
         plan.groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let names = groups_of(0, tensor, granularity).into_iter();
     let groups = names.filter_map(|group| groups.remove(group.name.as_str())).cloned().collect();
