@@ -1,6 +1,6 @@
 //! How weights are stored: as a plan says, or all alike.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use anyhow::Result;
@@ -116,7 +116,7 @@ impl How {
 
 /// The groups of one tensor in a plan. Whose weights they are is compared for all tensors together.
 fn part_of(plan: &Plan, tensor: &WeightTensor, granularity: Granularity) -> Plan {
-    let mut groups: BTreeSet<&str, &PlanGroup> =
+    let mut groups: BTreeMap<&str, &PlanGroup> =
         plan.groups.iter().map(|group| (group.name.as_str(), group)).collect();
     let names = groups_of(0, tensor, granularity).into_iter();
     let groups = names.filter_map(|group| groups.remove(group.name.as_str())).cloned().collect();
