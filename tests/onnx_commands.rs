@@ -303,7 +303,7 @@ fn errors_name_what_is_wrong_and_leave_nothing() {
     std::fs::copy(none.path("no_weights.onnx"), folder.path("none.onnx")).unwrap();
     std::fs::write(folder.path("none.json"), "{}").unwrap();
     std::fs::write(folder.path("page.onnx"), "<!DOCTYPE html>").unwrap();
-    folder.write(&[("w", safetensors::Dtype::F32, vec![1, 1], vec![0; 4])], None);
+    folder.write(&[("w", safetensors::Dtype::F32, vec![4, 4], vec![0; 64])], None);
     let before = folder.names();
     let recover = "recover stored --model mlp_gemm.onnx --out";
     let mut wrong = Vec::new();

@@ -355,7 +355,7 @@ fn tables_are_the_known_ones() {
         assert_snapshot(name, str::from_utf8(&run.get_output().stdout).unwrap());
     }
     let report = folder.json("protect model.safetensors --p 0.01 -o stored");
-    assert_eq!(report["scheme"], "INT8, per-channel, raw");
+    assert_eq!(report["scheme"], "INT8 twos-complement, per-channel, raw");
     assert!(report["plan"].is_null() && report["total"]["weights"] == 4 * ROWS * COLUMNS);
 }
 

@@ -57,9 +57,8 @@ Examples, in the order of work:
        qtaml plan model.onnx --data inputs.npz --p 0.01 -o plan
        qtaml protect model.onnx --plan plan/plan.json -o stored
        qtaml recover stored --model model.onnx --out read.onnx
-  For safetensors, a faulty copy, or what is burned and what is read; qtaml codec stores words that expect faults:
+  For safetensors, a faulty copy; protect, recover and codec take them as well:
        qtaml inject model.safetensors --p 0.01 --out faulty.safetensors
-       qtaml protect model.safetensors --p 0.01 --protect 2 -o stored
   At any time: are the closed forms behind all this those of the sampled faults?
        qtaml verify --p 0.05
 
