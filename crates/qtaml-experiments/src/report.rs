@@ -293,7 +293,9 @@ mod tests {
         second.outcome.figures[0].id = "t0.table1.drops".into();
         second.outcome.tables.clear();
         let sections = [sample::section(), second];
-        page(&sample::results(), &sections, "cargo xtask reproduce --seed 42", &["results.json"])
+        let mut results = sample::results();
+        results.claims.push(sample::claim("t0.sota", Verdict::Undecided));
+        page(&results, &sections, "cargo xtask reproduce --seed 42", &["results.json"])
     }
 
     /// Values of an attribute, in order.

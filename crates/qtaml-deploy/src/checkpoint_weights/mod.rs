@@ -3,7 +3,7 @@
 //! ```
 //! use qtaml_compensation::storage::QuantizedSpec;
 //! use qtaml_deploy::checkpoint_weights::CheckpointWeights;
-//! use qtaml_deploy::{Granularity, StoredModel, Storing};
+//! use qtaml_deploy::{Granularity, Runner, StoredModel, Storing};
 //! use qtaml_fault::{MemoryModel, Seed};
 //! use qtaml_files::{Checkpoint, Dtype, TensorLayout, header};
 //! use qtaml_physics::FlipProbability;
