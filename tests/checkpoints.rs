@@ -13,27 +13,16 @@ use predicates::str::{contains, is_empty};
 use safetensors::Dtype::{self, BF16, F16, F32, I8, I16, I32, I64, U8};
 use safetensors::SafeTensors;
 use safetensors::tensor::TensorView;
-use serde_json::{Value, json};
+use serde_json::json;
 
 /// Tensors by name: types, shapes and bytes.
 type Content = BTreeMap<String, (Dtype, Vec<usize>, Vec<u8>)>;
 
 impl ModelFolder {
-    /// `qtaml` with a command line as it is typed, in this folder.
-    fn run(&self, line: &str) -> Assert {
-        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let run = self.run(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
-    }
-
     /// Fails, says so, and leaves no file behind.
     fn refused(&self, line: &str, code: i32, named: &[&str]) {
         let before = self.all_files();
-        let mut run = self.run(line).code(code).stdout(is_empty());
+        let mut run = self.qtaml(line).code(code).stdout(is_empty());
         for named in named {
             run = run.stderr(contains(*named));
         }
@@ -231,7 +220,7 @@ fn f32_of(name: &'static str, shape: &[usize], seed: usize) -> Tensor<'static> {
 
 /// The tensors that a run changes, by name.
 fn changed(folder: &ModelFolder, line: &str) -> Vec<String> {
-    folder.run(&format!("inject m.safetensors {line} --out out.safetensors")).success();
+    folder.qtaml(&format!("inject m.safetensors {line} --out out.safetensors")).success();
     let (before, after) =
         (folder.content(&["m.safetensors"]), folder.content(&["out.safetensors"]));
     let is_changed = |(name, content): (&String, &(Dtype, Vec<usize>, Vec<u8>))| {
@@ -481,7 +470,7 @@ fn names_of_one_tensor_are_one_cell() {
             assert!(folder.content(&OUT) == after, "{line}");
         }
     }
-    let run = folder.run("inject m.safetensors --p 0.05 --out out.safetensors").success();
+    let run = folder.qtaml("inject m.safetensors --p 0.05 --out out.safetensors").success();
     run.stdout(contains("= embed.weight").and(contains("with the same faults, counted once: 1")));
 }
 
@@ -535,7 +524,7 @@ fn of_a_hundred_thousand_tensors_ten_are_named() {
         "codec design model.safetensors --p 0.1 --skip layers.7.wieght --out o",
     ] {
         let run = folder
-            .run(line)
+            .qtaml(line)
             .code(1)
             .stderr(contains("\"layers.7.weight\"").and(contains("99990 more")));
         assert!(run.get_output().stderr.len() < 2000);
@@ -580,22 +569,23 @@ fn names_from_files_are_shown_and_not_obeyed() {
         "inject model.safetensors --p 0.1 --out f.safetensors",
         "verify --bits 2 --trials 1000 --weights model.safetensors",
     ] {
-        for text in texts(folder.run(line)) {
+        for text in texts(folder.qtaml(line)) {
             assert!(!is_obeyed(&text), "{line}: {text:?}");
         }
-        let [stdout, _] = texts(folder.run(line));
+        let [stdout, _] = texts(folder.qtaml(line));
         assert!(shown.iter().all(|name| stdout.contains(name)), "{line}: {stdout}");
     }
     // What is not understood, what is no number, and a file that an index names.
     let [name, ..] = NAMES;
     folder.write(&[bytes(name, I16, &[4, 4])], None);
-    let unknown = texts(folder.run("inject model.safetensors --p 0.1 --out f.safetensors").code(1));
+    let unknown =
+        texts(folder.qtaml("inject model.safetensors --p 0.1 --out f.safetensors").code(1));
     folder.write(&[(name, F32, vec![2, 2], f32s([1.0, f32::NAN, 1.0, 1.0]))], None);
-    let nan = texts(folder.run("verify --weights model.safetensors").code(1));
+    let nan = texts(folder.qtaml("verify --weights model.safetensors").code(1));
     std::fs::create_dir_all(folder.path("m")).unwrap();
     let index = json!({"weight_map": {"x": "\u{1b}[31m.safetensors"}}).to_string();
     std::fs::write(folder.path("m/model.safetensors.index.json"), index).unwrap();
-    let index = texts(folder.run("inspect m").code(1));
+    let index = texts(folder.qtaml("inspect m").code(1));
     for [_, stderr] in [unknown, nan, index] {
         assert!(stderr.contains("\\u{1b}") && !is_obeyed(&stderr), "{stderr:?}");
     }

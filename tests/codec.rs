@@ -3,7 +3,6 @@
 
 mod model_folder;
 
-use assert_cmd::Command;
 use predicates::prelude::*;
 use predicates::str::{contains, is_empty};
 use qtaml::compensation::codebook::Codec;
@@ -61,32 +60,22 @@ impl Folder {
         self.write(tensors, Some(metadata));
     }
 
-    fn run(&self, line: &str) -> assert_cmd::assert::Assert {
-        let mut command = Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let run = self.run(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
-    }
-
     /// `model.codec` and `s.safetensors`.
     fn encode(&self, fit: &str) -> Value {
-        self.run(&format!("codec design model.safetensors {fit} -o model.codec")).success();
+        self.qtaml(&format!("codec design model.safetensors {fit} -o model.codec")).success();
         self.json("codec encode model.safetensors --codec model.codec -o s.safetensors")
     }
 
     fn decode(&self, stored: &str) -> Vec<u8> {
         let line = format!("codec decode {stored} --codec model.codec -o r.safetensors");
-        self.run(&line).success();
+        self.qtaml(&line).success();
         self.read("r.safetensors")
     }
 
     /// Fails, says so, and leaves no file behind.
     fn refused(&self, line: &str, code: i32, named: &str) {
         let before = self.names();
-        self.run(line).code(code).stderr(contains(named)).stdout(is_empty());
+        self.qtaml(line).code(code).stderr(contains(named)).stdout(is_empty());
         assert_eq!(self.names(), before, "{line}");
     }
 }
@@ -106,7 +95,7 @@ fn a_model_that_went_through_the_memory_is_off_by_what_was_predicted() {
         let report = folder.encode(&format!("{flips} --bits {bits}"));
         let fc = row(&report, "fc.weight");
         assert_eq!(fc["stored_bytes"], (66_600_u64 * bits).div_ceil(8));
-        folder.run(&format!("inject s.safetensors {flips} --out f.safetensors")).success();
+        folder.qtaml(&format!("inject s.safetensors {flips} --out f.safetensors")).success();
         let (clean, read) = (bell(66_600), folder.decode("f.safetensors"));
         let read = values(&SafeTensors::deserialize(&read).unwrap(), "fc.weight");
 
@@ -202,7 +191,7 @@ fn packed_words_meet_the_faults_of_the_library() {
     assert_eq!(folder.json(line)["total"]["flipped_bits"], 0);
     let line = "inject s.safetensors --bursts 1e-3:9 --record r.bin --out f.safetensors";
     assert_ne!(folder.json(line)["total"]["flipped_bits"], 0);
-    folder.run("inject s.safetensors --replay r.bin --out g.safetensors").success();
+    folder.qtaml("inject s.safetensors --replay r.bin --out g.safetensors").success();
     assert_eq!(folder.read("f.safetensors"), folder.read("g.safetensors"));
     folder.encode("--p 0.1 --bits 9");
     let line = "inject s.safetensors --bursts 1e-3:9 --out h.safetensors";
@@ -245,12 +234,12 @@ fn every_command_shows_the_same_table() {
     }
     let decode = folder.json("codec decode s.safetensors --codec model.codec -o r.safetensors");
     assert_eq!(decode["tensors"], fit["tensors"]);
-    folder.run("codec inspect model.codec").success().stdout(
+    folder.qtaml("codec inspect model.codec").success().stdout(
         contains("codes for p = 0.02").and(contains("fc.weight")).and(contains("stored bytes")),
     );
-    folder.run(line).success().stdout(contains("3 other tensors are unchanged"));
+    folder.qtaml(line).success().stdout(contains("3 other tensors are unchanged"));
     folder
-        .run("codec design --help")
+        .qtaml("codec design --help")
         .success()
         .stdout(contains("Examples:").and(contains("--skip")));
 }
@@ -281,7 +270,7 @@ fn odd_tensors_are_stored_as_well_as_they_can_be() {
     ] {
         let report = folder.encode(&format!("--p {p} {fit}"));
         let line = format!("inject s.safetensors --p {p} --out f.safetensors");
-        folder.run(&line).success();
+        folder.qtaml(&line).success();
         let read = folder.decode("f.safetensors");
         let read = SafeTensors::deserialize(&read).unwrap();
         for ((name, weights), most) in kinds.iter().zip(most) {
@@ -329,7 +318,7 @@ fn channels_of_any_spread_are_stored_by_their_own_scales() {
             let bits = 6.0 + f64::from(32 * (64 + scales)) / 16384.0;
             assert!((row["bits_per_weight"].as_f64().unwrap() - bits).abs() < 1e-9, "{row}");
         }
-        folder.run("inject s.safetensors --p 0.05 --out f.safetensors").success();
+        folder.qtaml("inject s.safetensors --p 0.05 --out f.safetensors").success();
         let read = folder.decode("f.safetensors");
         let read = SafeTensors::deserialize(&read).unwrap();
         let (a, b) = (values(&read, "a.weight"), values(&read, "b.weight"));
@@ -356,7 +345,7 @@ fn channels_of_any_spread_are_stored_by_their_own_scales() {
 
     // In two files, whose index says how long the words are.
     let line = "codec design model.safetensors --p 0.05 --bits 6 -o model.codec";
-    folder.run(line).success();
+    folder.qtaml(line).success();
     let codec = folder.read("model.codec");
     let bytes = folder.read("model.safetensors");
     let model = SafeTensors::deserialize(&bytes).unwrap();
@@ -373,10 +362,10 @@ fn channels_of_any_spread_are_stored_by_their_own_scales() {
     let index = serde_json::json!({"metadata": {"total_size": 131_584}, "weight_map": map});
     let name = "model.safetensors.index.json";
     std::fs::write(folder.path("parts").join(name), index.to_string()).unwrap();
-    folder.run("codec design parts --p 0.05 --bits 6 -o parts.codec").success();
+    folder.qtaml("codec design parts --p 0.05 --bits 6 -o parts.codec").success();
     assert!(folder.read("parts.codec") == codec);
-    folder.run("codec encode parts --codec model.codec -o words").success();
-    folder.run("codec decode words --codec model.codec -o back").success();
+    folder.qtaml("codec encode parts --codec model.codec -o words").success();
+    folder.qtaml("codec decode words --codec model.codec -o back").success();
     let whole = folder.encode("--p 0.05 --bits 6");
     assert_eq!(whole["total"]["stored_bytes"], 2 * 12_288);
     let total = |path: &str| {
@@ -408,7 +397,7 @@ fn a_guessed_axis_is_noted() {
         (&report["axes_guessed"], &row(&report, "layer.weight")["scales"]),
         (&1.into(), &20.into())
     );
-    folder.run(line).success().stdout(contains("--layout says which it is"));
+    folder.qtaml(line).success().stdout(contains("--layout says which it is"));
     let report = folder.json(&format!("{line} --layout burn"));
     assert_eq!(
         (&report["axes_guessed"], &row(&report, "layer.weight")["scales"]),
@@ -460,10 +449,10 @@ fn what_is_not_understood_is_refused_by_name() {
         folder.refused(fit, 1, named);
         let report = folder.json(&format!("{fit} --skip {name}"));
         assert_eq!(report["copied"], 1);
-        folder.run(&format!("{fit} --only fc*")).success();
+        folder.qtaml(&format!("{fit} --only fc*")).success();
         std::fs::remove_file(folder.path("t.codec")).unwrap();
     }
-    folder.run(&format!("{fit} --only l.scales")).success();
+    folder.qtaml(&format!("{fit} --only l.scales")).success();
     std::fs::remove_file(folder.path("t.codec")).unwrap();
     folder.model(&[
         weight(),
@@ -480,7 +469,7 @@ fn what_is_not_understood_is_refused_by_name() {
 #[test]
 fn files_of_other_kinds_are_named_by_every_command() {
     let folder = Folder::new();
-    folder.run("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
+    folder.qtaml("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
     let mut torch = b"PK\x03\x04".to_vec();
     torch.resize(26, 0);
     torch.extend([16, 0, 0, 0]);
@@ -564,11 +553,11 @@ fn a_file_may_take_the_place_of_another_and_the_codec_stays() {
     let decode = "codec decode model.safetensors --codec model.codec -o";
     folder.refused(&format!("{encode} ./model.codec"), 2, "--out and the codec are the same file");
     folder.refused("codec design model.safetensors --p 0.1 -o model.safetensors", 2, "the model");
-    folder.run(&format!("{encode} model.safetensors")).success();
+    folder.qtaml(&format!("{encode} model.safetensors")).success();
     assert!(folder.read("model.safetensors") == stored);
     folder.refused(&format!("{encode} t.safetensors"), 1, "encoded already");
     folder.refused(&format!("{decode} model.codec"), 2, "the same file");
-    folder.run(&format!("{decode} model.safetensors")).success();
+    folder.qtaml(&format!("{decode} model.safetensors")).success();
     assert!(folder.read("model.safetensors") == restored);
     folder.refused(&format!("{decode} t.safetensors"), 1, "not written by `qtaml codec encode`");
 }
@@ -577,7 +566,7 @@ fn a_file_may_take_the_place_of_another_and_the_codec_stays() {
 fn codecs_of_other_models_are_refused_by_name() {
     let folder = Folder::new();
     folder.encode("--p 0.01 --bits 4");
-    folder.run("codec design model.safetensors --p 0.02 --bits 4 -o other.codec").success();
+    folder.qtaml("codec design model.safetensors --p 0.02 --bits 4 -o other.codec").success();
     let decode = "codec decode s.safetensors --codec other.codec -o t.safetensors";
     folder.refused(decode, 1, "encoded with another codec");
     let encode = "codec encode model.safetensors --codec model.codec -o t.safetensors";
@@ -628,7 +617,7 @@ fn damaged_files_and_numbers_that_are_none_are_named() {
     folder.model(&[("w.weight", Dtype::F64, vec![2, 1], large)]);
     folder.refused(fit, 1, "weight 1 is 1e300: F64 weights must be in the range of F32");
     folder.model(&[("w.weight", Dtype::F32, vec![70_000, 1], f32s(&bell(70_000)))]);
-    folder.run("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
+    folder.qtaml("codec design model.safetensors --p 0.1 --bits 2 -o model.codec").success();
     weights[66_001] = f32::INFINITY;
     folder.model(&[("w.weight", Dtype::F32, vec![70_000, 1], f32s(&weights))]);
     let line = "codec encode model.safetensors --codec model.codec -o t.safetensors";
@@ -681,7 +670,7 @@ fn memory_does_not_grow_with_the_model() {
 fn an_interrupted_encoder_leaves_no_file() {
     let folder = Folder::new();
     folder.write_hollow(256 << 20);
-    folder.run("codec design model.safetensors --p 0.1 --bits 4 -o model.codec").success();
+    folder.qtaml("codec design model.safetensors --p 0.1 --bits 4 -o model.codec").success();
     let before = folder.names();
     for signal in ["TERM", "INT"] {
         let mut command = std::process::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));

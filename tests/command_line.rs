@@ -1,6 +1,7 @@
 //! The `qtaml` command as a user meets it.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+#[expect(dead_code, reason = "other tests need more of it")]
 mod model_folder;
 
 use assert_cmd::Command;

@@ -5,11 +5,9 @@
 mod model_folder;
 mod snapshot;
 
-use assert_cmd::assert::Assert;
 use model_folder::ModelFolder;
 use predicates::str::contains;
 use safetensors::Dtype;
-use serde_json::Value;
 use snapshot::assert_snapshot;
 
 impl ModelFolder {
@@ -19,17 +17,6 @@ impl ModelFolder {
         let weights = (0..256).flat_map(|i| (i as f32 * 0.37).sin().to_le_bytes()).collect();
         folder.write(&[("fc.weight", Dtype::F32, vec![8, 32], weights)], None);
         folder
-    }
-
-    /// `qtaml` with a command line as it is typed, in this folder.
-    fn qtaml(&self, line: &str) -> Assert {
-        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let run = self.qtaml(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
     }
 }
 

@@ -18,22 +18,20 @@ use snapshot::assert_snapshot;
 impl ModelFolder {
     /// `qtaml inspect` with a command line as it is typed, in this folder.
     fn inspect(&self, line: &str) -> Assert {
-        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).arg("inspect").args(line.split_whitespace()).assert()
+        self.qtaml(&format!("inspect {line}"))
     }
 
     fn text(&self, line: &str) -> String {
         String::from_utf8(self.inspect(line).success().get_output().stdout.clone()).unwrap()
     }
 
-    fn json(&self, line: &str) -> Value {
-        let run = self.inspect(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
+    fn report(&self, line: &str) -> Value {
+        self.json(&format!("inspect {line}"))
     }
 
     /// The row of a tensor.
     fn row(&self, line: &str, tensor: &str) -> Value {
-        let report = self.json(line);
+        let report = self.report(line);
         let rows = report["tensors"].as_array().unwrap();
         rows.iter().find(|row| row["tensor"] == tensor).unwrap().clone()
     }
@@ -185,7 +183,7 @@ fn what_is_no_number_or_not_understood_is_warned_of() {
 /// Fault 10: two names of the same bytes are counted once.
 #[test]
 fn ties_are_counted_once() {
-    let report = zoo().json("model.safetensors --only embed.weight --only lm_head.weight");
+    let report = zoo().report("model.safetensors --only embed.weight --only lm_head.weight");
     assert_eq!(report["tensors"][0]["alias_of"], Value::Null);
     assert_eq!(report["tensors"][1]["alias_of"], "embed.weight");
     assert_eq!(report["stored_bits"], 256 * 8);
@@ -237,7 +235,7 @@ fn packed_codes_are_known_with_their_width() {
     }
     let fp8 = folder.row("model.safetensors", "f.weight");
     assert_eq!((&fp8["max"], &fp8["stored_bits"]), (&448.0.into(), &64.into()));
-    assert_eq!(folder.json("model.safetensors")["totals"].as_array().unwrap().len(), 3);
+    assert_eq!(folder.report("model.safetensors")["totals"].as_array().unwrap().len(), 3);
 }
 
 /// Fault 14: a model in several files, by its folder and by its index.
@@ -253,7 +251,7 @@ fn shards_are_one_model() {
     let index = serde_json::json!({"metadata": {"total_size": 256}, "weight_map": map});
     std::fs::write(folder.path("m.safetensors.index.json"), index.to_string()).unwrap();
     for line in [".", "m.safetensors.index.json"] {
-        let report = folder.json(line);
+        let report = folder.report(line);
         assert_eq!(report["files"].as_array().unwrap().len(), 2);
         assert_eq!(report["tensors"][1]["tensor"], "b.weight");
     }

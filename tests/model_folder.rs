@@ -4,8 +4,10 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use assert_cmd::assert::Assert;
 use safetensors::Dtype;
 use safetensors::tensor::TensorView;
+use serde_json::Value;
 
 /// A tensor of a model: name, type, shape and bytes.
 pub(crate) type Tensor<'a> = (&'a str, Dtype, Vec<usize>, Vec<u8>);
@@ -25,6 +27,18 @@ impl ModelFolder {
         });
         let bytes = safetensors::serialize(views, metadata).unwrap();
         std::fs::write(self.path("model.safetensors"), bytes).unwrap();
+    }
+
+    /// `qtaml` with a command line as it is typed, in this folder.
+    pub(crate) fn qtaml(&self, line: &str) -> Assert {
+        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
+        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
+    }
+
+    /// What it prints with `--json`.
+    pub(crate) fn json(&self, line: &str) -> Value {
+        let run = self.qtaml(&format!("{line} --json")).success();
+        serde_json::from_slice(&run.get_output().stdout).unwrap()
     }
 
     pub(crate) fn folder(&self) -> &Path {

@@ -9,7 +9,6 @@ use std::collections::BTreeMap;
 use std::fmt::Write;
 use std::path::{Path, PathBuf};
 
-use assert_cmd::assert::Assert;
 use model_folder::ModelFolder;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -82,17 +81,6 @@ impl ModelFolder {
             }
         }
         folder
-    }
-
-    /// `qtaml` with a command line as it is typed, in this folder.
-    fn qtaml(&self, line: &str) -> Assert {
-        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let run = self.qtaml(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
     }
 
     /// Writes `plan.json` for `NAME.onnx`.

@@ -5,7 +5,6 @@
 mod model_folder;
 mod snapshot;
 
-use assert_cmd::assert::Assert;
 use model_folder::ModelFolder;
 use predicates::prelude::PredicateBooleanExt;
 use predicates::str::contains;
@@ -20,7 +19,6 @@ use qtaml::files::{Checkpoint, Float};
 use qtaml::physics::{FlipProbability, FlipProfile};
 use qtaml::quant::{BitWidth, Clip, CodeRange, Encoding, Format, ScaledTensor, Scaling};
 use safetensors::Dtype;
-use serde_json::Value;
 use snapshot::assert_snapshot;
 
 const ROWS: usize = 12;
@@ -78,17 +76,6 @@ impl ModelFolder {
         let path = folder.path("model").join("model.safetensors.index.json");
         std::fs::write(path, index.to_string()).unwrap();
         folder
-    }
-
-    /// `qtaml` with a command line as it is typed, in this folder.
-    fn qtaml(&self, line: &str) -> Assert {
-        let mut command = assert_cmd::Command::new(assert_cmd::cargo::cargo_bin!("qtaml"));
-        command.current_dir(self.folder()).args(line.split_whitespace()).assert()
-    }
-
-    fn json(&self, line: &str) -> Value {
-        let run = self.qtaml(&format!("{line} --json")).success();
-        serde_json::from_slice(&run.get_output().stdout).unwrap()
     }
 
     fn open(&self, name: &str) -> Checkpoint {
