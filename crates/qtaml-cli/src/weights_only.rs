@@ -1,5 +1,6 @@
 //! The weights of a model of any kind, without a way to run it: all that storing needs.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
@@ -60,15 +61,10 @@ impl ModelWeights {
         let model = open_model(path)?;
         let paths = model.paths();
         let names = || model.tensors().iter().map(|tensor| tensor.name.as_str());
-        let is_chosen = selection.choose(names())?;
-        let chosen: Vec<String> = names()
-            .zip(is_chosen)
-            .filter(|(_, chosen)| *chosen)
-            .map(|(name, _)| name.to_owned())
-            .collect();
+        let chosen = names().zip(selection.choose(names())?).filter(|(_, chosen)| *chosen);
+        let chosen: HashSet<String> = chosen.map(|(name, _)| name.to_owned()).collect();
         let named: Vec<String> =
             names().filter(|name| selection.names(name)).map(str::to_owned).collect();
-        let chosen: std::collections::HashSet<String> = chosen.into_iter().collect();
         let weights = CheckpointWeights::of(model, layout, |name| chosen.contains(name))
             .with_context(|| format!("cannot use {}", path.display()))?;
         let is_weight = |name: &String| {

@@ -205,7 +205,7 @@ impl<'a> Clipping<'a> {
 pub(crate) struct Around {
     low: f32,
     high: f32,
-    mean: f64,
+    pub(crate) mean: f64,
     /// The distance from the mean to the farther end.
     pub(crate) farthest: f64,
 }

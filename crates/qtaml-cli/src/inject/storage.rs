@@ -241,8 +241,9 @@ impl Storage {
     pub(super) fn step_behind(&self, alignment: usize) -> usize {
         match self {
             Self::Packed(packed) => {
-                let blocks = alignment / common_divisor(alignment, packed.block_codes());
-                blocks * packed.block_bytes()
+                let codes = packed.block_codes();
+                let is_aligned = |blocks: &usize| (blocks * codes).is_multiple_of(alignment);
+                (1..alignment).find(is_aligned).unwrap_or(alignment) * packed.block_bytes()
             }
             Self::Codes(_) | Self::Words(_) | Self::Bytes(_) => alignment,
         }
@@ -260,11 +261,6 @@ impl Storage {
     pub(super) const fn words_of(&self, tensor: &TensorInfo) -> u64 {
         tensor.bytes / self.bytes_per_word() as u64
     }
-}
-
-/// The largest number that divides both.
-fn common_divisor(a: usize, b: usize) -> usize {
-    if b == 0 { a } else { common_divisor(b, a % b) }
 }
 
 /// Types of one byte whose numbers may be weights.

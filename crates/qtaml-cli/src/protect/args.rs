@@ -104,7 +104,7 @@ impl ProtectArgs {
     /// How weights are stored.
     pub(super) fn how(&self) -> Result<How> {
         if let Some(path) = &self.plan {
-            return Ok(How::Planned(Box::new(read_plan(path)?)));
+            return Ok(How::planned(read_plan(path)?));
         }
         let width = self.format.format().bits();
         let kept = BitMask::top(self.protect, width).map_err(UsageError::from)?;

@@ -1,6 +1,6 @@
 //! How weights are stored: as a plan says, or all alike.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeSet, HashMap};
 use std::fmt;
 
 use anyhow::Result;
@@ -16,14 +16,26 @@ use crate::weights_only::OneWeight;
 
 /// What each tensor becomes.
 pub(super) enum How {
-    Planned(Box<ModelPlan>),
+    Planned(Planned),
     Alike { storing: Storing, granularity: Granularity },
 }
 
+/// A plan, and where its groups are by their names.
+pub(super) struct Planned {
+    pub(super) plan: Box<ModelPlan>,
+    groups: HashMap<String, usize>,
+}
+
 impl How {
+    pub(super) fn planned(plan: ModelPlan) -> Self {
+        let groups = plan.plan.groups.iter().enumerate();
+        let groups = groups.map(|(number, group)| (group.name.clone(), number)).collect();
+        Self::Planned(Planned { plan: Box::new(plan), groups })
+    }
+
     pub(super) fn granularity(&self) -> Granularity {
         match self {
-            Self::Planned(plan) => plan.scheme.granularity,
+            Self::Planned(Planned { plan, .. }) => plan.scheme.granularity,
             Self::Alike { granularity, .. } => *granularity,
         }
     }
@@ -31,7 +43,7 @@ impl How {
     /// The flip probabilities that it is meant for.
     pub(super) fn flips(&self) -> &FlipProfile {
         match self {
-            Self::Planned(plan) => &plan.plan.flips,
+            Self::Planned(Planned { plan, .. }) => &plan.plan.flips,
             Self::Alike { storing, .. } => &storing.memory.flips,
         }
     }
@@ -41,7 +53,7 @@ impl How {
         &self,
         tensors: impl Iterator<Item = &'a WeightTensor>,
     ) -> Result<(), PlanError> {
-        let Self::Planned(plan) = self else { return Ok(()) };
+        let Self::Planned(Planned { plan, .. }) = self else { return Ok(()) };
         let mut planned: BTreeSet<&str> =
             plan.plan.groups.iter().map(|group| group.name.as_str()).collect();
         for tensor in tensors {
@@ -62,8 +74,8 @@ impl How {
         library: &CodeLibrary,
     ) -> Result<(StoredModel, Plan)> {
         match self {
-            Self::Planned(plan) => {
-                let part = part_of(&plan.plan, one.tensor(), self.granularity());
+            Self::Planned(planned) => {
+                let (plan, part) = (&planned.plan, planned.part(one.tensor()));
                 Ok((plan.scheme.store_planned(one, &part, library)?, part))
             }
             Self::Alike { storing, granularity } => {
@@ -86,7 +98,7 @@ impl How {
         weight_bits: u64,
     ) -> Plan {
         let model = Some(model.clone());
-        if let Self::Planned(plan) = self {
+        if let Self::Planned(Planned { plan, .. }) = self {
             return Plan { model: plan.plan.model.as_ref().and(model), ..plan.plan.clone() };
         }
         let cost: u64 = groups.iter().map(|group| group.cost_bits).sum();
@@ -107,36 +119,39 @@ impl How {
     /// The model with its name for people: that of the plan, or else that of its file.
     pub(super) fn model(&self, file: &str, sha256: WordDigest) -> PlannedModel {
         let planned = match self {
-            Self::Planned(plan) => plan.plan.model.as_ref().and_then(|model| model.name.clone()),
+            Self::Planned(Planned { plan, .. }) => {
+                plan.plan.model.as_ref().and_then(|model| model.name.clone())
+            }
             Self::Alike { .. } => None,
         };
         PlannedModel { name: planned.or_else(|| Some(file.to_owned())), sha256 }
     }
 }
 
-/// The groups of one tensor in a plan. Whose weights they are is compared for all tensors together.
-fn part_of(plan: &Plan, tensor: &WeightTensor, granularity: Granularity) -> Plan {
-    let mut groups: BTreeMap<&str, &PlanGroup> =
-        plan.groups.iter().map(|group| (group.name.as_str(), group)).collect();
-    let names = groups_of(0, tensor, granularity).into_iter();
-    let groups = names.filter_map(|group| groups.remove(group.name.as_str())).cloned().collect();
-    Plan {
-        schema: plan.schema,
-        model: None,
-        flips: plan.flips.clone(),
-        accounting: plan.accounting,
-        groups,
-        overhead: plan.overhead,
-        predicted_output_noise: plan.predicted_output_noise,
-        lower_bound: plan.lower_bound,
-        proven: plan.proven,
+impl Planned {
+    /// The plan of one tensor: its groups alone. Whose weights they are is compared for all tensors together.
+    fn part(&self, tensor: &WeightTensor) -> Plan {
+        let plan = &self.plan.plan;
+        let names = groups_of(0, tensor, self.plan.scheme.granularity).into_iter();
+        let groups = names.filter_map(|group| self.groups.get(group.name.as_str()));
+        Plan {
+            schema: plan.schema,
+            model: None,
+            flips: plan.flips.clone(),
+            accounting: plan.accounting,
+            groups: groups.map(|&number| plan.groups[number].clone()).collect(),
+            overhead: plan.overhead,
+            predicted_output_noise: plan.predicted_output_noise,
+            lower_bound: plan.lower_bound,
+            proven: plan.proven,
+        }
     }
 }
 
 impl fmt::Display for How {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let (storing, granularity) = match self {
-            Self::Planned(plan) => return write!(f, "{}", plan.scheme),
+            Self::Planned(Planned { plan, .. }) => return write!(f, "{}", plan.scheme),
             Self::Alike { storing, granularity } => (storing, ScaleFlag::from(*granularity)),
         };
         let StorageSpec::Quantized(spec) = &storing.spec else { return f.write_str("words") };

@@ -13,7 +13,7 @@ use qtaml::deploy::stored_folder::{CHECK, MANIFEST, Manifest, StoredFolderWriter
 use qtaml::deploy::{PlanError, Runner};
 
 pub(crate) use self::args::ProtectArgs;
-use self::how::How;
+use self::how::{How, Planned};
 use self::report::{Report, Row};
 use crate::flags::{no_stream, not_over};
 use crate::stdout;
@@ -52,7 +52,7 @@ pub(crate) fn run(args: &ProtectArgs) -> Result<()> {
 
 /// Refuses a plan of another model: of another ONNX file, or of other weights, in whatever file.
 fn check_model(how: &How, args: &ProtectArgs, weights: &ModelWeights) -> Result<()> {
-    let (How::Planned(plan), Some(path)) = (how, &args.plan) else { return Ok(()) };
+    let (How::Planned(Planned { plan, .. }), Some(path)) = (how, &args.plan) else { return Ok(()) };
     let cannot = || format!("cannot use {}", path.display());
     if weights.is_onnx {
         plan.check_model(&digest_of(&args.model)?).with_context(cannot)?;

@@ -7,7 +7,7 @@ use qtaml::deploy::stored_folder::Manifest;
 use serde::Serialize;
 
 use super::ProtectArgs;
-use super::how::How;
+use super::how::{How, Planned};
 use crate::measure;
 use crate::number::grouped;
 use crate::table::table;
@@ -109,7 +109,7 @@ impl Report {
         tensors: Vec<Row>,
     ) -> Self {
         let model_sha256 = match how {
-            How::Planned(plan) => Some(plan.model.clone()),
+            How::Planned(Planned { plan, .. }) => Some(plan.model.clone()),
             How::Alike { .. } => None,
         };
         Self {

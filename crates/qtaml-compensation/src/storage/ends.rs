@@ -9,29 +9,45 @@ use super::{GroupWeights, QuantizedMemory, QuantizedSpec, ScalePolicy};
 use crate::StorageError;
 use crate::clipping::{Around, Clipping};
 
-/// The ends that all groups of a tensor share; none where each has its own.
+/// The ends that all groups of the tensor of a group share; none where each has its own.
 pub(super) fn of_tensor(
-    tensor: &GroupWeights,
+    group: &GroupWeights,
     spec: &QuantizedSpec,
 ) -> Result<Option<(f32, f32)>, StorageError> {
-    // Of weights that are not finite quantizing names the first, and of none that there are none.
-    let weights = tensor.weights();
-    let is_finite = !weights.is_empty() && weights.iter().all(|weight| weight.is_finite());
-    let sigmas = |count: f64| ends_at(count * spread(weights, spec), tensor, spec);
-    Ok(match spec.scale {
-        ScalePolicy::PerGroup | ScalePolicy::MinMse => None,
-        ScalePolicy::ThreeSigma if is_finite => Some(sigmas(3.0)),
-        ScalePolicy::FourSigma if is_finite => Some(sigmas(4.0)),
-        ScalePolicy::MinRounding if is_finite => Some(least_rounding(tensor, spec)?),
-        _ => Some(tensor.ends(spec.range)),
-    })
+    let ends = match spec.scale {
+        ScalePolicy::PerGroup | ScalePolicy::MinMse => return Ok(None),
+        ScalePolicy::PerTensor => group.ends_of_tensor(spec.range),
+        ScalePolicy::ThreeSigma => clipped(group, spec, |all| Ok(sigmas(3.0, all, spec)))?,
+        ScalePolicy::FourSigma => clipped(group, spec, |all| Ok(sigmas(4.0, all, spec)))?,
+        ScalePolicy::MinRounding => clipped(group, spec, |all| least_rounding(all, spec))?,
+    };
+    Ok(Some(ends))
+}
+
+/// Ends that follow from all weights of a tensor. Of weights that are not finite quantizing names the first,
+/// and of none that there are none.
+fn clipped(
+    group: &GroupWeights,
+    spec: &QuantizedSpec,
+    ends: impl Fn(&GroupWeights) -> Result<(f32, f32), StorageError>,
+) -> Result<(f32, f32), StorageError> {
+    let tensor = group.tensor();
+    let is_regular = !tensor.is_empty() && tensor.iter().all(|weight| weight.is_finite());
+    if is_regular {
+        ends(&GroupWeights::all_of(tensor))
+    } else {
+        Ok(group.ends_of_tensor(spec.range))
+    }
+}
+
+fn sigmas(count: f64, tensor: &GroupWeights, spec: &QuantizedSpec) -> (f32, f32) {
+    ends_at(count * spread(tensor.weights(), spec), tensor, spec)
 }
 
 /// The ends that make rounding and clipping least: no memory is asked.
 fn least_rounding(tensor: &GroupWeights, spec: &QuantizedSpec) -> Result<(f32, f32), StorageError> {
-    let weights = tensor.weights();
-    let mean = weights.iter().map(|&w| f64::from(w)).sum::<f64>() / weights.len().max(1) as f64;
-    let mut search = ClipSearch::new(spec.format, spec.range, tensor.ends(spec.range), mean)?;
+    let (weights, ends) = (tensor.weights(), tensor.ends(spec.range));
+    let mut search = ClipSearch::new(spec.format, spec.range, ends, Around::of(weights).mean)?;
     search.add(weights);
     Ok(search.best())
 }

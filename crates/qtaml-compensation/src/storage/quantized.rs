@@ -171,17 +171,12 @@ impl QuantizedStorage {
         mask: BitMask,
     ) -> Result<Self, StorageError> {
         let ends = match spec.scale {
-            ScalePolicy::PerTensor => weights.ends_of_tensor(spec.range),
-            ScalePolicy::PerGroup => weights.ends(spec.range),
             ScalePolicy::MinMse => {
                 let (channel, weights) = (memory.channel(mask)?, weights.weights());
                 let best = best_span(weights, &channel, spec.decoder, spec.prior, spec.range)?;
                 (best.low, best.high)
             }
-            _ => {
-                let shared = ends::of_tensor(&GroupWeights::all_of(weights.tensor()), spec)?;
-                shared.unwrap_or_else(|| weights.ends(spec.range))
-            }
+            _ => ends::of_tensor(weights, spec)?.unwrap_or_else(|| weights.ends(spec.range)),
         };
         Self::between(weights, memory, spec, mask, ends)
     }

@@ -177,7 +177,7 @@ fn quantized(
         ScalePolicy::MinMse => Some(relative_distances(first.tensor(), memory, spec, &masks)?),
         _ => None,
     };
-    let shared = ends::of_tensor(&GroupWeights::all_of(first.tensor()), spec)?;
+    let shared = ends::of_tensor(first, spec)?;
     let store = |group: &GroupWeights| {
         let spread = relative.as_ref().map_or(0.0, |_| spread(group.weights(), spec));
         let candidate = |(i, &mask): (usize, &BitMask)| {

@@ -31,7 +31,7 @@
 
 mod copy;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 use qtaml_compensation::WeightsDigester;
 use qtaml_fault::WordDigest;
@@ -136,12 +136,12 @@ impl CheckpointWeights {
         for (alias, first) in model.aliases((0..all.len()).filter(is_weight))? {
             aliases.entry(first).or_default().push(alias);
         }
-        let is_alias = |i: usize| aliases.values().flatten().any(|&alias| alias == i);
+        let second: HashSet<usize> = aliases.values().flatten().copied().collect();
         let (mut tensors, mut numbers, mut axes_guessed) = (Vec::new(), Vec::new(), 0);
         for (number, &i) in model.by_name().iter().enumerate() {
             let (tensor, described) = (&all[i], &described[i]);
             let names = || std::iter::once(&i).chain(aliases.get(&i).into_iter().flatten());
-            if is_alias(i) || !names().any(|&i| chosen(&all[i].name)) {
+            if second.contains(&i) || !names().any(|&i| chosen(&all[i].name)) {
                 continue;
             }
             if described.kind == TensorKind::Unknown {
@@ -170,6 +170,10 @@ impl CheckpointWeights {
         model: Checkpoint,
         tensors: Vec<WeightTensor>,
     ) -> Result<Self, CheckpointWeightsError> {
+        let mut number_of = vec![0; model.tensors().len()];
+        for (number, &i) in model.by_name().iter().enumerate() {
+            number_of[i] = number;
+        }
         let number = |tensor: &WeightTensor| {
             let first = check(&model, &tensor.name, tensor)?;
             for alias in &tensor.aliases {
@@ -179,8 +183,7 @@ impl CheckpointWeights {
                     return Err(CheckpointWeightsError::NotTied { name, alias });
                 }
             }
-            let position = model.position(&tensor.name);
-            Ok(model.by_name().iter().position(|&i| Some(i) == position).unwrap_or_default())
+            Ok(model.position(&tensor.name).map_or(0, |i| number_of[i]))
         };
         let numbers = tensors.iter().map(number).collect::<Result<_, _>>()?;
         Ok(Self { model, tensors, numbers, axes_guessed: 0 })
