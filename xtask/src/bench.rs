@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: how fast the libraries are on this machine, beside their goals.
 
 mod allocation;
+mod onnx;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -33,6 +34,18 @@ planned for 1,000 layers from histograms of their weights on, on one thread.
   budget       the share of all bits that may be protected
   ms           milliseconds: the median of seven rounds where one takes less than a second
   gap          the share of the error that a better solution might save; the optimum has none
+onnx: forward passes and trials of a convolutional network and of transformers with 5, 20 and 90 MB
+of weights, or of the model of --model on the inputs of --data, on one sample and on 64 (16 at
+once), on one thread. A trial draws faults of all weights (INT8 by output channel), decodes them,
+runs the model on all samples, and leaves the model as it was. About ten minutes.
+  p            the probability that a bit flips
+  ms           milliseconds of processor time, where the system tells it
+  x forward    against forward passes on the same samples; judged on 64, as many as choose a plan
+  x onnxrt     against onnxruntime in the Python of --onnxruntime, on one thread
+  passes       forward passes over a batch that the sensitivities of all weight tensors take, by
+               one change of each: only what lies behind a changed tensor runs again
+  share        that, less one for the base, for each weight tensor
+with --plan a whole plan on 64 samples at p = 0.01 in place of these, as `qtaml plan` makes it
 
 What is compared is measured in turn, so the ratios hold on a busy machine as well; weights a
 second and milliseconds do not: close other programs first.
@@ -41,19 +54,24 @@ Files, in the folder of --out:
   fault.json   the rows, with all digits: case, p, threads, weights_per_s, ratio_naive, ratio_memcpy,
                ratio_one_thread
   codec.json   the same, but for the last
-  allocation.json  the rows: case, units, budget, seconds, gap
+  allocation.json  the rows: case, groups, budget, seconds, gap
+  onnx.json    the rows: model, megabytes, convolutional, samples, case, p, seconds, ratio_forward,
+               ratio_onnxruntime, tensors, passes
 
 Examples:
   cargo xtask bench fault
   cargo xtask bench codec --out results/bench
   cargo xtask bench allocation
+  cargo xtask bench onnx --onnxruntime .venv/bin/python
+  cargo xtask bench onnx --model model.onnx --data inputs.npz
+  cargo xtask bench onnx --model model.onnx --data inputs.npz --plan stored
 
 Exit codes:
   0  measured, whether goals are met or missed
   1  the benchmark does not build or run
   2  wrong usage";
 
-/// Measure how fast faults are injected, codes are made and used and protection is planned
+/// Measure how fast faults are injected, codes are made and used, protection is planned and models run
 #[derive(Debug, Args)]
 #[command(after_long_help = AFTER_HELP)]
 pub(crate) struct BenchArgs {
@@ -64,9 +82,12 @@ pub(crate) struct BenchArgs {
     /// Folder for the results; created if missing
     #[arg(long, value_name = "DIR", default_value = "target/bench")]
     out: PathBuf,
+
+    #[command(flatten)]
+    onnx: onnx::Flags,
 }
 
-#[derive(Debug, Clone, Copy, ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
 enum Bench {
     /// Bit faults in stored weights
     Fault,
@@ -74,6 +95,8 @@ enum Bench {
     Codec,
     /// Where protected bits count
     Allocation,
+    /// Trials of ONNX models
+    Onnx,
 }
 
 /// One line of a benchmark, as it prints it.
@@ -101,9 +124,18 @@ pub(crate) fn run(args: &BenchArgs) -> Result<()> {
         Bench::Fault => ("qtaml-fault", "fault"),
         Bench::Codec => ("qtaml-compensation", "codec"),
         Bench::Allocation => ("qtaml-compensation", "allocation"),
+        Bench::Onnx => ("qtaml-onnx", "onnx"),
     };
+    let flags = args.onnx.arguments()?;
+    ensure!(
+        flags.is_empty() || args.name == Bench::Onnx,
+        "--model, --data, --onnxruntime and --plan are for `cargo xtask bench onnx`"
+    );
     let mut child = cargo("bench");
     child.args(["--package", package, "--bench", bench]).stderr(Stdio::inherit());
+    if args.name == Bench::Onnx {
+        child.arg("--").args(flags).env("RAYON_NUM_THREADS", "1");
+    }
     let output = child.output().with_context(|| format!("cannot start {child:?}"))?;
     ensure!(output.status.success(), "{child:?}: {}", output.status);
     let json = String::from_utf8(output.stdout).context("its rows are not text")?;
@@ -127,6 +159,10 @@ fn report(name: Bench, json: &str) -> Result<(Table, Vec<Goal>)> {
         Bench::Allocation => {
             let rows = parse(json)?;
             (allocation::table(&rows), rows.iter().flat_map(allocation::goals).collect())
+        }
+        Bench::Onnx => {
+            let rows = parse(json)?;
+            (onnx::table(&rows), rows.iter().flat_map(onnx::goals).collect())
         }
     })
 }

@@ -39,6 +39,7 @@ mod group;
 mod highest;
 pub mod job;
 mod metric;
+mod offer;
 mod planned;
 pub mod planner;
 mod recalibration;

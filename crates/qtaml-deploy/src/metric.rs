@@ -72,6 +72,11 @@ impl Metric {
         )
     }
 
+    /// Whether a value is a mean over samples, so that parts of the samples tell what all of them do.
+    pub const fn is_mean(self) -> bool {
+        !matches!(self, Self::NearestNeighbour | Self::Perplexity | Self::RelativeError)
+    }
+
     /// Whether the last axis are classes, two at least, one of which is chosen.
     pub const fn needs_classes(self) -> bool {
         !matches!(self, Self::Cosine | Self::NearestNeighbour | Self::RelativeError)

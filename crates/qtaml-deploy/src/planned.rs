@@ -223,7 +223,7 @@ fn text(storage: &PlannedStorage) -> String {
 }
 
 /// Whether a candidate is what a plan says, but for its numbers.
-fn is_like(stored: StoredAs, planned: &PlannedStorage) -> bool {
+pub(crate) fn is_like(stored: StoredAs, planned: &PlannedStorage) -> bool {
     match (stored, planned) {
         (
             StoredAs::Quantized { bits, mask, .. },

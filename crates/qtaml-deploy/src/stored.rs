@@ -19,6 +19,7 @@ use qtaml_fault::{
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
 
+use crate::offer::Offer;
 use crate::{
     ChannelMajor, DeployError, Granularity, GroupSensitivity, Runner, RunnerError,
     StoredModelError, Values, WeightGroup, WeightTensor, groups_of,
@@ -151,7 +152,25 @@ impl StoredModel {
         let values = |index| Ok(runner.values(index)?);
         let power = |index: usize| Ok(runner.input_power(index)?.map(InputPower::Values));
         let source = Source { tensors: runner.tensors(), values: &values, power: &power };
-        Self::build(source, granularity, storings, library)
+        Self::build(source, granularity, storings, (library, Offer::All))
+    }
+
+    /// The same where the groups of a tensor are offered what a few of them would take for some budget that counts
+    /// these bits, or nearly: of a hundred candidates some ten. The last one stays.
+    ///
+    /// # Errors
+    /// As [`store_tensors`](Self::store_tensors).
+    pub fn store_near(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        storings: &[Storing],
+        library: &CodeLibrary,
+        accounting: Accounting,
+    ) -> Result<Self, DeployError> {
+        let values = |index| Ok(runner.values(index)?);
+        let power = |index: usize| Ok(runner.input_power(index)?.map(InputPower::Values));
+        let source = Source { tensors: runner.tensors(), values: &values, power: &power };
+        Self::build(source, granularity, storings, (library, Offer::Near(accounting)))
     }
 
     /// The same with input powers as a plan knows them in place of those of the runner's inputs: what a
@@ -176,7 +195,7 @@ impl StoredModel {
             }))
         };
         let source = Source { tensors: runner.tensors(), values: &values, power: &power };
-        Self::build(source, granularity, storings, library)
+        Self::build(source, granularity, storings, (library, Offer::Planned(&groups)))
     }
 
     /// Stores tensors with these values, tensor by tensor: each group in every way that `storings`
@@ -196,7 +215,7 @@ impl StoredModel {
         storings: &[Storing],
     ) -> Result<Self, DeployError> {
         let source = Source { tensors, values: &values, power: &|_| Ok(None) };
-        Self::build(source, granularity, storings, &CodeLibrary::default())
+        Self::build(source, granularity, storings, (&CodeLibrary::default(), Offer::All))
     }
 
     /// The same with candidates of one's own for each tensor: `store` is handed its groups, and gives the
@@ -212,6 +231,10 @@ impl StoredModel {
     ) -> Result<Self, DeployError> {
         let values = |index| Ok(runner.values(index)?);
         let source = Source { tensors: runner.tensors(), values: &values, power: &|_| Ok(None) };
+        let store = |tensor: &WeightTensor, _: &[WeightGroup], parts: &[GroupWeights]| {
+            let stored = |source| StoredModelError::Stored { name: tensor.name.clone(), source };
+            Ok(store(tensor, parts).map_err(stored)?)
+        };
         Self::collect(source, granularity, Vec::new(), store)
     }
 
@@ -219,21 +242,15 @@ impl StoredModel {
         source: Source<'_>,
         granularity: Granularity,
         storings: &[Storing],
-        library: &CodeLibrary,
+        (library, offer): (&CodeLibrary, Offer<'_>),
     ) -> Result<Self, DeployError> {
         if storings.is_empty() {
             return Err(StoredModelError::NoStoring.into());
         }
         let writer = |s: &Storing| StorageWriter::new(&s.memory, &s.spec, library);
         let writers = storings.iter().map(writer).collect::<Result<Vec<_>, _>>()?;
-        let store = |_: &WeightTensor, parts: &[GroupWeights]| {
-            let mut candidates = vec![Vec::new(); parts.len()];
-            for writer in &writers {
-                for (all, more) in candidates.iter_mut().zip(writer.candidates(parts)?) {
-                    all.extend(more);
-                }
-            }
-            Ok(candidates)
+        let store = |tensor: &WeightTensor, groups: &[WeightGroup], parts: &[GroupWeights]| {
+            offer.candidates(&tensor.name, &writers, (groups, parts))
         };
         // What nobody asks for would cost a forward pass.
         let asks = storings.iter().any(|s| matches!(s.spec, StorageSpec::PerWeight(_)));
@@ -245,7 +262,11 @@ impl StoredModel {
         source: Source<'_>,
         granularity: Granularity,
         storings: Vec<Storing>,
-        store: impl Fn(&WeightTensor, &[GroupWeights]) -> Result<Vec<Candidates>, StorageError>,
+        store: impl Fn(
+            &WeightTensor,
+            &[WeightGroup],
+            &[GroupWeights],
+        ) -> Result<Vec<Candidates>, DeployError>,
     ) -> Result<Self, DeployError> {
         let digest = WeightsDigester::default().finish();
         let mut model =
@@ -270,7 +291,7 @@ impl StoredModel {
                 let power = (source.power)(index)?;
                 *whole = with_power(whole.clone(), tensor, power)?;
             }
-            let candidates = store(tensor, &parts).map_err(stored)?;
+            let candidates = store(tensor, &groups, &parts)?;
             if candidates.len() != groups.len() || candidates.iter().any(Vec::is_empty) {
                 return Err(StoredModelError::NoStoring.into());
             }
@@ -488,11 +509,35 @@ impl StoredModel {
         trial: u32,
         selection: &Selection,
     ) -> Result<Values, DeployError> {
+        self.read_by(seed, trial, selection, |storage, stream, start| storage.read(stream, start))
+    }
+
+    /// The weights as they may be read in one trial, where that is less work: see [`WeightStorage::drawn`].
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    pub fn drawn(
+        &self,
+        seed: Seed,
+        trial: u32,
+        selection: &Selection,
+    ) -> Result<Values, DeployError> {
+        self.read_by(seed, trial, selection, |storage, stream, start| storage.drawn(stream, start))
+    }
+
+    fn read_by(
+        &self,
+        seed: Seed,
+        trial: u32,
+        selection: &Selection,
+        read: impl Fn(&dyn WeightStorage, &FaultStream, u64) -> Result<Vec<f32>, StorageError>,
+    ) -> Result<Values, DeployError> {
         let storages = self.selected(selection)?;
         let read = |tensor: &StoredTensor| {
             let name = &tensor.tensor.name;
             let stream = FaultStream::new(seed, trial, name);
-            let values = self.read_tensor(tensor, &storages[tensor.groups.clone()], &stream);
+            let values =
+                self.read_tensor(tensor, &storages[tensor.groups.clone()], &stream, &read);
             let values =
                 values.map_err(|source| StoredModelError::Stored { name: name.clone(), source })?;
             Ok((name.clone(), values))
@@ -539,6 +584,7 @@ impl StoredModel {
         tensor: &StoredTensor,
         storages: &[&dyn WeightStorage],
         stream: &FaultStream,
+        read: impl Fn(&dyn WeightStorage, &FaultStream, u64) -> Result<Vec<f32>, StorageError>,
     ) -> Result<Vec<f32>, StorageError> {
         let order = tensor.order;
         let groups = &self.groups[tensor.groups.clone()];
@@ -549,7 +595,7 @@ impl StoredModel {
             if let Some(storage) = storage.as_words() {
                 words.push((part, storage));
             } else {
-                let read = storage.read(stream, range.start as u64)?;
+                let read = read(*storage, stream, range.start as u64)?;
                 order.scatter(range, &read, &mut values);
             }
         }

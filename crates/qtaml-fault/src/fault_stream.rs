@@ -65,6 +65,22 @@ impl FaultStream {
         Self { philox: self.philox.rekeyed(what), trial: self.trial }
     }
 
+    /// A number that is at least 0 and below 1, each multiple of 2^-53 equally likely: for chances that are no faults of
+    /// bits, in a [substream](Self::substream) of their own.
+    ///
+    /// ```
+    /// use qtaml_fault::{FaultStream, Seed};
+    ///
+    /// let chances = FaultStream::new(Seed(42), 0, "fc.weight").substream("lost blocks");
+    /// let mean = (0..1000).map(|block| chances.uniform(block)).sum::<f64>() / 1000.0;
+    /// assert!((mean - 0.5).abs() < 0.05);
+    /// ```
+    pub fn uniform(&self, index: u64) -> f64 {
+        let [high, low, ..] = self.block(index, 0);
+        let bits = u64::from(high) << 32 | u64::from(low);
+        (bits >> 11) as f64 * 0.5_f64.powi(53)
+    }
+
     /// The stream of the check bits that are stored for one bit of this tensor's words.
     pub(crate) fn check_bits(&self, bit: u8) -> Self {
         self.substream(&format!("check bits {bit}"))

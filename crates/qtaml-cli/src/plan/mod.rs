@@ -20,6 +20,8 @@ use crate::workload::{Set, Workload, hex};
 
 /// Fewer samples are no two halves worth the name.
 const LEAST: usize = 8;
+/// Parts of the samples that choose, for a glance.
+const PARTS: usize = 8;
 
 pub(crate) fn run(args: &PlanArgs) -> Result<()> {
     let (goal, (schemes, baselines)) = (args.goal()?, args.schemes());
@@ -30,7 +32,9 @@ pub(crate) fn run(args: &PlanArgs) -> Result<()> {
         Planner::new(goal, &sets.calibration.runner, sets.selection.judging(), sets.test.judging());
     let steps = Steps::of(planner.steps(schemes.len(), baselines.len()));
     let tell = |what: &str| steps.tell(what);
-    let planner = planner.with_patterns(args.trials, Seed(args.seed)).telling(&tell);
+    let parts = sets.parts.iter().map(Set::judging).collect();
+    let planner = planner.with_patterns(args.trials, Seed(args.seed)).glancing_at(parts);
+    let planner = planner.telling(&tell);
     let planner = match &store {
         Some(store) => planner.kept_in(store, &fingerprint),
         None => planner,
@@ -68,6 +72,8 @@ fn plan_of(workload: &Workload, planned: &Planned) -> ModelPlan {
 struct Sets {
     calibration: Set,
     selection: Set,
+    /// Those that choose once more, in parts.
+    parts: Vec<Set>,
     test: Set,
 }
 
@@ -77,9 +83,15 @@ impl Sets {
         if samples < LEAST {
             return Err(UsageError::FewSamples { samples }.into());
         }
+        // A part of one sample is no part worth the name, and one for each device that finds is enough.
+        let parts = if workload.metric().is_mean() { PARTS.min(samples / 4) } else { 0 };
+        let part = |number: usize| {
+            workload.part(|sample| sample % 2 == 0 && sample / 2 % parts == number)
+        };
         Ok(Self {
             calibration: workload.part(|sample| sample % 4 == 0)?,
             selection: workload.part(|sample| sample % 2 == 0)?,
+            parts: (0..parts).map(part).collect::<Result<_>>()?,
             test: workload.part(|sample| sample % 2 == 1)?,
         })
     }

@@ -6,6 +6,7 @@ mod labels;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Once;
 
 use anyhow::{Context, Result};
 use clap::Args;
@@ -94,6 +95,8 @@ pub(crate) struct Workload {
     /// What the data is, in words.
     pub(crate) described: String,
     pub(crate) is_synthetic: bool,
+    /// Whether it was said that the model differs from itself.
+    noted: Once,
 }
 
 /// The model on some of the samples, and what judges it there.
@@ -135,6 +138,7 @@ impl WorkloadArgs {
             digest,
             described: format!("{samples} samples of {}", self.data),
             is_synthetic: self.data.is_synthetic(),
+            noted: Once::new(),
         })
     }
 
@@ -206,9 +210,11 @@ impl Workload {
     fn of(&self, samples: &[usize]) -> Result<Set> {
         let runner = self.model.runner_in_batches(&self.inputs.select(samples)?, self.batch)?;
         if let Agreement::Within(error) = runner.agreement() {
-            eprintln!(
-                "note: rewritten for faults the model differs from itself by up to {error:.1e}"
-            );
+            self.noted.call_once(|| {
+                eprintln!(
+                    "note: rewritten for faults the model differs from itself by up to {error:.1e}"
+                );
+            });
         }
         let outputs = runner.outputs(Values::new())?;
         let labels = self.labels.as_ref().map(|labels| self.labels_of(labels, samples, &outputs));

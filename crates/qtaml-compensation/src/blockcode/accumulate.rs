@@ -1,5 +1,6 @@
 //! An irregular repeat-accumulate code for blocks of thousands of bits, near capacity.
 
+use multiversion::multiversion;
 use qtaml_fault::Seed;
 use rand::RngExt;
 
@@ -13,7 +14,7 @@ const ROUNDS: usize = 60;
 const DRAWS: usize = 32;
 
 /// Blocks that are decoded side by side: all in the time of one.
-pub(super) const LANES: usize = 8;
+pub(super) const LANES: usize = 16;
 /// One number for each of these blocks.
 pub(super) type Lanes = [i16; LANES];
 /// A belief of 1: how much likelier 0 is than 1 is counted in parts of its logarithm.
@@ -73,33 +74,19 @@ impl RepeatAccumulate {
     pub(super) fn decode(&self, mut beliefs: Vec<Lanes>) -> [Option<Vec<bool>>; LANES] {
         let mut read = [const { None }; LANES];
         let mut messages = vec![[0; LANES]; self.bits.len()];
-        let mut behind = Vec::new();
         for _ in 0..ROUNDS {
             self.take_what_holds(&beliefs, &mut read);
             if read.iter().all(Option::is_some) {
                 break;
             }
-            let mut rest = messages.as_mut_slice();
-            for check in self.checks() {
-                let (messages, others) = rest.split_at_mut(check.len());
-                rest = others;
-                hear(check, messages, &mut beliefs, &mut behind);
-            }
+            hear_all(self, &mut messages, &mut beliefs);
         }
         read
     }
 
     /// Reads the data bits of blocks in which all checks hold for the first time.
     fn take_what_holds(&self, beliefs: &[Lanes], read: &mut [Option<Vec<bool>>; LANES]) {
-        // The sign tells the bit, so that of a sum tells whether it is odd.
-        let mut broken = [0; LANES];
-        for check in self.checks() {
-            let mut sum = [0; LANES];
-            for &bit in check {
-                sum = map(&sum, &beliefs[bit as usize], |sum, belief| sum ^ belief);
-            }
-            broken = map(&broken, &sum, |broken, sum| broken | sum);
-        }
+        let broken = broken(self, beliefs);
         for (lane, read) in read.iter_mut().enumerate() {
             if broken[lane] >= 0 && read.is_none() {
                 let data = beliefs[..self.data].iter();
@@ -108,6 +95,7 @@ impl RepeatAccumulate {
         }
     }
 
+    #[inline(always)]
     fn checks(&self) -> impl Iterator<Item = &[u32]> {
         let mut from = 0;
         self.ends.iter().map(move |&to| &self.bits[std::mem::replace(&mut from, to)..to])
@@ -119,8 +107,35 @@ fn odd(bits: &[u32], is_one: impl Fn(usize) -> bool) -> bool {
     bits.iter().fold(false, |odd, &bit| odd ^ is_one(bit as usize))
 }
 
+/// A negative number where some check does not hold.
+#[multiversion(targets("x86_64+avx2"))]
+fn broken(code: &RepeatAccumulate, beliefs: &[Lanes]) -> Lanes {
+    // The sign tells the bit, so that of a sum tells whether it is odd.
+    let mut broken = [0; LANES];
+    for check in code.checks() {
+        let mut sum = [0; LANES];
+        for &bit in check {
+            sum = map(&sum, &beliefs[bit as usize], |sum, belief| sum ^ belief);
+        }
+        broken = map(&broken, &sum, |broken, sum| broken | sum);
+    }
+    broken
+}
+
+/// The turn of every check, one after the other.
+#[multiversion(targets("x86_64+avx2"))]
+fn hear_all(code: &RepeatAccumulate, messages: &mut [Lanes], beliefs: &mut [Lanes]) {
+    let (mut rest, mut behind) = (messages, Vec::new());
+    for check in code.checks() {
+        let (messages, others) = rest.split_at_mut(check.len());
+        rest = others;
+        hear(check, messages, beliefs, &mut behind);
+    }
+}
+
 /// One check's turn. What the bits before one and those after it say is combined on a way back and
 /// a way forth.
+#[inline(always)]
 fn hear(check: &[u32], messages: &mut [Lanes], beliefs: &mut [Lanes], behind: &mut Vec<Lanes>) {
     behind.clear();
     let mut after = [SUREST; LANES];
@@ -140,7 +155,7 @@ fn hear(check: &[u32], messages: &mut [Lanes], beliefs: &mut [Lanes], behind: &m
 }
 
 /// The same for every lane. A loop, because the compiler makes vector instructions of it.
-#[inline]
+#[inline(always)]
 fn map(a: &Lanes, b: &Lanes, f: impl Fn(i16, i16) -> i16) -> Lanes {
     let mut lanes = [0; LANES];
     for lane in 0..LANES {
@@ -154,7 +169,7 @@ fn map(a: &Lanes, b: &Lanes, f: impl Fn(i16, i16) -> i16) -> Lanes {
 /// # Formula
 /// `2 artanh(tanh(a/2) tanh(b/2)) = ± (min(|a|, |b|) + l(|a| + |b|) - l(||a| - |b||))` with
 /// `l(t) = ln(1 + e^-t)`, which `max(0, ln 2 - t/4)` comes near enough.
-#[inline]
+#[inline(always)]
 fn both(a: i16, b: i16) -> i16 {
     let correction = |t: i16| LN_2.saturating_sub(t >> 2).max(0);
     let (x, y) = (a.saturating_abs(), b.saturating_abs());

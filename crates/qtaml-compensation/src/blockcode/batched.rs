@@ -74,6 +74,10 @@ impl WeightStorage for BatchedBlocks {
         Ok(batch[place as usize].clone().unwrap_or_else(|| self.golden()))
     }
 
+    fn drawn(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
+        Ok(self.storage.drawn(stream, start))
+    }
+
     fn stored_as(&self) -> StoredAs {
         self.storage.stored_as()
     }

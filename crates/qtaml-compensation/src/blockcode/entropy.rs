@@ -37,6 +37,23 @@ impl EntropyCode {
         Self { below: [0].into_iter().chain(sums).collect() }
     }
 
+    /// Bytes that [`encode`](Self::encode) makes of symbols that occur so often each: to one or two.
+    pub(super) fn about(&self, counts: &[u32]) -> usize {
+        if self.below.len() == 2 {
+            return 0;
+        }
+        let bits = |(symbol, &count): (usize, &u32)| {
+            if count == 0 {
+                return 0.0;
+            }
+            let (_, frequency) = self.range(symbol);
+            f64::from(count) * (f64::from(SCALE) - f64::from(frequency).log2())
+        };
+        let bits: f64 = counts.iter().enumerate().map(bits).sum();
+        // The state is there in any case, and holds some of the bits.
+        ((bits + f64::from(LOWEST).log2()) / 8.0).ceil() as usize
+    }
+
     /// The symbols as bytes. If there is but one symbol, nothing need be said.
     pub(super) fn encode(&self, symbols: &[u16]) -> Vec<u8> {
         if self.below.len() == 2 {
@@ -84,6 +101,22 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+
+    #[test]
+    fn its_length_is_known_beforehand() {
+        let masses = [0.6, 0.2, 0.1, 0.07, 0.029, 0.001];
+        let code = EntropyCode::new(&masses);
+        for n in [1, 10, 100, 10_000] {
+            let symbols: Vec<u16> = (0..n).map(|i| [0, 1, 0, 2, 0, 5, 3, 0, 4, 0][i % 10]).collect();
+            let mut counts = [0; 6];
+            for &symbol in &symbols {
+                counts[usize::from(symbol)] += 1;
+            }
+            let (about, found) = (code.about(&counts), code.encode(&symbols).len());
+            assert!(about.abs_diff(found) <= 2, "{n}: {about} {found}");
+        }
+        assert_eq!(EntropyCode::new(&[1.0]).about(&[9]), 0);
+    }
 
     /// A stream of symbols with shares 1/2, 1/4, 1/8 and 1/8 has an entropy of 7/4 bits.
     #[test]

@@ -22,8 +22,6 @@ const BLOCK: usize = 1 << 13;
 /// ones none was in 20,480.
 const LOST: f64 = 2e-4;
 const LONG: usize = 1 << 11;
-/// Halvings of the range in which the step is looked for.
-const HALVINGS: usize = 16;
 
 /// Weights stored in blocks of thousands, quantized, entropy coded and error corrected.
 ///
@@ -118,7 +116,7 @@ impl BlockCodedStorage {
         let parts = split(weights, codes, bits as usize);
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {
             let (codes, outliers) = (codes.clone(), outliers.clone());
-            let quantizer = finest(&parts, shape.sample(), sigma);
+            let quantizer = finest(&parts, shape, sigma);
             let block = |part| Block::new(part, &quantizer, &outliers);
             let blocks = parts.iter().map(block).collect();
             let predicted = None;
@@ -142,7 +140,7 @@ impl BlockCodedStorage {
         check_length("check bits", group.weights, 0, &stored.check)?;
         // 0 stands for a step at which nothing is held.
         let step = if step > 0.0 { step } else { f32::INFINITY };
-        let quantizer = Quantizer::new(shape.sample(), sigma, step);
+        let quantizer = Quantizer::new(shape, sigma, step);
         let (mut blocks, mut rest) = (Vec::new(), stored.words.as_slice());
         for (block, weights) in places(group.weights, rate as usize).enumerate() {
             let code = codes.code(weights.len() * rate as usize / 8);
@@ -191,7 +189,7 @@ impl BlockCodedStorage {
         start: u64,
     ) -> Result<Vec<Vec<f32>>, BlockCodeError> {
         let Some((Block { code, .. }, _)) = jobs.first() else { return Ok(Vec::new()) };
-        let entropy = &self.quantizer.entropy;
+        let entropy = self.quantizer.entropy();
         let read = |(block, stream): &(&Block, &FaultStream)| {
             let first = start.saturating_add(block.first);
             self.codes.read(block.stored(entropy), stream, first)
@@ -199,12 +197,30 @@ impl BlockCodedStorage {
         let read = jobs.iter().map(read).collect::<Result<Vec<Vec<u8>>, _>>()?;
         let values = |(data, (block, _)): (Option<Vec<u8>>, &(&Block, _))| {
             let count = block.symbols.len();
-            data.map_or_else(
-                || vec![0.0; count],
-                |data| self.quantizer.values(&entropy.decode(&data, count)),
-            )
+            match data {
+                None => vec![0.0; count],
+                Some(data) if block.stored(entropy).starts_with(&data) => {
+                    self.quantizer.values(&block.symbols)
+                }
+                Some(data) => self.quantizer.values(&entropy.decode(&data, count)),
+            }
         };
         Ok(code.decode(&read).into_iter().zip(jobs).map(values).collect())
+    }
+
+    /// What may be read in a trial, at once: no code is decoded, but each block is lost with the share of lost
+    /// blocks that [`forecast`](Self::forecast) counts on. Over many trials it is what reading is, as far as that share is
+    /// right; in one trial other blocks are lost.
+    pub fn drawn(&self, stream: &FaultStream, start: u64) -> Vec<f32> {
+        let chances = stream.substream("lost blocks");
+        let mut drawn = Vec::with_capacity(self.weights());
+        for block in &self.blocks {
+            let is_lost = chances.uniform(start.saturating_add(block.first)) < lost(&block.code);
+            let values = || self.quantizer.values(&block.symbols);
+            drawn.extend(if is_lost { vec![0.0; block.symbols.len()] } else { values() });
+        }
+        self.outliers.restore(&mut drawn);
+        drawn
     }
 
     /// The step of the quantizer; infinite where the blocks hold nothing.
@@ -216,7 +232,7 @@ impl BlockCodedStorage {
     /// of lost blocks that was counted once for all memories, 2e-4 below 2 KiB and none above. Not for
     /// codes in another memory than theirs.
     pub fn forecast(&self) -> f64 {
-        self.error_if_lost(|code| if code.bytes() < LONG { LOST } else { 0.0 })
+        self.error_if_lost(lost)
     }
 
     fn error_if_lost(&self, share: impl Fn(&BlockCode) -> f64) -> f64 {
@@ -239,6 +255,11 @@ impl BlockCodedStorage {
         let total: f64 = self.blocks.iter().map(|block| block.errors[0]).sum();
         total / self.weights() as f64
     }
+}
+
+/// The share of blocks that are lost in the memory that their code is made for, about.
+fn lost(code: &BlockCode) -> f64 {
+    if code.bytes() < LONG { LOST } else { 0.0 }
 }
 
 /// The number of blocks of so many weights.
@@ -276,26 +297,32 @@ fn split<'a>(weights: &'a [f32], codes: &BlockCodes, bits: usize) -> Vec<Part<'a
 }
 
 /// The quantizer of the least step at which all blocks hold their weights.
-fn finest(parts: &[Part], sample: &Sample, sigma: f32) -> Quantizer {
+fn finest(parts: &[Part], shape: StandardShape, sigma: f32) -> Quantizer {
+    let nothing = || Quantizer::new(shape, sigma, f32::INFINITY);
+    if sigma <= 0.0 {
+        return nothing();
+    }
+    let with = |number| Quantizer::with_step(shape, sigma, number);
+    let nearly_fits = |quantizer: &Quantizer| {
+        let fits = |part: &Part| quantizer.about(part.weights) <= part.code.data_bytes();
+        parts.par_iter().all(fits)
+    };
+    let (mut low, mut high) = (0, Quantizer::STEPS);
+    while low < high {
+        let middle = u16::midpoint(low, high);
+        if nearly_fits(&with(middle)) {
+            high = middle;
+        } else {
+            low = middle + 1;
+        }
+    }
     let fits = |quantizer: &Quantizer| {
         parts.par_iter().all(|part| {
             let symbols = quantizer.symbols(part.weights);
-            quantizer.entropy.encode(&symbols).len() <= part.code.data_bytes()
+            quantizer.entropy().encode(&symbols).len() <= part.code.data_bytes()
         })
     };
-    let mut best = Quantizer::new(sample, sigma, f32::INFINITY);
-    // Octaves of the step, from all weights in one cell down to 1/256 of sigma.
-    let (mut low, mut high) = (-8.0, 5.0);
-    for _ in 0..HALVINGS {
-        let middle = f32::midpoint(low, high);
-        let quantizer = Quantizer::new(sample, sigma, sigma * middle.exp2());
-        if sigma > 0.0 && fits(&quantizer) {
-            (best, high) = (quantizer, middle);
-        } else {
-            low = middle;
-        }
-    }
-    best
+    (low..=Quantizer::STEPS).map(with).find(fits).unwrap_or_else(nothing)
 }
 
 impl Block {
@@ -321,8 +348,8 @@ impl Block {
         quantizer: &Quantizer,
     ) -> Result<Self, &'static str> {
         let data = &bytes[..code.data_bytes()];
-        let symbols = quantizer.entropy.decode(data, weights.len());
-        let mut again = quantizer.entropy.encode(&symbols);
+        let symbols = quantizer.entropy().decode(data, weights.len());
+        let mut again = quantizer.entropy().encode(&symbols);
         let fits = again.len() <= data.len();
         again.resize(data.len(), 0);
         if !fits || again != data {
@@ -396,6 +423,10 @@ impl WeightStorage for BlockCodedStorage {
         Ok(read)
     }
 
+    fn drawn(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
+        Ok(Self::drawn(self, stream, start))
+    }
+
     fn stored_as(&self) -> StoredAs {
         StoredAs::BlockCoded { rate: self.rate }
     }
@@ -409,7 +440,7 @@ impl WeightStorage for BlockCodedStorage {
     }
 
     fn stored(&self) -> Result<StoredBytes, StorageError> {
-        let blocks = self.blocks.iter().map(|block| block.stored(&self.quantizer.entropy));
+        let blocks = self.blocks.iter().map(|block| block.stored(self.quantizer.entropy()));
         Ok(StoredBytes::new(blocks.collect::<Vec<_>>().concat(), Vec::new()))
     }
 }
@@ -505,6 +536,19 @@ mod tests {
             assert_eq!(of(&large).forecast(), of(&large).rounding_error());
         }
         assert!(lost < 10.0 && blocks * LOST > 1.0, "{lost} of {blocks}");
+    }
+
+    /// Of 200 blocks in 1000 trials some forty are lost: by a chance below 1e-6 ten or less, or ninety or more.
+    #[test]
+    fn blocks_are_drawn_as_lost_as_often_as_forecast() {
+        let unit = BlockCodedStorage::new(&normal(100), &codes(0.05), 8).unwrap();
+        let golden = unit.golden();
+        let is_lost = |trial, start| unit.drawn(&stream(trial), start) != golden;
+        let pairs = (0..1000).flat_map(|trial| (0..200).map(move |start| (trial, start)));
+        let lost = pairs.filter(|&(trial, start)| is_lost(trial, start)).count();
+        assert!((11..90).contains(&lost), "{lost}");
+        let long = BlockCodedStorage::new(&normal(1 << 12), &codes(0.05), 8).unwrap();
+        assert!((0..100).all(|trial| long.drawn(&stream(trial), 0) == long.golden()));
     }
 
     fn error_of_zeros(weights: &[f32]) -> f64 {

@@ -77,6 +77,15 @@ pub trait WeightStorage: Send + Sync + Debug {
         None
     }
 
+    /// What may be read in a trial, by chances in place of faults where reading takes long, and else what is read:
+    /// over many trials the same. A choice among storages can be made by it; what is said of one cannot.
+    ///
+    /// # Errors
+    /// As [`read`](Self::read).
+    fn drawn(&self, stream: &FaultStream, start: u64) -> Result<Vec<f32>, StorageError> {
+        self.read(stream, start)
+    }
+
     /// The storage as quantized weights, if it is that.
     fn as_quantized(&self) -> Option<&QuantizedStorage> {
         None

@@ -130,17 +130,49 @@ impl StorageWriter {
     ///
     /// [`WeightsError::NotFinite`]: crate::WeightsError::NotFinite
     pub fn candidates(&self, groups: &[GroupWeights]) -> Result<Vec<Candidates>, StorageError> {
+        self.those(groups, |_| true)
+    }
+
+    /// Some of the candidates of every group, by their numbers in [`candidates`](Self::candidates). Others are not made.
+    ///
+    /// # Errors
+    /// As [`candidates`](Self::candidates).
+    pub fn some_candidates(
+        &self,
+        groups: &[GroupWeights],
+        numbers: &[usize],
+    ) -> Result<Vec<Candidates>, StorageError> {
+        if numbers.is_empty() {
+            return Ok(vec![Vec::new(); groups.len()]);
+        }
+        self.those(groups, |number| numbers.contains(&number))
+    }
+
+    fn those(
+        &self,
+        groups: &[GroupWeights],
+        wanted: impl Fn(usize) -> bool,
+    ) -> Result<Vec<Candidates>, StorageError> {
+        let only = |all: &[u32]| -> Vec<u32> {
+            let numbered = all.iter().enumerate().filter(|(number, _)| wanted(*number));
+            numbered.map(|(_, &value)| value).collect()
+        };
         match &self.ways {
             Ways::Quantized { memory, spec, masks } => {
-                quantized(groups, memory, spec, masks.as_deref())
+                quantized(groups, memory, spec, masks.as_deref(), &wanted)
             }
             Ways::PerWeight { memory, spec } => {
-                groups.iter().map(|group| per_weight::candidates(group, memory, spec)).collect()
+                let all = |group| per_weight::candidates(group, memory, spec);
+                let of = |group| {
+                    let numbered = all(group)?.into_iter().enumerate();
+                    Ok(numbered.filter(|(number, _)| wanted(*number)).map(|(_, c)| c).collect())
+                };
+                groups.iter().map(of).collect()
             }
-            Ways::Codebook { codes, widths } => each(groups, widths, |group, width| {
+            Ways::Codebook { codes, widths } => each(groups, &only(widths), |group, width| {
                 Ok(Arc::new(CodebookStorage::new(group.weights(), codes, width, 0)?))
             }),
-            Ways::BlockCoded { codes, rates } => each(groups, rates, |group, rate| {
+            Ways::BlockCoded { codes, rates } => each(groups, &only(rates), |group, rate| {
                 let storage = BlockCodedStorage::new(group.weights(), codes, rate)?;
                 Ok(Arc::new(BatchedBlocks::new(storage)))
             }),
@@ -166,12 +198,15 @@ fn quantized(
     memory: &Arc<QuantizedMemory>,
     spec: &QuantizedSpec,
     masks: Option<&[BitMask]>,
+    wanted: impl Fn(usize) -> bool,
 ) -> Result<Vec<Candidates>, StorageError> {
     let Some(first) = groups.first() else { return Ok(Vec::new()) };
-    let masks = match masks {
+    let all = match masks {
         Some(masks) => masks.to_vec(),
         None => best_masks(first.tensor(), memory, spec)?,
     };
+    let numbered = all.into_iter().enumerate().filter(|(number, _)| wanted(*number));
+    let masks: Vec<BitMask> = numbered.map(|(_, mask)| mask).collect();
     // Found once for a tensor: the range of a few weights would be fitted to their noise.
     let relative = match spec.scale {
         ScalePolicy::MinMse => Some(relative_distances(first.tensor(), memory, spec, &masks)?),
@@ -306,6 +341,20 @@ mod tests {
                     candidates.iter().map(|c| c.stored_bits() + c.protected_bits()).collect();
                 assert!(costs.is_sorted(), "{costs:?}");
                 assert_eq!(candidates[0].read(&stream, 0).unwrap().len(), 100);
+            }
+        }
+        for (spec, numbers) in [
+            (QuantizedSpec::default().into(), vec![1, 7]),
+            (StorageSpec::codebook([2, 4]), vec![1]),
+            (StorageSpec::block_coded([3]), vec![]),
+        ] {
+            let writer = StorageWriter::new(&memory(0.05), &spec, &library).unwrap();
+            let all = writer.candidates(&groups()).unwrap();
+            let some = writer.some_candidates(&groups(), &numbers).unwrap();
+            for (all, some) in all.iter().zip(some) {
+                let planned = |c: &Arc<dyn WeightStorage>| c.planned();
+                let expected: Vec<_> = numbers.iter().map(|&n| planned(&all[n])).collect();
+                assert_eq!(some.iter().map(planned).collect::<Vec<_>>(), expected);
             }
         }
         let first = library.codebooks(&memory(0.05)).unwrap();

@@ -25,6 +25,7 @@
 //! ```
 
 mod bootstrap;
+mod choice;
 mod found;
 mod gain;
 mod json;
@@ -34,6 +35,7 @@ mod steps;
 mod target;
 
 pub use bootstrap::{Interval, bootstrap};
+pub use choice::Choice;
 pub use found::{BudgetSearch, Crossing, Visit};
 pub use gain::{Gain, Overhead, gain};
 pub use patterns::Patterns;

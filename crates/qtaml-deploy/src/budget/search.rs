@@ -6,12 +6,12 @@ use std::ops::Range;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BudgetSearch, Budgets, Crossing, Patterns, Target, Visit};
+use super::{BudgetSearch, Budgets, Criterion, Crossing, Patterns, Target, Visit};
 use crate::{BudgetError, DeployError};
 
 /// When the first few fault patterns decide that a budget is far from enough, or far more.
 ///
-/// A mean decides if it is twice as far from the target as its 95 % interval is wide to one side, a
+/// A mean decides if it is so many times as far from the target as its 95 % interval is wide to one side, a
 /// yield if less than one draw in a thousand would be as extreme.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[non_exhaustive]
@@ -23,28 +23,37 @@ pub struct EarlyDecision {
     /// A mean of so few is never trusted to be nearer than this, in units of the metric. The default of
     /// 0.01 is for shares, such as an accuracy.
     pub least_doubt: f64,
+    /// So many intervals, or least doubts, a mean has to be away from the target.
+    pub intervals: f64,
 }
 
 impl Default for EarlyDecision {
     fn default() -> Self {
-        Self { patterns: 5, looks: 2, least_doubt: 0.01 }
+        Self { patterns: 5, looks: 2, least_doubt: 0.01, intervals: 2.0 }
     }
 }
 
 impl EarlyDecision {
     /// Every budget is tried under all patterns.
-    pub const NEVER: Self = Self { patterns: 0, looks: 0, least_doubt: 0.0 };
+    pub const NEVER: Self = Self { patterns: 0, looks: 0, least_doubt: 0.0, intervals: 2.0 };
 
     /// The same with another least doubt, for metrics that are no shares.
     #[must_use]
     pub const fn with_least_doubt(self, least_doubt: f64) -> Self {
         Self { least_doubt, ..self }
     }
+
+    /// The same that decides sooner or later. With one interval, one decision in twenty that is a close one is
+    /// wrong: enough to choose by what is confirmed afterwards, and too many to judge by.
+    #[must_use]
+    pub const fn with_intervals(self, intervals: f64) -> Self {
+        Self { intervals, ..self }
+    }
 }
 
 /// A search for the smallest budget that keeps a target.
 pub struct Search<'a, B> {
-    budgets: &'a B,
+    pub(super) budgets: &'a B,
     target: Target,
     patterns: Patterns,
     early: EarlyDecision,
@@ -102,21 +111,6 @@ impl<'a, B: Budgets> Search<'a, B> {
         walk.found(step, bracket)
     }
 
-    /// The same, or none if the dearest budget is not enough: it is tried first, so that a path which ends too
-    /// early costs one step and not a whole search.
-    ///
-    /// # Errors
-    /// As [`smallest`](Self::smallest).
-    pub fn smallest_if_any(self) -> Result<Option<BudgetSearch>, B::Error> {
-        let last = self.checked_last()?;
-        let mut walk = Walk::new(self, last);
-        if !walk.seems_enough(last)? {
-            return Ok(None);
-        }
-        let (step, bracket) = walk.search([0, last])?;
-        walk.found(step, bracket).map(Some)
-    }
-
     /// The same between the budgets that an earlier search, under patterns that have no part in this one,
     /// found to be clearly too small and clearly enough: its [`bracket`](BudgetSearch::bracket). All that
     /// may be the smallest are then tried under all patterns, up to one that surely is enough, so that
@@ -147,7 +141,7 @@ impl<'a, B: Budgets> Search<'a, B> {
         Walk::new(self, last).crossing()
     }
 
-    fn checked_last(&self) -> Result<usize, DeployError> {
+    pub(super) fn checked_last(&self) -> Result<usize, DeployError> {
         self.patterns.check()?;
         self.target.check()?;
         Ok(self.budgets.steps().checked_sub(1).ok_or(BudgetError::NoSteps)?)
@@ -155,9 +149,11 @@ impl<'a, B: Budgets> Search<'a, B> {
 }
 
 /// A search under way.
-struct Walk<'a, B> {
+pub(super) struct Walk<'a, B> {
     of: Search<'a, B>,
-    last: usize,
+    pub(super) last: usize,
+    /// What a glance told of each step, if it told anything.
+    glanced: BTreeMap<usize, Option<bool>>,
     /// What was tried under the first of the patterns that find, or all of them.
     tried: BTreeMap<usize, Vec<f64>>,
     /// What was tried under all of them.
@@ -165,12 +161,28 @@ struct Walk<'a, B> {
 }
 
 impl<'a, B: Budgets> Walk<'a, B> {
-    fn new(of: Search<'a, B>, last: usize) -> Self {
-        Self { of, last, tried: BTreeMap::new(), visits: BTreeMap::new() }
+    pub(super) fn new(of: Search<'a, B>, last: usize) -> Self {
+        let (glanced, tried, visits) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
+        Self { of, last, glanced, tried, visits }
     }
 
     /// The step that is found, and those that are clearly below and above it.
     fn search(&mut self, within: [usize; 2]) -> Result<(usize, [usize; 2]), B::Error> {
+        let (low, bracket) = self.bisect(within)?;
+        let step = self.confirmed_from(low)?;
+        // What is just below is needed to tell how sure the step is.
+        if step > 0 && self.is_confirmed(step)? {
+            self.visit(step - 1)?;
+        }
+        Ok((step, bracket))
+    }
+
+    /// The first step that reaches the target under the patterns that find, and those that are clearly below
+    /// and above it.
+    pub(super) fn bisect(
+        &mut self,
+        within: [usize; 2],
+    ) -> Result<(usize, [usize; 2]), B::Error> {
         let ([mut low, mut high], mut bracket) = (within, within);
         while low < high {
             let middle = usize::midpoint(low, high);
@@ -189,16 +201,20 @@ impl<'a, B: Budgets> Walk<'a, B> {
                 Some(false) => bracket[0] = middle + 1,
                 None => {}
             }
-            if let Some(tick) = self.of.on_step {
-                tick();
-            }
+            self.tick();
         }
-        Ok((self.confirmed_from(low)?, bracket))
+        Ok((low, bracket))
+    }
+
+    pub(super) fn tick(&self) {
+        if let Some(tick) = self.of.on_step {
+            tick();
+        }
     }
 
     /// The first confirmed step from `low` on, the last one if none is: in strides that double, and
     /// then by halves of the last one, as if all dearer ones were confirmed as well.
-    fn confirmed_from(&mut self, low: usize) -> Result<usize, B::Error> {
+    pub(super) fn confirmed_from(&mut self, low: usize) -> Result<usize, B::Error> {
         let (mut least, mut step, mut stride) = (low, low, 1);
         while !self.is_confirmed(step)? {
             if step == self.last {
@@ -215,10 +231,6 @@ impl<'a, B: Budgets> Walk<'a, B> {
             } else {
                 least = middle + 1;
             }
-        }
-        // What is just below is needed to tell how sure the step is.
-        if step > 0 {
-            self.visit(step - 1)?;
         }
         Ok(step)
     }
@@ -278,28 +290,49 @@ impl<'a, B: Budgets> Walk<'a, B> {
     }
 
     /// Whether a step clearly is enough or, where the first patterns do not tell, all of them say so.
-    fn seems_enough(&mut self, step: usize) -> Result<bool, B::Error> {
+    pub(super) fn seems_enough(&mut self, step: usize) -> Result<bool, B::Error> {
         match self.clearly(step)? {
             Some(enough) => Ok(enough),
             None => self.reaches(step),
         }
     }
 
-    /// Whether the first of the patterns that find already tell. None if they do not.
+    /// Whether a glance or the first of the patterns that find already tell. None if they do not.
     fn clearly(&mut self, step: usize) -> Result<Option<bool>, B::Error> {
-        let EarlyDecision { patterns, looks, least_doubt } = self.of.early;
-        let target = self.of.target;
+        let (early, target) = (self.of.early, self.of.target);
+        let EarlyDecision { patterns, looks, .. } = early;
+        if looks > 0
+            && let Some(enough) = self.at_a_glance(step)?
+        {
+            return Ok(Some(enough));
+        }
         for look in 1..=looks {
             let few = look.saturating_mul(patterns).min(self.of.patterns.count);
             if few < 2 {
                 continue;
             }
             let few = few as usize;
-            if let Some(enough) = target.tells(&self.first(step, few)?[..few], least_doubt) {
+            if let Some(enough) = target.tells(&self.first(step, few)?[..few], &early) {
                 return Ok(Some(enough));
             }
         }
         Ok(None)
+    }
+
+    /// Whether a glance tells. Parts of the inputs say what a mean over devices is, not what each of them does.
+    fn at_a_glance(&mut self, step: usize) -> Result<Option<bool>, B::Error> {
+        let Search { budgets, target, early, .. } = self.of;
+        if let Some(&known) = self.glanced.get(&step) {
+            return Ok(known);
+        }
+        let values = match target.criterion {
+            Criterion::Mean => budgets.glance(step)?,
+            Criterion::Yield(_) => Vec::new(),
+        };
+        // What is seen at a glance is not looked at again.
+        let told = target.tells(&values, &EarlyDecision { intervals: 2.0, ..early });
+        self.glanced.insert(step, told);
+        Ok(told)
     }
 
     /// At least the first few values of a step under the patterns that find. None is asked for twice.
@@ -344,7 +377,7 @@ impl<'a, B: Budgets> Walk<'a, B> {
 
     /// Whether the target is reached under those and under the patterns that confirm. The latter are asked
     /// only where the former say so.
-    fn is_confirmed(&mut self, step: usize) -> Result<bool, B::Error> {
+    pub(super) fn is_confirmed(&mut self, step: usize) -> Result<bool, B::Error> {
         if !self.reaches(step)? {
             return Ok(false);
         }
@@ -435,7 +468,7 @@ mod tests {
 
     use super::made::Made;
     use super::*;
-    use crate::budget::{BudgetSteps, Criterion};
+    use crate::budget::BudgetSteps;
 
     /// The first of all steps that reaches the target twice.
     fn first(made: &Made, target: Target) -> Option<usize> {
@@ -554,33 +587,6 @@ mod tests {
         let least = made.judged(0.0);
         assert_eq!((least.step, least.cost, least.missed), (0, 0, false));
         assert_eq!((least.crossing, least.interpolated()), (Crossing::NotNeeded, 0.0));
-    }
-
-    #[test]
-    fn a_path_that_ends_too_early_costs_one_step() {
-        let made = Made::rising(1000);
-        let asked = Mutex::new(Vec::new());
-        let search = |steps: u64, level| {
-            let values = |step, patterns: Range<u32>| {
-                asked.lock().unwrap().extend(patterns.clone().map(|pattern| (step, pattern)));
-                made.values(step, patterns)
-            };
-            let budgets = BudgetSteps::new((0..steps).map(|step| 10 * step).collect(), values);
-            let search = Search::new(&budgets, Target::mean(level), Patterns::to_compare(20));
-            search.smallest_if_any().unwrap()
-        };
-        let whole = search(1000, 0.6).unwrap();
-        asked.lock().unwrap().clear();
-        // Two thirds of it are far from enough: the first five patterns tell.
-        assert!(search(whole.step as u64 * 2 / 3, 0.6).is_none());
-        assert_eq!(std::mem::take(&mut *asked.lock().unwrap()).len(), 5);
-        let again = search(whole.step as u64 + 30, 0.6).unwrap();
-        assert!(!again.missed && again.step.abs_diff(whole.step) < 10, "{}", again.step);
-        let mut asked = asked.lock().unwrap().clone();
-        let count = asked.len();
-        asked.sort_unstable();
-        asked.dedup();
-        assert_eq!(asked.len(), count, "asked twice");
     }
 
     fn crossed(made: &Made, level: f64) -> Crossing {

@@ -21,6 +21,17 @@ pub trait Budgets {
     /// # Errors
     /// What a trial fails with.
     fn values(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>, Self::Error>;
+
+    /// Values that cost less and say less: under each of a few patterns the metric on a part of the inputs, such
+    /// that all parts together are all inputs. What they say is believed only where it is clear. None by
+    /// default.
+    ///
+    /// # Errors
+    /// What a trial fails with.
+    fn glance(&self, step: usize) -> Result<Vec<f64>, Self::Error> {
+        let _ = step;
+        Ok(Vec::new())
+    }
 }
 
 /// Budgets of a list of costs and a function.

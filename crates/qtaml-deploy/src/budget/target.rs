@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{Beta, Binomial, ContinuousCDF as _, DiscreteCDF as _, StudentsT};
 
+use super::EarlyDecision;
 use crate::{BudgetError, Evaluation, UnknownName};
 
 /// So many standard errors from the target a budget counts as surely enough, or as hopeless: of
@@ -211,16 +212,17 @@ impl Target {
 
     /// Whether the first few devices already tell that the target is far away, or far exceeded.
     ///
-    /// A mean tells if it is twice as far away as its 95 % interval, or `least_doubt` if that is wider.
+    /// A mean tells if it is some times as far away as its 95 % interval, or the least doubt if that is wider.
     /// A yield tells if, with the wanted share, less than one in a thousand would be as bad or as good.
-    pub(super) fn tells(&self, few: &[f64], least_doubt: f64) -> Option<bool> {
+    pub(super) fn tells(&self, few: &[f64], early: &EarlyDecision) -> Option<bool> {
         match self.criterion {
             Criterion::Mean => {
                 let Spread { mean, variance } = self.spread(few);
                 let n = few.len() as f64;
                 let distance = mean - self.threshold();
                 let half = quantile_of_t(n - 1.0)? * (variance / n).sqrt();
-                (distance.abs() > 2.0 * half.max(least_doubt)).then_some(distance > 0.0)
+                let doubt = early.intervals * half.max(early.least_doubt);
+                (distance.abs() > doubt).then_some(distance > 0.0)
             }
             Criterion::Yield(share) => {
                 let good = few.iter().filter(|&&value| self.part(value) > 0.0).count() as u64;
@@ -317,7 +319,7 @@ mod tests {
                 let worst = if target.higher_is_better { f64::NEG_INFINITY } else { f64::INFINITY };
                 assert!(!target.is_reached(&[worst, 0.0]), "{target:?}");
                 assert_eq!(
-                    target.tells(&[f64::NAN; 5], 0.01),
+                    target.tells(&[f64::NAN; 5], &doubt(0.01)),
                     match target.criterion {
                         Criterion::Mean => None,
                         Criterion::Yield(_) => Some(false),
@@ -357,24 +359,30 @@ mod tests {
         assert_eq!(of(7).value, 0.7);
     }
 
+    fn doubt(least: f64) -> EarlyDecision {
+        EarlyDecision::default().with_least_doubt(least)
+    }
+
     #[test]
     fn a_few_devices_tell_what_is_clear_and_no_more() {
         let mean = Target::mean(0.9);
-        assert_eq!(mean.tells(&[0.8, 0.81, 0.79, 0.8, 0.8], 0.01), Some(false));
-        assert_eq!(mean.tells(&[0.95, 0.96, 0.95, 0.94, 0.95], 0.01), Some(true));
-        assert_eq!(mean.tells(&[0.91, 0.91, 0.91, 0.91, 0.91], 0.01), None);
-        assert_eq!(mean.tells(&[0.91, 0.91, 0.91, 0.91, 0.91], 0.001), Some(true));
-        assert_eq!(mean.at_most().tells(&[0.8, 0.81, 0.79, 0.8, 0.8], 0.01), Some(true));
+        assert_eq!(mean.tells(&[0.8, 0.81, 0.79, 0.8, 0.8], &doubt(0.01)), Some(false));
+        assert_eq!(mean.tells(&[0.95, 0.96, 0.95, 0.94, 0.95], &doubt(0.01)), Some(true));
+        assert_eq!(mean.tells(&[0.91, 0.91, 0.91, 0.91, 0.91], &doubt(0.01)), None);
+        assert_eq!(mean.tells(&[0.91, 0.91, 0.91, 0.91, 0.91], &doubt(0.001)), Some(true));
+        assert_eq!(mean.at_most().tells(&[0.8, 0.81, 0.79, 0.8, 0.8], &doubt(0.01)), Some(true));
+        let hasty = doubt(0.01).with_intervals(0.9);
+        assert_eq!(mean.tells(&[0.91, 0.91, 0.91, 0.91, 0.91], &hasty), Some(true));
         let yields = Target::in_yield(0.9, 0.95).unwrap();
         // Ten good ones of ten do not tell 95 %: with that share they are seen in 60 of 100 cases.
-        assert_eq!(yields.tells(&[1.0; 10], 0.01), None);
-        assert_eq!(yields.tells(&[0.0; 5], 0.01), Some(false));
+        assert_eq!(yields.tells(&[1.0; 10], &doubt(0.01)), None);
+        assert_eq!(yields.tells(&[0.0; 5], &doubt(0.01)), Some(false));
         // Two bad ones of five: 2.3 % with that share, and three: 0.12 %; four: 3e-5.
-        assert_eq!(yields.tells(&[0.0, 0.0, 0.0, 1.0, 1.0], 0.01), None);
-        assert_eq!(yields.tells(&[0.0, 0.0, 0.0, 0.0, 1.0], 0.01), Some(false));
+        assert_eq!(yields.tells(&[0.0, 0.0, 0.0, 1.0, 1.0], &doubt(0.01)), None);
+        assert_eq!(yields.tells(&[0.0, 0.0, 0.0, 0.0, 1.0], &doubt(0.01)), Some(false));
         let half = Target::in_yield(0.9, 0.5).unwrap();
-        assert_eq!(half.tells(&[1.0; 9], 0.01), None);
-        assert_eq!(half.tells(&[1.0; 10], 0.01), Some(true));
+        assert_eq!(half.tells(&[1.0; 9], &doubt(0.01)), None);
+        assert_eq!(half.tells(&[1.0; 10], &doubt(0.01)), Some(true));
     }
 
     #[test]

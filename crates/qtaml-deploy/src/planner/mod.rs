@@ -3,8 +3,11 @@
 //! Sensitivities are measured once, on calibration inputs. Then every scheme has a path of budgets with a
 //! predicted output noise for each. The first is searched for the smallest budget that keeps the target,
 //! which tells how much output noise the target bears; for all others that noise predicts a budget. Those
-//! that look about as cheap as the cheapest so far are tried with just less, and searched if that is enough.
+//! that look about as cheap as the cheapest so far are searched from there, among what is cheaper.
 //! The cheapest is confirmed on inputs and under fault patterns that had no part in any choice.
+//!
+//! What chooses need not decode: blocks that cannot be corrected are drawn as often as they are
+//! ([`StoredModel::drawn`](crate::StoredModel::drawn)), and so are they along the frontier. What confirms decodes.
 //!
 //! Three sets of inputs, three runners of one model: calibration, selection and test.
 
@@ -23,7 +26,7 @@ use qtaml_fault::Seed;
 use qtaml_physics::FlipProfile;
 use serde::{Deserialize, Serialize};
 
-use crate::budget::{BudgetSearch, Criterion, Patterns, Target};
+use crate::budget::{Choice, Criterion, Patterns, Target};
 use crate::job::JobStore;
 use crate::scheme::Scheme;
 use crate::sensitivity::noise_norms;
@@ -37,13 +40,13 @@ pub use file::{ModelPlan, ModelPlanError};
 pub use others::OtherTensors;
 pub use schemes::contenders;
 
-use path::Path;
+use path::{Path, Reading};
 use race::{Leader, Race};
 
 /// Draws of noise behind the sensitivity of a tensor.
 const DRAWS: u32 = 4;
-/// Steps of a bisection, about.
-const BISECTIONS: usize = 9;
+/// Budgets that a search tries, about.
+const BISECTIONS: usize = 6;
 /// Schemes that are searched, about, beside the baselines; others are told by a step.
 const SEARCHED: usize = 2;
 /// Budgets of the frontier below that of the plan, by the output noise that they leave: as multiples of what
@@ -144,6 +147,7 @@ pub struct Planner<'a> {
     calibration: &'a dyn Runner,
     selection: Judging<'a>,
     test: Judging<'a>,
+    parts: Vec<Judging<'a>>,
     patterns: u32,
     seed: Seed,
     library: CodeLibrary,
@@ -175,7 +179,7 @@ pub struct Contender {
     /// The budget that was predicted for it, in bits; none if no budget leaves so little noise.
     pub predicted: Option<u64>,
     /// What a search found; none if another scheme is cheaper, or looks so.
-    pub found: Option<BudgetSearch>,
+    pub found: Option<Choice>,
     /// It was tried with the last budget below this one, in bits, and does not keep the target with that:
     /// another scheme keeps it for so many. Nothing dearer was tried.
     pub not_below: Option<u64>,
@@ -228,7 +232,8 @@ pub struct Planned {
     pub baselines: Vec<usize>,
     /// The plan under fresh fault patterns on test inputs.
     pub confirmed: Distribution,
-    /// Bits against metric, along the path of the scheme that the plan takes.
+    /// Bits against metric, along the path of the scheme that the plan takes: each point on half as many devices
+    /// as the plan.
     pub frontier: Vec<FrontierPoint>,
 }
 
@@ -253,6 +258,7 @@ impl<'a> Planner<'a> {
             calibration,
             selection,
             test,
+            parts: Vec::new(),
             patterns: 20,
             seed: Seed(0),
             library: CodeLibrary::default(),
@@ -265,6 +271,14 @@ impl<'a> Planner<'a> {
     #[must_use]
     pub fn with_patterns(self, patterns: u32, seed: Seed) -> Self {
         Self { patterns, seed, ..self }
+    }
+
+    /// The same with the inputs that choose in parts as well, for metrics that are means over inputs: budgets that
+    /// are far from enough, or far more, are told from one device on each part. Some eight parts of eight
+    /// inputs or more tell most of them.
+    #[must_use]
+    pub fn glancing_at(self, parts: Vec<Judging<'a>>) -> Self {
+        Self { parts, ..self }
     }
 
     /// The same with codes that are shared.
@@ -316,11 +330,12 @@ impl<'a> Planner<'a> {
         let sensitivities = self.sensitivities()?;
         let target = self.goal.selecting(self.selection.evaluation)?;
         let mut race = Race::new(self, &sensitivities, target);
-        for scheme in schemes {
-            race.enter(scheme)?;
+        let later = |number: usize| schemes.iter().chain(baselines).skip(number + 1);
+        for (number, scheme) in schemes.iter().enumerate() {
+            race.enter(scheme, later(number))?;
         }
-        for scheme in baselines {
-            race.compare(scheme)?;
+        for (number, scheme) in baselines.iter().enumerate() {
+            race.compare(scheme, later(schemes.len() + number))?;
         }
         self.planned(race, (schemes.len()..schemes.len() + baselines.len()).collect())
     }
@@ -333,16 +348,17 @@ impl<'a> Planner<'a> {
         let Leader { number: best, stored, found } = leader.ok_or(missed)?;
         let (path, step, noise) = (stored.path(), found.step, noise.unwrap_or(0.0));
         let judged = Patterns::to_judge(self.patterns);
-        let metric = |step, patterns| {
-            let values = path.trials(step, patterns, self.test, "test")?;
+        let metric = |step, patterns, reading| {
+            let values = path.trials(step, patterns, (self.test, "test"), reading)?;
             Ok::<_, DeployError>(Distribution::new(values, &target)?)
         };
         self.say("confirming on test inputs");
-        let confirmed = metric(step, judged.find())?;
+        let confirmed = metric(step, judged.find(), Reading::Decoded)?;
+        let on_frontier = Patterns::to_judge(self.patterns.div_ceil(2).max(2)).confirm();
         let mut frontier = Vec::new();
         for step in frontier_of(&path, step) {
             self.say(&format!("frontier: {} bits", path.cost(step)));
-            let metric = metric(step, judged.confirm())?;
+            let metric = metric(step, on_frontier.clone(), Reading::Drawn)?;
             frontier.push(FrontierPoint { cost: path.cost(step), noise: path.noise(step), metric });
         }
         let others = self.test.runner.tensors().iter().filter(|t| !t.role.is_weight());

@@ -1,23 +1,35 @@
 //! A scheme's path of budgets on the model, with its trials.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use qtaml_compensation::allocation::{Allocation, AllocationProblem, GreedyPath, Solution};
+use rayon::prelude::*;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use super::{Judging, Planner};
-use crate::budget::{BudgetSearch, Budgets, Patterns, Search, Target};
+use crate::budget::{Budgets, Choice, EarlyDecision, Patterns, Search, Target};
 use crate::job::{Fingerprint, Recipe};
 use crate::scheme::{Allocator, Scheme};
 use crate::sensitivity::shared_norms;
 use crate::{DeployError, GroupSensitivity, Recalibrator, StoredModel, Trials, Values};
 
+/// How trials come by their weights.
+#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Reading {
+    /// Codes are decoded.
+    Decoded,
+    /// Whether a code can be decoded is drawn.
+    Drawn,
+}
+
 /// A model stored as a scheme says.
 pub(super) struct Stored<'b, 'a> {
     planner: &'b Planner<'a>,
     scheme: &'b Scheme,
-    pub(super) model: StoredModel,
+    pub(super) model: Arc<StoredModel>,
     golden: Values,
     pub(super) problem: AllocationProblem,
 }
@@ -27,9 +39,9 @@ impl<'b, 'a> Stored<'b, 'a> {
         planner: &'b Planner<'a>,
         scheme: &'b Scheme,
         sensitivities: &[GroupSensitivity],
+        model: Arc<StoredModel>,
     ) -> Result<Self, DeployError> {
-        let Planner { calibration, goal, library, .. } = planner;
-        let model = scheme.store(*calibration, &goal.flips, library)?;
+        let Planner { calibration, goal, .. } = planner;
         let norms = shared_norms(*calibration, sensitivities, &model.weight_groups())?;
         let statistics = model.statistics(&norms)?;
         let problem = model.problem(scheme.allocator.score(), &statistics, goal.count)?;
@@ -49,7 +61,7 @@ impl<'b, 'a> Stored<'b, 'a> {
 
 /// Budgets that differ by less than this part of them are not told apart: with some tens of devices the metric
 /// does not tell them apart either.
-const FINE: u64 = 200;
+const FINE: u64 = 100;
 /// The same for the dearest budget: what costs next to nothing is not told apart either.
 const FINEST: u64 = 5000;
 
@@ -142,45 +154,25 @@ impl Path<'_> {
         (0..self.len()).find(|&step| self.cost(step) >= cost)
     }
 
-    /// The smallest budget that keeps a target on the inputs that choose.
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "a method has one lifetime, not any"
-    )]
-    pub(super) fn search(&self, target: Target) -> Result<BudgetSearch, DeployError> {
-        self.searched(self.len(), target, |search| search.smallest())
-    }
-
-    /// The same among budgets below this one. None if not even the dearest of these keeps the target.
-    #[expect(
-        clippy::redundant_closure_for_method_calls,
-        reason = "a method has one lifetime, not any"
-    )]
-    pub(super) fn search_below(
+    /// The smallest budget that keeps a target on the inputs that choose, near a guess if there is one. If
+    /// `below` is said, only budgets below so many bits are tried; none if there is no such budget.
+    pub(super) fn choose(
         &self,
-        bits: u64,
         target: Target,
-    ) -> Result<Option<BudgetSearch>, DeployError> {
-        let steps = (0..self.len()).take_while(|&step| self.cost(step) < bits).count();
+        guess: Option<usize>,
+        below: Option<u64>,
+    ) -> Result<Option<Choice>, DeployError> {
+        let planner = self.stored.planner;
+        let is_below = |&step: &usize| below.is_none_or(|bits| self.cost(step) < bits);
+        let steps = (0..self.len()).take_while(is_below).count();
         if steps == 0 {
             return Ok(None);
         }
-        let found = self.searched(steps, target, |search| search.smallest_if_any())?;
-        Ok(found.filter(|found| !found.missed))
-    }
-
-    /// A search among the first steps.
-    fn searched<T>(
-        &self,
-        steps: usize,
-        target: Target,
-        search: impl FnOnce(Search<'_, Selecting<'_, '_>>) -> Result<T, DeployError>,
-    ) -> Result<T, DeployError> {
-        let planner = self.stored.planner;
-        let budgets = Selecting { path: self, on: planner.selection, steps };
+        let budgets = Selecting { path: self, on: planner.selection, target, steps };
         let tick = || planner.say(&format!("searching: {}", self.stored.scheme));
-        let patterns = Patterns::to_compare(planner.patterns);
-        search(Search::new(&budgets, target, patterns).on_step(&tick))
+        let search = Search::new(&budgets, target, Patterns::to_compare(planner.patterns));
+        let early = EarlyDecision::default().with_intervals(1.0);
+        search.with_early_decision(early).on_step(&tick).choose(guess).map(Some)
     }
 
     /// The metric under each of some fault patterns on some inputs, which have a name.
@@ -188,19 +180,22 @@ impl Path<'_> {
         &self,
         step: usize,
         patterns: Range<u32>,
-        on: Judging<'_>,
-        inputs: &str,
+        (on, inputs): (Judging<'_>, &str),
+        reading: Reading,
     ) -> Result<Vec<f64>, DeployError> {
         let Stored { planner, scheme, model, golden, .. } = self.stored;
         let selection = self.at(step).selection().clone();
         let selected = Fingerprint::of(&selection).map_err(crate::job::JobError::Recipe)?;
-        let key = ("trials", scheme, selected, &patterns, inputs, planner.seed);
+        let key = ("trials", scheme, selected, &patterns, inputs, reading, planner.seed);
         // JSON has no number that is infinite or none: such a trial is kept as null.
         let values: Vec<Option<f64>> = planner.unit(&key, || {
             let recalibrator =
                 Recalibrator::new(scheme.recalibration, planner.calibration, golden)?;
             let trials = Trials::new(on.runner, &recalibrator, on.evaluation);
-            let read = |pattern| model.read(planner.seed, pattern, &selection);
+            let read = |pattern| match reading {
+                Reading::Decoded => model.read(planner.seed, pattern, &selection),
+                Reading::Drawn => model.drawn(planner.seed, pattern, &selection),
+            };
             let values = trials.scores(patterns.clone(), read)?;
             Ok(values.into_iter().map(|value| value.is_finite().then_some(value)).collect())
         })?;
@@ -223,6 +218,7 @@ impl Path<'_> {
 struct Selecting<'p, 's> {
     path: &'p Path<'s>,
     on: Judging<'p>,
+    target: Target,
     /// So many of its steps, the cheapest ones.
     steps: usize,
 }
@@ -239,7 +235,21 @@ impl Budgets for Selecting<'_, '_> {
     }
 
     fn values(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>, DeployError> {
-        self.path.trials(step, patterns, self.on, "selection")
+        self.path.trials(step, patterns, (self.on, "selection"), Reading::Drawn)
+    }
+
+    /// One device on each part of the inputs. What a part has that others have not, such as more right answers
+    /// without any fault, is taken out.
+    fn glance(&self, step: usize) -> Result<Vec<f64>, DeployError> {
+        let planner = self.path.stored.planner;
+        let first = Patterns::to_compare(planner.patterns).find().start;
+        let parts = planner.parts.par_iter().enumerate().map(|(number, part)| {
+            let (pattern, own) = (first + number as u32, planner.goal.target(part.evaluation)?);
+            let name = format!("part {number} of {}", planner.parts.len());
+            let values = self.path.trials(step, pattern..pattern + 1, (*part, &name), Reading::Drawn)?;
+            Ok(values[0] - own.level + self.target.level)
+        });
+        parts.collect()
     }
 }
 
@@ -260,7 +270,7 @@ impl Planner<'_> {
 mod tests {
     use super::*;
 
-    /// Whatever was the smallest budget is less than half a percent away, or a five thousandth of the dearest.
+    /// Whatever was the smallest budget is less than one percent away, or a five thousandth of the dearest.
     #[test]
     fn steps_are_left_out_where_they_are_close() {
         let close: Vec<u64> = (0..100_000).map(|step| 1_000_000 + 37 * step).collect();

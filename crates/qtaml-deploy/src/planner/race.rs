@@ -1,10 +1,12 @@
 //! The race of schemes for the smallest budget.
 
+use std::sync::Arc;
+
 use super::path::{Path, Stored};
 use super::{Contender, Planner};
-use crate::budget::{BudgetSearch, Target};
+use crate::budget::{Choice, Target};
 use crate::scheme::Scheme;
-use crate::{DeployError, GroupSensitivity};
+use crate::{DeployError, GroupSensitivity, StoredModel};
 
 /// A scheme is tried if it is predicted to need at most so many times the bits of the cheapest that was
 /// found so far.
@@ -19,6 +21,8 @@ pub(super) struct Race<'b, 'a> {
     /// The output noise that the target bears, once a scheme was searched.
     pub(super) noise: Option<f64>,
     pub(super) leader: Option<Leader<'b, 'a>>,
+    /// Models that a later scheme stores alike, with a scheme that does.
+    kept: Vec<(&'b Scheme, Arc<StoredModel>)>,
 }
 
 /// The cheapest scheme so far, stored.
@@ -26,12 +30,12 @@ pub(super) struct Leader<'b, 'a> {
     /// Its number among the contenders.
     pub(super) number: usize,
     pub(super) stored: Stored<'b, 'a>,
-    pub(super) found: BudgetSearch,
+    pub(super) found: Choice,
 }
 
 /// What came of a scheme.
 enum Outcome {
-    Searched(BudgetSearch),
+    Searched(Choice),
     /// It does not keep the target for less than so many bits.
     NotBelow(u64),
     NotTried,
@@ -43,19 +47,25 @@ impl<'b, 'a> Race<'b, 'a> {
         sensitivities: &'b [GroupSensitivity],
         target: Target,
     ) -> Self {
-        Self { planner, sensitivities, target, contenders: Vec::new(), noise: None, leader: None }
+        let (contenders, kept) = (Vec::new(), Vec::new());
+        Self { planner, sensitivities, target, contenders, noise: None, leader: None, kept }
     }
 
     /// A scheme that may become the plan.
     ///
     /// The first is searched along its whole path. Of another one it matters only whether it needs less than
-    /// the leader: it is first tried with what is just below, and searched if that is enough.
-    pub(super) fn enter(&mut self, scheme: &'b Scheme) -> Result<(), DeployError> {
-        let stored = self.store(scheme)?;
+    /// the leader: it is first tried with what is predicted or, if that is more, with what is just below, and
+    /// searched if that is enough.
+    pub(super) fn enter(
+        &mut self,
+        scheme: &'b Scheme,
+        later: impl Iterator<Item = &'b Scheme>,
+    ) -> Result<(), DeployError> {
+        let stored = self.store(scheme, later)?;
         let path = stored.path();
         let predicted = self.predicted(&path);
         let outcome = match &self.leader {
-            None => Outcome::Searched(path.search(self.target)?),
+            None => self.searched(&path)?,
             Some(leader) => self.challenged(&path, leader.found.cost, predicted)?,
         };
         let found = self.note(scheme, &path, predicted, outcome);
@@ -68,23 +78,54 @@ impl<'b, 'a> Race<'b, 'a> {
     }
 
     /// A baseline, which is searched along its whole path and never becomes the plan.
-    pub(super) fn compare(&mut self, scheme: &'b Scheme) -> Result<(), DeployError> {
-        let stored = self.store(scheme)?;
+    pub(super) fn compare(
+        &mut self,
+        scheme: &'b Scheme,
+        later: impl Iterator<Item = &'b Scheme>,
+    ) -> Result<(), DeployError> {
+        let stored = self.store(scheme, later)?;
         let path = stored.path();
         let predicted = self.predicted(&path);
-        let outcome = Outcome::Searched(path.search(self.target)?);
+        let outcome = self.searched(&path)?;
         self.note(scheme, &path, predicted, outcome);
         Ok(())
     }
 
-    fn store(&self, scheme: &'b Scheme) -> Result<Stored<'b, 'a>, DeployError> {
+    fn searched(&self, path: &Path<'_>) -> Result<Outcome, DeployError> {
+        let found = path.choose(self.target, self.guess(path), None)?;
+        Ok(found.map_or(Outcome::NotTried, Outcome::Searched))
+    }
+
+    /// The step that is predicted to leave as much noise as the target bears.
+    fn guess(&self, path: &Path<'_>) -> Option<usize> {
+        path.step_at(self.noise?)
+    }
+
+    /// The model as a scheme stores it, in what is worth while for some budget, made once for all that store it alike and kept until the last of these.
+    fn store(
+        &mut self,
+        scheme: &'b Scheme,
+        mut later: impl Iterator<Item = &'b Scheme>,
+    ) -> Result<Stored<'b, 'a>, DeployError> {
+        let Planner { calibration, goal, library, .. } = self.planner;
         self.planner.say(&format!("storing: {scheme}"));
-        Stored::new(self.planner, scheme, self.sensitivities)
+        let known = self.kept.iter().position(|(other, _)| scheme.stores_as(other));
+        let model = match known.map(|at| self.kept.swap_remove(at)) {
+            Some((_, model)) => model,
+            None => {
+                let near = scheme.store_near(*calibration, &goal.flips, library, goal.count)?;
+                Arc::new(near)
+            }
+        };
+        if later.any(|other| scheme.stores_as(other)) {
+            self.kept.push((scheme, model.clone()));
+        }
+        Stored::new(self.planner, scheme, self.sensitivities, model)
     }
 
     /// The budget that is predicted to leave as much noise as the target bears.
     fn predicted(&self, path: &Path<'_>) -> Option<u64> {
-        Some(path.cost(path.step_at(self.noise?)?))
+        Some(path.cost(self.guess(path)?))
     }
 
     fn challenged(
@@ -97,7 +138,8 @@ impl<'b, 'a> Race<'b, 'a> {
         if !predicted.is_some_and(is_near) {
             return Ok(Outcome::NotTried);
         }
-        let found = path.search_below(leading, self.target)?;
+        let found = path.choose(self.target, self.guess(path), Some(leading))?;
+        let found = found.filter(|found| !found.missed);
         Ok(found.map_or(Outcome::NotBelow(leading), Outcome::Searched))
     }
 
@@ -108,7 +150,7 @@ impl<'b, 'a> Race<'b, 'a> {
         path: &Path<'_>,
         predicted: Option<u64>,
         outcome: Outcome,
-    ) -> Option<BudgetSearch> {
+    ) -> Option<Choice> {
         let (found, not_below) = match outcome {
             Outcome::Searched(found) => (Some(found), None),
             Outcome::NotBelow(bits) => (None, Some(bits)),
@@ -123,7 +165,7 @@ impl<'b, 'a> Race<'b, 'a> {
             scheme,
             name,
             predicted,
-            found: found.clone(),
+            found,
             not_below,
         });
         found

@@ -142,6 +142,13 @@ impl Scheme {
         Self { allocator: Allocator::Tac(Score::Wkb), ..Self::uniform() }
     }
 
+    /// Whether another scheme has the same ways to store each group, and differs at most in where the budget goes and
+    /// what is measured again.
+    pub fn stores_as(&self, other: &Self) -> bool {
+        let Self { allocator, recalibration, .. } = *self;
+        *self == Self { allocator, recalibration, ..other.clone() }
+    }
+
     /// The same with weights that are protected one by one, and scales of output channels.
     #[must_use]
     pub fn by_weight(self) -> Self {

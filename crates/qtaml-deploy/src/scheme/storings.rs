@@ -2,7 +2,7 @@
 
 use std::ops::RangeInclusive;
 
-use qtaml_compensation::Plan;
+use qtaml_compensation::{Accounting, Plan};
 use qtaml_compensation::storage::{BitChoice, CodeLibrary, QuantizedSpec, StorageSpec};
 use qtaml_fault::{BitMask, Ecc, MemoryModel};
 use qtaml_physics::FlipProfile;
@@ -35,6 +35,22 @@ impl Scheme {
         library: &CodeLibrary,
     ) -> Result<StoredModel, DeployError> {
         self.store_as(runner, &self.storings(flips), library)
+    }
+
+    /// The same where each tensor is offered what is worth while for some budget: see
+    /// [`StoredModel::store_near`].
+    ///
+    /// # Errors
+    /// As [`StoredModel::store_with`].
+    pub fn store_near(
+        &self,
+        runner: &dyn Runner,
+        flips: &FlipProfile,
+        library: &CodeLibrary,
+        accounting: Accounting,
+    ) -> Result<StoredModel, DeployError> {
+        let storings = self.storings(flips);
+        StoredModel::store_near(runner, self.granularity, &storings, library, accounting)
     }
 
     /// The same in block codes alone.
@@ -151,7 +167,7 @@ fn by_weight(storings: Vec<Storing>) -> Vec<Storing> {
 mod tests {
     use qtaml_compensation::allocation::{Allocation, AllocationProblem, GreedyPath};
     use qtaml_compensation::storage::{ScalePolicy, StoredAs};
-    use qtaml_compensation::{Accounting, Budget, Decoder, Plan, Score};
+    use qtaml_compensation::{Budget, Decoder, Plan, Score};
     use qtaml_fault::Seed;
     use qtaml_physics::FlipProbability;
     use rand::RngExt as _;
