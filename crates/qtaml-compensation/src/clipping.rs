@@ -34,6 +34,8 @@
 //! answer need not be the deepest corner, but it is the best of all ranges that were tried. In the end it is
 //! compared with no clipping, by the exact error of the tensors that would be stored.
 
+use std::sync::Arc;
+
 use qtaml_fault::QuantizedChannel;
 use qtaml_quant::{Code, CodeRange, Format, Grid, Origin, QuantizedTensor};
 
@@ -147,7 +149,7 @@ pub struct Clipping<'a> {
     weights: &'a [f32],
     range: CodeRange,
     around: Around,
-    sums: SortedSums,
+    sums: Arc<SortedSums>,
 }
 
 impl<'a> Clipping<'a> {
@@ -156,11 +158,20 @@ impl<'a> Clipping<'a> {
     /// # Errors
     /// [`DecoderError::Quant`] for no weights, or NaN and infinite ones.
     pub fn of(weights: &'a [f32], range: CodeRange) -> Result<Self, DecoderError> {
+        Self::of_sorted(weights, range, || Arc::new(SortedSums::of(weights)))
+    }
+
+    /// The same of weights that may be sorted already.
+    pub(crate) fn of_sorted(
+        weights: &'a [f32],
+        range: CodeRange,
+        sums: impl FnOnce() -> Arc<SortedSums>,
+    ) -> Result<Self, DecoderError> {
         // Names what cannot be stored, before an end that follows from it is no number.
         let anything = Grid::as_read(Format::INT8, 0.0, Origin::Zero);
         QuantizedTensor::quantize_on(weights, &[weights.len()], anything)?;
         let around = Around::in_range(weights, range);
-        Ok(Self { weights, range, around, sums: SortedSums::of(weights) })
+        Ok(Self { weights, range, around, sums: sums() })
     }
 
     /// The ends between which the weights are closest to what `decoder` makes of them under faults; never
@@ -179,12 +190,31 @@ impl<'a> Clipping<'a> {
         if farthest == 0.0 {
             return Ok(whole);
         }
-        let error = |shrink| reader.error_on(&self.sums, self.grid(channel, farthest * shrink)?);
-        let distance = farthest * search(error)?;
+        let distance = self.distance(&reader)?;
         // Never so small that f32 has no such range.
         let least = farthest.min(f32::MIN_POSITIVE.into());
         let clipped = self.span(&reader, distance.clamp(least, farthest))?;
         Ok(if clipped.mean_square_error < whole.mean_square_error { clipped } else { whole })
+    }
+
+    /// How far from the mean of the weights [`best`](Self::best) clips them, by the sums alone: what the tensors lose that
+    /// it leads to is not asked.
+    pub(crate) fn best_distance(
+        &self,
+        channel: &QuantizedChannel,
+        decoder: Decoder,
+        prior: Prior,
+    ) -> Result<f64, DecoderError> {
+        if self.around.farthest == 0.0 {
+            return Ok(0.0);
+        }
+        self.distance(&Reader { channel, decoder, prior })
+    }
+
+    fn distance(&self, reader: &Reader<'_>) -> Result<f64, DecoderError> {
+        let farthest = self.around.farthest;
+        let grid = |shrink: f64| self.grid(reader.channel, farthest * shrink);
+        Ok(farthest * search(|shrink| reader.error_on(&self.sums, grid(shrink)?))?)
     }
 
     fn grid(&self, channel: &QuantizedChannel, distance: f64) -> Result<Grid, DecoderError> {
@@ -355,13 +385,13 @@ impl std::ops::Sub for Sums {
 
 /// Weights in their order, and the sums of those before each of them.
 #[derive(Debug)]
-struct SortedSums {
+pub(crate) struct SortedSums {
     weights: Vec<f32>,
     before: Vec<Sums>,
 }
 
 impl SortedSums {
-    fn of(weights: &[f32]) -> Self {
+    pub(crate) fn of(weights: &[f32]) -> Self {
         let mut weights = weights.to_vec();
         weights.sort_unstable_by(f32::total_cmp);
         let stride = weights.len().div_ceil(SAMPLE);

@@ -1,5 +1,7 @@
 //! Priors of a Bayes decoder.
 
+use std::sync::LazyLock;
+
 use qtaml_quant::{Code, CodeRange, Format};
 use serde::{Deserialize, Serialize};
 use statrs::function::gamma::{gamma_lr, ln_gamma};
@@ -170,6 +172,11 @@ struct GeneralisedNormal {
     shape: f64,
 }
 
+/// Shapes between which the shape of a ratio is looked for.
+const KNOTS: u32 = 64;
+/// Beyond this argument the regularised incomplete gamma function is 1 to every digit, for `1 / shape` up to 4.
+const SURE: f64 = 50.0;
+
 impl GeneralisedNormal {
     /// From tails that hardly fall to a box; normal is 2, Laplace 1.
     const SHAPES: [f64; 2] = [0.25, 16.0];
@@ -198,14 +205,34 @@ impl GeneralisedNormal {
         (two - f64::midpoint(one, three)).exp()
     }
 
-    /// Solved by bisection of the logarithm; the nearest end for ratios that no shape has.
+    /// By false position (the Illinois rule) between two knots of a table; the nearest end for ratios that no shape has.
     fn shape_of(ratio: f64) -> f64 {
-        let [mut low, mut high] = Self::SHAPES.map(f64::ln);
+        static TABLE: LazyLock<Vec<(f64, f64)>> = LazyLock::new(|| {
+            let [least, most] = GeneralisedNormal::SHAPES.map(f64::ln);
+            let knot = |i: u32| least + (most - least) * f64::from(i) / f64::from(KNOTS);
+            (0..=KNOTS).map(|i| (knot(i), GeneralisedNormal::ratio(knot(i).exp()))).collect()
+        });
+        let [least, most] = Self::SHAPES;
+        let (low, high) = match TABLE.partition_point(|&(_, of_knot)| of_knot < ratio) {
+            0 => return least,
+            above if above == TABLE.len() => return most,
+            above => (TABLE[above - 1], TABLE[above]),
+        };
+        let ((mut a, mut below), (mut b, mut beyond)) =
+            ((low.0, low.1 - ratio), (high.0, high.1 - ratio));
         for _ in 0..32 {
-            let middle = f64::midpoint(low, high);
-            *(if Self::ratio(middle.exp()) < ratio { &mut low } else { &mut high }) = middle;
+            let middle = (a * beyond - b * below) / (beyond - below);
+            let error = Self::ratio(middle.exp()) - ratio;
+            if error.abs() < 1e-14 || b - a < 1e-12 {
+                return middle.exp();
+            }
+            if error < 0.0 {
+                (a, below, beyond) = (middle, error, beyond / 2.0);
+            } else {
+                (b, beyond, below) = (middle, error, below / 2.0);
+            }
         }
-        f64::midpoint(low, high).exp()
+        f64::midpoint(a, b).exp()
     }
 
     /// `P(|w - location| < x)`, the regularised lower incomplete gamma function at `(x / width)^shape`.
@@ -213,9 +240,9 @@ impl GeneralisedNormal {
         if self.width == 0.0 {
             return 1.0;
         }
-        // Beyond e^-700 it is 1 to every digit; at 0 the library knows no value.
-        let argument = (x / self.width).powf(self.shape).clamp(f64::MIN_POSITIVE, 700.0);
-        gamma_lr(1.0 / self.shape, argument)
+        // At 0 the library knows no value.
+        let argument = (x / self.width).powf(self.shape).max(f64::MIN_POSITIVE);
+        if argument > SURE { 1.0 } else { gamma_lr(1.0 / self.shape, argument) }
     }
 
     /// What it says of so many weights, one weight's worth of it spread over all codes alike.
@@ -302,6 +329,21 @@ mod tests {
 
     fn histogram(weights: &[f32], format: impl Into<Format>) -> CodeHistogram {
         CodeHistogram::of(&QuantizedTensor::quantize(weights, &[weights.len()], format).unwrap())
+    }
+
+    /// Every shape in f32, from its own ratio, and the ends beyond which there is none.
+    #[test]
+    fn a_shape_follows_from_its_ratio() {
+        for i in 0..=1000 {
+            let shape = 0.25 * 64.0_f64.powf(f64::from(i) / 1000.0);
+            let found = GeneralisedNormal::shape_of(GeneralisedNormal::ratio(shape));
+            assert!((found / shape - 1.0).abs() < 1e-9, "{shape} {found}");
+        }
+        assert_eq!([0.0, 0.99].map(GeneralisedNormal::shape_of), [0.25, 16.0]);
+        // The tail that is left out is less than a digit of 1.
+        for shape in [0.25, 1.0, 16.0] {
+            assert_eq!(gamma_lr(1.0 / shape, SURE), 1.0, "{shape}");
+        }
     }
 
     #[test]

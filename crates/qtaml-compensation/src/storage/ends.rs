@@ -7,7 +7,7 @@ use rayon::prelude::*;
 use super::group::root_mean_square;
 use super::{GroupWeights, QuantizedMemory, QuantizedSpec, ScalePolicy};
 use crate::StorageError;
-use crate::clipping::{Around, Clipping};
+use crate::clipping::Around;
 
 /// The ends that all groups of the tensor of a group share; none where each has its own.
 pub(super) fn of_tensor(
@@ -55,16 +55,17 @@ fn least_rounding(tensor: &GroupWeights, spec: &QuantizedSpec) -> Result<(f32, f
 /// For each set of protected bits, how far from its middle a tensor is best clipped, in units of its
 /// spread: from 0 in root mean squares in a symmetric range, else from the mean in standard deviations.
 pub(super) fn relative_distances(
-    tensor: &[f32],
+    group: &GroupWeights,
     memory: &QuantizedMemory,
     spec: &QuantizedSpec,
     masks: &[BitMask],
 ) -> Result<Vec<f64>, StorageError> {
-    let (spread, clipping) = (spread(tensor, spec), Clipping::of(tensor, spec.range)?);
+    let (spread, clipping) =
+        (spread(group.tensor(), spec), group.clipping_of_tensor(spec.range)?);
     let distance = |mask: &BitMask| {
         let channel = memory.channel(*mask)?;
-        let best = clipping.best(&channel, spec.decoder, spec.prior)?;
-        Ok(if spread > 0.0 { best.distance / spread } else { 0.0 })
+        let distance = clipping.best_distance(&channel, spec.decoder, spec.prior)?;
+        Ok(if spread > 0.0 { distance / spread } else { 0.0 })
     };
     masks.par_iter().map(distance).collect()
 }

@@ -1,12 +1,12 @@
 //! A weight group before it is stored: its weights, their codes and scale.
 
 use std::ops::Range;
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use qtaml_quant::{CodeRange, Format, Grid, Origin, QuantError, QuantizedTensor};
 
-use crate::StorageError;
-use crate::clipping::ends_of;
+use crate::clipping::{Clipping, SortedSums, ends_of};
+use crate::{DecoderError, StorageError};
 use crate::memo::Memo;
 
 /// The weights of one group, shared by all candidates that may store them.
@@ -31,6 +31,8 @@ pub struct GroupWeights {
     range: Range<usize>,
     largest_of_tensor: f32,
     ends_of_tensor: (f32, f32),
+    /// All weights of the tensor, sorted when they are first asked for.
+    sorted: Arc<OnceLock<Arc<SortedSums>>>,
     codes: Arc<Memo<Key, QuantizedTensor>>,
     channels: usize,
     power: InputPower,
@@ -63,6 +65,7 @@ impl GroupWeights {
             range: 0..tensor.len(),
             largest_of_tensor: largest(tensor),
             ends_of_tensor: ends_of(tensor),
+            sorted: Arc::default(),
             codes: Arc::default(),
             channels: 1,
             power: InputPower::Unknown,
@@ -148,9 +151,7 @@ impl GroupWeights {
         }
         // Of how many channels a part is, and of which power, is not known.
         let (codes, power) = (Arc::default(), InputPower::Unknown);
-        let (tensor, ends_of_tensor) = (self.tensor.clone(), self.ends_of_tensor);
-        let largest_of_tensor = self.largest_of_tensor;
-        Ok(Self { tensor, range, largest_of_tensor, ends_of_tensor, codes, channels: 1, power })
+        Ok(Self { range, codes, channels: 1, power, ..self.clone() })
     }
 
     /// The weights.
@@ -161,6 +162,15 @@ impl GroupWeights {
     /// All weights of the tensor.
     pub fn tensor(&self) -> &Arc<[f32]> {
         &self.tensor
+    }
+
+    /// All weights of the tensor, to be clipped.
+    pub(crate) fn clipping_of_tensor(
+        &self,
+        range: CodeRange,
+    ) -> Result<Clipping<'_>, DecoderError> {
+        let sorted = || self.sorted.get_or_init(|| Arc::new(SortedSums::of(&self.tensor))).clone();
+        Clipping::of_sorted(&self.tensor, range, sorted)
     }
 
     /// The largest magnitude of the weights.

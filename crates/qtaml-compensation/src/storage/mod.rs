@@ -20,6 +20,7 @@ mod stored;
 mod writer;
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 use qtaml_fault::{BitFlips, BitMask, Ecc, FaultStream, ProtectionMap};
 
@@ -118,6 +119,15 @@ pub trait WordStorage: WeightStorage {
 
     /// What keeps them.
     fn ecc(&self) -> Ecc;
+
+    /// The model that draws what the code leaves wrong in the protected bits, in place of decoding it: each bit as often
+    /// as its [residual](Ecc::residual) says, and independently of others. None without a code.
+    ///
+    /// # Errors
+    /// [`StorageError::Fault`] for a code that cannot be built.
+    fn left(&self) -> Result<Option<Arc<BitFlips>>, StorageError> {
+        Ok(None)
+    }
 
     /// The weights that these words are read as.
     ///

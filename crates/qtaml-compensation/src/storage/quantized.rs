@@ -6,7 +6,7 @@ use qtaml_fault::{
     BitFlips, BitMask, Ecc, EccError, FaultError, FaultModel, FaultStream, MemoryModel,
     QuantizedChannel,
 };
-use qtaml_physics::FlipProbability;
+use qtaml_physics::{FlipProbability, FlipProfile};
 use qtaml_quant::{Code, CodeRange, Format, Grid, PackedWords, QuantizedTensor, Word};
 
 use super::ends;
@@ -45,6 +45,8 @@ pub struct QuantizedMemory {
     channels: Memo<u8, QuantizedChannel>,
     /// What the code leaves, by the bits of the flip probabilities: the same for every set of bits.
     left: Memo<[u64; 2], Result<FlipProbability, EccError>>,
+    /// The models that draw it, by the protected bits.
+    left_faults: Memo<u8, BitFlips>,
 }
 
 impl QuantizedMemory {
@@ -55,7 +57,8 @@ impl QuantizedMemory {
     pub fn new(memory: MemoryModel, format: impl Into<Format>) -> Result<Self, FaultError> {
         let format = format.into();
         let faults = memory.bit_flips(format.bits())?;
-        Ok(Self { memory, format, faults, channels: Memo::default(), left: Memo::default() })
+        let (channels, left, left_faults) = (Memo::default(), Memo::default(), Memo::default());
+        Ok(Self { memory, format, faults, channels, left, left_faults })
     }
 
     /// The memory alone.
@@ -74,13 +77,28 @@ impl QuantizedMemory {
     /// As [`MemoryModel::channel`].
     pub fn channel(&self, mask: BitMask) -> Result<Arc<QuantizedChannel>, FaultError> {
         let MemoryModel { flips, ecc } = &self.memory;
-        let residual = |flips: FlipProbability| {
-            let key = [flips.p01(), flips.p10()].map(f64::to_bits);
-            (*self.left.get_or_make(key, || ecc.residual(flips))).clone()
-        };
         self.channels.get_or_try(mask.mask(), || {
             let exposed = QuantizedChannel::new(flips.clone(), self.format, mask)?;
-            exposed.with_ecc_leaving(*ecc, residual)
+            exposed.with_ecc_leaving(*ecc, |flips| self.residual(flips))
+        })
+    }
+
+    fn residual(&self, flips: FlipProbability) -> Result<FlipProbability, EccError> {
+        let key = [flips.p01(), flips.p10()].map(f64::to_bits);
+        (*self.left.get_or_make(key, || self.memory.ecc.residual(flips))).clone()
+    }
+
+    /// The model that draws what the code leaves in these bits.
+    fn left_faults(&self, mask: BitMask) -> Result<Arc<BitFlips>, FaultError> {
+        self.left_faults.get_or_try(mask.mask(), || {
+            let width = self.format.bits();
+            let of_bit = |bit: usize| match mask.mask() >> bit & 1 {
+                0 => Ok(FlipProbability::NEVER),
+                _ => self.residual(self.memory.flips.at(bit)),
+            };
+            let bits = (0..width.get() as usize).map(of_bit).collect::<Result<Vec<_>, _>>()?;
+            let misfit = FaultError::ProfileWidth { bits: bits.len(), width };
+            BitFlips::new(FlipProfile::per_bit(bits).map_err(|_| misfit)?, width)
         })
     }
 
@@ -453,6 +471,13 @@ impl WordStorage for QuantizedStorage {
 
     fn ecc(&self) -> Ecc {
         self.memory.memory().ecc
+    }
+
+    fn left(&self) -> Result<Option<Arc<BitFlips>>, StorageError> {
+        match self.memory.memory().ecc {
+            Ecc::Ideal => Ok(None),
+            _ => Ok(Some(self.memory.left_faults(self.mask)?)),
+        }
     }
 
     fn decode(&self, read: &[u8]) -> Result<Vec<f32>, StorageError> {

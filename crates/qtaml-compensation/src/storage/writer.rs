@@ -209,7 +209,7 @@ fn quantized(
     let masks: Vec<BitMask> = numbered.map(|(_, mask)| mask).collect();
     // Found once for a tensor: the range of a few weights would be fitted to their noise.
     let relative = match spec.scale {
-        ScalePolicy::MinMse => Some(relative_distances(first.tensor(), memory, spec, &masks)?),
+        ScalePolicy::MinMse => Some(relative_distances(first, memory, spec, &masks)?),
         _ => None,
     };
     let shared = ends::of_tensor(first, spec)?;

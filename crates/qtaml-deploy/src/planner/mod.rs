@@ -6,8 +6,8 @@
 //! that look about as cheap as the cheapest so far are searched from there, among what is cheaper.
 //! The cheapest is confirmed on inputs and under fault patterns that had no part in any choice.
 //!
-//! What chooses need not decode: blocks that cannot be corrected are drawn as often as they are
-//! ([`StoredModel::drawn`](crate::StoredModel::drawn)), and so are they along the frontier. What confirms decodes.
+//! What chooses need not decode: what codes leave is drawn
+//! ([`StoredModel::drawn`](crate::StoredModel::drawn)), and so it is along the frontier. What confirms decodes.
 //!
 //! Three sets of inputs, three runners of one model: calibration, selection and test.
 
@@ -30,6 +30,7 @@ use crate::budget::{Choice, Criterion, Patterns, Target};
 use crate::job::JobStore;
 use crate::scheme::Scheme;
 use crate::sensitivity::noise_norms;
+use crate::stored::Reading;
 use crate::{
     BudgetError, DeployError, Evaluation, Granularity, GroupSensitivity, Runner, WeightGroup,
     groups_of,
@@ -40,7 +41,7 @@ pub use file::{ModelPlan, ModelPlanError};
 pub use others::OtherTensors;
 pub use schemes::contenders;
 
-use path::{Path, Reading};
+use path::Path;
 use race::{Leader, Race};
 
 /// Draws of noise behind the sensitivity of a tensor.
@@ -105,14 +106,14 @@ impl Goal {
     }
 
     /// The target on inputs that choose: with the margin, but no nearer to the model without faults than
-    /// half way.
+    /// a third of the way. Few inputs have few levels, and the next one may be out of reach.
     ///
     /// # Errors
     /// As [`target`](Self::target).
     pub fn selecting(&self, evaluation: &Evaluation) -> Result<Target, DeployError> {
         let (target, clean) = (self.target(evaluation)?, evaluation.clean());
         let margin = self.margin * evaluation.standard_error(target.level);
-        let most = (clean - target.level).abs() / 2.0;
+        let most = (clean - target.level).abs() / 3.0;
         let by = margin.min(most) * if target.higher_is_better { 1.0 } else { -1.0 };
         Ok(Target { level: target.level + by, ..target })
     }

@@ -13,17 +13,8 @@ use crate::budget::{Budgets, Choice, EarlyDecision, Patterns, Search, Target};
 use crate::job::{Fingerprint, Recipe};
 use crate::scheme::{Allocator, Scheme};
 use crate::sensitivity::shared_norms;
+use crate::stored::Reading;
 use crate::{DeployError, GroupSensitivity, Recalibrator, StoredModel, Trials, Values};
-
-/// How trials come by their weights.
-#[derive(Debug, Clone, Copy, PartialEq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub(super) enum Reading {
-    /// Codes are decoded.
-    Decoded,
-    /// Whether a code can be decoded is drawn.
-    Drawn,
-}
 
 /// A model stored as a scheme says.
 pub(super) struct Stored<'b, 'a> {

@@ -87,7 +87,7 @@ fn words(
     // What is clipped is lost whatever is protected: the range is that of a memory without faults.
     let all = BitMask::top(spec.format.bits().get(), spec.format.bits())?;
     let distance = match spec.scale {
-        ScalePolicy::MinMse => relative_distances(group.weights(), memory, spec, &[all])?.pop(),
+        ScalePolicy::MinMse => relative_distances(group, memory, spec, &[all])?.pop(),
         _ => None,
     };
     let quantize = |part: &GroupWeights| {
