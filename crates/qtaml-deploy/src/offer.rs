@@ -8,13 +8,15 @@ use std::collections::BTreeMap;
 
 use qtaml_compensation::allocation::{AllocationProblem, Candidate, GreedyPath};
 use qtaml_compensation::storage::{Candidates, GroupWeights, StorageWriter};
-use qtaml_compensation::{Accounting, PlanGroup};
+use qtaml_compensation::{Accounting, PlanGroup, StorageError};
 
 use crate::planned::is_like;
 use crate::{DeployError, StoredModelError, WeightGroup};
 
 /// Groups of a tensor that tell which candidates the others have, evenly spaced.
 const SAMPLED: usize = 8;
+/// Weights of as many slices that tell what a whole tensor is offered, if it has four times as many or more.
+const SLICE: usize = 1 << 13;
 /// A candidate is offered if its error is at most so many times that of a mixture of others for as many bits.
 const NEAR: f64 = 1.3;
 
@@ -38,14 +40,13 @@ impl Offer<'_> {
     ) -> Result<Vec<Candidates>, DeployError> {
         let stored = |source| StoredModelError::Stored { name: name.to_owned(), source };
         let mut all = vec![Vec::new(); parts.len()];
-        let wanted = if parts.len() > SAMPLED {
-            let sample: Vec<GroupWeights> =
-                parts.iter().step_by(parts.len() / SAMPLED).cloned().collect();
-            let sampled = writers.iter().map(|writer| writer.candidates(&sample));
-            let sampled = sampled.collect::<Result<Vec<_>, _>>().map_err(stored)?;
-            self.wanted(&sampled, groups)?
-        } else {
-            None
+        let wanted = match sample(parts).map_err(stored)? {
+            Some(sample) if !matches!(self, Self::All) => {
+                let sampled = writers.iter().map(|writer| writer.candidates(&sample));
+                let sampled = sampled.collect::<Result<Vec<_>, _>>().map_err(stored)?;
+                self.wanted(&sampled, groups)?
+            }
+            _ => None,
         };
         for (number, writer) in writers.iter().enumerate() {
             let more = match &wanted {
@@ -81,6 +82,22 @@ impl Offer<'_> {
         let mut keep = keep.into_iter();
         let of = |writer| (0..count(writer)).filter(|_| keep.next() == Some(true)).collect();
         Ok(Some(sampled.iter().map(of).collect()))
+    }
+}
+
+/// A few groups, or slices of the only one. None of so few weights that all candidates of all groups are made as fast,
+/// nor where weights are told apart one by one.
+fn sample(parts: &[GroupWeights]) -> Result<Option<Vec<GroupWeights>>, StorageError> {
+    match parts {
+        [whole] if whole.channels() == 1 && whole.weights().len() >= 4 * SAMPLED * SLICE => {
+            let every = whole.weights().len() / SAMPLED;
+            let slices = (0..SAMPLED).map(|slice| slice * every..slice * every + SLICE);
+            GroupWeights::parts(whole.tensor(), slices).map(Some)
+        }
+        _ if parts.len() > SAMPLED => {
+            Ok(Some(parts.iter().step_by(parts.len() / SAMPLED).cloned().collect()))
+        }
+        _ => Ok(None),
     }
 }
 

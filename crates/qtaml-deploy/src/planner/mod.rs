@@ -105,17 +105,18 @@ impl Goal {
         Self { margin, ..self }
     }
 
-    /// The target on inputs that choose: with the margin, but no nearer to the model without faults than
-    /// a third of the way. Few inputs have few levels, and the next one may be out of reach.
+    /// The target on inputs that choose: with the margin, but no nearer than a third of the way to `best`, the metric there
+    /// of the model as it is stored without any fault. Few inputs have few levels, and the next one may be out of
+    /// reach.
     ///
     /// # Errors
     /// As [`target`](Self::target).
-    pub fn selecting(&self, evaluation: &Evaluation) -> Result<Target, DeployError> {
-        let (target, clean) = (self.target(evaluation)?, evaluation.clean());
+    pub fn selecting(&self, evaluation: &Evaluation, best: f64) -> Result<Target, DeployError> {
+        let target = self.target(evaluation)?;
+        let sign = if target.higher_is_better { 1.0 } else { -1.0 };
         let margin = self.margin * evaluation.standard_error(target.level);
-        let most = (clean - target.level).abs() / 3.0;
-        let by = margin.min(most) * if target.higher_is_better { 1.0 } else { -1.0 };
-        Ok(Target { level: target.level + by, ..target })
+        let most = (sign * (best - target.level)).max(0.0) / 3.0;
+        Ok(Target { level: target.level + sign * margin.min(most), ..target })
     }
 
     /// The target that this is for a model of this quality without faults.
@@ -329,8 +330,7 @@ impl<'a> Planner<'a> {
     /// target, and as storing, measuring, searching and planning.
     pub fn plan(&self, schemes: &[Scheme], baselines: &[Scheme]) -> Result<Planned, DeployError> {
         let sensitivities = self.sensitivities()?;
-        let target = self.goal.selecting(self.selection.evaluation)?;
-        let mut race = Race::new(self, &sensitivities, target);
+        let mut race = Race::new(self, &sensitivities);
         let later = |number: usize| schemes.iter().chain(baselines).skip(number + 1);
         for (number, scheme) in schemes.iter().enumerate() {
             race.enter(scheme, later(number))?;

@@ -40,6 +40,16 @@ impl<'b, 'a> Stored<'b, 'a> {
         Ok(Self { planner, scheme, model, golden, problem })
     }
 
+    /// The target on the inputs that choose.
+    pub(super) fn target(&self) -> Result<Target, DeployError> {
+        let Planner { selection, goal, .. } = self.planner;
+        let best: Option<f64> = self.planner.unit(&("without faults", self.scheme), || {
+            let outputs = selection.runner.outputs(self.golden.clone())?;
+            Ok(Some(selection.evaluation.score(&outputs)?).filter(|best| best.is_finite()))
+        })?;
+        goal.selecting(selection.evaluation, best.unwrap_or(f64::NAN))
+    }
+
     /// The way through its budgets.
     pub(super) fn path(&self) -> Path<'_> {
         let steps = match self.scheme.allocator {

@@ -16,7 +16,8 @@ const NEAR: f64 = 1.25;
 pub(super) struct Race<'b, 'a> {
     planner: &'b Planner<'a>,
     sensitivities: &'b [GroupSensitivity],
-    target: Target,
+    /// What chooses, once a model is stored.
+    target: Option<Target>,
     pub(super) contenders: Vec<Contender>,
     /// The output noise that the target bears, once a scheme was searched.
     pub(super) noise: Option<f64>,
@@ -45,10 +46,9 @@ impl<'b, 'a> Race<'b, 'a> {
     pub(super) fn new(
         planner: &'b Planner<'a>,
         sensitivities: &'b [GroupSensitivity],
-        target: Target,
     ) -> Self {
         let (contenders, kept) = (Vec::new(), Vec::new());
-        Self { planner, sensitivities, target, contenders, noise: None, leader: None, kept }
+        Self { planner, sensitivities, target: None, contenders, noise: None, leader: None, kept }
     }
 
     /// A scheme that may become the plan.
@@ -62,11 +62,11 @@ impl<'b, 'a> Race<'b, 'a> {
         later: impl Iterator<Item = &'b Scheme>,
     ) -> Result<(), DeployError> {
         let stored = self.store(scheme, later)?;
-        let path = stored.path();
+        let (path, target) = (stored.path(), self.target(&stored)?);
         let predicted = self.predicted(&path);
         let outcome = match &self.leader {
-            None => self.searched(&path)?,
-            Some(leader) => self.challenged(&path, leader.found.cost, predicted)?,
+            None => self.searched(&path, target)?,
+            Some(leader) => self.challenged(&path, target, leader.found.cost, predicted)?,
         };
         let found = self.note(scheme, &path, predicted, outcome);
         drop(path);
@@ -84,15 +84,25 @@ impl<'b, 'a> Race<'b, 'a> {
         later: impl Iterator<Item = &'b Scheme>,
     ) -> Result<(), DeployError> {
         let stored = self.store(scheme, later)?;
-        let path = stored.path();
+        let (path, target) = (stored.path(), self.target(&stored)?);
         let predicted = self.predicted(&path);
-        let outcome = self.searched(&path)?;
+        let outcome = self.searched(&path, target)?;
         self.note(scheme, &path, predicted, outcome);
         Ok(())
     }
 
-    fn searched(&self, path: &Path<'_>) -> Result<Outcome, DeployError> {
-        let found = path.choose(self.target, self.guess(path), None)?;
+    /// The target of all searches: it follows from the first model that is stored.
+    fn target(&mut self, stored: &Stored<'_, '_>) -> Result<Target, DeployError> {
+        if let Some(target) = self.target {
+            return Ok(target);
+        }
+        let target = stored.target()?;
+        self.target = Some(target);
+        Ok(target)
+    }
+
+    fn searched(&self, path: &Path<'_>, target: Target) -> Result<Outcome, DeployError> {
+        let found = path.choose(target, self.guess(path), None)?;
         Ok(found.map_or(Outcome::NotTried, Outcome::Searched))
     }
 
@@ -131,6 +141,7 @@ impl<'b, 'a> Race<'b, 'a> {
     fn challenged(
         &self,
         path: &Path<'_>,
+        target: Target,
         leading: u64,
         predicted: Option<u64>,
     ) -> Result<Outcome, DeployError> {
@@ -138,7 +149,7 @@ impl<'b, 'a> Race<'b, 'a> {
         if !predicted.is_some_and(is_near) {
             return Ok(Outcome::NotTried);
         }
-        let found = path.choose(self.target, self.guess(path), Some(leading))?;
+        let found = path.choose(target, self.guess(path), Some(leading))?;
         let found = found.filter(|found| !found.missed);
         Ok(found.map_or(Outcome::NotBelow(leading), Outcome::Searched))
     }
