@@ -121,7 +121,8 @@ fn near(sampled: &[Vec<Candidates>], accounting: Accounting) -> Result<Vec<bool>
     let path = GreedyPath::optimal(&problem);
     let corners: Vec<(u64, f64)> =
         (0..path.len()).map(|step| (path.cost(step), path.distortion(step))).collect();
-    let is_near = |candidate: &Candidate| candidate.distortion <= NEAR * hull(&corners, candidate.cost);
+    let is_near =
+        |candidate: &Candidate| candidate.distortion <= NEAR * hull(&corners, candidate.cost);
     let mut keep: Vec<bool> = all.iter().map(is_near).collect();
     if let Some(last) = keep.last_mut() {
         *last = true;

@@ -85,9 +85,8 @@ impl Sets {
         }
         // A part of one sample is no part worth the name, and one for each device that finds is enough.
         let parts = if workload.metric().is_mean() { PARTS.min(samples / 4) } else { 0 };
-        let part = |number: usize| {
-            workload.part(|sample| sample % 2 == 0 && sample / 2 % parts == number)
-        };
+        let part =
+            |number: usize| workload.part(|sample| sample % 2 == 0 && sample / 2 % parts == number);
         Ok(Self {
             calibration: workload.part(|sample| sample % 4 == 0)?,
             selection: workload.part(|sample| sample % 2 == 0)?,

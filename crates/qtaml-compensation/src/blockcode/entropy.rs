@@ -107,7 +107,8 @@ mod tests {
         let masses = [0.6, 0.2, 0.1, 0.07, 0.029, 0.001];
         let code = EntropyCode::new(&masses);
         for n in [1, 10, 100, 10_000] {
-            let symbols: Vec<u16> = (0..n).map(|i| [0, 1, 0, 2, 0, 5, 3, 0, 4, 0][i % 10]).collect();
+            let symbols: Vec<u16> =
+                (0..n).map(|i| [0, 1, 0, 2, 0, 5, 3, 0, 4, 0][i % 10]).collect();
             let mut counts = [0; 6];
             for &symbol in &symbols {
                 counts[usize::from(symbol)] += 1;

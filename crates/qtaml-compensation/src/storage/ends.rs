@@ -60,8 +60,7 @@ pub(super) fn relative_distances(
     spec: &QuantizedSpec,
     masks: &[BitMask],
 ) -> Result<Vec<f64>, StorageError> {
-    let (spread, clipping) =
-        (spread(group.tensor(), spec), group.clipping_of_tensor(spec.range)?);
+    let (spread, clipping) = (spread(group.tensor(), spec), group.clipping_of_tensor(spec.range)?);
     let distance = |mask: &BitMask| {
         let channel = memory.channel(*mask)?;
         let distance = clipping.best_distance(&channel, spec.decoder, spec.prior)?;

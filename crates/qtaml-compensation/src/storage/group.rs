@@ -6,8 +6,8 @@ use std::sync::{Arc, OnceLock};
 use qtaml_quant::{CodeRange, Format, Grid, Origin, QuantError, QuantizedTensor};
 
 use crate::clipping::{Clipping, SortedSums, ends_of};
-use crate::{DecoderError, StorageError};
 use crate::memo::Memo;
+use crate::{DecoderError, StorageError};
 
 /// The weights of one group, shared by all candidates that may store them.
 ///

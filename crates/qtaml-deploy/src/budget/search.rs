@@ -179,10 +179,7 @@ impl<'a, B: Budgets> Walk<'a, B> {
 
     /// The first step that reaches the target under the patterns that find, and those that are clearly below
     /// and above it.
-    pub(super) fn bisect(
-        &mut self,
-        within: [usize; 2],
-    ) -> Result<(usize, [usize; 2]), B::Error> {
+    pub(super) fn bisect(&mut self, within: [usize; 2]) -> Result<(usize, [usize; 2]), B::Error> {
         let ([mut low, mut high], mut bracket) = (within, within);
         while low < high {
             let middle = usize::midpoint(low, high);

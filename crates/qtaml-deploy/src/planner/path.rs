@@ -247,7 +247,8 @@ impl Budgets for Selecting<'_, '_> {
         let parts = planner.parts.par_iter().enumerate().map(|(number, part)| {
             let (pattern, own) = (first + number as u32, planner.goal.target(part.evaluation)?);
             let name = format!("part {number} of {}", planner.parts.len());
-            let values = self.path.trials(step, pattern..pattern + 1, (*part, &name), Reading::Drawn)?;
+            let values =
+                self.path.trials(step, pattern..pattern + 1, (*part, &name), Reading::Drawn)?;
             Ok(values[0] - own.level + self.target.level)
         });
         parts.collect()

@@ -43,10 +43,7 @@ enum Outcome {
 }
 
 impl<'b, 'a> Race<'b, 'a> {
-    pub(super) fn new(
-        planner: &'b Planner<'a>,
-        sensitivities: &'b [GroupSensitivity],
-    ) -> Self {
+    pub(super) fn new(planner: &'b Planner<'a>, sensitivities: &'b [GroupSensitivity]) -> Self {
         let (contenders, kept) = (Vec::new(), Vec::new());
         Self { planner, sensitivities, target: None, contenders, noise: None, leader: None, kept }
     }
@@ -172,13 +169,7 @@ impl<'b, 'a> Race<'b, 'a> {
         }
         let predicted = predicted.or_else(|| self.predicted(path));
         let (scheme, name) = (scheme.clone(), scheme.to_string());
-        self.contenders.push(Contender {
-            scheme,
-            name,
-            predicted,
-            found,
-            not_below,
-        });
+        self.contenders.push(Contender { scheme, name, predicted, found, not_below });
         found
     }
 }

@@ -2,8 +2,8 @@
 
 use std::ops::RangeInclusive;
 
-use qtaml_compensation::{Accounting, Plan};
 use qtaml_compensation::storage::{BitChoice, CodeLibrary, QuantizedSpec, StorageSpec};
+use qtaml_compensation::{Accounting, Plan};
 use qtaml_fault::{BitMask, Ecc, MemoryModel};
 use qtaml_physics::FlipProfile;
 use qtaml_quant::{BitWidth, Format};
