@@ -35,6 +35,7 @@ pub(super) struct Leader<'b, 'a> {
 }
 
 /// What came of a scheme.
+#[derive(Clone, Copy)]
 enum Outcome {
     Searched(Choice),
     /// It does not keep the target for less than so many bits.
@@ -117,12 +118,10 @@ impl<'b, 'a> Race<'b, 'a> {
         let Planner { calibration, goal, library, .. } = self.planner;
         self.planner.say(&format!("storing: {scheme}"));
         let known = self.kept.iter().position(|(other, _)| scheme.stores_as(other));
-        let model = match known.map(|at| self.kept.swap_remove(at)) {
-            Some((_, model)) => model,
-            None => {
-                let near = scheme.store_near(*calibration, &goal.flips, library, goal.count)?;
-                Arc::new(near)
-            }
+        let model = if let Some(at) = known {
+            self.kept.swap_remove(at).1
+        } else {
+            Arc::new(scheme.store_near(*calibration, &goal.flips, library, goal.count)?)
         };
         if later.any(|other| scheme.stores_as(other)) {
             self.kept.push((scheme, model.clone()));

@@ -30,7 +30,7 @@ pub(super) fn seconds(workload: &Workload, count: Accounting, p: f64) -> f64 {
     .map(|samples| workload.runner(&samples, BATCH));
     let parts: Vec<OnnxRunner> = (0..PARTS)
         .map(|number| {
-            let holds = |sample: &usize| sample % 2 == 0 && sample / 2 % PARTS == number;
+            let holds = |sample: &usize| sample.is_multiple_of(2) && sample / 2 % PARTS == number;
             workload.runner(&(0..samples).filter(holds).collect::<Vec<_>>(), BATCH)
         })
         .collect();
