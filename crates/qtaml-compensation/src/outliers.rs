@@ -15,6 +15,9 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::WeightsError;
+use crate::codebook::Sample;
+
 /// A weight that is stored apart.
 #[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -30,6 +33,27 @@ pub struct Outlier {
 pub(crate) struct Outliers {
     weights: usize,
     all: Vec<Outlier>,
+}
+
+/// What codes for a standard shape need of the weights of a group, whatever their width: they sort the weights, which
+/// takes longer than to store them.
+#[derive(Debug)]
+pub(crate) struct Parted {
+    /// The weights that are stored apart.
+    pub(crate) outliers: Outliers,
+    /// The distribution of the others.
+    pub(crate) sample: Sample,
+}
+
+impl Parted {
+    /// Refuses what is no weight.
+    pub(crate) fn of(weights: &[f32]) -> Result<Self, WeightsError> {
+        let sample = Sample::of(weights)?;
+        let outliers = Outliers::of(weights);
+        let rest = || Sample::of(&outliers.rest(weights));
+        let sample = if outliers.is_empty() { sample } else { rest()? };
+        Ok(Self { outliers, sample })
+    }
 }
 
 /// At most one weight in so many is an outlier.

@@ -10,8 +10,8 @@ use super::accumulate::LANES;
 use super::codes::{BlockCode, BlockCodes};
 use super::entropy::EntropyCode;
 use super::quantizer::Quantizer;
-use crate::codebook::{Sample, StandardShape};
-use crate::outliers::Outliers;
+use crate::codebook::StandardShape;
+use crate::outliers::{Outliers, Parted};
 use crate::storage::{StoredAs, StoredBytes, WeightStorage, check_length};
 use crate::{BlockCodeError, CodebookError, PlanGroup, PlannedStorage, RestoreError, StorageError};
 
@@ -107,11 +107,18 @@ impl BlockCodedStorage {
         if !(1..=8).contains(&bits) {
             return Err(BlockCodeError::StoredBits(bits));
         }
-        // Refuses what is no weight.
-        let sample = Sample::of(weights)?;
-        let outliers = Outliers::of(weights);
-        let sample =
-            if outliers.is_empty() { sample } else { Sample::of(&outliers.rest(weights))? };
+        Self::of_parted((weights, &Parted::of(weights)?), codes, bits)
+    }
+
+    /// The same of weights that are parted already.
+    pub(crate) fn of_parted(
+        (weights, Parted { outliers, sample }): (&[f32], &Parted),
+        codes: &Arc<BlockCodes>,
+        bits: u32,
+    ) -> Result<Self, BlockCodeError> {
+        if !(1..=8).contains(&bits) {
+            return Err(BlockCodeError::StoredBits(bits));
+        }
         let (sigma, weights) = (sample.rms() as f32, &outliers.without(weights));
         let parts = split(weights, codes, bits as usize);
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| {

@@ -10,7 +10,7 @@ use qtaml_quant::{pack_words, unpack_words};
 use super::encoder::moments;
 use super::{Codebook, DesignConfig, Sample, WordChannel, wide};
 use crate::memo::Memo;
-use crate::outliers::Outliers;
+use crate::outliers::{Outliers, Parted};
 use crate::storage::{
     StoredAs, StoredBytes, WeightStorage, WordProtection, WordStorage, check_length, check_padding,
 };
@@ -262,15 +262,20 @@ impl CodebookStorage {
         width: u32,
         protected: u32,
     ) -> Result<Self, CodebookError> {
-        // Refuses what is no weight.
-        let sample = Sample::of(weights)?;
-        let outliers = Outliers::of(weights);
-        let sample =
-            if outliers.is_empty() { sample } else { Sample::of(&outliers.rest(weights))? };
+        Self::of_parted((weights, &Parted::of(weights)?), codes, width, protected)
+    }
+
+    /// The same of weights that are parted already.
+    pub(crate) fn of_parted(
+        (weights, Parted { outliers, sample }): (&[f32], &Parted),
+        codes: &Arc<Codebooks>,
+        width: u32,
+        protected: u32,
+    ) -> Result<Self, CodebookError> {
         let [gaussian, laplacian] = StandardShape::ALL.map(|shape| -> Result<_, CodebookError> {
             let code = codes.code((shape, width, protected))?;
-            let sigma = if sample.rms() > 0.0 { code.best_sigma(&sample) } else { 0.0 };
-            Self::scaled(weights, &outliers, codes, code, (shape, sigma, protected))
+            let sigma = if sample.rms() > 0.0 { code.best_sigma(sample) } else { 0.0 };
+            Self::scaled(weights, outliers, codes, code, (shape, sigma, protected))
         });
         let (gaussian, laplacian) = (gaussian?, laplacian?);
         let better = laplacian.mean_square_error < gaussian.mean_square_error;

@@ -13,8 +13,9 @@ use super::{
 use crate::blockcode::{BatchedBlocks, BlockCodedStorage, BlockCodes};
 use crate::codebook::{CodebookStorage, Codebooks};
 use crate::memo::Memo;
+use crate::outliers::Parted;
 use crate::protection_sets::Reading;
-use crate::{CodeHistogram, StorageError};
+use crate::{CodeHistogram, CodebookError, StorageError};
 
 /// Codes that follow from a memory alone, designed once and shared by all who store in it.
 ///
@@ -143,6 +144,7 @@ impl StorageWriter {
         numbers: &[usize],
     ) -> Result<Vec<Candidates>, StorageError> {
         if numbers.is_empty() {
+            // What is common to all of a tensor is not looked for.
             return Ok(vec![Vec::new(); groups.len()]);
         }
         self.those(groups, |number| numbers.contains(&number))
@@ -169,11 +171,11 @@ impl StorageWriter {
                 };
                 groups.iter().map(of).collect()
             }
-            Ways::Codebook { codes, widths } => each(groups, &only(widths), |group, width| {
-                Ok(Arc::new(CodebookStorage::new(group.weights(), codes, width, 0)?))
+            Ways::Codebook { codes, widths } => each(groups, &only(widths), |parted, width| {
+                Ok(Arc::new(CodebookStorage::of_parted(parted, codes, width, 0)?))
             }),
-            Ways::BlockCoded { codes, rates } => each(groups, &only(rates), |group, rate| {
-                let storage = BlockCodedStorage::new(group.weights(), codes, rate)?;
+            Ways::BlockCoded { codes, rates } => each(groups, &only(rates), |parted, rate| {
+                let storage = BlockCodedStorage::of_parted(parted, codes, rate)?;
                 Ok(Arc::new(BatchedBlocks::new(storage)))
             }),
         }
@@ -184,12 +186,20 @@ fn some(values: &[u32]) -> Result<Vec<u32>, StorageError> {
     if values.is_empty() { Err(StorageError::NoCandidates) } else { Ok(values.to_vec()) }
 }
 
+/// Each group in a code for a standard shape at some widths or rates.
 fn each(
     groups: &[GroupWeights],
     values: &[u32],
-    store: impl Fn(&GroupWeights, u32) -> Result<Arc<dyn WeightStorage>, StorageError> + Sync,
+    store: impl Fn((&[f32], &Parted), u32) -> Result<Arc<dyn WeightStorage>, StorageError> + Sync,
 ) -> Result<Vec<Candidates>, StorageError> {
-    let of = |group: &GroupWeights| values.iter().map(|&value| store(group, value)).collect();
+    if values.is_empty() {
+        return Ok(vec![Vec::new(); groups.len()]);
+    }
+    let of = |group: &GroupWeights| {
+        let weights = group.weights();
+        let parted = Parted::of(weights).map_err(CodebookError::from)?;
+        values.par_iter().map(|&value| store((weights, &parted), value)).collect()
+    };
     groups.par_iter().map(of).collect()
 }
 
