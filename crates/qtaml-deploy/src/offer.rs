@@ -40,13 +40,17 @@ impl Offer<'_> {
     ) -> Result<Vec<Candidates>, DeployError> {
         let stored = |source| StoredModelError::Stored { name: name.to_owned(), source };
         let mut all = vec![Vec::new(); parts.len()];
-        let wanted = match sample(parts).map_err(stored)? {
-            Some(sample) if !matches!(self, Self::All) => {
+        let sample = match self {
+            Self::All => None,
+            Self::Near(_) | Self::Planned(_) => sample(parts).map_err(stored)?,
+        };
+        let wanted = match sample {
+            Some(sample) => {
                 let sampled = writers.iter().map(|writer| writer.candidates(&sample));
                 let sampled = sampled.collect::<Result<Vec<_>, _>>().map_err(stored)?;
                 self.wanted(&sampled, groups)?
             }
-            _ => None,
+            None => None,
         };
         for (number, writer) in writers.iter().enumerate() {
             let more = match &wanted {
@@ -79,6 +83,10 @@ impl Offer<'_> {
                 first.map(|storage| is_planned(storage.stored_as())).collect()
             }
         };
+        if !keep.contains(&true) {
+            // A plan of something else: what it is not can be told from all candidates.
+            return Ok(None);
+        }
         let mut keep = keep.into_iter();
         let of = |writer| (0..count(writer)).filter(|_| keep.next() == Some(true)).collect();
         Ok(Some(sampled.iter().map(of).collect()))
@@ -107,10 +115,9 @@ fn near(sampled: &[Vec<Candidates>], accounting: Accounting) -> Result<Vec<bool>
         let number = groups.first().map_or(0, Vec::len);
         let total = |candidate: usize| {
             let storages = groups.iter().map(|candidates| &candidates[candidate]);
-            let error = |s: f64, n: usize| s * n as f64;
             storages.fold(Candidate { cost: 0, distortion: 0.0 }, |sum, storage| Candidate {
                 cost: sum.cost.saturating_add(accounting.cost_of(storage.as_ref())),
-                distortion: sum.distortion + error(storage.mean_square_error(), storage.weights()),
+                distortion: sum.distortion + storage.mean_square_error() * storage.weights() as f64,
             })
         };
         (0..number).map(total).collect()
@@ -145,15 +152,16 @@ fn hull(corners: &[(u64, f64)], cost: u64) -> f64 {
 
 #[cfg(test)]
 mod tests {
-    use qtaml_compensation::Score;
     use qtaml_compensation::allocation::GreedyPath;
     use qtaml_compensation::storage::CodeLibrary;
+    use qtaml_compensation::{Budget, Score};
+    use qtaml_fault::Seed;
     use qtaml_physics::FlipProbability;
 
     use super::*;
     use crate::scheme::{CodeFamily, Scheme};
     use crate::testing::Perceptron;
-    use crate::{Granularity, StoredModel};
+    use crate::{Granularity, PlanError, StoredModel};
 
     fn stored(accounting: Option<Accounting>) -> StoredModel {
         let eccs = "secded:64 repetition:3".split(' ').map(|name| name.parse().unwrap()).collect();
@@ -194,6 +202,29 @@ mod tests {
             let more = few.cost(same) as f64 / cost as f64;
             assert!(more < 1.03, "{cost} {more}");
         }
+    }
+
+    /// What the plan names is all that is made; where it names nothing that there is, it is refused as what it is.
+    #[test]
+    fn a_plan_is_offered_what_it_names_or_refused() {
+        let (model, library) = (Perceptron::new(5, 60, 64), CodeLibrary::default());
+        let (granularity, code) = (Granularity::Channel, CodeFamily::Codebook);
+        let scheme = Scheme { granularity, code, ..Scheme::tac() };
+        let flips = FlipProbability::symmetric(0.02).unwrap().into();
+        let stored = scheme.store(&model, &flips, &library).unwrap();
+        let (score, budget) = (Score::MagnitudeMax, Budget::Share(1.3));
+        let plan = stored.plan(score, &stored.magnitudes(), Accounting::AllBits, budget).unwrap();
+        let again = scheme.store_planned(&model, &plan, &library).unwrap();
+        let count = |model: &StoredModel| model.groups().last().unwrap().candidates.len();
+        assert!(count(&again) < count(&stored), "{}", count(&again));
+        let read = |model: &StoredModel| {
+            model.read(Seed(1), 2, &model.selection_of(&plan).unwrap()).unwrap()
+        };
+        assert_eq!(read(&again), read(&stored));
+        let other = Scheme { code: CodeFamily::BlockCoded, ..scheme };
+        let other = other.store_planned(&model, &plan, &library).unwrap();
+        let error = other.selection_of(&plan).unwrap_err();
+        assert!(matches!(error, DeployError::Plan(PlanError::NotOffered { .. })), "{error}");
     }
 
     #[test]

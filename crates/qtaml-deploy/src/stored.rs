@@ -149,10 +149,7 @@ impl StoredModel {
         storings: &[Storing],
         library: &CodeLibrary,
     ) -> Result<Self, DeployError> {
-        let values = |index| Ok(runner.values(index)?);
-        let power = |index: usize| Ok(runner.input_power(index)?.map(InputPower::Values));
-        let source = Source { tensors: runner.tensors(), values: &values, power: &power };
-        Self::build(source, granularity, storings, (library, Offer::All))
+        Self::of_runner(runner, granularity, storings, (library, Offer::All))
     }
 
     /// The same where the groups of a tensor are offered what a few of them would take for some budget that counts
@@ -167,10 +164,19 @@ impl StoredModel {
         library: &CodeLibrary,
         accounting: Accounting,
     ) -> Result<Self, DeployError> {
+        Self::of_runner(runner, granularity, storings, (library, Offer::Near(accounting)))
+    }
+
+    fn of_runner(
+        runner: &dyn Runner,
+        granularity: Granularity,
+        storings: &[Storing],
+        offered: (&CodeLibrary, Offer<'_>),
+    ) -> Result<Self, DeployError> {
         let values = |index| Ok(runner.values(index)?);
         let power = |index: usize| Ok(runner.input_power(index)?.map(InputPower::Values));
         let source = Source { tensors: runner.tensors(), values: &values, power: &power };
-        Self::build(source, granularity, storings, (library, Offer::Near(accounting)))
+        Self::build(source, granularity, storings, offered)
     }
 
     /// The same with input powers as a plan knows them in place of those of the runner's inputs: what a
@@ -724,22 +730,21 @@ impl Pass<'_> {
         storage: &dyn WordStorage,
         read: &mut [u8],
     ) -> Result<(), StorageError> {
-        let (ecc, checks) = (storage.ecc(), || self.check_bits_of(part));
-        // No code keeps other bits of one word than of the next.
-        let WordProtection::Alike(mask) = storage.protection() else { return Ok(()) };
-        if ecc == Ecc::Ideal || mask == BitMask::NONE {
+        let ecc = storage.ecc();
+        if ecc == Ecc::Ideal {
             return Ok(());
         }
-        match (self.reading, storage.left()?) {
-            (Reading::Drawn, Some(left)) => {
-                let stored = storage.words();
-                Ecc::Ideal.correct(stored, read, 0, self.model, self.stream, mask)?;
-                let chances = checks().substream("what the code leaves");
-                left.inject_slice(read, 0, &chances, ProtectionMap::NOTHING)?;
-            }
-            _ => {
-                ecc.correct(storage.words(), read, 0, self.model, &checks(), mask)?;
-            }
+        // No code keeps other bits of one word than of the next.
+        let WordProtection::Alike(mask) = storage.protection() else { return Ok(()) };
+        let checks = self.check_bits_of(part);
+        if self.reading == Reading::Drawn
+            && let Some(left) = storage.left()?
+        {
+            Ecc::Ideal.correct(storage.words(), read, 0, self.model, self.stream, mask)?;
+            let chances = checks.substream("what the code leaves");
+            left.inject_slice(read, 0, &chances, ProtectionMap::NOTHING)?;
+        } else {
+            ecc.correct(storage.words(), read, 0, self.model, &checks, mask)?;
         }
         Ok(())
     }

@@ -112,9 +112,8 @@ impl Quantizer {
 
     /// The value of each cell.
     pub(super) fn values(&self, symbols: &[u16]) -> Vec<f32> {
-        let value = |value: &f64| (f64::from(self.sigma) * value) as f32;
-        let values: Vec<f32> = self.cells.values.iter().map(value).collect();
-        symbols.iter().map(|&symbol| values[usize::from(symbol)]).collect()
+        let (sigma, values) = (f64::from(self.sigma), &self.cells.values);
+        symbols.iter().map(|&symbol| (sigma * values[usize::from(symbol)]) as f32).collect()
     }
 }
 

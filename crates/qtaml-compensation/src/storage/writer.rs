@@ -192,9 +192,6 @@ fn each(
     values: &[u32],
     store: impl Fn((&[f32], &Parted), u32) -> Result<Arc<dyn WeightStorage>, StorageError> + Sync,
 ) -> Result<Vec<Candidates>, StorageError> {
-    if values.is_empty() {
-        return Ok(vec![Vec::new(); groups.len()]);
-    }
     let of = |group: &GroupWeights| {
         let weights = group.weights();
         let parted = Parted::of(weights).map_err(CodebookError::from)?;

@@ -60,14 +60,8 @@ impl<'b, 'a> Race<'b, 'a> {
         later: impl Iterator<Item = &'b Scheme>,
     ) -> Result<(), DeployError> {
         let stored = self.store(scheme, later)?;
-        let (path, target) = (stored.path(), self.target(&stored)?);
-        let predicted = self.predicted(&path);
-        let outcome = match &self.leader {
-            None => self.searched(&path, target)?,
-            Some(leader) => self.challenged(&path, target, leader.found.cost, predicted)?,
-        };
-        let found = self.note(scheme, &path, predicted, outcome);
-        drop(path);
+        let leading = self.leader.as_ref().map(|leader| leader.found.cost);
+        let found = self.tried(scheme, &stored, leading)?;
         if let Some(found) = found.filter(|found| !found.missed) {
             let number = self.contenders.len() - 1;
             self.leader = Some(Leader { number, stored, found });
@@ -82,11 +76,24 @@ impl<'b, 'a> Race<'b, 'a> {
         later: impl Iterator<Item = &'b Scheme>,
     ) -> Result<(), DeployError> {
         let stored = self.store(scheme, later)?;
-        let (path, target) = (stored.path(), self.target(&stored)?);
-        let predicted = self.predicted(&path);
-        let outcome = self.searched(&path, target)?;
-        self.note(scheme, &path, predicted, outcome);
+        self.tried(scheme, &stored, None)?;
         Ok(())
+    }
+
+    /// Adds a contender, searched along its whole path or below the budget of a leader; gives what was found.
+    fn tried(
+        &mut self,
+        scheme: &Scheme,
+        stored: &Stored<'_, '_>,
+        leading: Option<u64>,
+    ) -> Result<Option<Choice>, DeployError> {
+        let (path, target) = (stored.path(), self.target(stored)?);
+        let predicted = self.predicted(&path);
+        let outcome = match leading {
+            None => self.searched(&path, target)?,
+            Some(leading) => self.challenged(&path, target, leading, predicted)?,
+        };
+        Ok(self.note(scheme, &path, predicted, outcome))
     }
 
     /// The target of all searches: it follows from the first model that is stored.
@@ -109,7 +116,8 @@ impl<'b, 'a> Race<'b, 'a> {
         path.step_at(self.noise?)
     }
 
-    /// The model as a scheme stores it, in what is worth while for some budget, made once for all that store it alike and kept until the last of these.
+    /// The model as a scheme stores it, in what is worth while for some budget: made once for all that store it
+    /// alike, and kept until the last of these.
     fn store(
         &mut self,
         scheme: &'b Scheme,
