@@ -114,7 +114,7 @@ fn measure(device: DeviceName, tiny: bool, reference: &Path) -> Row {
 }
 
 fn try_measure(device: DeviceName, tiny: bool, reference: &Path) -> Result<Row> {
-    let messages = run_child(&mut build_runner(device)).context("does not build")?;
+    let messages = run_child(&mut build_runner(device, true)).context("does not build")?;
     let mut child = Command::new(built_runner(&messages)?);
     child.args(["backend", "--json", "--device", device.as_str()]);
     if tiny {

@@ -21,7 +21,7 @@ const DATA: &str = "docs/results.json";
 /// The page of all results.
 const PAGE: &str = "docs/results.md";
 /// The pages with blocks.
-const WITH_BLOCKS: [&str; 1] = ["README.md"];
+const WITH_BLOCKS: [&str; 2] = ["README.md", "docs/sources.md"];
 /// How large the committed results may be; larger ones are committed without the claims' details.
 const LARGEST: usize = 300_000;
 
@@ -153,11 +153,11 @@ mod tests {
     fn large_results_lose_the_details_that_no_page_shows_and_say_so() {
         let mut results: serde_json::Value = serde_json::from_str(FIXTURE).expect("it is JSON");
         results["claims"][0]["details"] =
-            serde_json::json!({ "raw": "x".repeat(LARGEST), "as_derived": 1.85 });
+            serde_json::json!({ "raw": "x".repeat(LARGEST), "over_plain_uniform": 1.85 });
         let text = serde_json::to_string(&results).expect("it is JSON");
         let kept = committed(&text).expect("the rest is small");
         let kept: serde_json::Value = serde_json::from_str(&kept).expect("it is JSON");
-        assert_eq!(kept["claims"][0]["details"], serde_json::json!({ "as_derived": 1.85 }));
+        assert_eq!(kept["claims"][0]["details"], serde_json::json!({ "over_plain_uniform": 1.85 }));
         assert!(kept["reduced"].as_str().is_some_and(|why| why.contains("left out")), "{kept}");
 
         results["claims"][0]["details"] = serde_json::Value::Null;

@@ -31,9 +31,12 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
 /// crates for one package alone, and would build burn a second time.
 ///
 /// One GPU backend at a time: burn's `wgpu` would no longer go through WGSL if `vulkan` were on.
-pub(crate) fn build_runner(device: DeviceName) -> Command {
+pub(crate) fn build_runner(device: DeviceName, optimised: bool) -> Command {
     let mut command = cargo("build");
     command.args(["--workspace", "--bin", RUNNER]);
+    if optimised {
+        command.args(["--profile", "reproduce"]);
+    }
     command.args(["--message-format", "json-render-diagnostics"]);
     if is_gpu(device) {
         command.args(["--features", &format!("{RUNNER}/{device}")]);
@@ -119,11 +122,13 @@ mod tests {
 
     #[test]
     fn only_a_gpu_needs_a_feature_and_all_need_the_whole_workspace() {
-        let cpu = build_runner(DeviceName::Ndarray);
+        let cpu = build_runner(DeviceName::Ndarray, false);
         assert!(arguments(&cpu).contains(&"--workspace"), "{cpu:?}");
         assert!(!arguments(&cpu).contains(&"--features"), "{cpu:?}");
-        let gpu = build_runner(DeviceName::Wgpu);
+        assert!(!arguments(&cpu).contains(&"--profile"), "{cpu:?}");
+        let gpu = build_runner(DeviceName::Wgpu, true);
         assert!(arguments(&gpu).contains(&"--workspace"), "{gpu:?}");
+        assert!(arguments(&gpu).contains(&"reproduce"), "{gpu:?}");
         assert!(arguments(&gpu).ends_with(&["--features", "qtaml-experiments/wgpu"]), "{gpu:?}");
     }
 

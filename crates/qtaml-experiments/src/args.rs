@@ -35,16 +35,24 @@ macro_rules! ids {
 
 /// The experiments, by the id of their claim: what `--only` accepts.
 pub(crate) fn claim_ids() -> Vec<&'static str> {
-    let ids: [&[&'static str]; 11] = [
+    let ids: [&[&'static str]; 12] = [
         &["physics.wkb_exact", "physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.layer"],
-        &["ours.real_ecc"],
+        &["qtaml.gaussian", "ours.real_ecc"],
         for_networks!(ids "qtaml.tac"),
-        &["qtaml.reading", "qtaml.rho"],
+        &["qtaml.reading", "qtaml.mean_correction", "qtaml.rho", "qtaml.codesign"],
+        for_networks!(ids "ours.tac"),
         for_networks!(ids "qtaml.score"),
         for_networks!(ids "ours.bayes"),
         &["ours.opta"],
         for_networks!(ids "ours.codec"),
-        &["t0.table1", "t0.drop_law", "t0.significance", "t0.noise_sweep"],
+        &[
+            "t0.precision_limit",
+            "t0.low_bits",
+            "t0.table1",
+            "t0.drop_law",
+            "t0.significance",
+            "t0.noise_sweep",
+        ],
         &["t0.vision.lenet", "t0.vision.resnet", "t0.vision.transformer"],
         &["t0.sota"],
     ];

@@ -80,6 +80,16 @@ pub struct Context {
 }
 
 impl Context {
+    /// Whether the run is as large as it gets: on many images and seeds.
+    pub const fn is_full(&self) -> bool {
+        self.fashion_mnist.is_some()
+    }
+
+    /// Trainings of a network behind a claim on networks of its kind.
+    pub fn trainings(&self) -> usize {
+        if self.is_full() { 10 } else { self.size(3, 2) }
+    }
+
     /// A number that is smaller when only checking that everything runs.
     pub fn size(&self, quick: usize, smoke: usize) -> usize {
         if self.smoke { smoke } else { quick }
@@ -149,29 +159,14 @@ impl Context {
         Ok(())
     }
 
-    /// The trained network `name`: kept weights if there are any, else trained now and kept.
-    ///
-    /// # Errors
-    ///
-    /// A training that fails, or weights that cannot be read or written.
-    pub fn trained<M: Classifier>(
-        &self,
-        name: &str,
-        model: M,
-        images: &Images,
-        config: &TrainerConfig,
-    ) -> Result<M> {
-        self.trained_with(QatMethod::None, name, model, images, config)
-    }
-
-    /// The same for a network trained with a method, as it is deployed: a quantizing method leaves
-    /// the weights that its codes stand for.
+    /// The network `name`, trained with a method, as it is deployed: a quantizing method leaves the weights
+    /// that its codes stand for. Kept weights if there are any, else trained now and kept.
     ///
     /// A training that was cut off goes on from its last checkpoint.
     ///
     /// # Errors
     ///
-    /// As [`trained`](Self::trained).
+    /// A training that fails, or weights that cannot be read or written.
     pub fn trained_with<M: Classifier>(
         &self,
         method: QatMethod,
@@ -179,11 +174,12 @@ impl Context {
         model: M,
         images: &Images,
         config: &TrainerConfig,
+        seed: Seed,
     ) -> Result<M> {
         // A smoke run only asks whether training works.
         let epochs = if self.smoke { 1 } else { config.epochs };
         let config = TrainerConfig { epochs, ..*config };
-        let weights = self.checkpoint(method, name, &config)?;
+        let weights = self.checkpoint(method, name, &config, seed)?;
         if let Some(kept) = weights.load(model.clone())? {
             return Ok(kept);
         }
@@ -195,7 +191,7 @@ impl Context {
         let task = self.progress.task(&format!("{name} training"), steps);
         let mut done = 0;
         let fit = || {
-            trainer.fit(model, images, None, self.seed, &self.device, |progress| {
+            trainer.fit(model, images, None, seed, &self.device, |progress| {
                 // The first step that is heard of is the first one, or that after a checkpoint.
                 if done == 0 {
                     done = progress.step - 1;
@@ -221,8 +217,9 @@ impl Context {
         method: QatMethod,
         name: &str,
         config: &TrainerConfig,
+        seed: Seed,
     ) -> Result<Checkpoint> {
-        let key = (name, method, config, &self.run, &self.jobs.build().content);
+        let key = (name, method, config, seed, &self.run, &self.jobs.build().content);
         let fingerprint = Fingerprint::of(&key)?;
         Ok(Checkpoint::new(&self.weights, name, &fingerprint.to_string()))
     }
@@ -296,7 +293,8 @@ mod tests {
         let config = TrainerConfig { epochs: 5, batch_size: 1, shift: 0.5, ..TrainerConfig::new() };
         let model = Mortal { fc: LinearConfig::new(64, 10).init(&Device::flex()) };
         let before = PASSES_LEFT.load(Ordering::Relaxed);
-        let model = context(out).trained_with(method, "mortal", model, &images, &config).unwrap();
+        let model =
+            context(out).trained_with(method, "mortal", model, &images, &config, Seed(5)).unwrap();
         let passes = before - PASSES_LEFT.load(Ordering::Relaxed);
         (parameters(&model).into_iter().flat_map(|p| p.values).collect(), passes)
     }

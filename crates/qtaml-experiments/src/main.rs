@@ -36,6 +36,10 @@ const INTERRUPTED: u8 = 130;
 /// machine lacks, even where it has found another.
 const LOGGED: &str = "warn,wgpu_hal=off";
 
+/// Trials free and take the same megabytes all the time.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = RunnerCli::parse();
     tracing_subscriber::fmt()

@@ -79,8 +79,8 @@ pub use ensemble::{LinearEnsemble, RegressionTasks};
 pub use error::TrainError;
 pub use initial::initialise;
 pub use networks::{
-    LeNet, LeNetConfig, MobileNet, MobileNetConfig, ResNet, ResNetConfig, Transformer,
-    TransformerConfig, Vgg, VggConfig,
+    LeNet, LeNetConfig, Mlp, MlpConfig, MobileNet, MobileNetConfig, ResNet, ResNetConfig,
+    Transformer, TransformerConfig, Vgg, VggConfig,
 };
 pub use parameters::{Parameter, parameters, replace_parameters};
 pub use safetensors::{load_safetensors, save_safetensors};

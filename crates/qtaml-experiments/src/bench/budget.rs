@@ -4,28 +4,29 @@ use std::ops::{Deref, Range};
 
 use anyhow::Result;
 use qtaml::compensation::allocation::{GreedyPath, Selection};
-use qtaml::deploy::budget::{BudgetSearch, Budgets, Patterns, Search, Target};
+use qtaml::deploy::budget::{BudgetSearch, Budgets, Crossing, Patterns, Search, Target};
 use serde::Serialize;
 
-use super::{Bench, Stored};
+use super::{Bench, Stored, TestImages};
 use crate::progress::Task;
 
 /// The budgets of a stored network.
 struct OfNetwork<'a> {
     bench: &'a Bench<'a>,
+    images: &'a TestImages,
     stored: &'a Stored,
     path: GreedyPath<'a>,
 }
 
 impl<'a> OfNetwork<'a> {
-    fn new(bench: &'a Bench<'a>, stored: &'a Stored) -> Self {
-        Self { bench, stored, path: stored.path() }
+    fn new(bench: &'a Bench<'a>, images: &'a TestImages, stored: &'a Stored) -> Self {
+        Self { bench, images, stored, path: stored.path() }
     }
 
     /// Bisection halves the steps, and confirming takes a few more.
-    fn task(&self, within: [usize; 2]) -> Task {
-        let name = format!("{} {}", self.bench.net.id(), self.stored.scheme);
-        let ticks = u64::from((within[1] - within[0] + 1).ilog2()) + 3;
+    fn task(&self) -> Task {
+        let name = format!("{} {}", self.bench.name, self.stored.scheme);
+        let ticks = u64::from(self.steps().ilog2()) + 3;
         self.bench.context.progress.task(&name, ticks)
     }
 
@@ -47,7 +48,7 @@ impl Budgets for OfNetwork<'_> {
     }
 
     fn values(&self, step: usize, patterns: Range<u32>) -> Result<Vec<f64>> {
-        self.bench.accuracies(self.stored, self.path.at(step).selection(), patterns)
+        self.bench.accuracies_on(self.images, self.stored, self.path.at(step).selection(), patterns)
     }
 }
 
@@ -67,42 +68,38 @@ impl Deref for Found {
     }
 }
 
-/// The smallest budget whose mean accuracy reaches `level` under the patterns that schemes are compared
-/// under.
+/// The smallest budget whose mean accuracy reaches the target on the images that choose, under the patterns
+/// that schemes are compared under.
 ///
 /// # Errors
 ///
 /// What a trial fails with.
-pub fn smallest(bench: &Bench<'_>, stored: &Stored, level: f64, patterns: u32) -> Result<Found> {
-    let budgets = OfNetwork::new(bench, stored);
-    let task = budgets.task([0, budgets.steps() - 1]);
+pub fn smallest(bench: &Bench<'_>, stored: &Stored, patterns: u32) -> Result<Found> {
+    let budgets = OfNetwork::new(bench, &bench.choosers, stored);
+    let task = budgets.task();
     let tick = || task.tick(1);
-    let search = Search::new(&budgets, Target::mean(level), Patterns::to_compare(patterns));
+    let target = Target::mean(bench.choosers.target);
+    let search = Search::new(&budgets, target, Patterns::to_compare(patterns));
     Ok(budgets.found(search.on_step(&tick).smallest()?))
 }
 
-/// The same under patterns that had no say in an earlier search, between the budgets that it found to
-/// be clearly too small and clearly enough.
+/// The same on the images that judge, under patterns that had no say in an earlier search.
 ///
 /// # Errors
 ///
 /// What a trial fails with.
-pub fn judge(
-    bench: &Bench<'_>,
-    stored: &Stored,
-    level: f64,
-    patterns: u32,
-    earlier: [usize; 2],
-) -> Result<Found> {
-    let budgets = OfNetwork::new(bench, stored);
-    let task = budgets.task(earlier);
+pub fn judge(bench: &Bench<'_>, stored: &Stored, patterns: u32) -> Result<Found> {
+    let budgets = OfNetwork::new(bench, &bench.judges, stored);
+    let task = budgets.task();
     let tick = || task.tick(1);
-    let search = Search::new(&budgets, Target::mean(level), Patterns::to_judge(patterns));
-    Ok(budgets.found(search.on_step(&tick).judge(earlier)?))
+    let target = Target::mean(bench.judges.target);
+    let search = Search::new(&budgets, target, Patterns::to_judge(patterns));
+    // What other images told of the path's ends may not hold on these.
+    Ok(budgets.found(search.on_step(&tick).judge([0, budgets.steps() - 1])?))
 }
 
-/// The budget at which mean accuracy crosses `level`, in bits: between two steps of the path, on the
-/// line through them. None if nothing is needed, or nothing is enough.
+/// The budget at which mean accuracy on the images that judge crosses `level`, in bits: between two steps
+/// of the path, on the line through them. None if nothing is needed, or nothing is enough.
 ///
 /// # Errors
 ///
@@ -113,7 +110,25 @@ pub fn crossing(
     level: f64,
     patterns: u32,
 ) -> Result<Option<f64>> {
-    let budgets = OfNetwork::new(bench, stored);
-    let search = Search::new(&budgets, Target::mean(level), Patterns::to_compare(patterns));
+    let budgets = OfNetwork::new(bench, &bench.judges, stored);
+    let search = Search::new(&budgets, Target::mean(level), Patterns::to_judge(patterns));
     Ok(search.crossing()?.bits())
+}
+
+/// The same at the target, as a share of all weight bits. A single bit if nothing is needed, so that ratios
+/// stay finite; all bits if nothing is enough, which ideally protected are as good as none that leaks.
+///
+/// # Errors
+///
+/// What a trial fails with.
+pub fn needed(bench: &Bench<'_>, stored: &Stored, patterns: u32) -> Result<f64> {
+    let budgets = OfNetwork::new(bench, &bench.judges, stored);
+    let target = Target::mean(bench.judges.target);
+    let search = Search::new(&budgets, target, Patterns::to_judge(patterns));
+    let bits = match search.crossing()? {
+        Crossing::At(bits) => bits.max(1.0),
+        Crossing::NotNeeded => 1.0,
+        _ => return Ok(1.0),
+    };
+    Ok(bits / stored.weight_bits())
 }

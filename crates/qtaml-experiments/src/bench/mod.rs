@@ -9,6 +9,7 @@ pub mod budget;
 pub mod code;
 mod flips;
 mod level;
+pub mod reading;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -27,7 +28,9 @@ use qtaml::deploy::{
 };
 use qtaml::fault::Seed;
 use qtaml::physics::FlipProbability;
-use qtaml::train::{BurnRunner, Classifier};
+use qtaml::train::{BurnRunner, Classifier, Device, Images};
+use rayon::prelude::*;
+use serde::Serialize;
 
 pub use self::flips::Flips;
 pub use self::level::Level;
@@ -35,7 +38,7 @@ pub use self::level::Level;
 use self::code::LIBRARY;
 use crate::context::Context;
 use crate::stopwatch::Phase;
-use crate::workloads::networks::{Net, Trained, WithNet, judges};
+use crate::workloads::networks::{Net, Replicate, Trained, WithNet};
 
 /// The share of clean accuracy that has to be kept.
 pub const TARGET: f64 = 0.95;
@@ -57,18 +60,64 @@ pub struct Bench<'a> {
     pub name: String,
     /// What it was trained on, in words.
     pub images: &'static str,
+    /// The seed of its training and of the faults in its memory.
+    pub seed: Seed,
     /// The network on images whose labels nobody reads.
     pub calibration: Arc<dyn Runner>,
-    /// The network on the images that accuracy is measured on.
-    pub test: Arc<dyn Runner>,
-    /// Accuracy on them.
-    pub accuracy: Evaluation,
+    /// The network on the images that claims are judged by.
+    pub judges: TestImages,
+    /// On those that schemes and budgets are chosen by: none of them judges.
+    pub choosers: TestImages,
     /// The number of fault patterns behind a claim.
     pub patterns: u32,
     /// The number that schemes are first compared under.
     pub few: u32,
     /// The number behind a point of a curve.
     pub drawn: u32,
+}
+
+/// A network on some of the test images.
+pub struct TestImages {
+    /// What results on them are kept under.
+    name: &'static str,
+    runner: Arc<dyn Runner>,
+    accuracy: Evaluation,
+    /// Accuracy as INT8 without faults: what is "clean" to all claims.
+    pub clean: f64,
+    /// Accuracy that has to be kept: [`TARGET`] of that.
+    pub target: f64,
+}
+
+impl TestImages {
+    fn new<M: Classifier + 'static>(
+        name: &'static str,
+        model: &M,
+        images: &Images,
+        quantized: &Values,
+        device: &Device,
+    ) -> Result<Self> {
+        let runner = BurnRunner::classifier(model, images, device)?;
+        let outputs = runner.outputs(Values::new())?;
+        let accuracy = Evaluation::labelled(outputs, Metric::Accuracy, images.labels().to_vec())?;
+        let clean = accuracy.score(&runner.outputs(quantized.clone())?)?;
+        let runner = Arc::new(runner);
+        Ok(Self { name, runner, accuracy, clean, target: TARGET * clean })
+    }
+
+    /// How many they are.
+    pub fn count(&self) -> usize {
+        self.accuracy.golden().first().map_or(0, Output::samples)
+    }
+
+    /// Accuracy of the network as it was trained.
+    pub fn float(&self) -> f64 {
+        self.accuracy.clean()
+    }
+
+    /// Accuracy where the weights have these values.
+    pub fn accuracy_of(&self, values: Values) -> Result<f64> {
+        Ok(self.accuracy.score(&self.runner.outputs(values)?)?)
+    }
 }
 
 /// A network stored as a scheme says, and what the scheme may choose.
@@ -101,14 +150,23 @@ impl Stored {
     }
 }
 
-/// Trains a network, or takes the kept one, and measures on its bench. `measure` is told the accuracy of
-/// the network as INT8 without faults, which is "clean" to all claims that share the bench.
+/// Trains a network, or takes the kept one, and measures on its bench.
 pub fn on_bench<T>(
     context: &Context,
     net: Net,
-    measure: impl FnOnce(&Bench<'_>, f64) -> Result<T>,
+    measure: impl FnOnce(&Bench<'_>) -> Result<T>,
 ) -> Result<T> {
-    net.with(context, OnBench { measure, out: PhantomData })
+    on_replicate(context, net, Replicate::FIRST, measure)
+}
+
+/// The same on another training, with other faults and other images.
+pub fn on_replicate<T>(
+    context: &Context,
+    net: Net,
+    replicate: Replicate,
+    measure: impl FnOnce(&Bench<'_>) -> Result<T>,
+) -> Result<T> {
+    net.with_replicate(context, replicate, OnBench { measure, out: PhantomData })
 }
 
 /// A closure as a visitor: on the bench it no longer sees the type of the network.
@@ -117,53 +175,45 @@ struct OnBench<F, T> {
     out: PhantomData<fn() -> T>,
 }
 
-impl<F: FnOnce(&Bench<'_>, f64) -> Result<T>, T> WithNet for OnBench<F, T> {
+impl<F: FnOnce(&Bench<'_>) -> Result<T>, T> WithNet for OnBench<F, T> {
     type Out = T;
 
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<T> {
-        let bench = Bench::new(context, trained)?;
-        let [_, clean] = bench.clean(&Scheme::uniform())?;
-        (self.measure)(&bench, clean)
+        (self.measure)(&Bench::new(context, trained)?)
     }
 }
 
 impl<'a> Bench<'a> {
     /// The network, ready for trials.
     pub fn new<M: Classifier + 'static>(context: &'a Context, trained: Trained<M>) -> Result<Self> {
-        let Trained { net, name, model, data, images } = trained;
-        let on = |images| BurnRunner::classifier(&model, images, &context.device);
-        let judges = judges(context, &data)?;
-        let test = on(&judges)?;
-        let labels = judges.labels().to_vec();
-        let outputs = test.outputs(Values::new())?;
+        let [judges, choosers] = trained.test_images(context)?;
+        let Trained { net, name, model, data, images, seed, .. } = trained;
+        let device = &context.device;
+        let calibration = BurnRunner::classifier(&model, &data.calibration, device)?;
+        let never = FlipProbability::NEVER.into();
+        let quantized = Scheme::uniform().store(&calibration, &never, &LIBRARY)?.golden();
+        let on = |name, images| TestImages::new(name, &model, images, &quantized, device);
         Ok(Self {
             context,
             net,
             name,
             images,
-            calibration: Arc::new(on(&data.calibration)?),
-            test: Arc::new(test),
-            accuracy: Evaluation::labelled(outputs, Metric::Accuracy, labels)?,
+            seed,
+            judges: on("judges", &judges)?,
+            choosers: on("choosers", &choosers)?,
+            calibration: Arc::new(calibration),
             patterns: context.size(50, 4) as u32,
             few: context.size(20, 2) as u32,
             drawn: context.size(10, 2) as u32,
         })
     }
 
-    /// The number of images that accuracy is measured on.
-    pub fn test_images(&self) -> usize {
-        self.accuracy.golden().first().map_or(0, Output::samples)
-    }
-
-    /// Accuracy of the network as it was trained, and quantized without faults.
-    pub fn clean(&self, scheme: &Scheme) -> Result<[f64; 2]> {
-        let model = scheme.store(&*self.calibration, &FlipProbability::NEVER.into(), &LIBRARY)?;
-        Ok([self.accuracy.clean(), self.accuracy_of(model.golden())?])
-    }
-
-    /// Accuracy where the weights have these values.
-    pub fn accuracy_of(&self, values: Values) -> Result<f64> {
-        Ok(self.accuracy.score(&self.test.outputs(values)?)?)
+    /// What has to be kept is what another network has to keep.
+    #[must_use]
+    pub fn as_accurate_as(mut self, other: &Self) -> Self {
+        self.judges.target = other.judges.target;
+        self.choosers.target = other.choosers.target;
+        self
     }
 
     /// How sure the network is of each calibration image, by the lead of its highest score.
@@ -182,7 +232,7 @@ impl<'a> Bench<'a> {
                 .filter(|(_, tensor)| tensor.role.is_weight())
                 .flat_map(|(index, tensor)| groups_of(index, tensor, granularity))
                 .collect();
-            let norms = || gradient_norms(&**calibration, &groups, projections, context.seed);
+            let norms = || gradient_norms(&**calibration, &groups, projections, self.seed);
             Ok(context.stopwatch.time(Phase::Sensitivity, norms)?)
         })
     }
@@ -214,7 +264,7 @@ impl<'a> Bench<'a> {
         problem: AllocationProblem,
         flips: impl Into<Flips>,
     ) -> Stored {
-        let classes = self.accuracy.golden().iter().map(Output::classes).sum();
+        let classes = self.judges.accuracy.golden().iter().map(Output::classes).sum();
         let recalibration_bits = scheme.recalibration.needs(classes).metadata_bits;
         let (scheme, golden, flips) = (scheme.clone(), model.golden(), flips.into());
         Stored { scheme, model, golden, statistics, problem, recalibration_bits, flips }
@@ -269,7 +319,7 @@ impl<'a> Bench<'a> {
     fn response(&self, scheme: &Scheme, model: &StoredModel, selection: &Selection) -> Result<f64> {
         let patterns = self.context.size(RESPONSE_PATTERNS as usize, 2) as u32;
         // Patterns that no trial is judged by.
-        let seed = Seed(!self.context.seed.0);
+        let seed = Seed(!self.seed.0);
         let golden = model.golden();
         let recalibrator = self.recalibrator(scheme.recalibration, &golden)?;
         // What repairs do without any fault is no response to faults.
@@ -281,10 +331,21 @@ impl<'a> Bench<'a> {
         Ok(self.context.stopwatch.time(Phase::Sensitivity, response)?.distortion)
     }
 
-    /// Accuracy under each of some fault patterns, the same ones for every scheme. What a first look
-    /// has tried is not tried again.
+    /// Accuracy on the images that judge under each of some fault patterns, the same ones for every
+    /// scheme. What a first look has tried is not tried again.
     pub fn accuracies(
         &self,
+        stored: &Stored,
+        selection: &Selection,
+        patterns: Range<u32>,
+    ) -> Result<Vec<f64>> {
+        self.accuracies_on(&self.judges, stored, selection, patterns)
+    }
+
+    /// The same on some of the test images.
+    pub fn accuracies_on(
+        &self,
+        images: &TestImages,
         stored: &Stored,
         selection: &Selection,
         patterns: Range<u32>,
@@ -295,20 +356,36 @@ impl<'a> Bench<'a> {
         let mut accuracies = Vec::with_capacity(patterns.len());
         for start in patterns.clone().step_by(BLOCK as usize) {
             let block = start..patterns.end.min(start + BLOCK);
-            let key = ("accuracies", &self.name, flips, scheme, selected, &block);
+            let key = ("accuracies", &self.name, images.name, flips, scheme, selected, &block);
             let trials = || -> Result<Vec<f64>> {
                 let recalibrator = match &mut recalibrator {
                     Some(recalibrator) => recalibrator,
                     none => none.insert(self.recalibrator(scheme.recalibration, &stored.golden)?),
                 };
-                let trials = Trials::new(&*self.test, recalibrator, &self.accuracy);
-                let read = |pattern| stored.model.read(self.context.seed, pattern, selection);
+                let trials = Trials::new(&*images.runner, recalibrator, &images.accuracy);
+                let read = |pattern| stored.model.read(self.seed, pattern, selection);
                 Ok(trials.scores(block.clone(), read)?)
             };
             let timed = || self.context.stopwatch.time(Phase::Trials, trials);
             accuracies.extend(self.context.unit(&key, timed)?);
         }
         Ok(accuracies)
+    }
+
+    /// Accuracy on the images that judge in each of some trials, where the weights have these values. The key
+    /// says what they are.
+    pub fn accuracies_where(
+        &self,
+        key: &impl Serialize,
+        trials: Range<u32>,
+        values: impl Fn(u32) -> Result<Values> + Sync,
+    ) -> Result<Vec<f64>> {
+        let key = ("where", &self.name, key, &trials);
+        let accuracies = || {
+            let accuracy = |trial| self.judges.accuracy_of(values(trial)?);
+            trials.clone().into_par_iter().map(accuracy).collect()
+        };
+        self.context.unit(&key, || self.context.stopwatch.time(Phase::Trials, accuracies))
     }
 
     /// Squared distance of the outputs from those of the network without faults, per image, in the
@@ -321,7 +398,7 @@ impl<'a> Bench<'a> {
             let patterns = self.context.size(20, 2) as u32;
             let clean = self.calibration.outputs(golden.clone())?;
             let outputs = |pattern| -> Result<Vec<Output>, qtaml::deploy::DeployError> {
-                let read = model.read(self.context.seed, pattern, selection)?;
+                let read = model.read(self.seed, pattern, selection)?;
                 Ok(self.calibration.outputs(read)?)
             };
             let response = || noise_response(&clean, patterns, outputs);

@@ -12,7 +12,6 @@ pub mod ours;
 pub mod physics;
 pub mod qtaml;
 pub mod t0;
-pub mod tac;
 
 use anyhow::Result;
 
@@ -54,20 +53,26 @@ enum Claim {
 
 use Claim::{Nets, Once};
 
-const CLAIMS: [Claim; 19] = [
+const CLAIMS: [Claim; 25] = [
     Once("physics.wkb_exact", "What WKB is worth", physics::wkb_exact::run),
     Once("physics.decade", "From oxide to flip probability", physics::decade::run),
     Once("qtaml.drift", "The mean drifts affinely", qtaml::drift::run),
     Once("qtaml.variance", "The top bit owns the variance", qtaml::variance::run),
     Once("qtaml.layer", "Where the first-order model of the layers ends", qtaml::layer::run),
+    Once("qtaml.gaussian", "Does the structure of faults matter?", qtaml::gaussian::run),
     Once("ours.real_ecc", "What a kept bit costs", ours::real_ecc::run),
-    Nets("qtaml.tac", "Tunneling-aware compensation on", &Net::ALL, tac::run),
+    Nets("qtaml.tac", "TAC as derived, on", &Net::ALL, qtaml::tac::run),
     Once("qtaml.reading", "Which reading of the source gives its numbers?", qtaml::reading::run),
+    Once("qtaml.mean_correction", "What the mean correction is worth", qtaml::mean_correction::run),
     Once("qtaml.rho", "The gain, forecast", qtaml::rho::run),
+    Once("qtaml.codesign", "From the oxide to the accuracy", qtaml::codesign::run),
+    Nets("ours.tac", "TAC with all that is ours, on", &Net::ALL, ours::tac::run),
     Nets("qtaml.score", "Scores on", &Net::ALL, qtaml::score::run),
     Nets("ours.bayes", "Everything stored counted, on", &Net::ALL, ours::bayes::run),
     Once("ours.opta", "How far from Shannon's bound", ours::opta::run),
     Nets("ours.codec", "Codes that expect faults, on", &Net::ALL, ours::codec::run),
+    Once("t0.precision_limit", "Is ξ a limit of precision?", t0::precision_limit::run),
+    Once("t0.low_bits", "Are lower bits ignored?", t0::low_bits::run),
     Once("t0.table1", "Table 1 of T0-QAT, over many seeds", t0::table1::run),
     Once("t0.drop_law", "What noise costs a linear layer", t0::drop_law::run),
     Once("t0.significance", "Is the smaller drop more than luck?", t0::significance::run),

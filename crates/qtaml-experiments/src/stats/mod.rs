@@ -60,6 +60,18 @@ pub fn mean(values: &[f64]) -> Result<Mean> {
     Ok(Mean { value, interval: [value - half, value + half], deviation: variance.sqrt() })
 }
 
+/// The geometric mean of at least two ratios, with its 95 % interval by Student's t on their logarithms.
+///
+/// # Errors
+///
+/// Fewer than two ratios, or one that is not above zero.
+pub fn geometric_mean(ratios: &[f64]) -> Result<Mean> {
+    ensure!(ratios.iter().all(|ratio| *ratio > 0.0), "ratios must be above zero: {ratios:?}");
+    let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
+    let Mean { value, interval, deviation } = mean(&logs)?;
+    Ok(Mean { value: value.exp(), interval: interval.map(f64::exp), deviation: deviation.exp() })
+}
+
 /// What a 95 % interval says of a source's range, where `no_effect` is the value of a claim that is
 /// empty: `reproduced` if the interval meets the range and excludes no effect, `not reproduced` if it
 /// excludes both, `contradicted` if it misses the range and does not exclude no effect, and `undecided` if
@@ -104,6 +116,15 @@ mod tests {
         assert!((mean.interval[0] - 0.897_677_5).abs() < 1e-6, "{mean:?}");
         assert!((mean.interval[1] - 3.762_322_5).abs() < 1e-6, "{mean:?}");
         assert!(super::mean(&[1.0]).is_err());
+    }
+
+    /// Of 1 and 4 it is 2; with one degree of freedom half of the interval is 12.706 ln(2).
+    #[test]
+    fn a_geometric_mean_is_the_mean_of_logarithms() {
+        let found = geometric_mean(&[1.0, 4.0]).unwrap();
+        assert!((found.value - 2.0).abs() < 1e-12);
+        assert!((found.interval[1].ln() - 13.706_205 * 2.0_f64.ln()).abs() < 1e-4, "{found:?}");
+        assert!(geometric_mean(&[1.0, 0.0]).is_err());
     }
 
     #[test]

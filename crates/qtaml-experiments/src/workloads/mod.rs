@@ -6,6 +6,7 @@
 )]
 
 pub mod networks;
+pub mod normal;
 pub mod qat_nets;
 pub mod reference_cell;
 pub mod regressions;

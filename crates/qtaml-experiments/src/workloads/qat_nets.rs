@@ -53,6 +53,8 @@ pub enum Reading {
     Bayes,
     /// The same, with the share [`PROTECTED`] of all bits protected where TAC puts it.
     Tac,
+    /// With random bits in place of so many of the lowest ones.
+    LowBits(u32),
 }
 
 /// A memory, and how it is read.
@@ -349,6 +351,17 @@ impl Trial<'_> {
     fn accuracy(&self, setting: Setting) -> Result<f64> {
         let model = store(self.test, self.layers, setting)?;
         let score = |read| Ok(self.accuracy.score(&self.test.outputs(read)?)?);
+        let patterns = self.context.size(PATTERNS, 2) as u32;
+        let mean = |score: &dyn Fn(u32) -> Result<f64>| {
+            let accuracies = (0..patterns).map(score).collect::<Result<Vec<f64>>>()?;
+            Ok(accuracies.iter().sum::<f64>() / accuracies.len() as f64)
+        };
+        if let Reading::LowBits(count) = setting.reading {
+            let golden = model.golden();
+            return mean(&|pattern| {
+                score(with_random_bits(&golden, setting.bits, count, self.seed, pattern))
+            });
+        }
         if setting.p == 0.0 {
             return score(model.golden());
         }
@@ -360,11 +373,31 @@ impl Trial<'_> {
             let within = GreedyPath::optimal(&problem).within((PROTECTED * bits) as u64)?;
             selection = within.selection().clone();
         }
-        let patterns = self.context.size(PATTERNS, 2) as u32;
-        let read = |pattern| score(model.read(self.seed, pattern, &selection)?);
-        let accuracies = (0..patterns).map(read).collect::<Result<Vec<f64>>>()?;
-        Ok(accuracies.iter().sum::<f64>() / accuracies.len() as f64)
+        mean(&|pattern| score(model.read(self.seed, pattern, &selection)?))
     }
+}
+
+/// Weights whose two's-complement codes have random bits in place of their lowest ones. The largest weight of a
+/// tensor has the largest code.
+fn with_random_bits(
+    golden: &Values,
+    bits: BitWidth,
+    count: u32,
+    seed: Seed,
+    pattern: u32,
+) -> Values {
+    let low = (1 << count) - 1;
+    let read = golden.iter().map(|(name, values)| {
+        let mut rng = seed.rng(&format!("low bits/{name}"), pattern.into());
+        let largest = values.iter().fold(0.0_f32, |most, value| most.max(value.abs()));
+        let step = largest / bits.max_code() as f32;
+        let read = values.iter().map(|&value| {
+            let code = if step > 0.0 { (value / step).round() as i32 } else { 0 };
+            ((code & !low) | (rng.random::<i32>() & low)) as f32 * step
+        });
+        (name.clone(), read.collect())
+    });
+    read.collect()
 }
 
 /// A network as it lies in a memory: with the scales that it was trained with, if it was trained for
@@ -378,7 +411,7 @@ fn store(runner: &dyn Runner, layers: &[QuantizedLayer], setting: Setting) -> Re
     let memory = MemoryModel::new(FlipProbability::symmetric(p)?);
     let memory = Arc::new(QuantizedMemory::new(memory, bits)?);
     let (decoder, most) = match reading {
-        Reading::Raw => (Decoder::Raw, 0),
+        Reading::Raw | Reading::LowBits(_) => (Decoder::Raw, 0),
         Reading::Bayes => (Decoder::BayesGain, 0),
         Reading::Tac => (Decoder::BayesGain, bits.get()),
     };
@@ -431,6 +464,21 @@ mod tests {
         let rounded_again: Result<Values> = golden(&[]);
         assert_ne!(rounded_again?[&trained[0].name], trained[0].values);
         Ok(())
+    }
+
+    #[test]
+    fn random_bits_move_a_weight_within_them_alone() {
+        let values: Vec<f32> = (-128..=127).map(|code| code as f32 / 127.0).collect();
+        let golden = Values::from([("w".to_owned(), values.clone())]);
+        let read = with_random_bits(&golden, BitWidth::INT8, 3, Seed(1), 0);
+        let step = 128.0 / 127.0 / 127.0;
+        let codes = |values: &[f32]| -> Vec<i32> {
+            values.iter().map(|value| (value / step).round() as i32).collect()
+        };
+        let (stored, read) = (codes(&values), codes(&read["w"]));
+        assert!(stored.iter().zip(&read).all(|(a, b)| a & !7 == b & !7), "{read:?}");
+        assert!(stored != read);
+        assert_eq!(with_random_bits(&golden, BitWidth::INT8, 0, Seed(1), 0), golden);
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! Five image classifiers, one of each common family.
+//! Five image classifiers, one of each common family, and perceptrons of any width.
 //!
 //! All are built from burn's own layers and use no dropout. The sizes for the digits and for
 //! Fashion-MNIST are ours: small enough for thousands of trials on two cores, with layers that
@@ -6,12 +6,14 @@
 
 mod conv_norm;
 mod lenet;
+mod mlp;
 mod mobilenet;
 mod resnet;
 mod transformer;
 mod vgg;
 
 pub use lenet::{LeNet, LeNetConfig};
+pub use mlp::{Mlp, MlpConfig};
 pub use mobilenet::{MobileNet, MobileNetConfig};
 pub use resnet::{ResNet, ResNetConfig};
 pub use transformer::{Transformer, TransformerConfig};

@@ -1,18 +1,25 @@
 //! The networks that experiments share, each trained once.
 //!
 //! A new network is one file beside this one, and its entry in the list of networks in `args.rs`, where
-//! the command line finds its claims; and the line `mod` here, which the compiler asks for.
+//! the command line finds its claims; and the line `mod` here, which the compiler asks for. Perceptrons are
+//! not in that list: they are a family, for claims that ask how gains depend on size.
 
 mod lenet;
+mod mlp;
 mod mobilenet;
 mod resnet;
 mod transformer;
 mod vgg;
 
 use anyhow::Result;
+use qtaml::fault::Seed;
 use qtaml::train::qat::QatMethod;
 use qtaml::train::{AccuracyTest, Classifier, Dataset, Images, LeNet, TrainerConfig};
+use rand::RngExt as _;
+use rand::seq::SliceRandom as _;
 use serde::Serialize;
+
+pub use self::mlp::Width;
 
 use crate::args::for_networks;
 use crate::context::Context;
@@ -35,9 +42,57 @@ pub struct Trained<M> {
     pub data: Dataset,
     /// What the images are, in words.
     pub images: &'static str,
+    /// Which of its trainings.
+    pub replicate: Replicate,
+    /// The seed of the training.
+    pub seed: Seed,
+}
+
+/// One training of a network, the faults in its memory, and the test images: all that a claim on networks of
+/// its kind is a sample of is drawn anew in the next one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct Replicate(u32);
+
+impl Replicate {
+    /// The training that claims on one network share.
+    pub const FIRST: Self = Self(0);
+
+    /// The first ones.
+    pub fn first(count: usize) -> impl Iterator<Item = Self> {
+        (0..count as u32).map(Self)
+    }
+
+    /// A training that chooses something and judges nothing: no claim is judged by so many.
+    pub const CHOOSING: Self = Self(1000);
+
+    fn seed(self, context: &Context) -> Seed {
+        match self {
+            Self::FIRST => context.seed,
+            Self(number) => Seed(context.seed.rng("replicate", number.into()).random()),
+        }
+    }
+
+    /// What its results are kept under.
+    fn name(self, net: Net) -> String {
+        match self {
+            Self::FIRST => net.id().into(),
+            Self(number) => format!("{}-{number}", net.id()),
+        }
+    }
 }
 
 impl<M: Classifier> Trained<M> {
+    /// Test images that judge, and others that choose: none is both.
+    pub fn test_images(&self, context: &Context) -> Result<[Images; 2]> {
+        let mut order: Vec<usize> = (0..self.data.test.len()).collect();
+        if self.replicate != Replicate::FIRST {
+            order.shuffle(&mut self.seed.rng("test images", 0));
+        }
+        let count = (order.len() / 2).min(context.size(TEST_IMAGES, 100));
+        let part = |from: usize| self.data.test.select(&order[from..from + count]);
+        Ok([part(0)?, part(count)?])
+    }
+
     /// Its accuracy on all test images, without faults.
     pub fn accuracy(&self, context: &Context) -> Result<f64> {
         let Self { name, model, data, .. } = self;
@@ -53,12 +108,12 @@ impl<M: Classifier> Trained<M> {
 
     /// The network that another method makes of the same initial weights, in as many steps.
     pub fn again(&self, context: &Context, method: QatMethod, suffix: &str) -> Result<Self> {
-        let Self { net, model, data, images, .. } = self;
-        let name = format!("{}-{suffix}", net.id());
-        let config = net.training(ImageSet::of(context));
+        let name = format!("{}-{suffix}", self.name);
+        let (config, seed) = (self.net.training(ImageSet::of(context)), self.seed);
         // Training begins by forgetting what the weights are.
-        let model = context.trained_with(method, &name, model.clone(), &data.train, &config)?;
-        Ok(Self { net: *net, name, model, data: data.clone(), images })
+        let (model, images) = (self.model.clone(), &self.data.train);
+        let model = context.trained_with(method, &name, model, images, &config, seed)?;
+        Ok(Self { name, model, data: self.data.clone(), ..*self })
     }
 }
 
@@ -121,6 +176,8 @@ macro_rules! networks {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
         pub enum Net {
             $(#[doc = concat!("See `", stringify!($module), ".rs`.")] $net,)*
+            /// See `mlp.rs`.
+            Mlp(Width),
         }
 
         impl Net {
@@ -131,12 +188,14 @@ macro_rules! networks {
             pub const fn id(self) -> &'static str {
                 match self {
                     $(Self::$net => stringify!($module),)*
+                    Self::Mlp(width) => width.id(),
                 }
             }
 
             const fn network(self) -> &'static Network {
                 match self {
                     $(Self::$net => &$module::NETWORK,)*
+                    Self::Mlp(width) => width.network(),
                 }
             }
 
@@ -145,6 +204,7 @@ macro_rules! networks {
                 let (images, device) = (ImageSet::of(context), &context.device);
                 match self {
                     $(Self::$net => visitor.run($module::init(images, device)),)*
+                    Self::Mlp(width) => visitor.run(mlp::init(width, images, device)),
                 }
             }
         }
@@ -177,6 +237,7 @@ pub trait WithModel {
 /// Trains a network before its visitor sees it.
 struct Train<'a, V> {
     net: Net,
+    replicate: Replicate,
     context: &'a Context,
     visitor: V,
 }
@@ -185,7 +246,8 @@ impl<V: WithNet> WithModel for Train<'_, V> {
     type Out = V::Out;
 
     fn run<M: Classifier + 'static>(self, model: M) -> Result<V::Out> {
-        self.visitor.run(self.context, self.net.train(self.context, model)?)
+        let trained = self.net.train(self.context, model, self.replicate)?;
+        self.visitor.run(self.context, trained)
     }
 }
 
@@ -198,6 +260,15 @@ pub fn data(context: &Context) -> Result<(Dataset, &'static str)> {
 }
 
 impl Net {
+    /// Perceptrons from the smallest to the largest.
+    pub const MLPS: [Self; 5] = [
+        Self::Mlp(Width::W64),
+        Self::Mlp(Width::W128),
+        Self::Mlp(Width::W256),
+        Self::Mlp(Width::W512),
+        Self::Mlp(Width::W1024),
+    ];
+
     /// Its name in headings.
     pub const fn title(self) -> &'static str {
         self.network().title
@@ -221,14 +292,31 @@ impl Net {
     /// Hands the trained network to `visitor`: trained on the embedded digits, or, in the full
     /// profile, on Fashion-MNIST.
     pub fn with<V: WithNet>(self, context: &Context, visitor: V) -> Result<V::Out> {
-        self.with_model(context, Train { net: self, context, visitor })
+        self.with_replicate(context, Replicate::FIRST, visitor)
     }
 
-    fn train<M: Classifier>(self, context: &Context, model: M) -> Result<Trained<M>> {
+    /// The same for another training of it.
+    pub fn with_replicate<V: WithNet>(
+        self,
+        context: &Context,
+        replicate: Replicate,
+        visitor: V,
+    ) -> Result<V::Out> {
+        self.with_model(context, Train { net: self, replicate, context, visitor })
+    }
+
+    fn train<M: Classifier>(
+        self,
+        context: &Context,
+        model: M,
+        replicate: Replicate,
+    ) -> Result<Trained<M>> {
         let (data, images) = data(context)?;
         let config = self.training(ImageSet::of(context));
-        let model = context.trained(self.id(), model, &data.train, &config)?;
-        Ok(Trained { net: self, name: self.id().into(), model, data, images })
+        let (seed, name) = (replicate.seed(context), replicate.name(self));
+        let model =
+            context.trained_with(QatMethod::None, &name, model, &data.train, &config, seed)?;
+        Ok(Trained { net: self, name, model, data, images, replicate, seed })
     }
 
     fn training(self, images: ImageSet) -> TrainerConfig {
@@ -249,7 +337,8 @@ pub fn judges(context: &Context, data: &Dataset) -> Result<Images> {
 
 /// The LeNet-style network: on the embedded digits, or, in the full profile, on Fashion-MNIST.
 pub fn lenet(context: &Context) -> Result<Trained<LeNet>> {
-    Net::LeNet.train(context, lenet::init(ImageSet::of(context), &context.device))
+    let model = lenet::init(ImageSet::of(context), &context.device);
+    Net::LeNet.train(context, model, Replicate::FIRST)
 }
 
 #[cfg(test)]
@@ -258,14 +347,15 @@ mod tests {
 
     #[test]
     fn networks_are_told_apart_by_their_ids() {
-        let ids: std::collections::BTreeSet<_> = Net::ALL.iter().map(|net| net.id()).collect();
-        assert_eq!(ids.len(), Net::ALL.len());
+        let all = || Net::ALL.into_iter().chain(Net::MLPS);
+        let ids: std::collections::BTreeSet<_> = all().map(Net::id).collect();
+        assert_eq!(ids.len(), all().count());
         assert_eq!((Net::LeNet.id(), Net::Transformer.phrase()), ("lenet", "a transformer"));
     }
 
     #[test]
     fn every_network_can_be_trained_on_all_images() {
-        for net in Net::ALL {
+        for net in Net::ALL.into_iter().chain(Net::MLPS) {
             for images in [ImageSet::Digits, ImageSet::FashionMnist] {
                 for config in [net.training(images), net.retraining(images)] {
                     assert!(config.epochs > config.warmup_epochs, "{net:?} {images:?}");

@@ -11,7 +11,7 @@ use qtaml::fault::Ecc;
 use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
-use crate::bench::{Bench, Level, Stored, TARGET, on_bench};
+use crate::bench::{Bench, Level, Stored, on_bench};
 use crate::context::Context;
 use crate::stats::bootstrap;
 use crate::workloads::networks::Net;
@@ -94,9 +94,9 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(bench: &Bench<'_>, scheme: &Scheme, clean: f64) -> Result<Self> {
+    fn new(bench: &Bench<'_>, scheme: &Scheme) -> Result<Self> {
         let stored = bench.store(scheme, bench.net.flip_probability(), Accounting::AllBits)?;
-        let search = smallest(bench, &stored, TARGET * clean, bench.few)?;
+        let search = smallest(bench, &stored, bench.few)?;
         Ok(Self { stored, search })
     }
 
@@ -149,17 +149,15 @@ pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
     on_bench(context, net, measured)
 }
 
-fn measured(bench: &Bench<'_>, clean: f64) -> Result<Measured> {
+fn measured(bench: &Bench<'_>) -> Result<Measured> {
     let mut schemes = schemes(bench.net)?;
     schemes.truncate(bench.context.size(schemes.len(), 3));
-    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme, clean));
+    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme));
     let mut trials = trials.collect::<Result<Vec<_>>>()?;
     let (raw, best) = (best(&trials, Decoder::Raw)?, best(&trials, Decoder::BayesGain)?);
     // Chosen under a few patterns, judged by others.
     for i in BTreeSet::from([raw, best]) {
-        let Trial { stored, search } = &trials[i];
-        let judged = judge(bench, stored, TARGET * clean, bench.patterns, search.bracket)?;
-        trials[i].search = judged;
+        trials[i].search = judge(bench, &trials[i].stored, bench.patterns)?;
     }
     let (patterns, seed) = (bench.patterns as usize, bench.context.seed);
     let interval = bootstrap(patterns, 2000, seed, |patterns| {
@@ -167,7 +165,7 @@ fn measured(bench: &Bench<'_>, clean: f64) -> Result<Measured> {
     })?;
     Ok(Measured {
         net: bench.net,
-        clean,
+        clean: bench.judges.clean,
         patterns: bench.patterns,
         few: bench.few,
         raw,

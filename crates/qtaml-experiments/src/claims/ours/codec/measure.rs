@@ -60,8 +60,8 @@ pub(super) struct Hardened {
 }
 
 impl Hardened {
-    /// What it needs to be as accurate as the plain one has to be, which has `clean` without faults.
-    fn new(bench: &Bench<'_>, clean: f64) -> Result<Self> {
+    /// What it needs to be as accurate as the plain one has to be.
+    fn new(bench: &Bench<'_>) -> Result<Self> {
         let p = bench.net.flip_probability();
         let [raw, numbers, words, any] = schemes(bench)?;
         let raw = bench.store(&raw, p, Accounting::AllBits)?;
@@ -70,10 +70,9 @@ impl Hardened {
         let Coded { codebook, mixed, .. } = Coded::new(bench, [&numbers, &words, &any], p)?;
         let needed = [(raw, bench.few), (codebook, bench.few), (mixed, bench.patterns)]
             .into_iter()
-            .map(|(stored, patterns)| Ok(Trial::new(bench, stored, clean, patterns)?.needed()))
+            .map(|(stored, patterns)| Ok(Trial::new(bench, stored, patterns)?.needed()))
             .collect::<Result<_>>()?;
-        let [_, clean] = bench.clean(&Scheme::uniform())?;
-        Ok(Self { clean, needed })
+        Ok(Self { clean: bench.judges.clean, needed })
     }
 }
 
@@ -116,15 +115,14 @@ impl WithNet for Measure {
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Measured> {
         let hardened = trained.again(context, QatMethod::BitErrors(bit_errors()?), "bit-errors")?;
         let bench = Bench::new(context, trained)?;
-        let [_, clean] = bench.clean(&Scheme::uniform())?;
-        let trials = trials(&bench, clean)?;
-        let hardened = Hardened::new(&Bench::new(context, hardened)?, clean)?;
-        measured(&bench, clean, &trials, hardened)
+        let trials = trials(&bench)?;
+        let hardened = Bench::new(context, hardened)?.as_accurate_as(&bench);
+        measured(&bench, &trials, Hardened::new(&hardened)?)
     }
 }
 
 /// Every scheme at the network's own flip probability, and at [`P`].
-fn trials(bench: &Bench<'_>, clean: f64) -> Result<Vec<Trial>> {
+fn trials(bench: &Bench<'_>) -> Result<Vec<Trial>> {
     let own = bench.net.flip_probability();
     let mut trials = Vec::new();
     for p in if own == P || bench.context.smoke { vec![own] } else { vec![own, P] } {
@@ -132,20 +130,15 @@ fn trials(bench: &Bench<'_>, clean: f64) -> Result<Vec<Trial>> {
         let raw = bench.store(&raw, p, Accounting::AllBits)?;
         let coded = Coded::new(bench, [&numbers, &words, &any], p)?;
         for stored in [raw, coded.quantized, coded.codebook] {
-            trials.push(Trial::new(bench, stored, clean, bench.few)?);
+            trials.push(Trial::new(bench, stored, bench.few)?);
         }
         let patterns = if p == own { bench.patterns } else { bench.few };
-        trials.push(Trial::new(bench, coded.mixed, clean, patterns)?);
+        trials.push(Trial::new(bench, coded.mixed, patterns)?);
     }
     Ok(trials)
 }
 
-fn measured(
-    bench: &Bench<'_>,
-    clean: f64,
-    trials: &[Trial],
-    hardened: Hardened,
-) -> Result<Measured> {
+fn measured(bench: &Bench<'_>, trials: &[Trial], hardened: Hardened) -> Result<Measured> {
     let own = bench.net.flip_probability();
     let codec = trials.iter().rposition(|trial| trial.stored.flips.most() == own);
     let codec = codec.context("nothing was tried")?;
@@ -156,7 +149,7 @@ fn measured(
     })?;
     Ok(Measured {
         net: bench.net,
-        clean,
+        clean: bench.judges.clean,
         weights: claimed.stored.model.weights(),
         few: bench.few,
         codec,

@@ -5,7 +5,7 @@ use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
 use crate::bench::code::kind;
-use crate::bench::{Bench, Stored, TARGET};
+use crate::bench::{Bench, Stored};
 use qtaml::deploy::scheme::Scheme;
 
 /// A scheme under trial.
@@ -16,17 +16,11 @@ pub(super) struct Trial {
 
 impl Trial {
     /// A scheme that is tried under more patterns than the others is one that is judged.
-    pub(super) fn new(
-        bench: &Bench<'_>,
-        stored: Stored,
-        clean: f64,
-        patterns: u32,
-    ) -> Result<Self> {
-        let (target, whole) = (TARGET * clean, [0, stored.path().len() - 1]);
+    pub(super) fn new(bench: &Bench<'_>, stored: Stored, patterns: u32) -> Result<Self> {
         let search = if patterns > bench.few {
-            judge(bench, &stored, target, patterns, whole)?
+            judge(bench, &stored, patterns)?
         } else {
-            smallest(bench, &stored, target, patterns)?
+            smallest(bench, &stored, patterns)?
         };
         Ok(Self { stored, search })
     }

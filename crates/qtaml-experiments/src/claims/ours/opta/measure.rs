@@ -11,12 +11,12 @@ use qtaml::compensation::codebook::{Codebook, DesignConfig, Sample, WordChannel}
 use qtaml::fault::ecc::capacity;
 use qtaml::fault::{FaultStream, Seed};
 use qtaml::physics::FlipProbability;
-use rand::RngExt as _;
 use serde::Serialize;
 
 use super::{BITS, CLIFF, CLIFF_BLOCKS, DRAWS, GUESSES, P, RATES, SWEEP, WEIGHTS};
 use crate::context::Context;
 use crate::stats::{Mean, mean};
+use crate::workloads::normal::standard_normal;
 
 /// The least error per variance that any code leaves of normal weights, `2^(-2RC)`.
 pub(super) fn bound(p: f64, bits: u32) -> Result<f64> {
@@ -97,11 +97,7 @@ fn codebook(p: f64, bits: u32) -> Result<Codebook> {
 /// Normal weights (G. E. P. Box and M. E. Muller, Ann. Math. Statist. 29, 610, 1958).
 pub(super) fn normal(seed: Seed, draw: usize, count: usize) -> Vec<f32> {
     let mut rng = seed.rng("ours.opta", draw as u64);
-    let mut weight = || {
-        let (u, turn): (f64, f64) = (rng.random(), rng.random());
-        (-2.0 * (1.0 - u).ln()).sqrt() * (std::f64::consts::TAU * turn).cos()
-    };
-    (0..count).map(|_| weight() as f32).collect()
+    (0..count).map(|_| standard_normal(&mut rng) as f32).collect()
 }
 
 /// What one trial with one draw of weights gives back.

@@ -15,6 +15,8 @@ use crate::results::Outcome;
 const THICKNESSES_NM: [f64; 7] = [0.3, 0.6, 1.0, 1.5, 2.0, 3.0, 5.0];
 const FIELDS_V_PER_NM: [f64; 5] = [0.0, 0.3, 0.6, 1.0, 1.5];
 const KINETIC_EV: [f64; 4] = [0.1, 0.5, 1.0, 3.1];
+/// Electrons that are slower: shown, not judged.
+const SLOW_EV: [f64; 3] = [0.05, 0.01, 0.001];
 /// WKB is judged where the exponent is at least this: below it nothing decays.
 const OPAQUE: f64 = 2.0;
 /// What "of order one" can mean for a factor (ours).
@@ -25,7 +27,7 @@ pub fn run(_: &Context) -> Result<Outcome> {
     let measured = measure()?;
     Ok(Outcome {
         claims: vec![claim(&measured)?],
-        method: method(),
+        method: method(&measured),
         figures: vec![
             thickness_figure(&measured),
             prefactor_figure(&measured.grid),

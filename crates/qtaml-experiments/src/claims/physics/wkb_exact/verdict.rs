@@ -4,7 +4,7 @@ use anyhow::{Context as _, Result};
 use serde_json::json;
 
 use super::measure::{Case, Measured};
-use super::{OPAQUE, ORDER_ONE};
+use super::{KINETIC_EV, OPAQUE, ORDER_ONE};
 use crate::results::{Claim, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Result<Claim> {
@@ -16,9 +16,12 @@ pub(super) fn claim(measured: &Measured) -> Result<Claim> {
     Ok(Claim {
         id: "physics.wkb_exact".into(),
         source: Source::Ours,
-        statement: "WKB is right in the exponent and off by a prefactor of order one, for SiO2 of \
-                    any thickness in any field, as long as it is opaque."
-            .into(),
+        statement: format!(
+            "WKB is right in the exponent and off by a prefactor of order one, for electrons of {} to {} eV and \
+             SiO2 of any thickness in any field, as long as it is opaque.",
+            KINETIC_EV[0],
+            KINETIC_EV[KINETIC_EV.len() - 1]
+        ),
         expected: format!("a factor below {ORDER_ONE} (bound ours)"),
         measured: worst.factor(),
         unit: "factor".into(),
@@ -30,6 +33,8 @@ pub(super) fn claim(measured: &Measured) -> Result<Claim> {
             Verdict::Contradicted
         },
         details: json!({
+            "slow_electrons": measured.slow.iter().map(|case| json!({
+                "kinetic_ev": case.kinetic_ev, "factor": case.factor() })).collect::<Vec<_>>(),
             "worst": { "thickness_nm": worst.thickness_nm, "field_v_per_nm": worst.field,
                 "kinetic_ev": worst.kinetic_ev, "exponent": worst.exponent,
                 "exact": worst.exact, "wkb": worst.wkb },

@@ -1,14 +1,16 @@
-//! `qtaml.layer`: the first-order model of the output variance, `Σ_l Var_l ||J_l||²`, and its limits.
+//! `qtaml.layer`: what faults do depends on the layer, through its largest weight and its Jacobian; and the
+//! limits of the first-order model, `Σ_l Var_l ||J_l||²`.
 
 mod measure;
 mod present;
+mod slopes;
 mod verdict;
 
 use anyhow::Result;
 use qtaml::quant::BitWidth;
 
 use self::measure::{Compared, Trial};
-use self::present::{layer_figure, method, ratio_figure, table};
+use self::present::{layer_figure, method, ratio_figure, slope_figure, slope_table, table};
 use self::verdict::claim;
 use crate::context::Context;
 use crate::results::Outcome;
@@ -31,16 +33,20 @@ pub fn run(context: &Context) -> Result<Outcome> {
     let rare: Vec<Compared> = trial.sweep(0, "all bits may flip")?;
     let fine: Vec<Compared> = trial.sweep(KEPT, "top four bits protected")?;
     let alone = trial.layers_alone()?;
-    let claim = claim(&rare, &fine, &alone, trial.patterns(SMALL))?;
+    let slopes = slopes::measure(context)?;
+    let claim = claim(&slopes, [&rare, &fine, &alone])?;
     Ok(Outcome {
         claims: vec![claim],
-        method: method(&trial),
-        figures: vec![ratio_figure(&rare, &fine), layer_figure(&alone)],
-        tables: vec![table(
-            "qtaml.layer.sweep",
-            "Output variance over flip probabilities",
-            &[&rare[..], &fine, &alone],
-        )],
+        method: method(&trial, &slopes),
+        figures: vec![slope_figure(&slopes), ratio_figure(&rare, &fine), layer_figure(&alone)],
+        tables: vec![
+            slope_table(&slopes),
+            table(
+                "qtaml.layer.sweep",
+                "Output variance over flip probabilities",
+                &[&rare[..], &fine, &alone],
+            ),
+        ],
         ..Outcome::default()
     })
 }

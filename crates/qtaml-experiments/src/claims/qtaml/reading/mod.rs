@@ -6,7 +6,6 @@
 
 mod measure;
 mod present;
-mod readings;
 mod verdict;
 
 use anyhow::Result;
@@ -14,11 +13,9 @@ use anyhow::Result;
 use self::measure::measure;
 use self::present::{figure, method, tables};
 use self::verdict::claim;
+use crate::claims::qtaml::tac::SOURCE;
 use crate::context::Context;
 use crate::results::Outcome;
-
-/// The source's range.
-const SOURCE: [f64; 2] = [3.4, 33.6];
 
 /// Measures the claim on all networks.
 pub fn run(context: &Context) -> Result<Outcome> {

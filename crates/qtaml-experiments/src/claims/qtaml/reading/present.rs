@@ -3,15 +3,16 @@
 use qtaml_chart::{Axis, Heatmap};
 
 use super::SOURCE;
-use super::measure::{Measured, OfNet};
+use super::measure::{Measured, Tried};
 use crate::bench::PROJECTIONS;
+use crate::bench::reading::Reading;
 use crate::results::{Figure, Table, Value};
 use crate::workloads::networks::Net;
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
     let best = measured.best();
     let in_range = measured.readings.iter().filter(|tried| tried.is_in_range()).count();
-    let [few, patterns] = measured.patterns;
+    let trainings = measured.judged.first().map_or(0, |of_net| of_net.trainings.len());
     vec![
         format!(
             "The abstract leaves four things open: which way bits leak, whether codes are signed around 0 or \
@@ -23,13 +24,18 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
             measured.readings.len()
         ),
         format!(
-            "A budget is where mean accuracy crosses 95 % of clean, on the line between two steps of the path. In \
-             {in_range} of the readings all five ratios lie between {} and {} under {few} patterns. The reading in \
-             which the network that gains least gains most is “{}”: it was chosen among all under these, and is \
-             judged under {patterns} others. The value is the least of its five ratios; its interval runs from the \
-             least lower to the least upper end of five bootstraps over patterns. It is a statement about these \
-             five trainings: other trainings and other images are not in it.",
-            SOURCE[0], SOURCE[1], best.reading
+            "A budget is where mean accuracy crosses 95 % of clean, on the line between two steps of the path. \
+             Readings are compared on one training of each network, under {} fault patterns: in {in_range} of \
+             them all five ratios lie between {} and {}. The reading in which the network that gains least gains \
+             most is “{}”. It is judged on {trainings} other trainings of each network, with other faults and \
+             other test images. The value is the least of the five mean ratios; its interval runs from the least \
+             lower to the least upper end of five intervals over trainings. `qtaml.tac` is judged by “{}”, which \
+             was fixed before.",
+            measured.few,
+            SOURCE[0],
+            SOURCE[1],
+            best.reading,
+            Reading::FIXED
         ),
     ]
 }
@@ -39,16 +45,17 @@ fn nets() -> Vec<String> {
 }
 
 pub(super) fn figure(measured: &Measured) -> Figure {
-    let cells = measured.readings.iter().map(|tried| {
-        tried.nets.iter().map(|net| net.ratio().filter(|ratio| *ratio > 0.0)).collect()
-    });
+    let cells = measured
+        .readings
+        .iter()
+        .map(|tried| tried.nets.iter().map(|pair| Some(pair.ratio())).collect());
     let readings = measured.readings.iter().map(|tried| tried.reading.to_string());
     Figure {
         id: "qtaml.reading.ratios".into(),
         title: "How many times less TAC needs, by reading of the source".into(),
         caption: format!(
-            "As derived, the same for TAC and Uniform-MSP. The source says {} to {}. Crossed out: one of the two \
-             does not reach the target.",
+            "As derived, the same for TAC and Uniform-MSP. The source says {} to {}. Where neither \
+             needs less than everything, the ratio is 1.",
             SOURCE[0], SOURCE[1]
         ),
         picture: Heatmap {
@@ -62,35 +69,37 @@ pub(super) fn figure(measured: &Measured) -> Figure {
 }
 
 pub(super) fn tables(measured: &Measured) -> Vec<Table> {
-    let shares = |of: fn(&OfNet) -> f64| move |net: &OfNet| Value::from(100.0 * of(net));
-    let row = |tried: &super::measure::Tried| -> Vec<Value> {
-        let mut row = vec![tried.reading.to_string().into()];
-        row.extend(
-            tried.nets.iter().map(|net| net.ratio().map_or("not reached".into(), Value::from)),
-        );
-        row.extend(tried.nets.iter().map(shares(|net| net.tac)));
-        row
+    vec![judged(measured), all(measured)]
+}
+
+fn all(measured: &Measured) -> Table {
+    let row = |tried: &Tried| -> Vec<Value> {
+        let ratios = tried.nets.iter().map(|pair| pair.ratio().into());
+        let shares = tried.nets.iter().map(|pair| Value::from(100.0 * pair.tac));
+        std::iter::once(tried.reading.to_string().into()).chain(ratios).chain(shares).collect()
     };
     let columns = std::iter::once("reading".to_owned());
     let columns = columns.chain(nets().into_iter().map(|net| format!("{net}, ratio")));
     let columns = columns.chain(nets().into_iter().map(|net| format!("{net}, TAC [% of bits]")));
-    let all = Table {
+    Table {
         id: "qtaml.reading.all".into(),
         title: "All readings".into(),
         columns: columns.collect(),
         rows: measured.readings.iter().map(row).collect(),
         in_report: true,
-    };
-    let judged = measured.judged.iter().map(|net| -> Vec<Value> {
-        let [low, high] = net.gain.interpolated_interval.ends();
+    }
+}
+
+fn judged(measured: &Measured) -> Table {
+    let rows = measured.judged.iter().map(|of_net| -> Vec<Value> {
+        let [uniform, tac] = of_net.shares();
         vec![
-            net.net.title().into(),
-            (100.0 * net.uniform).into(),
-            (100.0 * net.tac).into(),
-            net.gain.interpolated.into(),
-            low.into(),
-            high.into(),
-            net.gain.ratio.into(),
+            of_net.net.title().into(),
+            (100.0 * uniform).into(),
+            (100.0 * tac).into(),
+            of_net.gain.value.into(),
+            of_net.gain.interval[0].into(),
+            of_net.gain.interval[1].into(),
         ]
     });
     let columns = [
@@ -100,14 +109,12 @@ pub(super) fn tables(measured: &Measured) -> Vec<Table> {
         "ratio",
         "lower end",
         "upper end",
-        "ratio by steps of the budget",
     ];
-    let judged = Table {
+    Table {
         id: "qtaml.reading.judged".into(),
         title: format!("“{}”, judged", measured.best().reading),
         columns: columns.map(String::from).to_vec(),
-        rows: judged.collect(),
+        rows: rows.collect(),
         in_report: true,
-    };
-    vec![judged, all]
+    }
 }

@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::SOURCE;
 use super::measure::Measured;
+use crate::bench::reading::Reading;
 use crate::results::{Claim, Source};
 use crate::stats::judge;
 
@@ -22,13 +23,14 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         measured: measured.least(),
         unit: "ratio".into(),
         interval,
-        n: u64::from(measured.patterns[1]),
+        n: measured.judged.first().map_or(0, |of_net| of_net.trainings.len() as u64),
         // More than the source's best would not speak against it.
         verdict: judge(interval, [SOURCE[0], f64::INFINITY], 1.0),
         details: json!({
             "reading": measured.best().reading.to_string(),
             "readings": measured.readings.len(),
             "readings_in_range": in_range,
+            "fixed": Reading::FIXED.to_string(),
             "judged": measured.judged,
         }),
     }

@@ -1,82 +1,100 @@
-//! The gain of networks, as measured and as forecast.
+//! Forecast and measured gains over networks, widths, flip probabilities and leakage.
 
 use anyhow::Result;
 use qtaml::compensation::allocation::{Source as WaterSource, WaterFilling};
-use qtaml::compensation::{
-    Accounting, bits_saved, noise_for_disagreement, rho_star, rho_star_exact,
-};
-use qtaml::deploy::scheme::{Allocator, Scheme};
+use qtaml::compensation::{Accounting, noise_for_disagreement, rho_star_exact};
+use qtaml::deploy::scheme::Scheme;
 use qtaml::quant::BitWidth;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
+use super::forecast::{
+    Candidate, Case, best, correlation_within, drawn, forecasts, of_best_elsewhere,
+    of_constant_beside,
+};
 use super::{CLASSES, DISAGREEMENT, PATTERNS, PROBABILITIES, WIDTHS};
 use crate::bench::budget::crossing;
+use crate::bench::reading::{Leakage, Reading};
 use crate::bench::{Bench, TARGET, on_bench};
 use crate::context::Context;
-use crate::stats::{bootstrap, spearman};
+use crate::stats::bootstrap;
 use crate::workloads::networks::Net;
 
-/// All cases, and how sure their order is.
-#[derive(Debug, Clone, Serialize, Deserialize)]
+/// Resamples of networks.
+const RESAMPLES: usize = 500;
+
+/// All cases, and what was found of the candidates.
+#[derive(Debug, Clone, Serialize)]
 pub(super) struct Measured {
     pub(super) cases: Vec<Case>,
-    /// Of the rank correlation of the closed form, over networks.
+    /// The number of networks.
+    pub(super) nets: usize,
+    /// The candidate that does best on all cases.
+    pub(super) best: Option<Candidate>,
+    /// The error of the candidate that did best on all other networks, over that of a constant.
+    pub(super) over_constant: f64,
+    /// Its interval over networks.
     pub(super) interval: [f64; 2],
+    /// The correlation of the best within a setting, and its interval.
+    pub(super) within: f64,
+    pub(super) within_interval: [f64; 2],
 }
 
 impl Measured {
-    pub(super) fn closed_form(&self) -> Forecast<'_> {
-        Forecast::new(&self.cases, |case| case.closed_form)
+    pub(super) fn all(&self) -> Vec<&Case> {
+        self.cases.iter().collect()
     }
-
-    pub(super) fn exact_curves(&self) -> Forecast<'_> {
-        Forecast::new(&self.cases, |case| Some(case.exact_curves))
-    }
-}
-
-/// One network at one width and flip probability.
-#[derive(Debug, Clone, Serialize, Deserialize)]
-pub(super) struct Case {
-    pub(super) net: String,
-    pub(super) bits: u32,
-    pub(super) p: f64,
-    /// From the closed form of water-filling, and from exact curves.
-    pub(super) closed_form: Option<f64>,
-    pub(super) exact_curves: f64,
-    /// The coding gain, which holds at large budgets.
-    pub(super) coding_gain: Option<f64>,
-    pub(super) measured: f64,
 }
 
 /// Measures all networks.
 pub(super) fn measure(context: &Context) -> Result<Measured> {
+    let nets: Vec<Net> = Net::ALL.into_iter().chain(Net::MLPS).collect();
+    let nets = &nets[..context.size(nets.len(), 3)];
     let mut cases = Vec::new();
-    for net in Net::ALL {
-        cases.extend(on_bench(context, net, |bench, _| of_network(bench))?);
+    for &net in nets {
+        cases.extend(on_bench(context, net, of_network)?);
     }
-    let closed_form = Forecast::new(&cases, |case| case.closed_form);
+    let ids: Vec<&str> = nets.iter().map(|net| net.id()).collect();
+    let over_constant = |cases: &[&Case]| of_best_elsewhere(cases).over(&of_constant_beside(cases));
     // Cases of one network are alike: whole networks are drawn again.
-    let interval = bootstrap(Net::ALL.len(), 2000, context.seed, |drawn| {
-        let of_net = |&net: &usize| closed_form.of(Net::ALL[net]);
-        Ok(Forecast(drawn.iter().flat_map(of_net).collect()).correlation())
-    })?;
-    Ok(Measured { cases, interval })
+    let interval_of = |statistic: &dyn Fn(&[&Case]) -> f64| {
+        bootstrap(nets.len(), RESAMPLES, context.seed, |at| {
+            let named: Vec<&str> = at.iter().map(|&net| ids[net]).collect();
+            Ok(statistic(&drawn(&cases, &named)))
+        })
+    };
+    let all: Vec<&Case> = cases.iter().collect();
+    let best = best(&all);
+    let within =
+        |cases: &[&Case]| best.and_then(|best| correlation_within(cases, best)).unwrap_or(0.0);
+    Ok(Measured {
+        nets: nets.len(),
+        best,
+        over_constant: over_constant(&all),
+        interval: interval_of(&over_constant)?,
+        within: within(&all),
+        within_interval: interval_of(&within)?,
+        cases,
+    })
+}
+
+/// Where bits leak both ways, and the way of the reading that the source is judged by.
+fn leakages() -> [Reading; 2] {
+    [Reading { leakage: Leakage::Symmetric, ..Reading::FIXED }, Reading::FIXED]
 }
 
 fn of_network(bench: &Bench<'_>) -> Result<Vec<Case>> {
     let noise = noise_for_disagreement(&bench.margins()?, CLASSES, DISAGREEMENT)?;
-    let (widths, ps) = if bench.context.smoke {
-        (&WIDTHS[..1], &PROBABILITIES[2..])
-    } else {
-        (&WIDTHS[..], &PROBABILITIES[..])
-    };
-    let steps = (widths.len() * ps.len()) as u64;
+    let some = if bench.context.is_full() { 3 } else { bench.context.size(2, 1) };
+    let (widths, ps, leakages) = (&WIDTHS[..some], &PROBABILITIES[..some], leakages());
+    let steps = (some * some * leakages.len()) as u64;
     let task = bench.context.progress.task(&format!("{} ρ*", bench.net.id()), steps);
     let mut cases = Vec::new();
     for &bits in widths {
         for &p in ps {
-            cases.extend(case(bench, BitWidth::new(bits)?, p, noise)?);
-            task.tick(1);
+            for reading in leakages {
+                cases.extend(case(bench, reading, BitWidth::new(bits)?, p, noise)?);
+                task.tick(1);
+            }
         }
     }
     Ok(cases)
@@ -84,21 +102,26 @@ fn of_network(bench: &Bench<'_>) -> Result<Vec<Case>> {
 
 /// Nothing comes of a case in which no protection is needed, or all of it is too little: there is
 /// no gain to predict.
-fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Result<Option<Case>> {
-    let tac = Scheme { bits, ..Scheme::tac() };
-    let uniform = Scheme { allocator: Allocator::Uniform, ..tac.clone() };
-    let [tac, uniform] =
-        [tac, uniform].map(|scheme| bench.store(&scheme, p, Accounting::ProtectedBits));
-    let (tac, uniform) = (tac?, uniform?);
+fn case(
+    bench: &Bench<'_>,
+    reading: Reading,
+    bits: BitWidth,
+    p: f64,
+    noise: f64,
+) -> Result<Option<Case>> {
+    let flips = reading.leakage.flips(p);
+    let store = |scheme| bench.store(&Scheme { bits, ..scheme }, flips, Accounting::ProtectedBits);
+    let [uniform, tac] = reading.schemes().map(store);
+    let (uniform, tac) = (uniform?, tac?);
     let (optimal, alike) = (tac.path(), uniform.path());
     let unprotected = optimal.distortion(0);
     let least = optimal.distortion(optimal.len() - 1);
     if !(least < noise && noise < unprotected) {
         return Ok(None);
     }
-    let target = TARGET * bench.accuracy_of(tac.golden.clone())?;
+    let level = TARGET * bench.judges.accuracy_of(tac.golden.clone())?;
     let patterns = PATTERNS.min(bench.patterns);
-    let crossed = |stored| crossing(bench, stored, target, patterns);
+    let crossed = |stored| crossing(bench, stored, level, patterns);
     let (Some(of_uniform), Some(of_tac)) = (crossed(&uniform)?, crossed(&tac)?) else {
         return Ok(None);
     };
@@ -106,42 +129,16 @@ fn case(bench: &Bench<'_>, bits: BitWidth, p: f64, noise: f64) -> Result<Option<
         score: choices[0].distortion,
         weights: unit.group.len(),
     });
-    let water = WaterFilling::new(&sources.collect::<Vec<_>>(), f64::from(bits.get()))?;
-    let large = water.uniform_cost(noise).map(|uniform| uniform / (uniform - bits_saved(&water)));
+    let sources: Vec<WaterSource> = sources.collect();
+    let water = WaterFilling::new(&sources, f64::from(bits.get()))?;
+    let sizes: Vec<f64> = sources.iter().map(|source| source.weights as f64).collect();
+    let exact = rho_star_exact(&alike, &optimal, noise)?;
     Ok(Some(Case {
         net: bench.net.id().into(),
         bits: bits.get(),
         p,
-        closed_form: rho_star(&water, noise).ok(),
-        exact_curves: rho_star_exact(&alike, &optimal, noise)?,
-        // Beyond its range, where it turns negative, it says nothing.
-        coding_gain: large.ok().filter(|ratio| *ratio >= 1.0),
+        leakage: reading.leakage.label().into(),
+        forecasts: forecasts(&water, &sizes, noise, exact),
         measured: of_uniform / of_tac,
     }))
-}
-
-/// Predicted and measured gains, with their networks.
-pub(super) struct Forecast<'a>(pub(super) Vec<(&'a str, f64, f64)>);
-
-impl<'a> Forecast<'a> {
-    pub(super) fn new(cases: &'a [Case], predicted: impl Fn(&Case) -> Option<f64>) -> Self {
-        let of = |case: &'a Case| Some((case.net.as_str(), predicted(case)?, case.measured));
-        Self(cases.iter().filter_map(of).collect())
-    }
-
-    pub(super) fn of(&self, net: Net) -> Vec<(&'a str, f64, f64)> {
-        self.0.iter().filter(|(of, ..)| *of == net.id()).copied().collect()
-    }
-
-    /// Spearman's; 0 of so few or so equal cases that they have no order.
-    pub(super) fn correlation(&self) -> f64 {
-        let (predicted, measured): (Vec<f64>, Vec<f64>) = self.0.iter().map(|c| (c.1, c.2)).unzip();
-        spearman(&predicted, &measured).unwrap_or(0.0)
-    }
-
-    /// The factor by which a prediction is typically off.
-    pub(super) fn error(&self) -> f64 {
-        let logs = self.0.iter().map(|(_, predicted, measured)| (predicted / measured).ln().abs());
-        (logs.sum::<f64>() / self.0.len().max(1) as f64).exp()
-    }
 }

@@ -140,7 +140,7 @@ fn gap(bench: &Bench<'_>, ranked: &[Ranked]) -> Result<Gap> {
 
 /// Measures one network.
 pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
-    on_bench(context, net, |bench, clean| {
+    on_bench(context, net, |bench| {
         let task = context.progress.task(&format!("{} scores", net.id()), 6);
         let ranked = scores(context.seed).into_iter().map(|score| {
             let ranked = Ranked::new(bench, score)?;
@@ -150,7 +150,7 @@ pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
         let ranked = ranked.collect::<Result<Vec<_>>>()?;
         Ok(Measured {
             net,
-            clean,
+            clean: bench.judges.clean,
             patterns: bench.patterns,
             few: bench.few,
             gap: gap(bench, &ranked)?,

@@ -1,18 +1,20 @@
 //! Method and tables of one network.
 
+use qtaml::deploy::budget::Gain;
+
 use super::measure::{Measured, Tried};
-use super::verdict::verdict;
 use crate::bench::PROJECTIONS;
 use crate::results::{Table, Value};
 
 /// The id of a figure or table.
 pub(super) fn id(measured: &Measured, what: &str) -> String {
-    format!("qtaml.tac.{}.{what}", measured.net.id())
+    format!("ours.tac.{}.{what}", measured.net.id())
 }
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
     let (tac, baseline, best) = (measured.derived(), measured.baseline(), measured.best());
-    let (derived, allocation) = (&measured.derived_gain, &measured.allocation_gain);
+    let (gain, plain) = (&measured.gain, &measured.gain_over_plain);
+    let ends = |gain: &Gain| gain.interpolated_interval.ends();
     vec![
         format!(
             "{}, trained here from the run's seed on {}, {} weights stored as INT8 two's \
@@ -31,36 +33,33 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
         format!(
             "Protection is ideal: a protected bit never flips, and overhead is protected bits over \
              all weight bits. Uniform-MSP protects the same number k of most significant bits in \
-             every layer; it can only move in steps of one bit of every weight, an eighth of all \
-             bits, and that coarseness is part of the baseline. TAC minimises the predicted output \
+             every layer, in steps of an eighth of all bits; budgets are read between steps. TAC minimises the predicted output \
              distortion Σ ||J||² mse(k) with ||J||² estimated from the calibration images by \
              {PROJECTIONS} random projections, without labels, and mse(k) exact for the stored \
              codes. The formula behind the source's allocation is not in its abstract; this \
              derivation is ours."
         ),
         format!(
-            "TAC as derived reaches the target with {:.1} %, {:.1} times less [{:.1}, {:.1}]: by \
-             itself it would be judged as “{}”. Everything else in the table is ours, each idea alone \
-             and then together: decode tables that know how weights are distributed (Bayes, from two fitted numbers a group, with its gain \
-             corrected), the min-MSE scale under faults, sign-magnitude words, in which a \
-             flipped sign spares small weights, channels in place of layers, scores corrected by \
-             what each layer does when it alone is read with faults (measured sensitivity), and \
-             recalibration, a repair after each read that needs the calibration images and a \
-             forward pass, but no labels: of batch norm or, in networks without it, of the logits \
-             of each class, which get back the mean and deviation that they had. The best is “{}”, with {:.2} %. \
-             Uniform-MSP with the same decoder, ranges and repairs needs {:.1} %, which leaves allocation alone a ratio \
-             of {:.2} [{:.2}, {:.2}].",
+            "Bits flip both ways alike here. TAC as derived, read as it is, reaches the target with {:.1} %. \
+             Everything else in the table is ours, each idea alone and then together: decode tables that know \
+             how weights are distributed (Bayes, from two fitted numbers a group, with its gain corrected), the \
+             min-MSE scale under faults, channels in place of layers, scores corrected by what each layer does \
+             when it alone is read with faults (measured sensitivity), and recalibration, a repair that needs \
+             the calibration images and a forward pass after every read, but no labels: of batch norm or, in \
+             networks without it, of the logits of each class. The best is “{}”, with {:.2} %. Uniform-MSP with \
+             the same decoder, ranges and repairs needs {:.1} %, {:.2} times as much [{:.2}, {:.2}]; without \
+             them, {:.1} % and {:.1} times as much [{:.1}, {:.1}].",
             100.0 * tac.overhead(),
-            derived.ratio,
-            derived.interval[0],
-            derived.interval[1],
-            verdict(derived).label(),
             best.scheme,
             100.0 * best.overhead(),
             100.0 * measured.alike().overhead(),
-            allocation.ratio,
-            allocation.interval[0],
-            allocation.interval[1],
+            gain.interpolated,
+            ends(gain)[0],
+            ends(gain)[1],
+            100.0 * baseline.overhead(),
+            plain.interpolated,
+            ends(plain)[0],
+            ends(plain)[1],
         ),
         format!(
             "The source counts protected bits only. The best scheme's scales, fitted numbers and numbers that bring scores back take \
@@ -73,15 +72,13 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
         ),
         format!(
             "Every budget is tried under the same fault patterns. A scheme's budget is found by \
-             bisection along its path: the smallest whose mean accuracy reaches 95 % of clean, and \
-             does so again under as many others. Schemes are compared under {} and {0} patterns. \
-             Uniform-MSP, TAC as derived, the scheme that looks best and Uniform-MSP with the same \
-             decoder are then judged by {} and {1} that had no part in the comparison; ratios of \
-             the others are those of the comparison. The accuracies of the table are those under as \
-             many more patterns, which chose nothing. The interval of a ratio is a bootstrap over \
-             patterns among the budgets that were tried, up to one that surely is enough. Patterns \
-             are fresh at each stage, the images are not: the same ones compare and judge, and what \
-             other images or another training would give is not in the interval.",
+             bisection along its path: where mean accuracy crosses 95 % of clean, on the line between two \
+             steps. Schemes are compared under {} and {0} patterns on test images that judge nothing. \
+             Both kinds of Uniform-MSP, TAC as derived and the scheme that looks best are then judged by {} and \
+             {1} others, on other test images; ratios of the rest are those of the comparison. The accuracies of \
+             the table are those under as many more patterns, which chose nothing. The interval of a ratio is a \
+             bootstrap over patterns: it is a statement about this one training, and what another would give is \
+             not in it.",
             measured.few, measured.patterns
         ),
     ]
@@ -114,7 +111,7 @@ fn ablation(measured: &Measured) -> Table {
             measured.ratio_of(tried).into(),
             (100.0 * tried.side_overhead(measured.baseline())).into(),
             (100.0 * tried.overhead_with_side(measured.baseline())).into(),
-            (100.0 * tried.search().fresh.value / measured.clean).into(),
+            (100.0 * tried.kept()).into(),
             (100.0 * tried.unprotected / measured.clean).into(),
             tried.search().patterns.count.into(),
         ]
@@ -178,7 +175,7 @@ fn every_trial(measured: &Measured) -> Table {
                     stage.into(),
                     (*step).into(),
                     Value::Integer(i64::try_from(visit.cost).unwrap_or(i64::MAX)),
-                    tried.overhead_of(visit.cost).into(),
+                    (visit.cost as f64 / tried.weight_bits).into(),
                     purpose.into(),
                     pattern.into(),
                     (*accuracy).into(),

@@ -1,19 +1,21 @@
-//! Readings of the source: what its abstract leaves open.
+//! Readings of the source: what its abstract leaves open, and what TAC as derived needs in each.
 
 use std::fmt;
 
-use qtaml::compensation::Decoder;
+use anyhow::Result;
 use qtaml::compensation::storage::ScalePolicy;
+use qtaml::compensation::{Accounting, Decoder};
 use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::quant::{CodeRange, Encoding};
 use serde::Serialize;
 
-use crate::bench::Flips;
+use super::budget::needed;
+use super::{Bench, Flips};
 
 /// Which way bits leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Leakage {
+pub enum Leakage {
     /// Either way, as often.
     Symmetric,
     /// Charge is a 1.
@@ -23,10 +25,11 @@ pub(super) enum Leakage {
 }
 
 impl Leakage {
-    const ALL: [Self; 3] = [Self::Symmetric, Self::OneToZero, Self::ZeroToOne];
+    /// All.
+    pub const ALL: [Self; 3] = [Self::Symmetric, Self::OneToZero, Self::ZeroToOne];
 
     /// A memory in which bits that leak do so with this probability.
-    pub(super) fn flips(self, p: f64) -> Flips {
+    pub fn flips(self, p: f64) -> Flips {
         match self {
             Self::Symmetric => p.into(),
             Self::OneToZero => Flips { p01: 0.0, p10: p },
@@ -37,11 +40,27 @@ impl Leakage {
 
 /// One reading.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
-pub(super) struct Reading {
-    pub(super) leakage: Leakage,
-    pub(super) range: CodeRange,
-    pub(super) ends: ScalePolicy,
-    pub(super) decoder: Decoder,
+pub struct Reading {
+    /// Which way bits leak.
+    pub leakage: Leakage,
+    /// Whether codes are signed, or count from the smallest weight on.
+    pub range: CodeRange,
+    /// Where their range ends.
+    pub ends: ScalePolicy,
+    /// How words are read.
+    pub decoder: Decoder,
+}
+
+impl Reading {
+    /// The one that the source is judged by: bits leak one way, as tunneling discharges a cell, and words are
+    /// read with the mean correction, as it is part of TAC. Direction and range are those in which the network
+    /// that gains least gains most on a training that judges nothing (decision rd).
+    pub const FIXED: Self = Self {
+        leakage: Leakage::ZeroToOne,
+        range: CodeRange::Symmetric,
+        ends: ScalePolicy::MinRounding,
+        decoder: Decoder::Affine,
+    };
 }
 
 const ENDS: [ScalePolicy; 4] = [
@@ -54,7 +73,7 @@ const ENDS: [ScalePolicy; 4] = [
 impl Reading {
     /// All that are reasonable, or those between which the coarse differences lie: signed codes, and the
     /// two ranges at the ends.
-    pub(super) fn grid(is_whole: bool) -> Vec<Self> {
+    pub fn grid(is_whole: bool) -> Vec<Self> {
         let ranges: &[CodeRange] = if is_whole {
             &[CodeRange::Symmetric, CodeRange::MinMax]
         } else {
@@ -77,7 +96,7 @@ impl Reading {
     }
 
     /// Uniform-MSP and TAC as derived, in this reading.
-    pub(super) fn schemes(self) -> [Scheme; 2] {
+    pub fn schemes(self) -> [Scheme; 2] {
         let Self { range, ends: scale, decoder, .. } = self;
         // Codes of a range that is not symmetric count from its lower end on.
         let encoding =
@@ -87,13 +106,51 @@ impl Reading {
     }
 }
 
+impl Leakage {
+    /// In words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Symmetric => "both ways",
+            Self::OneToZero => "1 to 0",
+            Self::ZeroToOne => "0 to 1",
+        }
+    }
+}
+
+/// What both need on one network in one reading, as shares of all weight bits between the steps of their
+/// paths.
+#[derive(Clone, Copy, Debug, Serialize)]
+pub struct Pair {
+    /// Uniform-MSP.
+    pub uniform: f64,
+    /// TAC.
+    pub tac: f64,
+}
+
+impl Pair {
+    /// What they need under so many patterns, on the images that judge.
+    ///
+    /// # Errors
+    ///
+    /// What a trial fails with.
+    pub fn new(bench: &Bench<'_>, reading: Reading, patterns: u32) -> Result<Self> {
+        let flips = reading.leakage.flips(bench.net.flip_probability());
+        let need = |scheme| {
+            needed(bench, &bench.store(&scheme, flips, Accounting::ProtectedBits)?, patterns)
+        };
+        let [uniform, tac] = reading.schemes().map(need);
+        Ok(Self { uniform: uniform?, tac: tac? })
+    }
+
+    /// How many times less TAC needs.
+    pub fn ratio(self) -> f64 {
+        self.uniform / self.tac
+    }
+}
+
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let leakage = match self.leakage {
-            Leakage::Symmetric => "both ways",
-            Leakage::OneToZero => "1 to 0",
-            Leakage::ZeroToOne => "0 to 1",
-        };
+        let leakage = self.leakage.label();
         let range = if self.range.is_symmetric() { "signed" } else { "unsigned" };
         let ends = match self.ends {
             ScalePolicy::ThreeSigma => "3 sigma",

@@ -1,58 +1,46 @@
-//! Verdict on the overhead of TAC.
+//! Verdict on the overhead of TAC with all that is ours.
 
 use serde_json::json;
 
-use super::SOURCE_LEAST;
-use super::measure::{Gain, Measured};
-use crate::bench::TARGET;
+use super::measure::Measured;
 use crate::results::{Claim, Source, Verdict};
-use crate::stats::judge;
-
-/// What the source's range says of it. More than the source's best would not speak against it.
-pub(super) fn verdict(gain: &Gain) -> Verdict {
-    judge(gain.interval, [SOURCE_LEAST, f64::INFINITY], 1.0)
-}
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let (net, gain) = (measured.net, &measured.gain);
-    let p = net.flip_probability();
     Claim {
-        id: format!("qtaml.tac.{}", net.id()),
-        source: Source::Qtaml,
+        id: format!("ours.tac.{}", net.id()),
+        source: Source::Ours,
         statement: format!(
-            "At p = {p}, TAC keeps 95 % of the clean accuracy of a network like {} with several \
-             times less protection overhead than Uniform-MSP, without retraining, labels or cost at \
-             inference.",
+            "At p = {}, the best scheme of ours keeps 95 % of the clean accuracy of this {} with less \
+             protection than Uniform-MSP with the same decoder, range and repairs.",
+            net.flip_probability(),
             net.title()
         ),
-        expected: "3.4 to 33.6 times less".into(),
-        measured: gain.ratio,
+        expected: "more than 1 time less".into(),
+        measured: gain.interpolated,
         unit: "ratio".into(),
-        interval: gain.interval,
+        interval: gain.interpolated_interval.ends(),
         n: u64::from(measured.patterns),
-        verdict: verdict(gain),
+        verdict: Verdict::New,
         details: details(measured),
     }
 }
 
 fn details(measured: &Measured) -> serde_json::Value {
-    let (derived, allocation) = (&measured.derived_gain, &measured.allocation_gain);
+    let plain = &measured.gain_over_plain;
     json!({
         "flip_probability": measured.net.flip_probability(),
         "accuracy_on_all_test_images": measured.whole,
         "all_test_images": measured.all_images,
         "float_accuracy": measured.float,
         "clean_accuracy": measured.clean,
-        "target_accuracy": TARGET * measured.clean,
         "test_images": measured.test_images,
         "weights": measured.weights,
         "best": measured.best().scheme.to_string(),
-        "as_derived": derived.ratio,
-        "as_derived_interval": derived.interval,
-        "as_derived_verdict": verdict(derived),
         "same_decoder": measured.alike().scheme.to_string(),
-        "over_same_decoder": allocation.ratio,
-        "over_same_decoder_interval": allocation.interval,
+        "over_plain_uniform": plain.interpolated,
+        "over_plain_uniform_interval": plain.interpolated_interval.ends(),
+        "by_steps": measured.gain.ratio,
         "schemes": schemes(measured),
     })
 }
@@ -65,7 +53,7 @@ fn schemes(measured: &Measured) -> serde_json::Map<String, serde_json::Value> {
             "side_overhead": tried.side_overhead(measured.baseline()),
             "overhead_with_side": tried.overhead_with_side(measured.baseline()),
             "unprotected": tried.unprotected,
-            "fresh_accuracy": tried.search().fresh.value,
+            "kept": tried.kept(),
             "patterns": tried.search().patterns.count,
             "missed": tried.search().missed,
         });

@@ -5,18 +5,18 @@ use std::collections::BTreeSet;
 use anyhow::{Context as _, Result};
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
+use qtaml::deploy::budget::{Gain, Overhead, gain};
 use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::deploy::{Granularity, Recalibration};
 use qtaml::quant::Encoding;
 use qtaml::train::Classifier;
 use serde::Serialize;
 
-use super::DERIVED;
 use super::curves::{self, Curves, Layer};
+use super::{DERIVED, RESAMPLES};
 use crate::bench::budget::{Found, judge, smallest};
-use crate::bench::{Bench, Stored, TARGET};
+use crate::bench::{Bench, Stored};
 use crate::context::Context;
-use crate::stats::bootstrap;
 use crate::workloads::networks::{Net, Trained, WithNet};
 
 /// All numbers of one network.
@@ -45,12 +45,10 @@ pub(super) struct Measured {
     best: usize,
     /// Where the baseline that reads as the best does is.
     alike: usize,
-    /// The best over the baseline.
+    /// The best over the baseline that has everything of it but its allocation.
     pub(super) gain: Gain,
-    /// TAC as derived over the baseline.
-    pub(super) derived_gain: Gain,
-    /// The best over the baseline that reads as it does: allocation alone.
-    pub(super) allocation_gain: Gain,
+    /// The best over the baseline without any idea of ours.
+    pub(super) gain_over_plain: Gain,
     pub(super) curves: Curves,
     pub(super) layers: Vec<Layer>,
 }
@@ -72,33 +70,21 @@ impl Measured {
         &self.tried[self.alike]
     }
 
-    /// How many times less than the baseline a scheme needs, both under the same patterns.
+    /// How many times less than the plain baseline a scheme needs, both under the same patterns.
     pub(super) fn ratio_of(&self, tried: &Tried) -> f64 {
         let baseline = match tried.judged {
             Some(_) => self.baseline().overhead(),
-            None => self.baseline().overhead_of(self.baseline().compared.cost),
+            None => self.baseline().overhead_in(&self.baseline().compared),
         };
         baseline / tried.overhead()
     }
 }
 
-/// How many times less one scheme needs than another, with its interval over fault patterns.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
-pub(super) struct Gain {
-    pub(super) ratio: f64,
-    pub(super) interval: [f64; 2],
-}
-
-impl Gain {
-    /// Whole patterns are drawn again, and every scheme sees the same ones.
-    fn new(bench: &Bench<'_>, tried: &Tried, over: &Tried) -> Result<Self> {
-        let (patterns, seed) = (bench.patterns as usize, bench.context.seed);
-        let interval = bootstrap(patterns, 2000, seed, |patterns| {
-            let overhead = |tried: &Tried| tried.overhead_of(tried.search().cost_over(patterns));
-            Ok(overhead(over) / overhead(tried))
-        })?;
-        Ok(Self { ratio: over.overhead() / tried.overhead(), interval })
-    }
+/// How many times less one scheme needs than another, both as judged, between the steps of their paths.
+fn gain_over(bench: &Bench<'_>, tried: &Tried, over: &Tried) -> Result<Gain> {
+    let over = Overhead::new(over.search(), over.weight_bits)?;
+    let of = Overhead::new(tried.search(), tried.weight_bits)?;
+    Ok(gain(over, of, RESAMPLES, bench.seed)?)
 }
 
 /// One scheme, and the budget that it needs.
@@ -111,8 +97,10 @@ pub(super) struct Tried {
     pub(super) compared: Found,
     /// Under those that judge, for the few that ratios are made of.
     pub(super) judged: Option<Found>,
+    /// Clean accuracy on the images of that.
+    clean: f64,
     /// Bits of all weights without any protection.
-    weight_bits: f64,
+    pub(super) weight_bits: f64,
     /// Scales and what decoders and repairs know.
     metadata_bits: f64,
 }
@@ -123,14 +111,19 @@ impl Tried {
         self.judged.as_ref().unwrap_or(&self.compared)
     }
 
-    /// Protected bits over all weight bits. One that needs none is counted with a single bit, so
-    /// that ratios stay finite.
+    /// Protected bits over all weight bits, between steps. One that needs none is counted with a single
+    /// bit, so that ratios stay finite.
     pub(super) fn overhead(&self) -> f64 {
-        self.overhead_of(self.search().cost)
+        self.overhead_in(self.search())
     }
 
-    pub(super) fn overhead_of(&self, cost: u64) -> f64 {
-        cost.max(1) as f64 / self.weight_bits
+    fn overhead_in(&self, search: &Found) -> f64 {
+        search.interpolated().max(1.0) / self.weight_bits
+    }
+
+    /// The share of clean accuracy that it keeps under patterns that chose nothing.
+    pub(super) fn kept(&self) -> f64 {
+        self.search().fresh.value / self.clean
     }
 
     /// Metadata bits over all weight bits, as far as the baseline does not have them: one scale for
@@ -156,14 +149,15 @@ pub(super) struct Trial {
 }
 
 impl Trial {
-    fn new(bench: &Bench<'_>, scheme: &Scheme, clean: f64) -> Result<Self> {
+    fn new(bench: &Bench<'_>, scheme: &Scheme) -> Result<Self> {
         let stored =
             bench.store(scheme, bench.net.flip_probability(), Accounting::ProtectedBits)?;
         let none = bench.accuracies(&stored, &stored.model.uniform(0), 0..bench.few)?;
-        let compared = smallest(bench, &stored, TARGET * clean, bench.few)?;
+        let compared = smallest(bench, &stored, bench.few)?;
         let tried = Tried {
             scheme: scheme.clone(),
             unprotected: none.iter().sum::<f64>() / none.len() as f64,
+            clean: bench.choosers.clean,
             weight_bits: stored.weight_bits(),
             metadata_bits: metadata_bits(&stored, &compared),
             compared,
@@ -172,10 +166,10 @@ impl Trial {
         Ok(Self { stored, tried })
     }
 
-    /// The same under more patterns, none of which compared.
-    fn judge(&mut self, bench: &Bench<'_>, clean: f64) -> Result<()> {
-        let bracket = self.tried.compared.bracket;
-        let found = judge(bench, &self.stored, TARGET * clean, bench.patterns, bracket)?;
+    /// The same under more patterns and on other images, none of which compared.
+    fn judge(&mut self, bench: &Bench<'_>) -> Result<()> {
+        let found = judge(bench, &self.stored, bench.patterns)?;
+        self.tried.clean = bench.judges.clean;
         self.tried.metadata_bits = metadata_bits(&self.stored, &found);
         self.tried.judged = Some(found);
         Ok(())
@@ -199,52 +193,48 @@ fn best(trials: &[Trial]) -> Result<usize> {
 }
 
 /// The baseline that has everything of a scheme but its allocation; tried now, if it was not yet.
-fn alike(bench: &Bench<'_>, trials: &mut Vec<Trial>, scheme: &Scheme, clean: f64) -> Result<usize> {
+fn alike(bench: &Bench<'_>, trials: &mut Vec<Trial>, scheme: &Scheme) -> Result<usize> {
     let alike = Scheme { allocator: Allocator::Uniform, ..scheme.clone() };
     if let Some(known) = trials.iter().position(|trial| trial.tried.scheme == alike) {
         return Ok(known);
     }
-    trials.push(Trial::new(bench, &alike, clean)?);
+    trials.push(Trial::new(bench, &alike)?);
     Ok(trials.len() - 1)
 }
 
-/// Everything that is compared: the baseline first, each idea alone, then together.
-pub(super) fn schemes(net: Net) -> Vec<Scheme> {
-    let (uniform, tac) = (Scheme::uniform, Scheme::tac);
+/// Everything that is compared: the plain baseline first, then TAC as derived, each idea alone, and the ideas
+/// together. Where all are wanted, also what is rarely the best.
+pub(super) fn schemes(net: Net, all: bool) -> Vec<Scheme> {
+    let tac = Scheme::tac;
     let measured = Allocator::Tac(Score::Measured);
     let gain = || Scheme { decoder: Decoder::BayesGain, scale: ScalePolicy::MinMse, ..tac() };
     let channels = || Scheme { granularity: Granularity::Channel, ..gain() };
+    let repair =
+        if net.has_batch_norm() { Recalibration::BatchNorm } else { Recalibration::Logits };
+    let repaired = |scheme| Scheme { recalibration: repair, ..scheme };
     let mut schemes = vec![
-        uniform(),
-        Scheme { decoder: Decoder::Affine, ..uniform() },
-        Scheme { allocator: Allocator::Uniform, ..gain() },
+        Scheme::uniform(),
         tac(),
-        Scheme { decoder: Decoder::Affine, ..tac() },
-        Scheme { decoder: Decoder::LinearMmse, ..tac() },
-        Scheme { decoder: Decoder::Bayes, ..tac() },
         Scheme { decoder: Decoder::BayesGain, ..tac() },
         Scheme { scale: ScalePolicy::MinMse, ..tac() },
         Scheme { allocator: measured, ..tac() },
-        Scheme { granularity: Granularity::Channel, ..tac() },
-        Scheme { granularity: Granularity::Channel, scale: ScalePolicy::PerGroup, ..tac() },
-        Scheme { encoding: Encoding::SignMagnitude, decoder: Decoder::BayesGain, ..tac() },
+        repaired(tac()),
         gain(),
         Scheme { allocator: measured, ..gain() },
         channels(),
         Scheme { allocator: measured, ..channels() },
+        repaired(channels()),
     ];
-    if net.has_batch_norm() {
+    if all {
         schemes.extend([
-            Scheme { recalibration: Recalibration::BatchNorm, ..uniform() },
-            Scheme { recalibration: Recalibration::BatchNorm, ..tac() },
-            Scheme { recalibration: Recalibration::BatchNorm, ..channels() },
-            Scheme { recalibration: Recalibration::BatchNorm, allocator: measured, ..channels() },
+            Scheme { decoder: Decoder::Affine, ..tac() },
+            Scheme { decoder: Decoder::LinearMmse, ..tac() },
+            Scheme { decoder: Decoder::Bayes, ..tac() },
+            Scheme { granularity: Granularity::Channel, ..tac() },
+            Scheme { granularity: Granularity::Channel, scale: ScalePolicy::PerGroup, ..tac() },
+            Scheme { encoding: Encoding::SignMagnitude, decoder: Decoder::BayesGain, ..tac() },
+            repaired(Scheme { allocator: measured, ..channels() }),
         ]);
-    } else {
-        schemes.extend(
-            [uniform(), tac(), gain(), channels()]
-                .map(|scheme| Scheme { recalibration: Recalibration::Logits, ..scheme }),
-        );
     }
     schemes
 }
@@ -267,40 +257,38 @@ impl WithNet for Measure {
 }
 
 fn measured(bench: &Bench<'_>, all_images: usize, whole: f64) -> Result<Measured> {
-    let [float, clean] = bench.clean(&Scheme::uniform())?;
-    // A smoke run tries the named ones and the last of each kind.
-    let mut schemes = schemes(bench.net);
+    let mut schemes = schemes(bench.net, bench.context.is_full());
+    // A smoke run tries the named ones and the last.
     if bench.context.smoke {
-        schemes = [0, 1, 2, 3, schemes.len() - 1].map(|i| schemes[i].clone()).to_vec();
+        schemes = [0, DERIVED, schemes.len() - 1].map(|i| schemes[i].clone()).to_vec();
     }
-    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme, clean));
+    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme));
     let mut trials = trials.collect::<Result<Vec<Trial>>>()?;
     let best = best(&trials)?;
     let like_best = trials[best].tried.scheme.clone();
-    let alike = alike(bench, &mut trials, &like_best, clean)?;
+    let alike = alike(bench, &mut trials, &like_best)?;
     // Those that the ratios are made of are judged by more patterns, none of which chose the best.
     for i in BTreeSet::from([0, DERIVED, best, alike]) {
-        trials[i].judge(bench, clean)?;
+        trials[i].judge(bench)?;
     }
     let named = [0, alike, DERIVED, best].map(|i| &trials[i]);
-    let gain = |of: usize, over: usize| Gain::new(bench, &trials[of].tried, &trials[over].tried);
+    let gain = |of: usize, over: usize| gain_over(bench, &trials[of].tried, &trials[over].tried);
     Ok(Measured {
         net: bench.net,
         images: bench.images,
         weights: trials[0].stored.model.weights(),
         all_images,
-        test_images: bench.test_images(),
+        test_images: bench.judges.count(),
         whole,
-        float,
-        clean,
+        float: bench.judges.float(),
+        clean: bench.judges.clean,
         patterns: bench.patterns,
         few: bench.few,
         drawn: bench.drawn,
         best,
         alike,
-        gain: gain(best, 0)?,
-        derived_gain: gain(DERIVED, 0)?,
-        allocation_gain: gain(best, alike)?,
+        gain: gain(best, alike)?,
+        gain_over_plain: gain(best, 0)?,
         curves: Curves::new(bench, named)?,
         layers: curves::layers(bench, &trials[DERIVED], &trials[best])?,
         tried: trials.into_iter().map(|trial| trial.tried).collect(),
@@ -315,7 +303,7 @@ mod tests {
     #[test]
     fn schemes_have_names_of_their_own() {
         for net in Net::ALL {
-            let schemes = schemes(net);
+            let schemes = schemes(net, true);
             let names: BTreeSet<String> = schemes.iter().map(ToString::to_string).collect();
             assert_eq!(names.len(), schemes.len(), "{names:?}");
             assert_eq!(schemes[DERIVED], Scheme::tac());

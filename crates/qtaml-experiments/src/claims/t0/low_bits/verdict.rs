@@ -1,0 +1,30 @@
+//! Verdict on lower bits.
+
+use serde_json::json;
+
+use super::LOWER;
+use super::measure::Measured;
+use crate::results::{Claim, Source};
+use crate::stats::judge;
+use crate::workloads::qat_nets::MATCHED;
+
+pub(super) fn claim(measured: &Measured) -> Claim {
+    let [published, matched] = measured.ignored;
+    Claim {
+        id: "t0.low_bits".into(),
+        source: Source::T0,
+        statement: "Models trained with ξ-aware noise learn to ignore precision variations in lower bits: random \
+                    bits there cost them less than plain training."
+            .into(),
+        expected: "above 0: less is lost".into(),
+        measured: published.value,
+        unit: "points".into(),
+        interval: published.interval,
+        n: measured.networks.seeds as u64,
+        verdict: judge(published.interval, [f64::MIN_POSITIVE, f64::INFINITY], 0.0),
+        details: json!({
+            "lower_bits": LOWER,
+            (MATCHED): { "points": matched.value, "interval": matched.interval },
+        }),
+    }
+}
