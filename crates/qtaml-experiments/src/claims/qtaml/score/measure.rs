@@ -1,20 +1,16 @@
 //! Accuracy along the budget where layers are ranked by different scores, and the gap between two.
 
 use anyhow::{Context as _, Result};
-use qtaml::compensation::allocation::Selection;
 use qtaml::compensation::{Accounting, Score};
 use qtaml::deploy::scheme::{Allocator, Scheme};
 use qtaml::fault::Seed;
 use serde::Serialize;
 
 use super::BUDGETS;
-use crate::bench::{Bench, Stored, on_bench};
+use crate::bench::{Bench, on_replicate};
 use crate::context::Context;
-use crate::stats::{Mean, Paired, mean};
-use crate::workloads::networks::Net;
-
-/// Patterns that the gap is measured on are not those that chose where.
-const FRESH: u32 = 1 << 20;
+use crate::stats::{Mean, mean};
+use crate::workloads::networks::{Net, Replicate};
 
 /// Where these are among the scores.
 const WKB: usize = 0;
@@ -24,12 +20,13 @@ const MAGNITUDES: [usize; 2] = [1, 2];
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) net: Net,
+    /// Clean accuracy of the first training.
     pub(super) clean: f64,
-    /// Fault patterns behind the gap, and behind a point of a curve.
+    /// Fault patterns behind a point of a curve.
     pub(super) patterns: u32,
-    pub(super) few: u32,
+    /// Of the first training.
     pub(super) curves: Vec<Curve>,
-    pub(super) gap: Gap,
+    pub(super) gaps: Gaps,
 }
 
 /// Accuracy along the budget axis where layers are ranked by one score.
@@ -41,44 +38,59 @@ pub(super) struct Curve {
     pub(super) accuracy: Vec<Mean>,
 }
 
-/// The largest gap as fresh patterns see it.
-#[derive(Clone, Debug, Serialize)]
-pub(super) struct Gap {
-    /// Which of the budgets.
-    pub(super) budget: usize,
-    /// Which of the curves is the better magnitude there.
-    pub(super) against: usize,
-    pub(super) paired: Paired,
-    /// Under the patterns that chose the largest.
-    pub(super) along: Along,
-}
-
-/// How far WKB is ahead of the better of the two magnitudes, budget by budget.
+/// How far WKB is ahead of the better of the two magnitudes, in points.
 #[derive(Clone, Debug, PartialEq, Serialize)]
-pub(super) struct Along {
-    /// The budget where it is farthest, and the magnitude that is the better one there.
-    pub(super) largest: (usize, usize),
-    /// The mean over all budgets.
-    pub(super) everywhere: f64,
-    /// The smallest gap, and its budget.
-    pub(super) smallest: (f64, usize),
+pub(super) struct Gaps {
+    /// In the mean over all budgets, with its interval over trainings.
+    pub(super) everywhere: Mean,
+    /// By budget, in the mean over trainings.
+    pub(super) along: Vec<f64>,
+    /// The better magnitude of each budget, among the scores.
+    pub(super) against: Vec<usize>,
+    pub(super) trainings: usize,
 }
 
-impl Along {
-    /// From mean accuracies by budget: WKB's, and those of the two magnitudes.
-    fn new(wkb: &[f64], magnitudes: [&[f64]; 2]) -> Result<Self> {
-        let [max, mean] = magnitudes;
-        let better: Vec<usize> =
-            max.iter().zip(mean).map(|(max, mean)| usize::from(mean > max)).collect();
-        let gaps: Vec<f64> = (0..wkb.len()).map(|i| wkb[i] - magnitudes[better[i]][i]).collect();
-        let by_gap = |a: &usize, b: &usize| gaps[*a].total_cmp(&gaps[*b]);
-        let largest = (0..gaps.len()).max_by(by_gap).context("no budgets")?;
-        let smallest = (0..gaps.len()).min_by(by_gap).context("no budgets")?;
+impl Gaps {
+    /// From mean accuracies, training by training: WKB's and those of the two magnitudes by budget.
+    fn new(trainings: &[[Vec<f64>; 3]]) -> Result<Self> {
+        let budgets = trainings.first().context("no trainings")?[0].len();
+        let mean_of = |score: usize, budget: usize| {
+            let values = trainings.iter().map(|training| training[score][budget]);
+            values.sum::<f64>() / trainings.len() as f64
+        };
+        // The better one in the mean over trainings: which one it is hangs on no single training.
+        let better = |budget| if mean_of(2, budget) > mean_of(1, budget) { 2 } else { 1 };
+        let against: Vec<usize> = (0..budgets).map(better).collect();
+        let gap = |training: &[Vec<f64>; 3], budget: usize| {
+            100.0 * (training[0][budget] - training[against[budget]][budget])
+        };
+        let mean_gap = |training: &[Vec<f64>; 3]| {
+            (0..budgets).map(|budget| gap(training, budget)).sum::<f64>() / budgets as f64
+        };
+        let along = |budget| {
+            let gaps = trainings.iter().map(|training| gap(training, budget));
+            gaps.sum::<f64>() / trainings.len() as f64
+        };
         Ok(Self {
-            largest: (largest, better[largest]),
-            everywhere: gaps.iter().sum::<f64>() / gaps.len() as f64,
-            smallest: (gaps[smallest], smallest),
+            everywhere: mean(&trainings.iter().map(mean_gap).collect::<Vec<_>>())?,
+            along: (0..budgets).map(along).collect(),
+            against: against.iter().map(|score| MAGNITUDES[score - 1]).collect(),
+            trainings: trainings.len(),
         })
+    }
+
+    fn by_gap(&self) -> impl Fn(&usize, &usize) -> std::cmp::Ordering {
+        |a, b| self.along[*a].total_cmp(&self.along[*b])
+    }
+
+    /// The budget where WKB is farthest ahead.
+    pub(super) fn largest(&self) -> usize {
+        (0..self.along.len()).max_by(self.by_gap()).unwrap_or(0)
+    }
+
+    /// That where magnitudes are: what the claim would show with its roles swapped.
+    pub(super) fn smallest(&self) -> usize {
+        (0..self.along.len()).min_by(self.by_gap()).unwrap_or(0)
     }
 }
 
@@ -93,69 +105,50 @@ fn scores(seed: Seed) -> [Score; 6] {
     ]
 }
 
-/// The network with its layers ranked by one score, and what it keeps at each budget.
-struct Ranked {
-    stored: Stored,
-    selections: Vec<Selection>,
-    curve: Curve,
-}
-
-impl Ranked {
-    fn new(bench: &Bench<'_>, score: Score) -> Result<Self> {
-        let scheme = Scheme { allocator: Allocator::Tac(score), ..Scheme::tac() };
-        let stored =
-            bench.store(&scheme, bench.net.flip_probability(), Accounting::ProtectedBits)?;
-        let (mut selections, mut accuracy) = (Vec::new(), Vec::new());
-        for share in BUDGETS {
-            let budget = (share * stored.weight_bits()) as u64;
-            let allocation = stored.path().within(budget)?;
-            let selection = allocation.selection().clone();
-            accuracy.push(mean(&bench.accuracies(&stored, &selection, 0..bench.few)?)?);
-            selections.push(selection);
-        }
-        let score = match score {
-            Score::Random(_) => "random".into(),
-            score => score.to_string(),
-        };
-        Ok(Self { stored, selections, curve: Curve { score, accuracy } })
-    }
-
-    fn means(&self) -> Vec<f64> {
-        self.curve.accuracy.iter().map(|mean| mean.value).collect()
-    }
-}
-
-/// The largest gap; chosen on some patterns and measured on others.
-fn gap(bench: &Bench<'_>, ranked: &[Ranked]) -> Result<Gap> {
-    let [max, mean] = MAGNITUDES.map(|magnitude| ranked[magnitude].means());
-    let along = Along::new(&ranked[WKB].means(), [&max, &mean])?;
-    let (budget, against) = (along.largest.0, MAGNITUDES[along.largest.1]);
-    let fresh = |curve: usize| {
-        let Ranked { stored, selections, .. } = &ranked[curve];
-        bench.accuracies(stored, &selections[budget], FRESH..FRESH + bench.patterns)
+/// What a network keeps at each budget where its layers are ranked by one score.
+fn curve(bench: &Bench<'_>, score: Score) -> Result<Curve> {
+    let scheme = Scheme { allocator: Allocator::Tac(score), ..Scheme::tac() };
+    let stored = bench.store(&scheme, bench.net.flip_probability(), Accounting::ProtectedBits)?;
+    let path = stored.path();
+    let accuracy = BUDGETS.iter().map(|share| {
+        let budget = (share * stored.weight_bits()) as u64;
+        let allocation = path.within(budget)?;
+        mean(&bench.accuracies(&stored, allocation.selection(), 0..bench.few)?)
+    });
+    let name = match score {
+        Score::Random(_) => "random".into(),
+        score => score.to_string(),
     };
-    let paired = Paired::new(&fresh(WKB)?, &fresh(against)?)?;
-    Ok(Gap { budget, against, paired, along })
+    Ok(Curve { score: name, accuracy: accuracy.collect::<Result<_>>()? })
+}
+
+impl Curve {
+    fn means(&self) -> Vec<f64> {
+        self.accuracy.iter().map(|mean| mean.value).collect()
+    }
 }
 
 /// Measures one network.
 pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
-    on_bench(context, net, |bench| {
-        let task = context.progress.task(&format!("{} scores", net.id()), 6);
-        let ranked = scores(context.seed).into_iter().map(|score| {
-            let ranked = Ranked::new(bench, score)?;
-            task.tick(1);
-            Ok(ranked)
-        });
-        let ranked = ranked.collect::<Result<Vec<_>>>()?;
-        Ok(Measured {
-            net,
-            clean: bench.judges.clean,
-            patterns: bench.patterns,
-            few: bench.few,
-            gap: gap(bench, &ranked)?,
-            curves: ranked.into_iter().map(|ranked| ranked.curve).collect(),
-        })
+    let compared = [WKB, MAGNITUDES[0], MAGNITUDES[1]];
+    let trainings = context.trainings();
+    let task = context.progress.task(&format!("{} scores", net.id()), trainings as u64 + 1);
+    let mut gaps = Vec::new();
+    for replicate in Replicate::first(trainings) {
+        gaps.push(on_replicate(context, net, replicate, |bench| {
+            let scores = scores(context.seed);
+            let [wkb, max, mean] =
+                compared.map(|score| Ok::<_, anyhow::Error>(curve(bench, scores[score])?.means()));
+            Ok([wkb?, max?, mean?])
+        })?);
+        task.tick(1);
+    }
+    on_replicate(context, net, Replicate::FIRST, |bench| {
+        let curves = scores(context.seed).into_iter().map(|score| curve(bench, score));
+        let curves = curves.collect::<Result<_>>()?;
+        task.tick(1);
+        let (clean, patterns) = (bench.judges.clean, bench.few);
+        Ok(Measured { net, clean, patterns, curves, gaps: Gaps::new(&gaps)? })
     })
 }
 
@@ -165,17 +158,19 @@ mod tests {
 
     #[test]
     fn the_gap_is_to_the_better_magnitude_of_each_budget() {
-        let wkb = [0.5, 0.75, 1.0];
-        let [max, mean] = [[0.25, 0.5, 1.0], [0.5, 0.0, 0.5]];
-        let along = Along::new(&wkb, [&max, &mean]).unwrap();
-        // 0 to the mean, 0.25 to the largest, 0 to the largest.
-        assert_eq!(along.largest, (1, 0));
-        assert!((along.everywhere - 0.25 / 3.0).abs() < 1e-12);
-        assert_eq!(along.smallest, (0.0, 0));
-
-        let behind = Along::new(&[0.0, 0.25], [&[0.5, 0.25], &[0.25, 1.0]]).unwrap();
-        assert_eq!((behind.largest, behind.smallest), ((0, 0), (-0.75, 1)));
-        assert!(Along::new(&[], [&[], &[]]).is_err());
+        let training = |by: f64| {
+            [vec![0.5 + by, 0.75 + by, 1.0 + by], vec![0.25, 0.5, 1.0], vec![0.5, 0.0, 0.5]]
+        };
+        let gaps = Gaps::new(&[training(-0.01), training(0.01)]).unwrap();
+        // 0 to the mean, 25 points to the largest, 0 to the largest.
+        assert_eq!(gaps.against, [MAGNITUDES[1], MAGNITUDES[0], MAGNITUDES[0]]);
+        assert_eq!((gaps.largest(), gaps.along[1].round()), (1, 25.0));
+        assert!((gaps.everywhere.value - 25.0 / 3.0).abs() < 1e-9);
+        // Trainings differ by two points; the quantile of Student's t is 12.7.
+        let half = gaps.everywhere.interval[1] - gaps.everywhere.value;
+        assert!((half - 12.706_205).abs() < 1e-4, "{half}");
+        assert!(gaps.along[gaps.smallest()].abs() < 1e-9);
+        assert!(Gaps::new(&[]).is_err());
     }
 
     #[test]
