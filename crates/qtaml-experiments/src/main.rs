@@ -10,6 +10,7 @@ pub mod backend;
 pub mod bench;
 pub mod claims;
 pub mod context;
+pub mod findings;
 mod merge;
 mod numbers;
 pub mod progress;

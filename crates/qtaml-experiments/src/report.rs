@@ -3,6 +3,7 @@
 use anyhow::Result;
 use maud::{DOCTYPE, Markup, PreEscaped, html};
 
+use crate::findings::{self, Family};
 use crate::numbers::{estimate, number};
 use crate::progress::span;
 use crate::results::{Claim, Figure, Results, Section, Table, Value, Verdict};
@@ -20,6 +21,7 @@ pub fn page(
     command: &str,
     files: &[&str],
 ) -> Result<String> {
+    let found = findings(&results.claims)?;
     let sections_html = sections.iter().map(section).collect::<Result<Vec<_>>>()?;
     let page = html! {
         (DOCTYPE)
@@ -34,6 +36,8 @@ pub fn page(
             body {
                 (header(results))
                 main {
+                    (found)
+                    @for family in findings::families(&results.claims) { (family_table(&family)) }
                     (claims(&results.claims, sections))
                     @if sections.len() > 1 { (contents(sections)) }
                     @for section in &sections_html { (section) }
@@ -85,6 +89,55 @@ fn badge(verdict: Verdict) -> Markup {
     html! {
         span class={ "verdict " (class) } {
             span aria-hidden="true" { (verdict.symbol()) } " " (verdict.label())
+        }
+    }
+}
+
+/// What was found, before anything else.
+fn findings(claims: &[Claim]) -> Result<Markup> {
+    let sentences = findings::sentences(claims);
+    let picture = findings::figure(claims).as_ref().map(figure).transpose()?;
+    Ok(html! {
+        @if !sentences.is_empty() {
+            section id="found" {
+                h2 { "What was found" }
+                ul { @for sentence in &sentences { li { (sentence) } } }
+                @if let Some(picture) = &picture { div.figures { (picture) } }
+            }
+        }
+    })
+}
+
+/// A claim that is made of several networks: these are its columns.
+fn family_table(family: &Family<'_>) -> Markup {
+    let name = format!("family-{}", family.id);
+    html! {
+        section {
+            h3 id=(name) { (id(&family.id)) }
+            div.scroll tabindex="0" role="region" aria-labelledby=(name) {
+                table {
+                    thead {
+                        tr {
+                            th scope="col" { "" }
+                            @for (net, _) in &family.claims { th scope="col" { (net.title()) } }
+                        }
+                    }
+                    tbody {
+                        tr {
+                            th scope="row" { "ours" }
+                            @for (_, claim) in &family.claims { td { (ours(claim)) } }
+                        }
+                        tr {
+                            th scope="row" { "source" }
+                            @for (_, claim) in &family.claims { td { (claim.expected) } }
+                        }
+                        tr {
+                            th scope="row" { "verdict" }
+                            @for (_, claim) in &family.claims { td { (badge(claim.verdict)) } }
+                        }
+                    }
+                }
+            }
         }
     }
 }

@@ -147,6 +147,11 @@ impl DecodeTable {
         Ok(Self { format, values })
     }
 
+    /// The table of words that are read as they are.
+    pub fn raw(format: Format) -> Self {
+        Self { format, values: raw::values(format) }
+    }
+
     /// The table for a unit in a symmetric range that is stored as `stored` says, of which the reader
     /// knows `prior`.
     ///
@@ -212,6 +217,13 @@ impl DecodeTable {
     }
 
     fn look_up(&self, words: &[u8], grid: Grid, weights: &mut [f32]) {
+        // A table of weights has 256 entries: of fewer words, each is decoded alone.
+        if words.len() < 256 {
+            for (weight, &word) in weights.iter_mut().zip(words) {
+                *weight = grid.weight_of(self.value(Word(word))) as f32;
+            }
+            return;
+        }
         let scaled = self.weights_of_words(grid);
         for (weight, &word) in weights.iter_mut().zip(words) {
             *weight = scaled[usize::from(word)];

@@ -41,6 +41,8 @@ pub struct QuantizedMemory {
     memory: MemoryModel,
     format: Format,
     faults: BitFlips,
+    /// The decode table of all words that are read as they are.
+    raw: DecodeTable,
     /// By the protected bits.
     channels: Memo<u8, QuantizedChannel>,
     /// What the code leaves, by the bits of the flip probabilities: the same for every set of bits.
@@ -56,9 +58,9 @@ impl QuantizedMemory {
     /// [`FaultError::ProfileWidth`] for flip probabilities of another number of bits.
     pub fn new(memory: MemoryModel, format: impl Into<Format>) -> Result<Self, FaultError> {
         let format = format.into();
-        let faults = memory.bit_flips(format.bits())?;
+        let (faults, raw) = (memory.bit_flips(format.bits())?, DecodeTable::raw(format));
         let (channels, left, left_faults) = (Memo::default(), Memo::default(), Memo::default());
-        Ok(Self { memory, format, faults, channels, left, left_faults })
+        Ok(Self { memory, format, faults, raw, channels, left, left_faults })
     }
 
     /// The memory alone.
@@ -295,6 +297,10 @@ impl QuantizedStorage {
     /// The table that reads them.
     #[expect(clippy::missing_panics_doc, reason = "made once before, of the same codes")]
     pub fn table(&self) -> &DecodeTable {
+        // One for all groups stays in the caches while they are read.
+        if self.decoder == Decoder::Raw {
+            return &self.memory.raw;
+        }
         self.table.get_or_init(|| {
             let stored = CodeHistogram::of(self.tensor());
             let channel = self.memory.channel(self.mask).expect("a channel that was made before");

@@ -1,6 +1,7 @@
 //! Networks trained by several methods of QAT and read from a leaking memory, over several seeds.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::{Arc, OnceLock};
 
 use anyhow::{Context as _, Result};
@@ -43,6 +44,9 @@ pub const MATCHED: &str = "T0-QAT, matched";
 const PATTERNS: usize = 3;
 /// Random projections behind the norm of a Jacobian.
 const PROJECTIONS: usize = 8;
+
+/// Seeds that choose the strength of a noise and judge nothing: no claim has so many.
+pub const HELD_OUT: usize = 1000;
 
 /// How words are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -130,7 +134,7 @@ pub struct Measured {
 }
 
 impl Measured {
-    /// Trains `net` with every candidate from `seeds` seeds, the same initial weights and order of
+    /// Trains `net` with every candidate from these seeds, the same initial weights and order of
     /// images for all of them, and reads each network with the same faults.
     ///
     /// # Errors
@@ -140,19 +144,21 @@ impl Measured {
         context: &Context,
         net: Net,
         candidates: &[Candidate],
-        seeds: usize,
+        seeds: Range<usize>,
     ) -> Result<Self> {
         let (data, images) = networks::data(context)?;
         let config = config(context, net);
-        let accuracies =
-            net.with_model(context, Measure { context, net, data, config, candidates, seeds })?;
+        let accuracies = net.with_model(
+            context,
+            Measure { context, net, data, config, candidates, seeds: seeds.clone() },
+        )?;
         let cells = candidates.iter().zip(accuracies).flat_map(|(candidate, by_seed)| {
             candidate.settings.iter().enumerate().map(move |(i, setting)| {
                 (candidate.name, *setting, by_seed.iter().map(|all| all[i]).collect())
             })
         });
         let (cells, patterns) = (cells.collect(), context.size(PATTERNS, 2));
-        Ok(Self { cells, config, seeds, patterns, images })
+        Ok(Self { cells, config, seeds: seeds.len(), patterns, images })
     }
 
     /// Whether a method was tried in a setting.
@@ -252,7 +258,7 @@ struct Measure<'a> {
     data: Dataset,
     config: TrainerConfig,
     candidates: &'a [Candidate],
-    seeds: usize,
+    seeds: Range<usize>,
 }
 
 impl WithModel for Measure<'_> {
@@ -260,7 +266,8 @@ impl WithModel for Measure<'_> {
     type Out = Vec<Vec<Vec<f64>>>;
 
     fn run<M: Classifier>(mut self, model: M) -> Result<Self::Out> {
-        let Self { context, net, candidates, seeds, .. } = self;
+        let Self { context, net, candidates, .. } = self;
+        let (first, seeds) = (self.seeds.start, self.seeds.len());
         let test = networks::judges(context, &self.data)?;
         if context.smoke {
             self.data.train = self.data.train.select(&(0..200).collect::<Vec<_>>())?;
@@ -271,7 +278,7 @@ impl WithModel for Measure<'_> {
         );
         let lab = Lab { context, net, model, data: self.data, test, config: self.config };
         let one = |index: usize| {
-            let accuracies = lab.accuracies(&candidates[index / seeds], index % seeds);
+            let accuracies = lab.accuracies(&candidates[index / seeds], first + index % seeds);
             task.tick(1);
             accuracies
         };

@@ -33,7 +33,7 @@ pub(super) fn setting(count: u32) -> Setting {
 
 pub(super) fn measure(context: &Context) -> Result<Measured> {
     let seeds = if context.is_full() { 20 } else { context.size(5, 2) };
-    let networks = qat_nets::Measured::new(context, NET, &candidates()?, seeds)?;
+    let networks = qat_nets::Measured::new(context, NET, &candidates()?, 0..seeds)?;
     let [published, matched] = [AS_PUBLISHED, MATCHED].map(|name| ignored(&networks, name));
     Ok(Measured { ignored: [published?, matched?], networks })
 }

@@ -84,7 +84,7 @@ fn networks(context: &Context) -> Result<qat_nets::Measured> {
         settings: SETTINGS.map(|(_, setting)| setting).to_vec(),
     };
     let candidates: Vec<Candidate> = SCALINGS.iter().map(candidate).collect();
-    qat_nets::Measured::new(context, Net::LeNet, &candidates, context.size(5, 2))
+    qat_nets::Measured::new(context, Net::LeNet, &candidates, 0..context.size(5, 2))
 }
 
 fn values(losses: &[Losses], of: Loss) -> Vec<f64> {

@@ -47,7 +47,8 @@ pub(super) fn measure(context: &Context) -> Result<Measured> {
         .into_iter()
         .map(|(name, method)| Candidate { name, method, settings: settings() })
         .collect();
-    let networks = qat_nets::Measured::new(context, Net::LeNet, &candidates, context.size(5, 2))?;
+    let networks =
+        qat_nets::Measured::new(context, Net::LeNet, &candidates, 0..context.size(5, 2))?;
     let names: Vec<_> = candidates.iter().map(|candidate| candidate.name).collect();
     let best = best(&networks, &names)?;
     Ok(Measured {

@@ -12,7 +12,7 @@ use self::verdict::claim;
 use crate::context::Context;
 use crate::results::Outcome;
 use crate::workloads::networks::Net;
-use crate::workloads::qat_nets::{AS_PUBLISHED, MATCHED};
+use crate::workloads::qat_nets::AS_PUBLISHED;
 
 const WIDTHS: [u32; 4] = [8, 4, 3, 2];
 /// Those that the source names for deployment.
@@ -22,7 +22,13 @@ const FLIPS: [f64; 5] = [0.0, 1e-4, 1e-3, 1e-2, 1e-1];
 const SHOWN_FLIPS: [f64; 3] = [0.0, 1e-2, 1e-1];
 const PLAIN: &str = "plain";
 const STE: &str = "STE of the width";
-const METHODS: [&str; 4] = [PLAIN, AS_PUBLISHED, MATCHED, STE];
+/// ξ-scaled noise, and noise relative to the largest weight of each tensor, both with a strength that was tuned.
+const TUNED: &str = "T0-QAT, tuned";
+const GAUSSIAN: &str = "Gaussian, tuned";
+const METHODS: [&str; 5] = [PLAIN, AS_PUBLISHED, TUNED, GAUSSIAN, STE];
+/// Standard deviations that are tried for each of the two, on the same seeds: of weights as they are for
+/// ξ-scaled noise, of the largest weight for the other.
+const STRENGTHS: [f64; 4] = [0.01, 0.03, 0.1, 0.3];
 
 /// The claim on one network.
 pub fn run(context: &Context, net: Net) -> Result<Outcome> {
