@@ -36,7 +36,7 @@ enum Xtask {
     Tidy,
     /// Write the code map of docs/architecture.md, from the first lines of the source files
     Map,
-    Results(results::ResultsArgs),
+    Docs(results::DocsArgs),
     /// Do the walk of docs/your-model.md, and write what its commands print into it
     Walk,
     Models(models::ModelsArgs),
@@ -50,7 +50,7 @@ fn main() -> anyhow::Result<ExitCode> {
         Xtask::Check => check::run()?,
         Xtask::Tidy => tidy::run()?,
         Xtask::Map => map::run(&tidy::members()?)?,
-        Xtask::Results(args) => results::run(&args)?,
+        Xtask::Docs(args) => results::run(&args)?,
         Xtask::Walk => walk::run()?,
         Xtask::Models(args) => models::run(&args)?,
     }

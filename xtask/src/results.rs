@@ -1,4 +1,4 @@
-//! `cargo xtask results`: the pages and tables of the documentation, made of the results of a run.
+//! `cargo xtask docs`: the pages and tables of the documentation, made of the results of a run.
 //!
 //! `docs/results.json` is a copy of what a run left as `results.json`. All numbers of results in the
 //! documentation follow from it: `docs/results.md`, and the blocks between two marks of `README.md`.
@@ -22,12 +22,17 @@ const DATA: &str = "docs/results.json";
 const PAGE: &str = "docs/results.md";
 /// The pages with blocks.
 const WITH_BLOCKS: [&str; 2] = ["README.md", "docs/sources.md"];
+/// Pictures of README.md, and the figures of a run that they are.
+const PICTURES: [(&str, &str); 2] = [
+    ("findings.svg", "docs/images/findings.svg"),
+    ("ours.tac.resnet.budget.svg", "docs/images/budget.svg"),
+];
 /// How large the committed results may be; larger ones are committed without the claims' details.
 const LARGEST: usize = 300_000;
 
-/// Write docs/results.md and the tables of README.md from the results of a run
+/// Write docs/results.md, and the tables and pictures of README.md, from the results of a run
 #[derive(Debug, Args)]
-pub(crate) struct ResultsArgs {
+pub(crate) struct DocsArgs {
     /// The `results.json` of a run, to be kept as docs/results.json; without it, that file is used
     #[arg(value_name = "RESULTS.json")]
     results: Option<PathBuf>,
@@ -37,12 +42,21 @@ pub(crate) struct ResultsArgs {
 ///
 /// # Errors
 /// Results that cannot be read or are none, a page with wrong marks, or files that cannot be written.
-pub(crate) fn run(args: &ResultsArgs) -> Result<()> {
+pub(crate) fn run(args: &DocsArgs) -> Result<()> {
     if let Some(path) = &args.results {
         let text =
             fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
         let kept = committed(&text).with_context(|| path.display().to_string())?;
         write(DATA, &kept)?;
+        let folder = path.parent().unwrap_or_else(|| Path::new("."));
+        for (figure, picture) in PICTURES {
+            let figure = folder.join(figure);
+            // A run of some claims has not all figures.
+            if figure.exists() {
+                fs::copy(&figure, root().join(picture))
+                    .with_context(|| format!("cannot copy {}", figure.display()))?;
+            }
+        }
     }
     for (path, text) in pages(read()?.as_ref())? {
         if fs::read_to_string(root().join(path)).ok().as_ref() != Some(&text) {
@@ -61,7 +75,7 @@ pub(crate) fn violations() -> Vec<String> {
         Ok(pages) => pages
             .into_iter()
             .filter(is_old)
-            .map(|(path, _)| format!("{path} is not what {DATA} says: cargo xtask results"))
+            .map(|(path, _)| format!("{path} is not what {DATA} says: cargo xtask docs"))
             .collect(),
         Err(error) => vec![format!("{error:#}")],
     }

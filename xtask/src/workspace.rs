@@ -28,7 +28,8 @@ pub(crate) fn cargo(subcommand: &str) -> Command {
 /// [`built_runner`].
 ///
 /// In the whole workspace, as the tests are built: cargo resolves other features of third-party
-/// crates for one package alone, and would build burn a second time.
+/// crates for one package alone, and would build burn a second time. An optimised build has nothing to
+/// share with the tests, and where flex alone is needed it spares itself the other backend.
 ///
 /// One GPU backend at a time: burn's `wgpu` would no longer go through WGSL if `vulkan` were on.
 pub(crate) fn build_runner(device: DeviceName, optimised: bool) -> Command {
@@ -38,7 +39,11 @@ pub(crate) fn build_runner(device: DeviceName, optimised: bool) -> Command {
         command.args(["--profile", "reproduce"]);
     }
     command.args(["--message-format", "json-render-diagnostics"]);
-    if is_gpu(device) {
+    let flex_alone = optimised && device == DeviceName::Flex;
+    if flex_alone {
+        command.arg("--no-default-features");
+    }
+    if flex_alone || is_gpu(device) {
         command.args(["--features", &format!("{RUNNER}/{device}")]);
     }
     command
@@ -121,11 +126,15 @@ mod tests {
     }
 
     #[test]
-    fn only_a_gpu_needs_a_feature_and_all_need_the_whole_workspace() {
+    fn backends_are_features_and_all_need_the_whole_workspace() {
         let cpu = build_runner(DeviceName::Ndarray, false);
         assert!(arguments(&cpu).contains(&"--workspace"), "{cpu:?}");
         assert!(!arguments(&cpu).contains(&"--features"), "{cpu:?}");
         assert!(!arguments(&cpu).contains(&"--profile"), "{cpu:?}");
+        let flex = build_runner(DeviceName::Flex, true);
+        assert!(arguments(&flex).contains(&"--no-default-features"), "{flex:?}");
+        assert!(arguments(&flex).ends_with(&["--features", "qtaml-experiments/flex"]), "{flex:?}");
+        assert!(!arguments(&build_runner(DeviceName::Flex, false)).contains(&"--features"));
         let gpu = build_runner(DeviceName::Wgpu, true);
         assert!(arguments(&gpu).contains(&"--workspace"), "{gpu:?}");
         assert!(arguments(&gpu).contains(&"reproduce"), "{gpu:?}");

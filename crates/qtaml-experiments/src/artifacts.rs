@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result, ensure};
 
 use crate::results::{Results, Section, Table, Value};
-use crate::{report, stopwatch};
+use crate::{findings, report, stopwatch};
 
 /// Writes `results.json`, `report.html`, and per figure or table `<id>.csv` (and `<id>.svg`) into
 /// `folder`, and returns the paths.
@@ -45,6 +45,12 @@ fn render(
     command: &str,
 ) -> Result<Vec<(String, Vec<u8>)>> {
     let mut data = Vec::new();
+    if let Some(figure) = findings::figure(&results.claims) {
+        data.push((
+            format!("{}.svg", figure.id),
+            figure.picture.to_svg(&figure.title)?.into_bytes(),
+        ));
+    }
     for outcome in sections.iter().map(|section| &section.outcome) {
         for figure in &outcome.figures {
             let stem = stem(&figure.id)?;

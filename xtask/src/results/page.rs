@@ -9,7 +9,7 @@ use crate::numbers::{estimate, number};
 
 const HEAD: &str = "# Results
 
-<!-- Made by `cargo xtask results` of docs/results.json. Changes by hand are lost. -->
+<!-- Made by `cargo xtask docs` of docs/results.json. Changes by hand are lost. -->
 
 What is measured and how it is judged: [reproduce.md](reproduce.md).
 ";
@@ -19,7 +19,7 @@ pub(super) fn rendered(run: Option<&Run>) -> String {
     let Some(run) = run else {
         return format!(
             "{HEAD}\nThere is no run committed yet. `cargo xtask reproduce` makes one, and \
-             `cargo xtask results target/reproduce/results.json` this page.\n"
+             `cargo xtask docs target/reproduce/results.json` this page.\n"
         );
     };
     let mut page = format!("{HEAD}\n{}\n## Claims\n\n{}", facts(run), claims(run));
