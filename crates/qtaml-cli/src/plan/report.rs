@@ -152,17 +152,23 @@ impl Report {
             };
             format!(" On the inputs that judge this is short of {what}: more inputs choose better.")
         };
-        let uniform = self.uniform().map_or_else(
-            || " Storing all weights alike never reaches it.".to_owned(),
-            |uniform| {
-                let times = self.budget(uniform) / self.budget(cost);
-                format!(
-                    " Storing all weights alike needs {}, {times:.1} times as many.",
-                    self.budget_text(uniform)
-                )
-            },
-        );
-        format!("{plan}{short}{uniform}{}", self.others())
+        format!("{plan}{short}{}{}", self.against_alike(cost), self.others())
+    }
+
+    /// What it needs beside storing all weights alike.
+    fn against_alike(&self, cost: u64) -> String {
+        let Some(uniform) = self.uniform() else {
+            return " Storing all weights alike never reaches it.".to_owned();
+        };
+        if self.planned.baselines.contains(&self.planned.best) {
+            return " It stores all weights alike: nothing that tells them apart is cheaper."
+                .to_owned();
+        }
+        let times = self.budget(uniform) / self.budget(cost);
+        format!(
+            " Storing all weights alike needs {}, {times:.1} times as many.",
+            self.budget_text(uniform)
+        )
     }
 
     /// What becomes of tensors that are no weights.

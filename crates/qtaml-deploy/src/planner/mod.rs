@@ -230,7 +230,7 @@ pub struct Planned {
     pub contenders: Vec<Contender>,
     /// The number of the scheme that the plan takes.
     pub best: usize,
-    /// The numbers of the baselines, which store all weights alike.
+    /// The numbers of the baselines, which store all weights alike. One of them is the plan if nothing is cheaper.
     pub baselines: Vec<usize>,
     /// The plan under fresh fault patterns on test inputs.
     pub confirmed: Distribution,

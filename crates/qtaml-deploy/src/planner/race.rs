@@ -62,22 +62,30 @@ impl<'b, 'a> Race<'b, 'a> {
         let stored = self.store(scheme, later)?;
         let leading = self.leader.as_ref().map(|leader| leader.found.cost);
         let found = self.tried(scheme, &stored, leading)?;
-        if let Some(found) = found.filter(|found| !found.missed) {
-            let number = self.contenders.len() - 1;
-            self.leader = Some(Leader { number, stored, found });
-        }
+        self.follow(stored, found);
         Ok(())
     }
 
-    /// A baseline, which is searched along its whole path and never becomes the plan.
+    /// A baseline, which is searched along its whole path: it is to be compared with, whatever it needs. It
+    /// becomes the plan as well if nothing is cheaper.
     pub(super) fn compare(
         &mut self,
         scheme: &'b Scheme,
         later: impl Iterator<Item = &'b Scheme>,
     ) -> Result<(), DeployError> {
         let stored = self.store(scheme, later)?;
-        self.tried(scheme, &stored, None)?;
+        let found = self.tried(scheme, &stored, None)?;
+        self.follow(stored, found);
         Ok(())
+    }
+
+    /// What was just tried is the leader if it keeps the target for less.
+    fn follow(&mut self, stored: Stored<'b, 'a>, found: Option<Choice>) {
+        let Some(found) = found.filter(|found| !found.missed) else { return };
+        if self.leader.as_ref().is_none_or(|leader| found.cost < leader.found.cost) {
+            let number = self.contenders.len() - 1;
+            self.leader = Some(Leader { number, stored, found });
+        }
     }
 
     /// Adds a contender, searched along its whole path or below the budget of a leader; gives what was found.

@@ -52,40 +52,42 @@ pub struct Reading {
 }
 
 impl Reading {
-    /// The one that the source is judged by: bits leak one way, as tunneling discharges a cell, and words are
-    /// read with the mean correction, as it is part of TAC. Direction and range are those in which the network
-    /// that gains least gains most on a training that judges nothing (decision rd).
+    /// The one that the source is judged by. Bits leak one way, as tunneling discharges a cell, and from 0 to 1,
+    /// as a floating gate that has lost its charge is read as 1; words are read with the mean correction, as it
+    /// is part of TAC; and the range is that of least error, as one outlier should not set it (decision rd).
     pub const FIXED: Self = Self {
         leakage: Leakage::ZeroToOne,
         range: CodeRange::Symmetric,
-        ends: ScalePolicy::MinRounding,
+        ends: ScalePolicy::MinMse,
         decoder: Decoder::Affine,
     };
 }
 
-const ENDS: [ScalePolicy; 4] = [
+/// Where a range can end; at 8 bits the least rounding is mostly that of the outermost weight.
+const ENDS: [ScalePolicy; 5] = [
     ScalePolicy::PerTensor,
+    ScalePolicy::MinRounding,
     ScalePolicy::FourSigma,
     ScalePolicy::ThreeSigma,
-    ScalePolicy::MinRounding,
+    ScalePolicy::MinMse,
 ];
+/// Those of the coarse grid.
+const COARSE_ENDS: [ScalePolicy; 3] =
+    [ScalePolicy::PerTensor, ScalePolicy::ThreeSigma, ScalePolicy::MinMse];
 
 impl Reading {
-    /// All that are reasonable, or those between which the coarse differences lie: signed codes, and the
-    /// two ranges at the ends.
+    /// All that are reasonable, or those between which the coarse differences lie: signed codes, and three
+    /// ranges.
     pub fn grid(is_whole: bool) -> Vec<Self> {
-        let ranges: &[CodeRange] = if is_whole {
-            &[CodeRange::Symmetric, CodeRange::MinMax]
+        let (ranges, all_ends): (&[CodeRange], &[ScalePolicy]) = if is_whole {
+            (&[CodeRange::Symmetric, CodeRange::MinMax], &ENDS)
         } else {
-            &[CodeRange::Symmetric]
+            (&[CodeRange::Symmetric], &COARSE_ENDS)
         };
-        let ends = ENDS.into_iter().filter(|ends| {
-            is_whole || matches!(ends, ScalePolicy::PerTensor | ScalePolicy::MinRounding)
-        });
         let mut all = Vec::new();
         for leakage in Leakage::ALL {
             for &range in ranges {
-                for ends in ends.clone() {
+                for &ends in all_ends {
                     for decoder in [Decoder::Raw, Decoder::Affine] {
                         all.push(Self { leakage, range, ends, decoder });
                     }
@@ -156,6 +158,7 @@ impl fmt::Display for Reading {
             ScalePolicy::ThreeSigma => "3 sigma",
             ScalePolicy::FourSigma => "4 sigma",
             ScalePolicy::MinRounding => "least rounding",
+            ScalePolicy::MinMse => "least error",
             _ => "max",
         };
         write!(f, "{leakage}, {range}, {ends}, {}", self.decoder)
@@ -171,9 +174,10 @@ mod tests {
     #[test]
     fn readings_differ_in_what_is_left_open_alone() {
         let whole = Reading::grid(true);
-        assert_eq!((whole.len(), Reading::grid(false).len()), (48, 12));
+        assert_eq!((whole.len(), Reading::grid(false).len()), (60, 18));
+        assert!(Reading::grid(false).contains(&Reading::FIXED));
         let names: BTreeSet<String> = whole.iter().map(ToString::to_string).collect();
-        assert_eq!(names.len(), 48);
+        assert_eq!(names.len(), 60);
         assert!(Reading::grid(false).iter().all(|reading| whole.contains(reading)));
         for reading in whole {
             let [uniform, tac] = reading.schemes();

@@ -23,10 +23,11 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
         ),
         format!(
             "The abstract leaves open which way bits leak, what codes are spread over, where their range ends \
-             and how words are read. Here it is “{reading}”, the same for both. Bits leak one way, because \
-             tunneling discharges a cell, and words are read with the affine mean correction, because it is part \
-             of TAC; the direction and the range are those in which the network that gained least gained most on \
-             a training of each network that judges nothing (`qtaml.reading` has all readings)."
+             and how words are read. Here it is “{reading}”, the same for both. Bits leak one way, because tunneling \
+             discharges a cell, and from 0 to 1, because a floating gate that has lost its charge is read as 1; words \
+             are read with the affine mean correction, because it is part of TAC; and the range is that of least \
+             mean square error under the faults, because one outlier should not set it. That was fixed before \
+             these numbers, and after a trial of readings with other faults; `qtaml.reading` has all others."
         ),
         format!(
             "A budget is where mean accuracy crosses 95 % of clean under {} fault patterns, on the line between \
