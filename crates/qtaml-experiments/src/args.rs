@@ -39,7 +39,7 @@ pub(crate) fn claim_ids() -> Vec<&'static str> {
         &["physics.wkb_exact", "physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.layer"],
         &["qtaml.gaussian", "ours.real_ecc"],
         for_networks!(ids "qtaml.tac"),
-        &["qtaml.reading", "qtaml.mean_correction", "qtaml.rho", "qtaml.codesign"],
+        &["qtaml.reading", "qtaml.width", "qtaml.mean_correction", "qtaml.rho", "qtaml.codesign"],
         for_networks!(ids "ours.tac"),
         for_networks!(ids "qtaml.score"),
         for_networks!(ids "ours.bayes"),

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use qtaml_fault::Seed;
 use serde::{Deserialize, Serialize};
 
-use super::{Estimate, Interval, Patterns, Target, bootstrap};
+use super::{Criterion, Estimate, Interval, Patterns, Target, bootstrap};
 
 /// A metric at one budget.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -119,6 +119,17 @@ impl BudgetSearch {
         (0..self.patterns.count as usize).collect()
     }
 
+    /// The share of devices that reach the level of the target at the step that was found, whatever the
+    /// criterion, under the patterns that find and confirm; none if the step was not tried under them. A mean
+    /// that reaches it leaves some of the devices below.
+    pub fn devices_above(&self) -> Option<f64> {
+        let visit = self.visits.get(&self.step)?;
+        let one = Target { criterion: Criterion::Mean, ..self.target };
+        let values = || visit.values.iter().chain(visit.confirmed.iter().flatten());
+        let above = values().filter(|value| one.is_reached(&[**value])).count();
+        Some(above as f64 / values().count() as f64)
+    }
+
     /// The cost of the first visited budget that reaches the target under the given patterns; if none
     /// does, of the dearest.
     pub fn cost_over(&self, patterns: &[usize]) -> u64 {
@@ -210,6 +221,17 @@ mod tests {
         found.visits.values_mut().for_each(|visit| visit.values.truncate(10));
         assert_eq!(found.crossing_over(&[0, 49]), Crossing::OutOfReach);
         assert!(found.interval(10, Seed(1)).no_width);
+    }
+
+    #[test]
+    fn devices_above_the_level_are_counted_one_by_one() {
+        let mut found = crate::budget::search::made::Made::rising(40).judged(0.6);
+        let visit = found.visits.get_mut(&found.step).unwrap();
+        visit.values = vec![0.7, 0.5, 0.6, 0.9];
+        visit.confirmed = Some(vec![0.1, 0.8]);
+        assert_eq!(found.devices_above(), Some(4.0 / 6.0));
+        found.visits.clear();
+        assert_eq!(found.devices_above(), None);
     }
 
     #[test]

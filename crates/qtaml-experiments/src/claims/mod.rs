@@ -53,7 +53,7 @@ enum Claim {
 
 use Claim::{Nets, Once};
 
-const CLAIMS: [Claim; 25] = [
+const CLAIMS: [Claim; 26] = [
     Once("physics.wkb_exact", "What WKB is worth", physics::wkb_exact::run),
     Once("physics.decade", "From oxide to flip probability", physics::decade::run),
     Once("qtaml.drift", "The mean drifts affinely", qtaml::drift::run),
@@ -63,6 +63,7 @@ const CLAIMS: [Claim; 25] = [
     Once("ours.real_ecc", "What a kept bit costs", ours::real_ecc::run),
     Nets("qtaml.tac", "TAC as derived, on", &Net::ALL, qtaml::tac::run),
     Once("qtaml.reading", "Which reading of the source gives its numbers?", qtaml::reading::run),
+    Once("qtaml.width", "Do wider networks gain more?", qtaml::width::run),
     Once("qtaml.mean_correction", "What the mean correction is worth", qtaml::mean_correction::run),
     Once("qtaml.rho", "The gain, forecast", qtaml::rho::run),
     Once("qtaml.codesign", "From the oxide to the accuracy", qtaml::codesign::run),

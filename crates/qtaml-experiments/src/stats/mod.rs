@@ -10,7 +10,7 @@ use qtaml_chart::Point;
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-use crate::results::Verdict;
+use crate::results::{Value, Verdict};
 
 pub use paired::{Paired, holm};
 pub use rank::spearman;
@@ -43,6 +43,11 @@ impl Mean {
         let interval = self.interval.map(|end| end.clamp(0.0, 100.0));
         Point { x, y: self.value, interval: Some(interval) }
     }
+}
+
+/// A share in percent as a cell of a table, empty if it is not known.
+pub fn percent(share: Option<f64>) -> Value {
+    share.map_or(Value::Text(String::new()), |share| Value::Number(100.0 * share))
 }
 
 /// Mean of at least two values.

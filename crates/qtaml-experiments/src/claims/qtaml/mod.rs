@@ -10,3 +10,4 @@ pub mod rho;
 pub mod score;
 pub mod tac;
 pub mod variance;
+pub mod width;

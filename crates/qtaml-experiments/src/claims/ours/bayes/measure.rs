@@ -59,6 +59,8 @@ pub(super) struct Tried {
     pub(super) patterns: u32,
     /// Accuracy under patterns that chose nothing.
     pub(super) fresh: f64,
+    /// The share of devices that keep the target.
+    pub(super) above: Option<f64>,
 }
 
 /// The same codes everywhere, then where they count, then with what the decoder can know.
@@ -115,6 +117,7 @@ impl Trial {
             missed: self.search.missed,
             patterns: self.search.patterns.count,
             fresh: self.search.fresh.value,
+            above: self.search.devices_above(),
         }
     }
 

@@ -5,6 +5,7 @@ use qtaml_chart::{Axis, Chart, Mark, Rule, Series};
 use super::measure::{Measured, Tried};
 use crate::bench::TARGET;
 use crate::results::{Figure, Table, Value};
+use crate::stats::percent;
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
     vec![
@@ -57,14 +58,20 @@ pub(super) fn figure(measured: &Measured) -> Figure {
 }
 
 pub(super) fn table(measured: &Measured) -> Table {
-    let columns =
-        ["scheme", "stored bits per weight", "accuracy, unseen patterns [% of clean]", "patterns"];
+    let columns = [
+        "scheme",
+        "stored bits per weight",
+        "accuracy, unseen patterns [% of clean]",
+        "devices above 95 % [%]",
+        "patterns",
+    ];
     let row = |tried: &Tried| -> Vec<Value> {
-        let Tried { scheme, bits, missed, patterns, fresh } = tried;
+        let Tried { scheme, bits, missed, patterns, fresh, above } = tried;
         vec![
             scheme.as_str().into(),
             if *missed { format!("not reached with {bits:.1}").into() } else { (*bits).into() },
             (100.0 * fresh / measured.clean).into(),
+            percent(*above),
             (*patterns).into(),
         ]
     };

@@ -36,6 +36,7 @@ impl Trial {
             bits: self.per_weight(self.search.cost),
             missed: self.search.missed,
             fresh: self.search.fresh.value,
+            above: self.search.devices_above(),
             patterns: self.search.patterns.count,
         }
     }
@@ -69,6 +70,8 @@ pub(super) struct Needed {
     pub(super) missed: bool,
     /// Accuracy under patterns that chose nothing.
     pub(super) fresh: f64,
+    /// The share of devices that keep the target.
+    pub(super) above: Option<f64>,
     /// Fault patterns behind it.
     pub(super) patterns: u32,
 }

@@ -7,6 +7,7 @@ use super::measure::Measured;
 use super::needed::{Layer, Needed};
 use super::sweep::{PATTERNS, SWEEP, target};
 use crate::results::{Figure, Table, Value};
+use crate::stats::percent;
 use crate::workloads::qat_nets::TRAINING_FLIPS;
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
@@ -122,6 +123,7 @@ fn needed_table(measured: &Measured) -> Table {
         "scheme",
         "stored bits per weight",
         "accuracy, unseen patterns [% of clean]",
+        "devices above 95 % [%]",
         "fault patterns",
     ];
     let row = |(training, needed): (&str, &Needed)| -> Vec<Value> {
@@ -131,6 +133,7 @@ fn needed_table(measured: &Measured) -> Table {
             needed.scheme.to_string().into(),
             if needed.missed { in_words(needed).into() } else { needed.bits.into() },
             (100.0 * needed.fresh / measured.clean).into(),
+            percent(needed.above),
             needed.patterns.into(),
         ]
     };

@@ -5,6 +5,7 @@ use qtaml::deploy::budget::Gain;
 use super::measure::{Measured, Tried};
 use crate::bench::PROJECTIONS;
 use crate::results::{Table, Value};
+use crate::stats::percent;
 
 /// The id of a figure or table.
 pub(super) fn id(measured: &Measured, what: &str) -> String {
@@ -97,6 +98,7 @@ fn ablation(measured: &Measured) -> Table {
         "scales and tables beyond it [%]",
         "with scales and tables [%]",
         "accuracy, unseen patterns [% of clean]",
+        "devices above 95 % [%]",
         "accuracy without protection [% of clean]",
         "patterns",
     ];
@@ -112,6 +114,7 @@ fn ablation(measured: &Measured) -> Table {
             (100.0 * tried.side_overhead(measured.baseline())).into(),
             (100.0 * tried.overhead_with_side(measured.baseline())).into(),
             (100.0 * tried.kept()).into(),
+            percent(tried.search().devices_above()),
             (100.0 * tried.unprotected / measured.clean).into(),
             tried.search().patterns.count.into(),
         ]

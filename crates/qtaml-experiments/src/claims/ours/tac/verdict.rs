@@ -54,6 +54,7 @@ fn schemes(measured: &Measured) -> serde_json::Map<String, serde_json::Value> {
             "overhead_with_side": tried.overhead_with_side(measured.baseline()),
             "unprotected": tried.unprotected,
             "kept": tried.kept(),
+            "devices_above": tried.search().devices_above(),
             "patterns": tried.search().patterns.count,
             "missed": tried.search().missed,
         });
