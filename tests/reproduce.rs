@@ -198,7 +198,7 @@ fn parts_side_by_side_merge_into_the_whole() {
         command.args(["reproduce", "merge", "--out"]).arg(&all).args(folders);
         command.assert()
     };
-    merge(&[&one, &two]).success().stdout(contains("1 trained networks were new"));
+    merge(&[&one, &two]).success().stdout(contains("2 trained networks were new"));
     assert_eq!(jobs(&all), jobs(&whole));
     for out in [&shared, &all] {
         let resumed = format!("resuming: {} finished parts", jobs(&whole).len());

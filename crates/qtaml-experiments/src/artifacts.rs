@@ -116,9 +116,10 @@ mod tests {
     use super::*;
     use crate::results::sample;
 
-    const FILES: [&str; 7] = [
+    const FILES: [&str; 8] = [
         "results.json",
         "report.html",
+        "findings.svg",
         "qtaml.tac.lenet-budget.svg",
         "qtaml.tac.lenet-budget.csv",
         "qtaml.tac.budgets.csv",

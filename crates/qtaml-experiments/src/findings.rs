@@ -3,7 +3,7 @@
 use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
 use crate::claims::qtaml::tac::SOURCE;
-use crate::numbers::{estimate, number};
+use crate::numbers::estimate;
 use crate::results::{Claim, Figure, Source, Verdict};
 use crate::workloads::networks::Net;
 
@@ -92,9 +92,14 @@ fn range(family: &Family<'_>) -> String {
     let values = || family.claims.iter().map(|(_, claim)| claim.measured);
     let (least, most) = (values().fold(f64::INFINITY, f64::min), values().fold(0.0, f64::max));
     if family.claims.len() == 1 {
-        return number(least);
+        return short(least);
     }
-    format!("{} to {}", number(least), number(most))
+    format!("{} to {}", short(least), short(most))
+}
+
+/// As many digits as a sentence bears.
+fn short(value: f64) -> String {
+    if value < 10.0 { format!("{value:.2}") } else { format!("{value:.1}") }
 }
 
 fn networks(family: &Family<'_>) -> String {
@@ -173,7 +178,10 @@ mod tests {
             told[0],
             "Of 3 claims of the sources: 1 reproduced, 1 contradicted, 1 undecided."
         );
-        assert!(told[1].contains("4.18 to 12.5 times less") && told[1].contains("LeNet and VGG"));
+        assert!(
+            told[1].contains("4.18 to 12.5 times less") && told[1].contains("LeNet and VGG"),
+            "{told:?}"
+        );
         assert!(sentences(&[]).is_empty());
         let svg = figure(&claims).map(|figure| figure.picture.to_svg("t"));
         assert!(svg.is_some_and(|svg| svg.is_ok_and(|svg| svg.contains("as derived"))));
