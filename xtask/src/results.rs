@@ -187,7 +187,7 @@ mod tests {
             let pages = pages(run.as_ref())?;
             assert_eq!(
                 pages.iter().map(|(path, _)| *path).collect::<Vec<_>>(),
-                [PAGE, "README.md"]
+                [PAGE, "README.md", "docs/sources.md"]
             );
         }
         Ok(())

@@ -1,5 +1,4 @@
-//! Perceptrons of any width: networks that span two orders of magnitude in size, and whose layers differ by
-//! the width.
+//! Perceptrons from 64 to 1024 wide, which span two orders of magnitude in size.
 
 use qtaml::train::{Device, Mlp, MlpConfig, TrainerConfig};
 use serde::Serialize;

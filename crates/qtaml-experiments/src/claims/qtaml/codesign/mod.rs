@@ -1,5 +1,4 @@
-//! `qtaml.codesign`: from the oxide to the accuracy of a network, and what protection buys in nanometres and
-//! in years.
+//! `qtaml.codesign`: from the oxide to the accuracy of a network, and what protection buys in oxide and years.
 
 mod measure;
 mod present;

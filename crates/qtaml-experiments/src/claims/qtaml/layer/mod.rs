@@ -1,5 +1,6 @@
-//! `qtaml.layer`: what faults do depends on the layer, through its largest weight and its Jacobian; and the
-//! limits of the first-order model, `Σ_l Var_l ||J_l||²`.
+//! `qtaml.layer`: faults act through the largest weight and the Jacobian of a layer.
+//!
+//! And the limits of the first-order model, `Σ_l Var_l ||J_l||²`.
 
 mod measure;
 mod present;

@@ -1,5 +1,4 @@
-//! How what faults in one layer do depends on its largest weight and on its Jacobian, over all layers of all
-//! networks.
+//! How what faults in one layer do depends on its largest weight and on its Jacobian.
 
 use std::collections::BTreeSet;
 
