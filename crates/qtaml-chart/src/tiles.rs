@@ -184,8 +184,8 @@ fn empty(left: f64, top: f64, width: f64) -> Markup {
     }
 }
 
-/// A value for its cell: as many decimals for all, a hundredth of their range or finer; one digit
-/// on a logarithmic scale.
+/// A value for its cell: as many decimals for all, a hundredth of their range or finer; two digits on a
+/// logarithmic scale that stays near 1, and one on others.
 fn number(values: &Span, value: f64) -> String {
     let [low, high] = values.ends();
     let power = (high - low).log10().ceil() as i32;
@@ -196,6 +196,10 @@ fn number(values: &Span, value: f64) -> String {
             // Zero is never "-0".
             let rounded = (value * shift).round() / shift + 0.0;
             format!("{rounded:.*}", decimals as usize).replace('-', "−")
+        }
+        Scale::Log10 if low >= 0.01 && high < 10_000.0 => {
+            let decimals = (1 - value.log10().floor() as i32).max(0);
+            format!("{value:.*}", decimals as usize)
         }
         // Only a hyphen is narrow enough.
         _ => format!("{value:.0e}"),
@@ -226,6 +230,17 @@ mod tests {
         assert!(tiles.numbers && !tiles.upright);
         assert!(tiles.left + tiles.width() + RIGHT <= WIDE && ROW > TEXT);
         assert_eq!(tiles.corner([40, 12]), (tiles.left + tiles.width(), tiles.top + 40.0 * ROW));
+        Ok(())
+    }
+
+    #[test]
+    fn ratios_have_two_digits_and_powers_of_ten_one() -> Result<(), ChartError> {
+        let span =
+            |low, high| Span::new(&Axis::log10("ratio", "").between(low, high), std::iter::empty());
+        let near = span(1.1, 33.0)?;
+        assert_eq!([1.52, 9.6, 33.2].map(|value| number(&near, value)), ["1.5", "9.6", "33"]);
+        assert_eq!(number(&span(0.02, 0.5)?, 0.123), "0.12");
+        assert_eq!(number(&span(1e-9, 0.5)?, 0.123), "1e-1");
         Ok(())
     }
 

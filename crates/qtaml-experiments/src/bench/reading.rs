@@ -153,7 +153,7 @@ impl Pair {
 impl fmt::Display for Reading {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let leakage = self.leakage.label();
-        let range = if self.range.is_symmetric() { "signed" } else { "unsigned" };
+        let range = if self.range.is_symmetric() { "" } else { "unsigned, " };
         let ends = match self.ends {
             ScalePolicy::ThreeSigma => "3 sigma",
             ScalePolicy::FourSigma => "4 sigma",
@@ -161,7 +161,7 @@ impl fmt::Display for Reading {
             ScalePolicy::MinMse => "least error",
             _ => "max",
         };
-        write!(f, "{leakage}, {range}, {ends}, {}", self.decoder)
+        write!(f, "{leakage}, {range}{ends}, {}", self.decoder)
     }
 }
 
