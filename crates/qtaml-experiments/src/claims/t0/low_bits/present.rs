@@ -13,8 +13,10 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
     vec![
         "The source says of its noise, in words: models learn to ignore precision variations in lower bits. Here \
          the lowest bits of every INT8 word are random, one to four of them, and what is lost against the same \
-         words as they are is compared with what a plain network loses. Noise is that of the published listing \
-         (the claim), and matched to the faults of a memory."
+         words as they are is compared with what a plain network loses. Judged is noise that is matched to the \
+         faults of a memory. Noise as in the published listing leaves networks at chance, where nothing is left to \
+         be lost: judged by it the claim would be ticked for nothing. It was judged so first, and the rule was \
+         changed after that number was seen."
             .into(),
         format!("Matched: {words}. {}", measured.networks.protocol(NET)),
     ]
