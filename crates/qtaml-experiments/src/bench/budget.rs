@@ -99,20 +99,15 @@ pub fn judge(bench: &Bench<'_>, stored: &Stored, patterns: u32) -> Result<Found>
 }
 
 /// The budget at which mean accuracy on the images that judge crosses `level`, in bits: between two steps
-/// of the path, on the line through them. None if nothing is needed, or nothing is enough.
+/// of the path, on the line through them.
 ///
 /// # Errors
 ///
 /// What a trial fails with.
-pub fn crossing(
-    bench: &Bench<'_>,
-    stored: &Stored,
-    level: f64,
-    patterns: u32,
-) -> Result<Option<f64>> {
+pub fn crossing(bench: &Bench<'_>, stored: &Stored, level: f64, patterns: u32) -> Result<Crossing> {
     let budgets = OfNetwork::new(bench, &bench.judges, stored);
     let search = Search::new(&budgets, Target::mean(level), Patterns::to_judge(patterns));
-    Ok(search.crossing()?.bits())
+    search.crossing()
 }
 
 /// The same at the target, as a share of all weight bits. A single bit if nothing is needed, so that ratios
@@ -122,10 +117,7 @@ pub fn crossing(
 ///
 /// What a trial fails with.
 pub fn needed(bench: &Bench<'_>, stored: &Stored, patterns: u32) -> Result<f64> {
-    let budgets = OfNetwork::new(bench, &bench.judges, stored);
-    let target = Target::mean(bench.judges.target);
-    let search = Search::new(&budgets, target, Patterns::to_judge(patterns));
-    let bits = match search.crossing()? {
+    let bits = match crossing(bench, stored, bench.judges.target, patterns)? {
         Crossing::At(bits) => bits.max(1.0),
         Crossing::NotNeeded => 1.0,
         _ => return Ok(1.0),

@@ -33,7 +33,7 @@ use rayon::prelude::*;
 use serde::Serialize;
 
 pub use self::flips::Flips;
-pub use self::level::Level;
+pub use self::level::{Level, falls};
 
 use self::code::LIBRARY;
 use crate::context::Context;

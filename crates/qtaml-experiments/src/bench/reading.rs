@@ -36,6 +36,15 @@ impl Leakage {
             Self::ZeroToOne => Flips { p01: p, p10: 0.0 },
         }
     }
+
+    /// In words.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Self::Symmetric => "both ways",
+            Self::OneToZero => "1 to 0",
+            Self::ZeroToOne => "0 to 1",
+        }
+    }
 }
 
 /// One reading.
@@ -105,17 +114,6 @@ impl Reading {
             if range.is_symmetric() { Encoding::TwosComplement } else { Encoding::OffsetBinary };
         let tac = Scheme { range, scale, decoder, encoding, ..Scheme::tac() };
         [Scheme { allocator: Allocator::Uniform, ..tac.clone() }, tac]
-    }
-}
-
-impl Leakage {
-    /// In words.
-    pub const fn label(self) -> &'static str {
-        match self {
-            Self::Symmetric => "both ways",
-            Self::OneToZero => "1 to 0",
-            Self::ZeroToOne => "0 to 1",
-        }
     }
 }
 

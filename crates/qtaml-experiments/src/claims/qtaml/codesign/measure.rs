@@ -8,7 +8,7 @@ use qtaml::physics::{Barrier, Cell, Condition, YEAR_S};
 use serde::Serialize;
 
 use super::{OXIDE_NM, PROTECTED, SWEEP, YEARS};
-use crate::bench::{Bench, Level, TARGET, on_bench};
+use crate::bench::{Bench, Level, TARGET, falls, on_bench};
 use crate::context::Context;
 use crate::stats::{Mean, mean};
 use crate::workloads::networks::Net;
@@ -105,19 +105,11 @@ impl Way {
     }
 }
 
-/// The flip probability at which accuracy first falls below the target, on a line between two points of a
-/// logarithmic axis; the first or the last one that was tried if it does so before or never.
+/// The flip probability at which accuracy first falls below the target; the last one that was tried if it never
+/// does.
 fn bears(levels: &[Level], target: f64) -> f64 {
-    let accuracy = |level: &Level| level.accuracy.value;
-    let Some(below) = levels.iter().position(|level| accuracy(level) < target) else {
-        return levels.last().map_or(0.0, |level| level.x);
-    };
-    let (before, after) = (levels[below.saturating_sub(1)], levels[below]);
-    if below == 0 {
-        return after.x;
-    }
-    let share = (accuracy(&before) - target) / (accuracy(&before) - accuracy(&after));
-    before.x * (after.x / before.x).powf(share)
+    let last = levels.last().map_or(0.0, |level| level.x);
+    falls(levels, target).unwrap_or(last)
 }
 
 #[cfg(test)]

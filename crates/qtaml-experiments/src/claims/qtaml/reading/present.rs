@@ -6,6 +6,7 @@ use super::SOURCE;
 use super::measure::{Measured, Tried};
 use crate::bench::PROJECTIONS;
 use crate::bench::reading::Reading;
+use crate::claims::qtaml::tac::networks;
 use crate::results::{Figure, Table, Value};
 use crate::workloads::networks::Net;
 
@@ -91,30 +92,6 @@ fn all(measured: &Measured) -> Table {
 }
 
 fn judged(measured: &Measured) -> Table {
-    let rows = measured.judged.iter().map(|of_net| -> Vec<Value> {
-        let [uniform, tac] = of_net.shares();
-        vec![
-            of_net.net.title().into(),
-            (100.0 * uniform).into(),
-            (100.0 * tac).into(),
-            of_net.gain.value.into(),
-            of_net.gain.interval[0].into(),
-            of_net.gain.interval[1].into(),
-        ]
-    });
-    let columns = [
-        "network",
-        "Uniform-MSP [% of bits]",
-        "TAC [% of bits]",
-        "ratio",
-        "lower end",
-        "upper end",
-    ];
-    Table {
-        id: "qtaml.reading.judged".into(),
-        title: format!("“{}”, judged", measured.best().reading),
-        columns: columns.map(String::from).to_vec(),
-        rows: rows.collect(),
-        in_report: true,
-    }
+    let title = format!("“{}”, judged", measured.best().reading);
+    networks("qtaml.reading.judged", title, &measured.judged)
 }

@@ -121,7 +121,7 @@ fn case(
     }
     let level = TARGET * bench.judges.accuracy_of(tac.golden.clone())?;
     let patterns = PATTERNS.min(bench.patterns);
-    let crossed = |stored| crossing(bench, stored, level, patterns);
+    let crossed = |stored| Ok::<_, anyhow::Error>(crossing(bench, stored, level, patterns)?.bits());
     let (Some(of_uniform), Some(of_tac)) = (crossed(&uniform)?, crossed(&tac)?) else {
         return Ok(None);
     };

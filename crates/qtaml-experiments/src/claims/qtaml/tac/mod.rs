@@ -10,6 +10,7 @@ mod verdict;
 use anyhow::Result;
 
 pub use self::measure::{OfNet, judged};
+pub use self::present::networks;
 
 use self::measure::measure;
 use self::verdict::claim;

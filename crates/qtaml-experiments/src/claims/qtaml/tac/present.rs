@@ -94,3 +94,33 @@ pub(super) fn table(of_net: &OfNet) -> Table {
         in_report: true,
     }
 }
+
+/// What both need on several networks.
+pub fn networks(id: &str, title: String, nets: &[OfNet]) -> Table {
+    let columns = [
+        "network",
+        "Uniform-MSP [% of bits]",
+        "TAC [% of bits]",
+        "ratio",
+        "lower end",
+        "upper end",
+    ];
+    let rows = nets.iter().map(|of_net| -> Vec<Value> {
+        let [uniform, tac] = of_net.shares();
+        vec![
+            of_net.net.title().into(),
+            (100.0 * uniform).into(),
+            (100.0 * tac).into(),
+            of_net.gain.value.into(),
+            of_net.gain.interval[0].into(),
+            of_net.gain.interval[1].into(),
+        ]
+    });
+    Table {
+        id: id.into(),
+        title,
+        columns: columns.map(String::from).to_vec(),
+        rows: rows.collect(),
+        in_report: true,
+    }
+}

@@ -4,8 +4,8 @@ use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
 use super::measure::Measured;
 use crate::bench::reading::Reading;
-use crate::claims::qtaml::tac::SOURCE;
-use crate::results::{Figure, Table, Value};
+use crate::claims::qtaml::tac::{SOURCE, networks};
+use crate::results::{Figure, Table};
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
     let trainings = measured.nets.first().map_or(0, |of_net| of_net.trainings.len());
@@ -41,30 +41,5 @@ pub(super) fn figure(measured: &Measured) -> Figure {
 }
 
 pub(super) fn table(measured: &Measured) -> Table {
-    let columns = [
-        "network",
-        "Uniform-MSP [% of bits]",
-        "TAC [% of bits]",
-        "times less",
-        "lower end",
-        "upper end",
-    ];
-    let rows = measured.nets.iter().map(|of_net| -> Vec<Value> {
-        let [uniform, tac] = of_net.shares();
-        vec![
-            of_net.net.title().into(),
-            (100.0 * uniform).into(),
-            (100.0 * tac).into(),
-            of_net.gain.value.into(),
-            of_net.gain.interval[0].into(),
-            of_net.gain.interval[1].into(),
-        ]
-    });
-    Table {
-        id: "qtaml.width.networks".into(),
-        title: "By width".into(),
-        columns: columns.map(String::from).to_vec(),
-        rows: rows.collect(),
-        in_report: true,
-    }
+    networks("qtaml.width.networks", "By width".into(), &measured.nets)
 }
