@@ -216,18 +216,38 @@ fn check_the_rest(
     }
 }
 
-/// One scale a channel, as the file has them, and words of as many bits: the codes come back.
+/// One scale a channel, as the file has them, and words of as many bits: the codes come back, and with
+/// faults other codes of the same type. What has no such codes is refused.
 #[test]
 fn integers_come_back_or_are_refused_by_name() {
     let folder = ModelFolder::of("qdq");
     let raw = Scheme { decoder: Decoder::Raw, scale: ScalePolicy::PerGroup, ..scheme() };
-    let recover = "recover stored --model qdq.onnx --out read.onnx";
-    let narrow = Scheme { bits: BitWidth::new(4).unwrap(), ..raw };
-    folder.plan("qdq", narrow);
-    folder.qtaml("protect qdq.onnx --plan plan.json -o stored").success();
-    let run = folder.qtaml(recover).code(1);
+    let protect = "protect qdq.onnx --plan plan.json -o stored";
+    let recover = "recover stored --model qdq.onnx --out";
+    let codes = |file: &str| {
+        let file = OnnxFile::open(&folder.path(file)).unwrap();
+        ["conv.codes", "fc.codes"].map(|name| file.bytes_of(file.tensor(name).unwrap()).unwrap())
+    };
+    let expected = folder.plan("qdq", raw.clone());
+    folder.qtaml(protect).success();
+    folder.qtaml(&format!("{recover} clean.onnx --clean")).success();
+    assert!(codes("clean.onnx") == codes("qdq.onnx"));
+    folder.qtaml(&format!("{recover} read.onnx --trial 0")).success();
+    assert!(codes("read.onnx") != codes("qdq.onnx"));
+    for (name, read) in expected.read(42, 0) {
+        for (ours, file) in read.iter().zip(&folder.values("read.onnx")[&name]) {
+            assert!((ours - file).abs() <= 1e-6 * ours.abs(), "{name}: {ours} {file}");
+        }
+    }
+    let original = OnnxFile::open(&folder.path("qdq.onnx")).unwrap();
+    let copy = OnnxFile::open(&folder.path("read.onnx")).unwrap();
+    check_the_rest(&original, &copy, &stored_names(&folder.path("read.onnx")), "qdq");
+
+    folder.plan("qdq", Scheme { bits: BitWidth::new(4).unwrap(), ..raw });
+    folder.qtaml(protect).success();
+    let run = folder.qtaml(&format!("{recover} narrow.onnx")).code(1);
     run.stderr(contains("holds integers of type").and(contains("before it was quantized")));
-    assert!(!folder.path("read.onnx").exists());
+    assert!(!folder.path("narrow.onnx").exists());
 }
 
 /// From inputs to the recovered file: what `qtaml evaluate` says of a plan is what the files do.

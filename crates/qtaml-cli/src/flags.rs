@@ -78,6 +78,7 @@ impl FlipArgs {
     }
 
     /// One profile for each probability of `--p`, or the only one that is given in another way.
+    #[cfg(feature = "onnx")]
     pub(crate) fn profiles(&self) -> Result<Vec<FlipProfile>, UsageError> {
         let Some(all) = &self.p else {
             return Ok(vec![self.profile()?.ok_or(UsageError::NoFlips)?]);
@@ -87,6 +88,7 @@ impl FlipArgs {
     }
 
     /// The only profile.
+    #[cfg(feature = "onnx")]
     pub(crate) fn one(&self) -> Result<FlipProfile, UsageError> {
         self.profile()?.ok_or(UsageError::NoFlips)
     }
@@ -144,6 +146,7 @@ pub(crate) fn probability(text: &str) -> Result<f64, String> {
 }
 
 /// A share that is more than nothing.
+#[cfg(feature = "onnx")]
 pub(crate) fn share(text: &str) -> Result<f64, String> {
     let share = probability(text)?;
     let is_share = share > 0.0 && share <= 1.0;

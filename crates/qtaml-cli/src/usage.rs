@@ -29,6 +29,7 @@ pub(crate) enum UsageError {
     DecoderNeedsFlips(Decoder),
     #[error("--p {0} are several flip probabilities, and one is needed here")]
     SeveralP(Probabilities),
+    #[cfg(feature = "onnx")]
     #[error(
         "how often do bits flip? Say it by --p, by --p01 and --p10, by --p-per-bit, or by --cell"
     )]
