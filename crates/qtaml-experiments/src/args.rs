@@ -119,6 +119,10 @@ pub(crate) struct ReproduceArgs {
     #[arg(long, conflicts_with = "profile")]
     pub(crate) smoke: bool,
 
+    /// Add trainings until claims on networks of a kind are decided, up to 33; the full profile does so by itself
+    #[arg(long, conflicts_with = "smoke")]
+    pub(crate) decide: bool,
+
     /// Folder of the four Fashion-MNIST files, for the full profile; Debian's package
     /// dataset-fashion-mnist installs them here
     #[arg(long, value_name = "DIR", default_value = "/usr/share/datasets/fashion-mnist")]

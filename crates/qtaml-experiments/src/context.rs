@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::progress::Progress;
+use crate::stats::Look;
 use crate::stopwatch::{Phase, Stopwatch};
 
 /// Steps of a training between two checkpoints: seconds to a minute of work.
@@ -61,6 +62,8 @@ pub struct Context {
     pub device_name: String,
     /// Whether only to check that everything runs.
     pub smoke: bool,
+    /// Whether trainings are added until claims on networks of a kind are decided.
+    pub decides: bool,
     /// What the recipe of every unit begins with.
     pub run: Run,
     /// Finished units of work.
@@ -85,9 +88,15 @@ impl Context {
         self.fashion_mnist.is_some()
     }
 
-    /// Trainings of a network behind a claim on networks of its kind.
+    /// Trainings of a network behind a claim on networks of its kind, where no more are added.
     pub fn trainings(&self) -> usize {
         if self.is_full() { 10 } else { self.size(3, 2) }
+    }
+
+    /// The looks at a claim on networks of a kind: one after so many trainings, or as many as decide it.
+    pub fn looks(&self, quick: usize) -> Vec<Look> {
+        let only = || vec![Look::only(self.size(quick, 2))];
+        if self.decides && !self.smoke { Look::all() } else { only() }
     }
 
     /// A number that is smaller when only checking that everything runs.
@@ -276,6 +285,7 @@ mod tests {
             device: Device::flex(),
             device_name: "flex".into(),
             smoke: false,
+            decides: false,
             run: Run { profile: "test", device: "flex".into(), seed: Seed(5), data: None },
             jobs: JobStore::open(&out.join("jobs"), Build::new("", "test")).unwrap(),
             shard: Shard::ALL,

@@ -98,6 +98,7 @@ fn prepare(args: &ReproduceArgs) -> Result<Context> {
         device,
         device_name,
         smoke: args.smoke,
+        decides: full || args.decide,
         run,
         jobs: JobStore::open(&args.out.join(JOBS), build(args)?)?,
         shard,
@@ -187,12 +188,16 @@ fn command(args: &ReproduceArgs) -> String {
         "smoke" => " --smoke".into(),
         name => format!(" --profile {name}"),
     };
+    let decide = if args.decide { " --decide" } else { "" };
     let only = if args.only.is_empty() {
         String::new()
     } else {
         format!(" --only {}", args.only.join(","))
     };
-    format!("cargo xtask reproduce{size}{only} --device {} --seed {}", args.device, args.seed)
+    format!(
+        "cargo xtask reproduce{size}{decide}{only} --device {} --seed {}",
+        args.device, args.seed
+    )
 }
 
 fn conclude_shard(args: &ReproduceArgs, context: &Context, sections: &[Section], start: Instant) {

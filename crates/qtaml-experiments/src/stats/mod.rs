@@ -2,6 +2,7 @@
 
 mod paired;
 mod rank;
+mod sequential;
 
 use anyhow::{Context, Result, ensure};
 use qtaml::deploy::budget;
@@ -14,13 +15,14 @@ use crate::results::{Value, Verdict};
 
 pub use paired::{Paired, holm};
 pub use rank::spearman;
+pub use sequential::{Look, until_decided};
 
-/// A mean with its 95 % interval.
+/// A mean with its interval, of 95 % where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
     /// The mean.
     pub value: f64,
-    /// Its 95 % interval by Student's t.
+    /// Its interval by Student's t.
     pub interval: [f64; 2],
     /// The standard deviation of one value.
     pub deviation: f64,
@@ -56,11 +58,21 @@ pub fn percent(share: Option<f64>) -> Value {
 ///
 /// Fewer than two values.
 pub fn mean(values: &[f64]) -> Result<Mean> {
+    mean_at(values, 0.05)
+}
+
+/// Mean of at least two values, with an interval that misses as often as `level` says.
+///
+/// # Errors
+///
+/// Fewer than two values.
+pub fn mean_at(values: &[f64], level: f64) -> Result<Mean> {
     ensure!(values.len() >= 2, "a mean with an interval needs two values, not {}", values.len());
     let n = values.len() as f64;
     let value = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|v| (v - value).powi(2)).sum::<f64>() / (n - 1.0);
-    let t = StudentsT::new(0.0, 1.0, n - 1.0).context("Student's t")?.inverse_cdf(0.975);
+    let t =
+        StudentsT::new(0.0, 1.0, n - 1.0).context("Student's t")?.inverse_cdf(1.0 - level / 2.0);
     let half = t * (variance / n).sqrt();
     Ok(Mean { value, interval: [value - half, value + half], deviation: variance.sqrt() })
 }
@@ -71,9 +83,18 @@ pub fn mean(values: &[f64]) -> Result<Mean> {
 ///
 /// Fewer than two ratios, or one that is not above zero.
 pub fn geometric_mean(ratios: &[f64]) -> Result<Mean> {
+    geometric_mean_at(ratios, 0.05)
+}
+
+/// The same with an interval that misses as often as `level` says.
+///
+/// # Errors
+///
+/// As [`geometric_mean`].
+pub fn geometric_mean_at(ratios: &[f64], level: f64) -> Result<Mean> {
     ensure!(ratios.iter().all(|ratio| *ratio > 0.0), "ratios must be above zero: {ratios:?}");
     let logs: Vec<f64> = ratios.iter().map(|ratio| ratio.ln()).collect();
-    let Mean { value, interval, deviation } = mean(&logs)?;
+    let Mean { value, interval, deviation } = mean_at(&logs, level)?;
     Ok(Mean { value: value.exp(), interval: interval.map(f64::exp), deviation: deviation.exp() })
 }
 

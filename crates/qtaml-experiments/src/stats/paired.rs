@@ -4,7 +4,7 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::mean;
+use super::mean_at;
 use super::rank::ranks;
 
 /// A comparison in pairs.
@@ -12,7 +12,7 @@ use super::rank::ranks;
 pub struct Paired {
     /// Mean of the differences.
     pub difference: f64,
-    /// Its 95 % interval by Student's t.
+    /// Its interval by Student's t, of 95 % where nothing else is said.
     pub interval: [f64; 2],
     /// Mean difference over the standard deviation of the differences (Cohen's d for pairs).
     pub effect: f64,
@@ -29,9 +29,18 @@ impl Paired {
     ///
     /// Fewer than two pairs, or lists of different lengths.
     pub fn new(a: &[f64], b: &[f64]) -> Result<Self> {
+        Self::at(a, b, 0.05)
+    }
+
+    /// The same with an interval that misses as often as `level` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`new`](Self::new).
+    pub fn at(a: &[f64], b: &[f64], level: f64) -> Result<Self> {
         ensure!(a.len() == b.len(), "{} values cannot be paired with {}", a.len(), b.len());
         let differences: Vec<f64> = a.iter().zip(b).map(|(a, b)| a - b).collect();
-        let mean = mean(&differences)?;
+        let mean = mean_at(&differences, level)?;
         let n = differences.len() as f64;
         Ok(Self {
             difference: mean.value,

@@ -193,10 +193,25 @@ impl Measured {
     ///
     /// As [`of`](Self::of).
     pub fn points(&self, name: &str, against: &str, setting: Setting) -> Result<Paired> {
+        self.points_at(name, against, setting, 0.05)
+    }
+
+    /// The same with an interval that misses as often as `level` says.
+    ///
+    /// # Errors
+    ///
+    /// As [`of`](Self::of).
+    pub fn points_at(
+        &self,
+        name: &str,
+        against: &str,
+        setting: Setting,
+        level: f64,
+    ) -> Result<Paired> {
         let [a, b] = [name, against].map(|name| -> Result<Vec<f64>> {
             Ok(self.of(name, setting)?.iter().map(|a| 100.0 * a).collect())
         });
-        Paired::new(&a?, &b?)
+        Paired::at(&a?, &b?, level)
     }
 
     /// Every number, for the CSV file.

@@ -14,18 +14,18 @@ use serde::Serialize;
 use super::PROBABILITIES;
 use crate::bench::{Bench, on_replicate};
 use crate::context::Context;
-use crate::stats::{Mean, mean};
+use crate::stats::{Look, Mean, mean, mean_at};
 use crate::workloads::networks::{Net, Replicate};
 use crate::workloads::normal::standard_normal;
 
 /// All numbers.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
+    pub(super) look: Look,
     pub(super) rows: Vec<Row>,
     /// Accuracy under flips less that under the twin, in points: in the mean over networks and flip
     /// probabilities, with its interval over trainings.
     pub(super) difference: Mean,
-    pub(super) trainings: usize,
     pub(super) patterns: u32,
 }
 
@@ -39,8 +39,8 @@ pub(super) struct Row {
     pub(super) difference: Mean,
 }
 
-pub(super) fn measure(context: &Context) -> Result<Measured> {
-    let trainings = context.trainings();
+pub(super) fn measure(context: &Context, look: Look) -> Result<Measured> {
+    let trainings = look.trainings;
     let probabilities = &PROBABILITIES[..context.size(PROBABILITIES.len(), 1)];
     // Of each network and flip probability: accuracies by training.
     let mut cells: BTreeMap<(usize, usize), [Vec<f64>; 2]> = BTreeMap::new();
@@ -78,7 +78,8 @@ pub(super) fn measure(context: &Context) -> Result<Measured> {
         differences.sum::<f64>() / cells.len() as f64
     };
     let differences: Vec<f64> = (0..trainings).map(of_training).collect();
-    Ok(Measured { rows, difference: mean(&differences)?, trainings, patterns })
+    let difference = mean_at(&differences, look.level)?;
+    Ok(Measured { look, rows, difference, patterns })
 }
 
 /// Mean accuracy under flips and under the twin, nothing protected, read as it is.

@@ -8,16 +8,17 @@ use crate::results::{Figure, Table, Value};
 use crate::workloads::networks::Net;
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
-    let Measured { trainings, patterns, .. } = measured;
+    let Measured { look, patterns, .. } = measured;
     vec![format!(
         "Each network is read twice from INT8 words in which every bit flips with probability p: once with real \
          flips, and once with normal noise in their place, whose mean and variance are those that the flips give \
          to each stored code, exactly. Nothing is protected and nothing corrected. What is left between the two \
          is structure: that faults are few and large, one power of two each. The value is accuracy under flips \
          less that under the twin, in points, in the mean over five networks and four flip probabilities; the \
-         interval is Student's t over {trainings} trainings, each with faults ({patterns} patterns) and test \
+         interval is Student's t over {} trainings, each with faults ({patterns} patterns) and test \
          images of its own. Within {MARGIN} point either way counts as no difference; that margin was set before \
-         anything was measured here.",
+         anything was measured here.{look}",
+        look.trainings,
     )]
 }
 

@@ -29,7 +29,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         measured: measured.difference.value,
         unit: "points".into(),
         interval,
-        n: measured.trainings as u64,
+        n: measured.look.trainings as u64,
         verdict: verdict(interval),
         details: json!({
             "margin": MARGIN,

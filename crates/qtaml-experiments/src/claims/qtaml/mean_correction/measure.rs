@@ -8,17 +8,17 @@ use crate::bench::budget::needed;
 use crate::bench::reading::{Leakage, Reading};
 use crate::bench::{Bench, on_replicate};
 use crate::context::Context;
-use crate::stats::{Mean, geometric_mean};
+use crate::stats::{Look, Mean, geometric_mean_at};
 use crate::workloads::networks::{Net, Replicate};
 
 /// All numbers.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
+    pub(super) look: Look,
     pub(super) rows: Vec<Row>,
     /// How many times less TAC needs with the correction where bits leak one way: in the mean over networks,
     /// with its interval over trainings.
     pub(super) worth: Mean,
-    pub(super) trainings: usize,
     pub(super) patterns: u32,
 }
 
@@ -39,8 +39,8 @@ impl Row {
     }
 }
 
-pub(super) fn measure(context: &Context) -> Result<Measured> {
-    let trainings = context.trainings();
+pub(super) fn measure(context: &Context, look: Look) -> Result<Measured> {
+    let trainings = look.trainings;
     let one_way = Reading::FIXED.leakage;
     let (mut rows, mut patterns) = (Vec::new(), 0);
     for net in Net::ALL {
@@ -67,8 +67,9 @@ pub(super) fn measure(context: &Context) -> Result<Measured> {
             claimed.iter().map(|row| row.shares[training]).map(|[raw, affine]| (raw / affine).ln());
         (logs.sum::<f64>() / claimed.len() as f64).exp()
     };
-    let worth = geometric_mean(&(0..trainings).map(of_training).collect::<Vec<_>>())?;
-    Ok(Measured { rows, worth, trainings, patterns })
+    let of_trainings: Vec<f64> = (0..trainings).map(of_training).collect();
+    let worth = geometric_mean_at(&of_trainings, look.level)?;
+    Ok(Measured { look, rows, worth, patterns })
 }
 
 /// What TAC needs, words as they are and corrected.

@@ -10,10 +10,16 @@ use self::measure::measure;
 use self::verdict::claim;
 use crate::context::Context;
 use crate::results::Outcome;
+use crate::stats::until_decided;
+
+/// Trainings of a quick run.
+const TRAININGS: usize = 3;
 
 /// Measures the claim.
 pub fn run(context: &Context) -> Result<Outcome> {
-    let measured = measure(context)?;
+    let verdict = |measured: &_| Ok(claim(measured).verdict);
+    let measured =
+        until_decided(&context.looks(TRAININGS), |look| measure(context, look), verdict)?;
     Ok(Outcome {
         claims: vec![claim(&measured)],
         method: present::method(&measured),

@@ -15,11 +15,12 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
          hardly anything but a shrunk scale. TAC as derived is tried with and without it, range and codes as in \
          “{}”; a budget is where mean accuracy crosses 95 % of clean under {} fault patterns. The value is the \
          ratio of budgets for leakage {}, in the geometric mean over five networks; the interval is Student's t \
-         on its logarithms over {} trainings. Other leakages are shown for the first training.",
+         on its logarithms over {} trainings. Other leakages are shown for the first training.{}",
         Reading::FIXED,
         measured.patterns,
         Reading::FIXED.leakage.label(),
-        measured.trainings
+        measured.look.trainings,
+        measured.look
     )]
 }
 

@@ -20,7 +20,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         measured: measured.worth.value,
         unit: "ratio".into(),
         interval: measured.worth.interval,
-        n: measured.trainings as u64,
+        n: measured.look.trainings as u64,
         verdict: judge(measured.worth.interval, [1.0 + f64::EPSILON, f64::INFINITY], 1.0),
         details: json!({
             "reading": Reading::FIXED.to_string(),

@@ -8,6 +8,7 @@ use crate::bench::on_replicate;
 use crate::bench::reading::{Pair, Reading};
 use crate::claims::qtaml::tac::{OfNet, judged};
 use crate::context::Context;
+use crate::stats::Look;
 use crate::workloads::networks::{Net, Replicate};
 
 /// Fault patterns that compare readings.
@@ -87,7 +88,8 @@ pub(super) fn measure(context: &Context) -> Result<Measured> {
     let by_least = |a: &usize, b: &usize| readings[*a].least().total_cmp(&readings[*b].least());
     let best = (0..readings.len()).max_by(by_least).context("no readings")?;
     let reading = readings[best].reading;
-    let judge = |net| judged(context, net, reading);
+    let look = Look::only(context.trainings());
+    let judge = |net| judged(context, net, reading, look);
     let judged = Net::ALL.into_iter().map(judge).collect::<Result<Vec<_>>>()?;
     Ok(Measured { readings, best, judged, few })
 }

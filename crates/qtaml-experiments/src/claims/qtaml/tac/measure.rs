@@ -4,11 +4,12 @@ use anyhow::Result;
 use qtaml::compensation::Accounting;
 use serde::Serialize;
 
-use super::BUDGETS;
+use super::{BUDGETS, SOURCE, TRAININGS};
 use crate::bench::reading::{Pair, Reading};
 use crate::bench::{Bench, Level, on_replicate};
 use crate::context::Context;
-use crate::stats::{Mean, geometric_mean};
+use crate::results::Verdict;
+use crate::stats::{Look, Mean, geometric_mean_at, judge, until_decided};
 use crate::workloads::networks::{Net, Replicate};
 
 /// All numbers of one network.
@@ -29,6 +30,8 @@ pub(super) struct Measured {
 pub struct OfNet {
     /// The network.
     pub net: Net,
+    /// After how many trainings it was looked at.
+    pub look: Look,
     /// What it was trained on, in words.
     pub images: &'static str,
     /// Its trainings.
@@ -51,6 +54,11 @@ pub struct Training {
 }
 
 impl OfNet {
+    /// What the source's range says of the gain. More than its best would not speak against it.
+    pub(super) fn verdict(&self) -> Verdict {
+        judge(self.gain.interval, [SOURCE[0], f64::INFINITY], 1.0)
+    }
+
     /// The shares that Uniform-MSP and TAC need, in the mean over trainings.
     pub fn shares(&self) -> [f64; 2] {
         let mean = |of: fn(&Pair) -> f64| {
@@ -62,8 +70,8 @@ impl OfNet {
 }
 
 /// A reading on trainings that chose nothing.
-pub fn judged(context: &Context, net: Net, reading: Reading) -> Result<OfNet> {
-    let count = context.trainings();
+pub fn judged(context: &Context, net: Net, reading: Reading, look: Look) -> Result<OfNet> {
+    let count = look.trainings;
     let task = context.progress.task(&format!("{} trainings", net.id()), count as u64);
     let (mut all, mut of_all) = (Vec::new(), ("", 0, 0));
     for replicate in Replicate::first(count) {
@@ -78,12 +86,15 @@ pub fn judged(context: &Context, net: Net, reading: Reading) -> Result<OfNet> {
     }
     let ratios: Vec<f64> = all.iter().map(|training| training.pair.ratio()).collect();
     let (images, patterns, test_images) = of_all;
-    Ok(OfNet { net, images, trainings: all, gain: geometric_mean(&ratios)?, patterns, test_images })
+    let gain = geometric_mean_at(&ratios, look.level)?;
+    Ok(OfNet { net, look, images, trainings: all, gain, patterns, test_images })
 }
 
+/// The fixed reading on as many trainings as it takes, and curves of the first of them.
 pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
     let reading = Reading::FIXED;
-    let of_net = judged(context, net, reading)?;
+    let at = |look| judged(context, net, reading, look);
+    let of_net = until_decided(&context.looks(TRAININGS), at, |of_net| Ok(of_net.verdict()))?;
     on_replicate(context, net, Replicate::FIRST, |bench| {
         Ok(Measured {
             reading,

@@ -20,6 +20,8 @@ use crate::workloads::networks::Net;
 
 /// The source's range.
 pub const SOURCE: [f64; 2] = [3.4, 33.6];
+/// Trainings of a quick run.
+const TRAININGS: usize = 3;
 /// Shares of all bits at which curves are drawn.
 const BUDGETS: [f64; 10] = [0.0, 0.01, 0.02, 0.03, 0.05, 0.075, 0.1, 0.125, 0.25, 0.375];
 

@@ -34,11 +34,12 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
              two steps of its path. In the mean over trainings Uniform-MSP needs {:.1} % of all bits, TAC \
              {:.2} %. The interval is Student's t on the logarithms of the ratios of the trainings, each with a \
              seed, faults and {} test images of its own: it holds for networks of this kind trained on such \
-             images.",
+             images.{}",
             of_net.patterns,
             100.0 * uniform,
             100.0 * tac,
-            of_net.test_images
+            of_net.test_images,
+            of_net.look
         ),
     ]
 }

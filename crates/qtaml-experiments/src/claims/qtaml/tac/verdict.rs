@@ -2,10 +2,8 @@
 
 use serde_json::json;
 
-use super::SOURCE;
 use super::measure::Measured;
 use crate::results::{Claim, Source};
-use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let (of_net, reading) = (&measured.of_net, measured.reading);
@@ -25,8 +23,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         unit: "ratio".into(),
         interval: gain.interval,
         n: of_net.trainings.len() as u64,
-        // More than the source's best would not speak against it.
-        verdict: judge(gain.interval, [SOURCE[0], f64::INFINITY], 1.0),
+        verdict: of_net.verdict(),
         details: json!({
             "flip_probability": net.flip_probability(),
             "reading": reading.to_string(),

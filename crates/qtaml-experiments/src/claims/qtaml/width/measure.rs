@@ -6,7 +6,7 @@ use serde::Serialize;
 use crate::bench::reading::Reading;
 use crate::claims::qtaml::tac::{OfNet, judged};
 use crate::context::Context;
-use crate::stats::{Mean, geometric_mean};
+use crate::stats::{Look, Mean, geometric_mean};
 use crate::workloads::networks::Net;
 
 /// All numbers.
@@ -20,7 +20,8 @@ pub(super) struct Measured {
 
 pub(super) fn measure(context: &Context) -> Result<Measured> {
     let nets = &Net::MLPS[..context.size(Net::MLPS.len(), 2)];
-    let judge = |net: &Net| judged(context, *net, Reading::FIXED);
+    let look = Look::only(context.trainings());
+    let judge = |net: &Net| judged(context, *net, Reading::FIXED, look);
     let nets = nets.iter().map(judge).collect::<Result<Vec<_>>>()?;
     let [narrow, wide] = [nets.first(), nets.last()].map(|net| net.context("no networks"));
     let (narrow, wide) = (&narrow?.trainings, &wide?.trainings);

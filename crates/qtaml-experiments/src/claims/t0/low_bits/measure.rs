@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{LOWER, PLAIN, RANDOM};
 use crate::context::Context;
-use crate::stats::{Mean, mean};
+use crate::stats::{Look, Mean, mean_at};
 use crate::workloads::networks::Net;
 use crate::workloads::qat_nets::{
     self, AS_PUBLISHED, Candidate, MATCHED, Reading, Setting, matched_t0, published_t0,
@@ -19,6 +19,7 @@ pub(super) const NET: Net = Net::LeNet;
 /// All numbers.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
+    pub(super) look: Look,
     pub(super) networks: qat_nets::Measured,
     /// How many points more a plain network loses to random lower bits than one trained with noise as
     /// published, and with matched noise.
@@ -31,11 +32,11 @@ pub(super) fn setting(count: u32) -> Setting {
     Setting { bits: BitWidth::INT8, p: 0.0, reading }
 }
 
-pub(super) fn measure(context: &Context) -> Result<Measured> {
-    let seeds = if context.is_full() { 20 } else { context.size(5, 2) };
-    let networks = qat_nets::Measured::new(context, NET, &candidates()?, 0..seeds)?;
-    let [published, matched] = [AS_PUBLISHED, MATCHED].map(|name| ignored(&networks, name));
-    Ok(Measured { ignored: [published?, matched?], networks })
+pub(super) fn measure(context: &Context, look: Look) -> Result<Measured> {
+    let networks = qat_nets::Measured::new(context, NET, &candidates()?, 0..look.trainings)?;
+    let [published, matched] =
+        [AS_PUBLISHED, MATCHED].map(|name| ignored(&networks, name, look.level));
+    Ok(Measured { look, ignored: [published?, matched?], networks })
 }
 
 fn candidates() -> Result<Vec<Candidate>> {
@@ -51,7 +52,7 @@ fn candidates() -> Result<Vec<Candidate>> {
 
 /// How many points less a method's networks lose than plain ones, seed by seed in the mean over the numbers
 /// of random bits.
-fn ignored(networks: &qat_nets::Measured, name: &str) -> Result<Mean> {
+fn ignored(networks: &qat_nets::Measured, name: &str, level: f64) -> Result<Mean> {
     let lost = |name: &str| -> Result<Vec<f64>> {
         let whole = networks.of(name, setting(0))?;
         let mut lost = vec![0.0; whole.len()];
@@ -66,5 +67,5 @@ fn ignored(networks: &qat_nets::Measured, name: &str) -> Result<Mean> {
     };
     let differences =
         lost(PLAIN)?.iter().zip(lost(name)?).map(|(plain, own)| plain - own).collect::<Vec<_>>();
-    mean(&differences)
+    mean_at(&differences, level)
 }

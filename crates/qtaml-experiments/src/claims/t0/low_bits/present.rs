@@ -18,7 +18,7 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
          be lost: judged by it the claim would be ticked for nothing. It was judged so first, and the rule was \
          changed after that number was seen."
             .into(),
-        format!("Matched: {words}. {}", measured.networks.protocol(NET)),
+        format!("Matched: {words}. {}{}", measured.networks.protocol(NET), measured.look),
     ]
 }
 

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use super::{BITS, CLEAN, FLIPS, JUDGED, STE};
 use crate::context::Context;
-use crate::stats::{Paired, holm};
+use crate::stats::{Look, Paired, holm};
 use crate::workloads::networks::Net;
 use crate::workloads::qat_nets::{
     self, AS_PUBLISHED, Candidate, MATCHED, Reading, Setting, TRAINING_FLIPS, matched_t0,
@@ -20,6 +20,7 @@ const CLIP: f32 = 0.5;
 /// All numbers of the claim.
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
+    pub(super) look: Look,
     pub(super) names: Vec<&'static str>,
     pub(super) networks: qat_nets::Measured,
     pub(super) matched: T0,
@@ -42,18 +43,19 @@ pub(super) struct Test {
 }
 
 /// Measures the claim.
-pub(super) fn measure(context: &Context) -> Result<Measured> {
+pub(super) fn measure(context: &Context, look: Look) -> Result<Measured> {
     let candidates: Vec<Candidate> = methods()?
         .into_iter()
         .map(|(name, method)| Candidate { name, method, settings: settings() })
         .collect();
-    let networks =
-        qat_nets::Measured::new(context, Net::LeNet, &candidates, 0..context.size(5, 2))?;
+    let seeds = 0..look.trainings;
+    let networks = qat_nets::Measured::new(context, Net::LeNet, &candidates, seeds)?;
     let names: Vec<_> = candidates.iter().map(|candidate| candidate.name).collect();
     let best = best(&networks, &names)?;
     Ok(Measured {
+        look,
         matched: matched_t0()?,
-        gain: networks.points(MATCHED, STE, JUDGED)?,
+        gain: networks.points_at(MATCHED, STE, JUDGED, look.level)?,
         best,
         lead: networks.points(best, MATCHED, JUDGED)?,
         tests: tests(&networks, &names)?,

@@ -12,7 +12,7 @@ use crate::workloads::qat_nets::{
 };
 
 pub(super) fn method(measured: &Measured) -> Result<Vec<String>> {
-    let Measured { networks, matched, best, lead, .. } = measured;
+    let Measured { look, networks, matched, best, lead, .. } = measured;
     let published = networks.percent(AS_PUBLISHED, CLEAN)?.value;
     Ok(vec![
         networks.protocol(Net::LeNet),
@@ -30,7 +30,7 @@ pub(super) fn method(measured: &Measured) -> Result<Vec<String>> {
              {:.1} points [{:.1}, {:.1}] ahead of matched T0-QAT. ξ enters matched noise only as a \
              unit: another constant with another scaling is the same noise. Tests are Student's, \
              paired by seed; ranks of so few pairs (Wilcoxon) can never be significant after \
-             correction.",
+             correction.{look}",
             lead.difference, lead.interval[0], lead.interval[1]
         ),
         format!(

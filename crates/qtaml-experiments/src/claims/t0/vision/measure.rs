@@ -8,7 +8,7 @@ use serde::Serialize;
 
 use super::{FLIPS, GAUSSIAN, LOW_WIDTHS, PLAIN, SHOWN_FLIPS, STE, STRENGTHS, TUNED, WIDTHS};
 use crate::context::Context;
-use crate::stats::{Mean, Paired, holm, mean};
+use crate::stats::{Look, Mean, Paired, holm, mean_at};
 use crate::workloads::networks::Net;
 use crate::workloads::qat_nets::{self, AS_PUBLISHED, Candidate, HELD_OUT, Setting, published_t0};
 
@@ -16,6 +16,7 @@ use crate::workloads::qat_nets::{self, AS_PUBLISHED, Candidate, HELD_OUT, Settin
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) net: Net,
+    pub(super) look: Look,
     pub(super) networks: qat_nets::Measured,
     /// The chosen strengths of ξ-scaled and of Gaussian noise, and the seeds that chose.
     pub(super) strengths: [f64; 2],
@@ -56,18 +57,19 @@ pub(super) struct Test {
 }
 
 /// Measures one network.
-pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
+pub(super) fn measure(context: &Context, net: Net, look: Look) -> Result<Measured> {
     let tuned_on = context.size(2, 1);
     let strengths = tuned(context, net, tuned_on)?;
-    let seeds = if context.is_full() { 12 } else { context.size(3, 2) };
-    let networks = qat_nets::Measured::new(context, net, &candidates(strengths)?, 0..seeds)?;
-    let [plain, gaussian, ste] = AGAINST.map(|other| gain(&networks, TUNED, other));
+    let seeds = 0..look.trainings;
+    let networks = qat_nets::Measured::new(context, net, &candidates(strengths)?, seeds)?;
+    let [plain, gaussian, ste] = AGAINST.map(|other| gain(&networks, TUNED, other, look.level));
     Ok(Measured {
         net,
+        look,
         strengths,
         tuned_on,
         gains: [plain?, gaussian?, ste?],
-        published: gain(&networks, AS_PUBLISHED, PLAIN)?,
+        published: gain(&networks, AS_PUBLISHED, PLAIN, look.level)?,
         tests: tests(&networks)?,
         networks,
     })
@@ -131,7 +133,7 @@ fn candidates([scale, sigma]: [f64; 2]) -> Result<Vec<Candidate>> {
     Ok(candidates)
 }
 
-fn gain(networks: &qat_nets::Measured, name: &str, other: &str) -> Result<Mean> {
+fn gain(networks: &qat_nets::Measured, name: &str, other: &str, level: f64) -> Result<Mean> {
     let mut gains = vec![0.0; networks.seeds];
     for bits in LOW_WIDTHS {
         let setting = Setting::raw(BitWidth::new(bits)?, 0.0);
@@ -140,7 +142,7 @@ fn gain(networks: &qat_nets::Measured, name: &str, other: &str) -> Result<Mean> 
             *gain += 100.0 * (a - b) / LOW_WIDTHS.len() as f64;
         }
     }
-    mean(&gains)
+    mean_at(&gains, level)
 }
 
 fn tests(networks: &qat_nets::Measured) -> Result<Vec<Test>> {

@@ -10,7 +10,7 @@ use crate::results::{Figure, Table};
 use crate::workloads::qat_nets::{Setting, two_digits};
 
 pub(super) fn method(measured: &Measured) -> Vec<String> {
-    let Measured { net, networks, strengths, gains, published, .. } = measured;
+    let Measured { net, look, networks, strengths, gains, published, .. } = measured;
     vec![
         networks.protocol(*net),
         format!(
@@ -29,7 +29,7 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
              the three widths, without faults. Over plain training, rounded afterwards, it gains {:.1} points, \
              over Gaussian noise {:.1}, over STE {:.1}; as published it differs from plain training by {:.1}. \
              The table has every width by itself. Fault rates that no method was trained for are in it and in \
-             the CSV file.",
+             the CSV file.{look}",
             gains[0].value, gains[1].value, gains[2].value, published.value
         ),
     ]
