@@ -70,6 +70,8 @@ Examples:
   cargo xtask reproduce --shard 3/16 --out PART       the third of sixteen parts
   cargo xtask reproduce merge PART... --out ALL       the finished work of all parts;
   cargo xtask reproduce --resume --out ALL            then the report from it
+  cargo xtask reproduce --decide --add-to docs/results --only t0.sota
+                                                      more trainings than were published, until it is decided
 
 Files, in the folder of --out:
   report.html    the report: one page with all figures, to open in a browser
@@ -145,6 +147,11 @@ pub(crate) struct ReproduceArgs {
     #[arg(long)]
     pub(crate) resume: bool,
 
+    /// Take the trainings that `reproduce keep` wrote into this folder, and do only those that are missing. They count
+    /// whatever code trained them, so some are done anew and must come out the same
+    #[arg(long, value_name = "DIR")]
+    pub(crate) add_to: Option<PathBuf>,
+
     /// Do only this part of the experiments, and write no report; finished work is always kept, so
     /// parts may share a folder. Give all parts the same other flags
     #[arg(long, value_name = "I/N", value_parser = shard)]
@@ -173,6 +180,20 @@ pub(crate) enum ReproduceCommand {
     /// Copy the finished work of several folders into one; two results of the same work that differ
     /// are an error
     Merge(MergeArgs),
+    /// Write the trainings of some runs as compact files, which --add-to takes
+    Keep(KeepArgs),
+}
+
+/// Folders whose trainings are kept.
+#[derive(Debug, Args)]
+pub(crate) struct KeepArgs {
+    /// Folders that runs wrote with --out
+    #[arg(required = true, value_name = "FOLDER")]
+    pub(crate) folders: Vec<PathBuf>,
+
+    /// Folder of the compact files; what is there already stays
+    #[arg(long, value_name = "DIR", default_value = "docs/results")]
+    pub(crate) into: PathBuf,
 }
 
 /// Folders of finished work.

@@ -4,7 +4,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use anyhow::{Context as _, Result};
+use anyhow::{Context as _, Result, ensure};
 use qtaml::deploy::job::{Fingerprint, JobStore, Origin, Recipe, Shard};
 use qtaml::fault::Seed;
 use qtaml::train::qat::QatMethod;
@@ -13,6 +13,7 @@ use serde::Serialize;
 use serde::de::DeserializeOwned;
 
 use crate::progress::Progress;
+use crate::published::{Found, Published};
 use crate::stats::Look;
 use crate::stopwatch::{Phase, Stopwatch};
 
@@ -68,6 +69,8 @@ pub struct Context {
     pub run: Run,
     /// Finished units of work.
     pub jobs: JobStore,
+    /// Trainings of published runs.
+    pub published: Published,
     /// Which part of the experiments this process does.
     pub shard: Shard,
     /// How far it is.
@@ -111,18 +114,34 @@ impl Context {
     ///
     /// # Errors
     ///
-    /// [`Interrupted`] after a signal, what the work fails with, or a file that cannot be written.
+    /// [`Interrupted`] after a signal, what the work fails with, a file that cannot be written, or a published result
+    /// that does not come out again.
     pub fn unit<T: Serialize + DeserializeOwned>(
         &self,
         key: &impl Serialize,
         compute: impl FnOnce() -> Result<T>,
     ) -> Result<T> {
         let recipe = self.recipe(key)?;
+        let published = self.published.find(&recipe);
+        if let Found::Taken(result) = published {
+            self.progress.unit_kept();
+            let read = serde_json::from_value(result.clone());
+            return read.with_context(|| format!("the published result of {}", recipe.text()));
+        }
         let done = self.jobs.get_or_compute(&recipe, || {
             self.check_interrupted()?;
             self.progress.unit_begun();
             compute()
         })?;
+        if let Found::ToCheck(result) = published {
+            let found = serde_json::to_value(&done.value)?;
+            ensure!(
+                found == *result,
+                "a published training comes out otherwise now, {found} in place of {result}: do without --add-to. It \
+                 was {}",
+                recipe.text()
+            );
+        }
         match &done.origin {
             Origin::Kept => self.progress.unit_kept(),
             Origin::Replaced(error) => self.progress.say(&format!("{error}: computed anew")),
@@ -288,6 +307,7 @@ mod tests {
             decides: false,
             run: Run { profile: "test", device: "flex".into(), seed: Seed(5), data: None },
             jobs: JobStore::open(&out.join("jobs"), Build::new("", "test")).unwrap(),
+            published: Published::default(),
             shard: Shard::ALL,
             progress: Progress::new(Kind::Hidden),
             stopwatch: Stopwatch::default(),

@@ -14,6 +14,7 @@ pub mod findings;
 mod merge;
 mod numbers;
 pub mod progress;
+pub mod published;
 pub mod report;
 pub mod reproduce;
 pub mod results;
@@ -54,6 +55,7 @@ fn main() -> ExitCode {
         RunnerCli::Reproduce(args) => match &args.command {
             None => reproduce::run(args),
             Some(ReproduceCommand::Merge(args)) => merge::run(args),
+            Some(ReproduceCommand::Keep(args)) => published::keep(args),
         },
         RunnerCli::Backend(args) => backend::run(args),
     };

@@ -68,6 +68,9 @@ fn header(results: &Results) -> Markup {
                 "What bit flips from quantum tunneling do to quantized neural networks, and what "
                 "repairs them: every claim, computed again."
             }
+            @if results.taken > 0 {
+                p.lead { (results.taken) " trainings are not of this run: they were published by earlier ones." }
+            }
             @if results.profile == "smoke" {
                 p.lead { b { "Smoke run: it shows that everything runs; the numbers are no results." } }
             }

@@ -18,6 +18,7 @@ use crate::args::{Profile, ReproduceArgs};
 use crate::claims::{Experiment, experiments};
 use crate::context::{Context, Run};
 use crate::progress::{Kind, Progress};
+use crate::published::Published;
 use crate::results::{Record, Results, SCHEMA, Section};
 use crate::stopwatch::Stopwatch;
 use crate::{artifacts, terminal};
@@ -65,6 +66,7 @@ pub(crate) fn run(args: &ReproduceArgs) -> Result<()> {
         version: env!("CARGO_PKG_VERSION").into(),
         commit: commit(args).into(),
         build: context.jobs.build().content.clone(),
+        taken: context.published.taken(),
         seconds: start.elapsed().as_secs_f64(),
         claims: sections.iter().flat_map(|s| s.outcome.claims.clone()).collect(),
         experiments: sections.iter().map(Record::from).collect(),
@@ -99,6 +101,10 @@ fn prepare(args: &ReproduceArgs) -> Result<Context> {
         device_name,
         smoke: args.smoke,
         decides: full || args.decide,
+        published: args
+            .add_to
+            .as_deref()
+            .map_or_else(|| Ok(Published::default()), Published::open)?,
         run,
         jobs: JobStore::open(&args.out.join(JOBS), build(args)?)?,
         shard,

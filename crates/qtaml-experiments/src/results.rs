@@ -27,6 +27,9 @@ pub struct Results {
     /// The code that did the work: a hash of its sources, or of the program.
     #[serde(default)]
     pub build: String,
+    /// Trainings that were not done, but taken from published runs of other code.
+    #[serde(default)]
+    pub taken: usize,
     /// Wall-clock time of the run in seconds.
     pub seconds: f64,
     /// The claims, in the order in which they were measured.
@@ -475,6 +478,7 @@ pub(crate) mod sample {
             version: "0.1.0".into(),
             commit: "0123abc".into(),
             build: "sources 4567def".into(),
+            taken: 0,
             seconds: 412.5,
             claims,
             experiments: vec![Record::from(&section())],
@@ -498,7 +502,7 @@ mod tests {
         };
         assert_eq!(
             sorted(keys(&json)),
-            "build claims commit device experiments profile schema seconds seed version"
+            "build claims commit device experiments profile schema seconds seed taken version"
         );
         assert_eq!(sorted(keys(&json["experiments"][0])), "id seconds tables title");
         assert_eq!(

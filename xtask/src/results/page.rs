@@ -41,6 +41,13 @@ fn facts(run: &Run) -> String {
         run.seconds / 60.0,
         if build.is_empty() { String::new() } else { format!(", built of {build}") }
     );
+    if run.taken > 0 {
+        let _ = writeln!(
+            facts,
+            "- {} trainings are not of this run, but of docs/results/, where each names its commit.",
+            grouped(run.taken)
+        );
+    }
     if let Some(reduced) = &run.reduced {
         let _ = writeln!(facts, "- In docs/results.json {reduced}.");
     }

@@ -17,6 +17,9 @@ pub(super) struct Run {
     pub(super) commit: String,
     #[serde(default)]
     pub(super) build: String,
+    /// Trainings of published runs that were not done again.
+    #[serde(default)]
+    pub(super) taken: u64,
     pub(super) seconds: f64,
     pub(super) claims: Vec<Claim>,
     #[serde(default)]
