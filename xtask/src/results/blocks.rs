@@ -77,11 +77,10 @@ fn tally(run: &Run) -> String {
 /// Every claim with its value and verdict.
 fn verdicts(run: &Run) -> String {
     let rows = run.claims.iter().map(|claim| {
-        let value = format!("{} {}", ours(claim), claim.unit);
         vec![
             format!("`{}`", claim.id),
             text(&claim.expected),
-            text(&value),
+            text(&ours(claim)),
             claim.verdict.replace('_', " "),
         ]
     });
@@ -170,6 +169,7 @@ mod tests {
             "{table}"
         );
         assert_eq!(table.lines().count(), 2 + fixture().claims.len());
+        assert!(table.contains("\\] ratio |") && !table.contains("ratio ratio"), "{table}");
     }
 
     #[test]
