@@ -41,6 +41,7 @@ fn details(measured: &Measured) -> serde_json::Value {
         "over_plain_uniform": plain.interpolated,
         "over_plain_uniform_interval": plain.interpolated_interval.ends(),
         "by_steps": measured.gain.ratio,
+        "recalibration": measured.recalibrated,
         "schemes": schemes(measured),
     })
 }
