@@ -33,6 +33,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
             "raw": raw.bits,
             "raw_best": raw.scheme,
             "best": best.scheme,
+            "one_way": measured.one_way,
             "schemes": measured.tried.iter().map(scheme).collect::<serde_json::Map<_, _>>(),
         }),
     }

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
 use crate::bench::code::kind;
+use crate::bench::reading::Leakage;
 use crate::bench::{Bench, Stored};
 use qtaml::deploy::scheme::Scheme;
 
@@ -25,14 +26,16 @@ impl Trial {
         Ok(Self { stored, search })
     }
 
+    /// A budget, and what recalibration keeps of the network without faults.
     pub(super) fn per_weight(&self, cost: u64) -> f64 {
-        cost as f64 / self.stored.model.weights() as f64
+        (cost + self.stored.recalibration_bits) as f64 / self.stored.model.weights() as f64
     }
 
     pub(super) fn needed(&self) -> Needed {
         Needed {
             scheme: self.stored.scheme.clone(),
             p: self.stored.flips.most(),
+            leakage: Leakage::of(self.stored.flips),
             bits: self.per_weight(self.search.cost),
             missed: self.search.missed,
             fresh: self.search.fresh.value,
@@ -64,6 +67,8 @@ pub(super) struct Needed {
     pub(super) scheme: Scheme,
     /// The flip probability of the memory.
     pub(super) p: f64,
+    /// Which way its bits leak.
+    pub(super) leakage: Leakage,
     /// Stored bits per weight, everything included.
     pub(super) bits: f64,
     /// Whether even these are too few.

@@ -22,7 +22,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let Measured { net, clean, needed, hardened, sweep, .. } = measured;
     let (goal, codec) = (goal(*net), measured.codec());
     let detail = |needed: &Needed| {
-        json!({ "scheme": needed.scheme.to_string(), "p": needed.p,
+        json!({ "scheme": needed.scheme.to_string(), "p": needed.p, "leakage": needed.leakage,
             "bits_per_weight": needed.bits, "missed": needed.missed,
             "fresh_accuracy": needed.fresh, "patterns": needed.patterns })
     };
