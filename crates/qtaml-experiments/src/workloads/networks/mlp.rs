@@ -14,8 +14,7 @@ pub enum Width {
     W256,
     W512,
     W1024,
-    /// 1024, and then 16: layers of 65,536, 16,384 and 160 weights on the digits, a weight of the last of which
-    /// carries what hundreds of the first do.
+    /// 1024, and then 16: on the digits layers of 65,536, 16,384 and 160 weights.
     Tapered,
 }
 

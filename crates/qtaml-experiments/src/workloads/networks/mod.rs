@@ -269,7 +269,8 @@ impl Net {
         Self::Mlp(Width::W1024),
     ];
 
-    /// That whose layers differ most in size and in what a weight of them does to the output.
+    /// That whose layers differ most: by two and a half orders of magnitude in size, and with it in what a weight
+    /// does to the output.
     pub const HETEROGENEOUS: Self = Self::Mlp(Width::Tapered);
 
     /// Its name in headings.

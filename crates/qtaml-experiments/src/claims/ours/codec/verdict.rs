@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::needed::Needed;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::workloads::networks::Net;
 
 /// Stored bits per weight that should be enough.
@@ -28,6 +28,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     };
     Claim {
         id: format!("ours.codec.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "{goal:.0} stored bits per weight on average, everything included, are enough for {} to \

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::SOURCE;
 use super::measure::Measured;
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -13,6 +13,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let [uniform, tac] = of_net.shares();
     Claim {
         id: format!("qtaml.tac.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: format!(
             "At p = {}, TAC keeps 95 % of the clean accuracy of a network like {} with several times less \
