@@ -47,6 +47,7 @@ pub(crate) fn claim_ids() -> Vec<&'static str> {
         &["ours.opta"],
         for_networks!(ids "ours.codec"),
         &[
+            "t0.code",
             "t0.precision_limit",
             "t0.low_bits",
             "t0.table1",

@@ -65,14 +65,14 @@ fn tally(run: &Run) -> String {
         .map(|(verdict, count)| format!("{count} {}", verdict.replace('_', " ")))
         .collect();
     format!(
-        "Of {} claims: {}. {}(profile `{}`, backend `{}`, seed {}, commit `{}`)\n",
+        "Of {} claims (profile `{}`, backend `{}`, seed {}, commit `{}`): {}.{}\n",
         claims.len(),
-        counts.join(", "),
-        run.laws().map(|laws| laws + " ").unwrap_or_default(),
         run.profile,
         run.device,
         run.seed,
-        run.commit
+        run.commit,
+        counts.join(", "),
+        run.laws().map(|laws| format!(" {laws}")).unwrap_or_default(),
     )
 }
 
@@ -151,9 +151,8 @@ mod tests {
         assert_eq!(
             new,
             format!(
-                "# Page\n{BEGIN}run -->\n\nOf 4 claims: 1 reproduced, 1 not reproduced, 1 contradicted, \
-                 1 new. Consistency: 1 of 1 laws holds. (profile `quick`, backend `flex`, seed 42, commit \
-                 `0123abc`)\n\n{END}\nmore\n"
+                "# Page\n{BEGIN}run -->\n\nOf 4 claims (profile `quick`, backend `flex`, seed 42, commit `0123abc`): \
+                 1 reproduced, 1 not reproduced, 1 contradicted, 1 new. Consistency: 1 of 1 laws holds.\n\n{END}\nmore\n"
             )
         );
         assert_eq!(filled(&new, Some(&fixture())).expect("as before"), new);
@@ -166,7 +165,7 @@ mod tests {
     #[test]
     fn two_blocks_are_filled_each() {
         let both = filled(&(page("run") + &page("networks")), Some(&fixture())).expect("known");
-        assert!(both.contains("Of 4 claims") && both.contains("| flip probability |"), "{both}");
+        assert!(both.contains("Of 4 claims (") && both.contains("| flip probability |"), "{both}");
         assert!(!both.contains("old"), "{both}");
     }
 
