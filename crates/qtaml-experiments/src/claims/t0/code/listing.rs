@@ -74,7 +74,7 @@ enum By {
     Call(&'static str),
 }
 
-/// What an experiment that gives Table 1 needs. The identifiers of PyTorch, NumPy and scikit-learn that may supply
+/// What an experiment that gives Table 1 needs. The identifiers of PyTorch, `NumPy` and scikit-learn that may supply
 /// it are listed generously: a piece is missing only if none of them is there.
 pub(super) const NEEDED: [Piece; 12] = [
     Piece { what: "a network", by: By::Name(&["nn.Linear", "F.linear"]) },
