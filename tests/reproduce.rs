@@ -49,7 +49,7 @@ fn a_run_leaves_everything_behind_and_repeats() {
     }
     let [one, two] = outs.each_ref().map(|out| results(out));
     assert_eq!(one, two, "the number of threads changes no number");
-    assert_eq!(one["schema"], 1);
+    assert_eq!(one["schema"], 2);
     let claims = one["claims"].as_array().unwrap();
     assert_eq!(claims.iter().map(|c| c["id"].clone()).collect::<Vec<_>>(), ids);
     for file in ["report.html", "qtaml.drift.mean.svg", "qtaml.drift.mean.csv"] {

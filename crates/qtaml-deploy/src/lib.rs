@@ -64,7 +64,7 @@ pub use highest::{highest, margin};
 pub use metric::{Judge, Judged, JudgedRow, Metric, OwnMetric, UNLABELLED};
 pub use planned::PlanError;
 pub use qtaml_quant::{ChannelMajor, Granularity, UnknownName};
-pub use recalibration::{Recalibration, RecalibrationNeeds, Recalibrator};
+pub use recalibration::{Observed, Recalibration, RecalibrationNeeds, Recalibrator};
 pub use runner::{Output, Runner, RunnerError, Values, check_values};
 pub use sensitivity::GroupSensitivity;
 pub use stored::{StoredGroup, StoredModel, Storing};

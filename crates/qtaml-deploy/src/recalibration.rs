@@ -145,18 +145,44 @@ impl<'a> Recalibrator<'a> {
     /// # Errors
     /// As [`new`](Self::new), and [`EvaluationError::UnknownOutput`] or [`EvaluationError::OutputAxes`] if `test`
     /// has other outputs than the calibration runner.
-    pub fn outputs(&self, test: &dyn Runner, mut read: Values) -> Result<Vec<Output>, DeployError> {
-        if self.kind.batch_norm() {
-            let statistics = self.statistics(&read)?;
-            read.extend(statistics);
+    pub fn outputs(&self, test: &dyn Runner, read: Values) -> Result<Vec<Output>, DeployError> {
+        let observed = self.observe(&read)?;
+        self.repaired(test, read, &observed)
+    }
+
+    /// What the calibration inputs tell of a read: the statistics that repair it.
+    ///
+    /// # Errors
+    /// As [`new`](Self::new).
+    pub fn observe(&self, read: &Values) -> Result<Observed, DeployError> {
+        let statistics =
+            if self.kind.batch_norm() { self.statistics(read)? } else { Values::new() };
+        let mut moments = Vec::new();
+        if self.kind.logits() {
+            let mut read = read.clone();
+            read.extend(statistics.clone());
+            let outputs = self.calibration.outputs(read)?;
+            let of_output =
+                |golden: &ClassMoments| ClassMoments::of(named(&outputs, &golden.output)?);
+            moments = self.moments.iter().map(of_output).collect::<Result<_, _>>()?;
         }
-        if !self.kind.logits() {
-            return Ok(test.outputs(read)?);
-        }
-        let calibrated = self.calibration.outputs(read.clone())?;
+        Ok(Observed { statistics, moments })
+    }
+
+    /// The outputs on the inputs of `test` of a model whose weights were read as `read`, repaired by what was
+    /// observed of this read or, out of date, of another one.
+    ///
+    /// # Errors
+    /// As [`outputs`](Self::outputs).
+    pub fn repaired(
+        &self,
+        test: &dyn Runner,
+        mut read: Values,
+        observed: &Observed,
+    ) -> Result<Vec<Output>, DeployError> {
+        read.extend(observed.statistics.clone());
         let mut outputs = test.outputs(read)?;
-        for golden in &self.moments {
-            let faulty = ClassMoments::of(named(&calibrated, &golden.output)?)?;
+        for (golden, faulty) in self.moments.iter().zip(&observed.moments) {
             let output = outputs.iter_mut().find(|output| output.name == golden.output);
             let output = output.ok_or_else(|| self.unknown(&golden.output))?;
             faulty.towards(golden, output)?;
@@ -190,6 +216,15 @@ fn named<'a>(outputs: &'a [Output], name: &str) -> Result<&'a Output, Evaluation
             known: outputs.iter().map(|output| output.name.clone()).collect(),
         }
     })
+}
+
+/// What a [`Recalibrator`] saw of one read of the weights.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Observed {
+    /// Of the batch norms.
+    statistics: Values,
+    /// Of each class of each output whose logits are brought back.
+    moments: Vec<ClassMoments>,
 }
 
 /// Mean and standard deviation of each class of an output, over its rows.
@@ -427,6 +462,34 @@ mod tests {
         let measured: Values = golden.into_iter().chain(measured).collect();
         let clean = test.outputs(measured.clone()).unwrap();
         assert!(close(&repaired(Recalibration::BatchNorm, &measured), &clean));
+    }
+
+    /// Statistics of one read repair this read and no other.
+    #[test]
+    fn what_was_observed_of_another_read_is_out_of_date() {
+        let (calibration, test) = (calibration(), test());
+        let golden = calibration.all_values();
+        let scaled = |factor: f32| -> Values {
+            let read = golden.iter().map(|(name, values)| {
+                (name.clone(), values.iter().map(|value| factor * value).collect())
+            });
+            read.collect()
+        };
+        let [once, twice] = [1.5, 0.25].map(scaled);
+        for kind in
+            [Recalibration::BatchNorm, Recalibration::Logits, Recalibration::BatchNormAndLogits]
+        {
+            let recalibrator = Recalibrator::new(kind, &calibration, &golden).unwrap();
+            let observed = recalibrator.observe(&once).unwrap();
+            let fresh = recalibrator.repaired(&test, once.clone(), &observed).unwrap();
+            assert_eq!(fresh, recalibrator.outputs(&test, once.clone()).unwrap(), "{kind}");
+            let stale = recalibrator.repaired(&test, twice.clone(), &observed).unwrap();
+            assert_ne!(stale, recalibrator.outputs(&test, twice.clone()).unwrap(), "{kind}");
+        }
+        let none = Recalibrator::new(Recalibration::None, &calibration, &golden).unwrap();
+        let observed = none.observe(&once).unwrap();
+        let read = none.repaired(&test, twice.clone(), &observed).unwrap();
+        assert_eq!(read, test.outputs(twice).unwrap());
     }
 
     #[test]

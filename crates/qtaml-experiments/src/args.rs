@@ -35,17 +35,19 @@ macro_rules! ids {
 
 /// The experiments, by the id of their claim: what `--only` accepts.
 pub(crate) fn claim_ids() -> Vec<&'static str> {
-    let ids: [&[&'static str]; 12] = [
+    let ids: [&[&'static str]; 13] = [
         &["physics.wkb_exact", "physics.decade", "qtaml.drift", "qtaml.variance", "qtaml.layer"],
         &["qtaml.gaussian", "ours.real_ecc"],
         for_networks!(ids "qtaml.tac"),
         &["qtaml.reading", "qtaml.width", "qtaml.mean_correction", "qtaml.rho", "qtaml.codesign"],
         for_networks!(ids "ours.tac"),
         for_networks!(ids "qtaml.score"),
+        &["qtaml.score.heterogeneous"],
         for_networks!(ids "ours.bayes"),
         &["ours.opta"],
         for_networks!(ids "ours.codec"),
         &[
+            "t0.code",
             "t0.precision_limit",
             "t0.low_bits",
             "t0.table1",

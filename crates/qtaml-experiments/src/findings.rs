@@ -4,7 +4,7 @@ use qtaml_chart::{Axis, Chart, Mark, Point, Rule, Series};
 
 use crate::claims::qtaml::tac::SOURCE;
 use crate::numbers::estimate;
-use crate::results::{Claim, Figure, Source, Verdict};
+use crate::results::{Claim, Figure, Kind, Source, Verdict};
 use crate::workloads::networks::Net;
 
 /// A claim that is made of several networks.
@@ -41,6 +41,7 @@ pub fn sentences(claims: &[Claim]) -> Vec<String> {
     let claim = |id: &str| claims.iter().find(|claim| claim.id == id);
     let mut told = Vec::new();
     told.extend(verdicts(claims));
+    told.extend(laws(claims));
     if let Some(family) = of("qtaml.tac") {
         told.push(format!(
             "TAC as its source lets it be derived needs {} times less protection than Uniform-MSP, on {}; the \
@@ -74,10 +75,18 @@ pub fn sentences(claims: &[Claim]) -> Vec<String> {
     told
 }
 
+/// How many laws hold against what was sampled, if any were compared.
+pub fn laws(claims: &[Claim]) -> Option<String> {
+    let laws = Kind::Consistency.of(claims);
+    let hold = laws.iter().filter(|claim| claim.verdict == Verdict::Reproduced).count();
+    let verb = if hold == 1 { "holds" } else { "hold" };
+    (!laws.is_empty()).then(|| format!("Consistency: {hold} of {} laws {verb}.", laws.len()))
+}
+
 /// How many claims of the sources have which verdict.
 fn verdicts(claims: &[Claim]) -> Option<String> {
     let of_sources: Vec<&Claim> =
-        claims.iter().filter(|claim| claim.source != Source::Ours).collect();
+        Kind::Claim.of(claims).into_iter().filter(|claim| claim.source != Source::Ours).collect();
     let counts = Verdict::ALL.into_iter().filter_map(|verdict| {
         let count = of_sources.iter().filter(|claim| claim.verdict == verdict).count();
         (count > 0).then(|| format!("{count} {}", verdict.label()))
@@ -183,6 +192,10 @@ mod tests {
             "{told:?}"
         );
         assert!(sentences(&[]).is_empty());
+        let law = Claim { kind: Kind::Consistency, ..claims[0].clone() };
+        let counted: Vec<Claim> = claims.iter().cloned().chain([law]).collect();
+        let counted = sentences(&counted);
+        assert_eq!([&counted[0], &counted[1]], [&told[0], "Consistency: 1 of 1 laws holds."]);
         let svg = figure(&claims).map(|figure| figure.picture.to_svg("t"));
         assert!(svg.is_some_and(|svg| svg.is_ok_and(|svg| svg.contains("as derived"))));
         assert!(figure(&claims[2..]).is_none());

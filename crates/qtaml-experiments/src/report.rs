@@ -6,7 +6,7 @@ use maud::{DOCTYPE, Markup, PreEscaped, html};
 use crate::findings::{self, Family};
 use crate::numbers::{estimate, number};
 use crate::progress::span;
-use crate::results::{Claim, Figure, Results, Section, Table, Value, Verdict};
+use crate::results::{Claim, Figure, Kind, Results, Section, Table, Value, Verdict};
 use crate::stopwatch;
 use crate::terminal::unit;
 
@@ -38,9 +38,10 @@ pub fn page(
                 main {
                     (found)
                     @for family in findings::families(&results.claims) { (family_table(&family)) }
-                    (claims(&results.claims, sections))
+                    (claims("claims", "Claims", &Kind::Claim.of(&results.claims), sections))
                     @if sections.len() > 1 { (contents(sections)) }
                     @for section in &sections_html { (section) }
+                    (appendix(&Kind::Consistency.of(&results.claims), sections))
                     (times(sections))
                     (reproduce(results, command, files))
                 }
@@ -76,9 +77,13 @@ fn header(results: &Results) -> Markup {
             }
             ul.tally {
                 @for verdict in Verdict::ALL {
-                    @let count = results.claims.iter().filter(|c| c.verdict == verdict).count();
+                    @let claims = Kind::Claim.of(&results.claims);
+                    @let count = claims.iter().filter(|c| c.verdict == verdict).count();
                     @if count > 0 { li { b { (count) } " " (badge(verdict)) } }
                 }
+            }
+            @if let Some(laws) = findings::laws(&results.claims) {
+                p { a href="#consistency" { (laws) } }
             }
             dl.facts {
                 @for (name, value) in facts { div { dt { (name) } dd { (value) } } }
@@ -146,14 +151,14 @@ fn family_table(family: &Family<'_>) -> Markup {
 }
 
 /// All claims at a glance; on a narrow screen each row becomes a card that uses the labels.
-fn claims(claims: &[Claim], sections: &[Section]) -> Markup {
+fn claims(name: &str, title: &str, claims: &[&Claim], sections: &[Section]) -> Markup {
     let home = |claim: &Claim| {
         let told = |section: &&Section| section.outcome.claims.iter().any(|c| c.id == claim.id);
         sections.iter().find(told).map(|_| format!("#claim-{}", claim.id))
     };
     html! {
-        section id="claims" {
-            h2 { "Claims" }
+        section id=(name) {
+            h2 { (title) }
             table.claims {
                 thead {
                     tr {
@@ -181,6 +186,13 @@ fn claims(claims: &[Claim], sections: &[Section]) -> Markup {
                 }
             }
         }
+    }
+}
+
+/// Claims on this project itself, after all others.
+fn appendix(laws: &[&Claim], sections: &[Section]) -> Markup {
+    html! {
+        @if !laws.is_empty() { (claims("consistency", Kind::APPENDIX, laws, sections)) }
     }
 }
 
@@ -379,7 +391,11 @@ mod tests {
         assert_eq!(unique.len(), ids.len(), "{ids:?}");
         let links = attribute(&page, "href");
         let inner: Vec<_> = links.iter().filter_map(|link| link.strip_prefix('#')).collect();
-        assert_eq!(inner.len(), 5, "three claims with a home, two sections: {inner:?}");
+        assert_eq!(
+            inner.len(),
+            6,
+            "three claims with a home, two sections, an appendix: {inner:?}"
+        );
         assert!(inner.iter().all(|target| unique.contains(target)), "{inner:?}");
         Ok(())
     }
@@ -403,6 +419,19 @@ mod tests {
             assert!(page.contains(told), "{told}");
         }
         assert!(!page.contains("Raw trials"), "raw trials stay in their file");
+        Ok(())
+    }
+
+    /// A law that holds is no claim that was reproduced.
+    #[test]
+    fn laws_are_in_an_appendix_and_counted_by_themselves() -> Result<()> {
+        let page = sample_page()?.replace("<wbr>", "");
+        let (before, appendix) =
+            page.split_once("<section id=\"consistency\">").unwrap_or_default();
+        assert!(appendix.contains("<code>qtaml.drift</code>"), "{appendix}");
+        assert!(!before.contains("<code>qtaml.drift</code>"));
+        assert!(before.contains("Consistency: 1 of 1 laws holds."), "{before}");
+        assert!(before.contains("<li><b>1</b> <span class=\"verdict reproduced\">"), "{before}");
         Ok(())
     }
 

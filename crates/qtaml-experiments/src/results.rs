@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use crate::stopwatch::Spent;
 
 /// Version of the layout of `results.json`; it grows when a reader of the old layout would fail.
-pub const SCHEMA: u32 = 1;
+pub const SCHEMA: u32 = 2;
 
 /// One run: its facts and all claims it measured. This is `results.json`.
 #[derive(Serialize, Deserialize, Clone, Debug, PartialEq)]
@@ -97,6 +97,8 @@ impl From<&Section> for Record {
 pub struct Claim {
     /// Stable name such as `qtaml.tac.lenet`.
     pub id: String,
+    /// Whether it counts among what was found.
+    pub kind: Kind,
     /// Who states it.
     pub source: Source,
     /// The statement as one sentence.
@@ -132,6 +134,27 @@ impl Claim {
             ensure!(value.is_finite(), "claim {}: {field} is {value}, must be finite", self.id);
         }
         Ok(())
+    }
+}
+
+/// What a claim is about.
+#[derive(Serialize, Deserialize, Clone, Copy, Debug, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub enum Kind {
+    /// Networks, methods or memories: it may turn out otherwise.
+    Claim,
+    /// A law that follows from its premises, against what this project samples or computes: whether both are right.
+    /// It is shown in an appendix and counted by itself.
+    Consistency,
+}
+
+impl Kind {
+    /// The heading of the appendix.
+    pub const APPENDIX: &'static str = "Consistency: laws against sampled faults";
+
+    /// Those claims that are of this kind.
+    pub fn of(self, claims: &[Claim]) -> Vec<&Claim> {
+        claims.iter().filter(|claim| claim.kind == self).collect()
     }
 }
 
@@ -390,12 +413,14 @@ pub(crate) mod sample {
     use serde_json::json;
 
     use super::{
-        Claim, Figure, Outcome, Record, Results, SCHEMA, Section, Source, Spent, Table, Verdict,
+        Claim, Figure, Kind, Outcome, Record, Results, SCHEMA, Section, Source, Spent, Table,
+        Verdict,
     };
 
     pub(crate) fn claim(id: &str, verdict: Verdict) -> Claim {
         Claim {
             id: id.into(),
+            kind: Kind::Claim,
             source: Source::Qtaml,
             statement: "TAC reaches 95 % of clean accuracy with less overhead than <uniform> \
                         protection & without labels."
@@ -470,6 +495,7 @@ pub(crate) mod sample {
         let mut claims = section().outcome.claims;
         claims.push(claim("t0.table1", Verdict::Contradicted));
         claims.push(claim("ours.bayes.lenet", Verdict::New));
+        claims.push(Claim { kind: Kind::Consistency, ..claim("qtaml.drift", Verdict::Reproduced) });
         Results {
             schema: SCHEMA,
             profile: "quick".into(),
@@ -491,7 +517,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn schema_one_has_exactly_the_published_fields_and_words() -> Result<()> {
+    fn schema_two_has_exactly_the_published_fields_and_words() -> Result<()> {
         let json: serde_json::Value = serde_json::from_str(&sample::results().to_json()?)?;
         let keys = |value: &serde_json::Value| -> Vec<String> {
             value.as_object().into_iter().flatten().map(|(key, _)| key.clone()).collect()
@@ -507,13 +533,17 @@ mod tests {
         assert_eq!(sorted(keys(&json["experiments"][0])), "id seconds tables title");
         assert_eq!(
             sorted(keys(&json["claims"][0])),
-            "details expected id interval measured n source statement unit verdict"
+            "details expected id interval kind measured n source statement unit verdict"
         );
-        assert_eq!(json["schema"], 1);
+        assert_eq!(json["schema"], 2);
         let words = |field: &str| -> Vec<_> {
             json["claims"].as_array().into_iter().flatten().map(|c| c[field].clone()).collect()
         };
-        assert_eq!(words("verdict"), ["reproduced", "not_reproduced", "contradicted", "new"]);
+        assert_eq!(
+            words("verdict"),
+            ["reproduced", "not_reproduced", "contradicted", "new", "reproduced"]
+        );
+        assert_eq!(words("kind"), ["claim", "claim", "claim", "claim", "consistency"]);
         let sources = serde_json::to_string(&[Source::Qtaml, Source::T0, Source::Ours])?;
         assert_eq!(sources, r#"["qtaml","t0","ours"]"#);
         Ok(())

@@ -2,18 +2,27 @@
 
 use comfy_table::{Attribute, Cell, Color, ColumnConstraint, ContentArrangement, Table};
 
+use crate::findings::laws;
 use crate::numbers::estimate;
-use crate::results::{Claim, Results, Verdict};
+use crate::results::{Claim, Kind, Results, Verdict};
 
 /// A line below the header and nothing else, in the notation of `comfy_table`.
 const HEADER_LINE: &str = "     ──            ";
 /// Width of a terminal that does not tell.
 const USUAL_WIDTH: u16 = 80;
 
-/// Claim, source's value, ours with its 95 % interval, and the verdict.
+/// Claim, source's value, ours with its 95 % interval, and the verdict; laws in a table of their own, below.
 ///
 /// `width` is in characters; `None` asks the terminal. Colours are for terminals only.
 pub fn closing_table(results: &Results, width: Option<u16>, colour: bool) -> String {
+    let of = |kind: Kind| of_kind(&kind.of(&results.claims), width, colour);
+    let appendix = |laws| format!("{}\n{}\n{laws}", Kind::APPENDIX, of(Kind::Consistency));
+    let claims = Some(of(Kind::Claim)).filter(|_| !Kind::Claim.of(&results.claims).is_empty());
+    let parts = [claims, laws(&results.claims).map(appendix)];
+    parts.into_iter().flatten().collect::<Vec<_>>().join("\n\n")
+}
+
+fn of_kind(claims: &[&Claim], width: Option<u16>, colour: bool) -> String {
     let mut table = Table::new();
     let width = width.or_else(|| table.width()).unwrap_or(USUAL_WIDTH);
     table
@@ -26,7 +35,7 @@ pub fn closing_table(results: &Results, width: Option<u16>, colour: bool) -> Str
     } else {
         table.force_no_tty();
     }
-    for claim in &results.claims {
+    for claim in claims {
         table.add_row([
             Cell::new(&claim.id),
             Cell::new(&claim.expected),
@@ -80,6 +89,14 @@ mod tests {
                 table.contains("✗ not reproduced") && table.contains("4.18 [3.87, 4.51] ratio")
             );
         }
+    }
+
+    #[test]
+    fn laws_follow_all_claims() {
+        let table = closing_table(&sample::results(), Some(80), false);
+        let (claims, laws) = table.split_once(Kind::APPENDIX).unwrap_or_default();
+        assert!(claims.contains("t0.table1") && !claims.contains("qtaml.drift"), "{table}");
+        assert!(laws.contains("qtaml.drift") && laws.ends_with("1 of 1 laws holds."), "{table}");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use serde_json::Value;
 
-use super::run::{Claim, Experiment, Run, Seconds, Table};
+use super::run::{APPENDIX, Claim, Experiment, Kind, Run, Seconds, Table};
 use crate::numbers::{estimate, number};
 
 const HEAD: &str = "# Results
@@ -22,9 +22,12 @@ pub(super) fn rendered(run: Option<&Run>) -> String {
              `cargo xtask docs target/reproduce/results.json` this page.\n"
         );
     };
-    let mut page = format!("{HEAD}\n{}\n## Claims\n\n{}", facts(run), claims(run));
+    let mut page = format!("{HEAD}\n{}\n## Claims\n\n{}", facts(run), claims(run, Kind::Claim));
     for experiment in &run.experiments {
         page.push_str(&section(run, experiment));
+    }
+    if let Some(laws) = run.laws() {
+        let _ = write!(page, "\n## {APPENDIX}\n\n{laws}\n\n{}", claims(run, Kind::Consistency));
     }
     if !run.experiments.is_empty() {
         page.push_str(&times(&run.experiments));
@@ -54,10 +57,10 @@ fn facts(run: &Run) -> String {
     facts
 }
 
-/// All claims at a glance.
-fn claims(run: &Run) -> String {
+/// All claims of a kind at a glance.
+fn claims(run: &Run, kind: Kind) -> String {
     let told = |id: &str| run.experiments.iter().any(|experiment| experiment.id == id);
-    let rows = run.claims.iter().map(|claim| {
+    let rows = run.of_kind(kind).into_iter().map(|claim| {
         let id = format!("`{}`", claim.id);
         vec![
             if told(&claim.id) { format!("[{id}](#{})", anchor(&claim.id)) } else { id },
@@ -196,6 +199,8 @@ mod tests {
             "- qtaml 0.1.0, commit `0123abc`, built of sources 4567def.",
             "| claim | source's value | ours \\[95 % interval\\] | n | verdict |",
             "| `t0.table1` | 3.4 to 33.6 | 4.18 \\[3.87, 4.51\\] ratio | 50 | ≠ contradicted |",
+            "## Consistency: laws against sampled faults",
+            "Consistency: 1 of 1 laws holds.",
             "## `qtaml.tac`",
             "Protection where it counts.",
             "**Budgets that reach 95 % of clean**",
@@ -206,6 +211,8 @@ mod tests {
             assert!(page.lines().any(|of_page| of_page == line), "{line}\n{page}");
         }
         assert!(!page.contains("Raw trials"), "they stay in their file");
+        let (claims, laws) = page.split_once(APPENDIX).expect("an appendix");
+        assert!(laws.contains("| `qtaml.drift` |") && !claims.contains("`qtaml.drift`"), "{page}");
     }
 
     #[test]

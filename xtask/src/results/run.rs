@@ -5,7 +5,7 @@ use serde::Deserialize;
 use serde_json::Value;
 
 /// The layout of `results.json` that this reads.
-const SCHEMA: u64 = 1;
+const SCHEMA: u64 = 2;
 
 /// One run.
 #[derive(Debug, Deserialize)]
@@ -32,6 +32,7 @@ pub(super) struct Run {
 #[derive(Debug, Deserialize)]
 pub(super) struct Claim {
     pub(super) id: String,
+    pub(super) kind: Kind,
     pub(super) statement: String,
     pub(super) expected: String,
     pub(super) measured: f64,
@@ -42,6 +43,19 @@ pub(super) struct Claim {
     #[serde(default)]
     pub(super) details: Value,
 }
+
+/// What a claim is about.
+#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Kind {
+    /// Networks, methods or memories.
+    Claim,
+    /// A law, against what was sampled.
+    Consistency,
+}
+
+/// The heading of the appendix that has the laws.
+pub(super) const APPENDIX: &str = "Consistency: laws against sampled faults";
 
 /// One experiment with its tables and times.
 #[derive(Debug, Deserialize)]
@@ -79,7 +93,7 @@ impl Run {
         let schema = &json["schema"];
         ensure!(
             schema.as_u64() == Some(SCHEMA),
-            "schema is {schema}: only results of schema {SCHEMA} can be read"
+            "schema is {schema}: only results of schema {SCHEMA} can be read; the run has to be repeated"
         );
         let run: Self = serde_json::from_value(json).context("not the results of a run")?;
         for table in run.experiments.iter().flat_map(|experiment| &experiment.tables) {
@@ -91,6 +105,19 @@ impl Run {
             );
         }
         Ok(run)
+    }
+
+    /// The claims that are counted, or the laws.
+    pub(super) fn of_kind(&self, kind: Kind) -> Vec<&Claim> {
+        self.claims.iter().filter(|claim| claim.kind == kind).collect()
+    }
+
+    /// How many laws hold, in a sentence, if any were compared.
+    pub(super) fn laws(&self) -> Option<String> {
+        let laws = self.of_kind(Kind::Consistency);
+        let hold = laws.iter().filter(|claim| claim.verdict == "reproduced").count();
+        let verb = if hold == 1 { "holds" } else { "hold" };
+        (!laws.is_empty()).then(|| format!("Consistency: {hold} of {} laws {verb}.", laws.len()))
     }
 
     pub(super) fn claim(&self, id: &str) -> Option<&Claim> {
@@ -106,7 +133,7 @@ mod tests {
     #[test]
     fn a_run_is_read_with_its_tables_and_times() {
         let run = fixture();
-        assert_eq!((run.seed, &*run.device, run.claims.len()), (42, "flex", 4));
+        assert_eq!((run.seed, &*run.device, run.claims.len()), (42, "flex", 5));
         assert_eq!(run.experiments[0].tables[0].rows[0][0], "lenet");
         assert_eq!(run.claim("t0.table1").map(|claim| &*claim.verdict), Some("contradicted"));
         assert!(run.claim("t0.table2").is_none() && run.reduced.is_none());
@@ -131,7 +158,8 @@ mod tests {
             "{}",
             error(r#"{"schema": 9}"#)
         );
-        assert!(error(r#"{"schema": 1}"#).contains("profile"), "{}", error(r#"{"schema": 1}"#));
+        assert!(error(r#"{"schema": 1}"#).starts_with("schema is 1: only results of schema 2"));
+        assert!(error(r#"{"schema": 2}"#).contains("profile"), "{}", error(r#"{"schema": 2}"#));
         let mut json: Value = serde_json::from_str(FIXTURE).expect("it is JSON");
         let row = json["experiments"][0]["tables"][0]["rows"][0].as_array_mut();
         row.expect("it has a row").pop();

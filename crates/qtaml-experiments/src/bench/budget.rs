@@ -5,10 +5,14 @@ use std::ops::{Deref, Range};
 use anyhow::Result;
 use qtaml::compensation::allocation::{GreedyPath, Selection};
 use qtaml::deploy::budget::{BudgetSearch, Budgets, Crossing, Patterns, Search, Target};
+use qtaml::fault::Seed;
 use serde::Serialize;
 
 use super::{Bench, Stored, TestImages};
 use crate::progress::Task;
+
+/// Resamples behind an interval.
+const RESAMPLES: usize = 2000;
 
 /// The budgets of a stored network.
 struct OfNetwork<'a> {
@@ -58,6 +62,16 @@ pub struct Found {
     search: BudgetSearch,
     /// The candidate of each group.
     pub selection: Selection,
+}
+
+impl Found {
+    /// The stored bits a weight that are needed between two budgets, on the line through them, with their 95 % interval
+    /// over fault patterns.
+    pub fn between(&self, stored: &Stored, seed: Seed) -> (f64, [f64; 2]) {
+        let ends = self.search.interpolated_interval(RESAMPLES, seed).ends();
+        let a_weight = |bits: f64| stored.bits_a_weight(bits);
+        (a_weight(self.search.interpolated()), ends.map(a_weight))
+    }
 }
 
 impl Deref for Found {

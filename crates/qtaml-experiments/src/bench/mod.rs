@@ -10,6 +10,7 @@ pub mod code;
 mod flips;
 mod level;
 pub mod reading;
+mod statistics;
 
 use std::collections::BTreeMap;
 use std::marker::PhantomData;
@@ -34,6 +35,7 @@ use serde::Serialize;
 
 pub use self::flips::Flips;
 pub use self::level::{Level, falls};
+pub use self::statistics::{CalibrationImages, Statistics};
 
 use self::code::LIBRARY;
 use crate::context::Context;
@@ -64,6 +66,8 @@ pub struct Bench<'a> {
     pub seed: Seed,
     /// The network on images whose labels nobody reads.
     pub calibration: Arc<dyn Runner>,
+    /// How many these are, and what they take.
+    pub calibration_images: CalibrationImages,
     /// The network on the images that claims are judged by.
     pub judges: TestImages,
     /// On those that schemes and budgets are chosen by: none of them judges.
@@ -148,6 +152,11 @@ impl Stored {
     pub fn weight_bits(&self) -> f64 {
         self.model.weights() as f64 * f64::from(self.scheme.bits.get())
     }
+
+    /// Bits of a weight where so many are stored, with what recalibration keeps of the network without faults.
+    pub fn bits_a_weight(&self, stored: f64) -> f64 {
+        (stored + self.recalibration_bits as f64) / self.model.weights() as f64
+    }
 }
 
 /// Trains a network, or takes the kept one, and measures on its bench.
@@ -202,6 +211,7 @@ impl<'a> Bench<'a> {
             judges: on("judges", &judges)?,
             choosers: on("choosers", &choosers)?,
             calibration: Arc::new(calibration),
+            calibration_images: CalibrationImages::new(&data.calibration),
             patterns: context.size(50, 4) as u32,
             few: context.size(20, 2) as u32,
             drawn: context.size(10, 2) as u32,

@@ -11,6 +11,7 @@ use serde::Serialize;
 
 use super::budget::needed;
 use super::{Bench, Flips};
+use crate::context::Context;
 
 /// Which way bits leak.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -35,6 +36,22 @@ impl Leakage {
             Self::OneToZero => Flips { p01: 0.0, p10: p },
             Self::ZeroToOne => Flips { p01: p, p10: 0.0 },
         }
+    }
+
+    /// That of a memory.
+    pub fn of(flips: Flips) -> Self {
+        match flips {
+            Flips { p01: 0.0, p10 } if p10 > 0.0 => Self::OneToZero,
+            Flips { p01, p10: 0.0 } if p01 > 0.0 => Self::ZeroToOne,
+            _ => Self::Symmetric,
+        }
+    }
+
+    /// The kinds that leak one way, under which claims of ours are tried besides: the first of them where all
+    /// would take too long.
+    pub fn one_way(context: &Context) -> &'static [Self] {
+        let all = &[Self::OneToZero, Self::ZeroToOne];
+        if context.is_full() { all } else { &all[..1] }
     }
 
     /// In words.

@@ -1,4 +1,4 @@
-//! A multilayer perceptron with two hidden layers of one width.
+//! A multilayer perceptron with two hidden layers.
 
 use burn::module::Module;
 use burn::nn::{Linear, LinearConfig};
@@ -10,27 +10,27 @@ use crate::{Classifier, TrainError};
 
 /// Size of an [`Mlp`].
 ///
-/// Its layers grow with the width of the hidden ones by different powers: the one between them by its
-/// square, the others in proportion.
+/// Where both hidden layers are as wide, the layer between them grows with the square of their width, and the others
+/// in proportion.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct MlpConfig {
     /// Side of the square grey images.
     pub side: usize,
-    /// Width of both hidden layers.
-    pub hidden: usize,
+    /// Widths of the hidden layers.
+    pub hidden: [usize; 2],
     /// Number of classes.
     pub classes: usize,
 }
 
 impl MlpConfig {
-    /// For the embedded 8x8 digits.
+    /// For the embedded 8x8 digits, with two hidden layers of one width.
     pub const fn digits(hidden: usize) -> Self {
-        Self { side: 8, hidden, classes: 10 }
+        Self { side: 8, hidden: [hidden; 2], classes: 10 }
     }
 
-    /// For 28x28 Fashion-MNIST.
+    /// For 28x28 Fashion-MNIST, with two hidden layers of one width.
     pub const fn fashion_mnist(hidden: usize) -> Self {
-        Self { side: 28, hidden, classes: 10 }
+        Self { side: 28, hidden: [hidden; 2], classes: 10 }
     }
 
     /// The network, with burn's own initial weights.
@@ -48,14 +48,15 @@ impl MlpConfig {
     pub fn try_init(&self, device: &Device) -> Result<Mlp, TrainError> {
         all_positive(&[
             ("the side of the images", self.side),
-            ("the width of the hidden layers", self.hidden),
+            ("the width of the first hidden layer", self.hidden[0]),
+            ("the width of the second hidden layer", self.hidden[1]),
             ("the number of classes", self.classes),
         ])?;
         let linear = |from, to| LinearConfig::new(from, to).init(device);
         Ok(Mlp {
-            fc1: linear(self.side.pow(2), self.hidden),
-            fc2: linear(self.hidden, self.hidden),
-            fc3: linear(self.hidden, self.classes),
+            fc1: linear(self.side.pow(2), self.hidden[0]),
+            fc2: linear(self.hidden[0], self.hidden[1]),
+            fc3: linear(self.hidden[1], self.classes),
         })
     }
 }
@@ -93,8 +94,10 @@ mod tests {
         ];
         assert_eq!(sizes(&of(32)), expected);
         assert_eq!(weights(&of(64), 8), 64 * 64 + 64 * 64 + 64 * 10);
-        let none = MlpConfig { hidden: 0, ..MlpConfig::digits(1) };
+        let tapered = MlpConfig { hidden: [64, 4], ..MlpConfig::digits(1) };
+        assert_eq!(weights(&tapered.init(&Device::flex()), 8), 64 * 64 + 64 * 4 + 4 * 10);
+        let none = MlpConfig { hidden: [1, 0], ..MlpConfig::digits(1) };
         let error = none.try_init(&Device::flex()).unwrap_err().to_string();
-        assert_eq!(error, "the width of the hidden layers is 0: it must be at least 1");
+        assert_eq!(error, "the width of the second hidden layer is 0: it must be at least 1");
     }
 }

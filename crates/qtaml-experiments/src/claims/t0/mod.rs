@@ -1,5 +1,6 @@
 //! Claims of T0-QAT (J. Pascher 2025).
 
+pub mod code;
 pub mod drop_law;
 pub mod low_bits;
 pub mod noise_sweep;

@@ -1,11 +1,11 @@
-//! Perceptrons from 64 to 1024 wide, which span two orders of magnitude in size.
+//! Perceptrons from 64 to 1024 wide, which span two orders of magnitude in size, and one whose layers do.
 
 use qtaml::train::{Device, Mlp, MlpConfig, TrainerConfig};
 use serde::Serialize;
 
 use super::{ImageSet, Network, augmented, many_epochs};
 
-/// The width of both hidden layers.
+/// The widths of the hidden layers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[allow(missing_docs, reason = "the numbers are what they are")]
 pub enum Width {
@@ -14,6 +14,8 @@ pub enum Width {
     W256,
     W512,
     W1024,
+    /// 1024, and then 16: on the digits layers of 65,536, 16,384 and 160 weights.
+    Tapered,
 }
 
 impl Width {
@@ -24,6 +26,7 @@ impl Width {
             Self::W256 => "mlp-256",
             Self::W512 => "mlp-512",
             Self::W1024 => "mlp-1024",
+            Self::Tapered => "heterogeneous",
         }
     }
 
@@ -32,8 +35,14 @@ impl Width {
     }
 }
 
-static NETWORKS: [Network; 5] =
-    [named("MLP 64"), named("MLP 128"), named("MLP 256"), named("MLP 512"), named("MLP 1024")];
+static NETWORKS: [Network; 6] = [
+    named("MLP 64"),
+    named("MLP 128"),
+    named("MLP 256"),
+    named("MLP 512"),
+    named("MLP 1024"),
+    named("MLP 1024-16"),
+];
 
 const fn named(title: &'static str) -> Network {
     Network {
@@ -47,12 +56,15 @@ const fn named(title: &'static str) -> Network {
 }
 
 pub(super) fn init(width: Width, images: ImageSet, device: &Device) -> Mlp {
-    let hidden = 64 << width as usize;
-    let config = match images {
-        ImageSet::Digits => MlpConfig::digits(hidden),
-        ImageSet::FashionMnist => MlpConfig::fashion_mnist(hidden),
+    let hidden = match width {
+        Width::Tapered => [1024, 16],
+        width => [64 << width as usize; 2],
     };
-    config.init(device)
+    let config = match images {
+        ImageSet::Digits => MlpConfig::digits(1),
+        ImageSet::FashionMnist => MlpConfig::fashion_mnist(1),
+    };
+    MlpConfig { hidden, ..config }.init(device)
 }
 
 fn training(images: ImageSet) -> TrainerConfig {

@@ -269,6 +269,10 @@ impl Net {
         Self::Mlp(Width::W1024),
     ];
 
+    /// That whose layers differ most: by two and a half orders of magnitude in size, and with it in what a weight
+    /// does to the output.
+    pub const HETEROGENEOUS: Self = Self::Mlp(Width::Tapered);
+
     /// Its name in headings.
     pub const fn title(self) -> &'static str {
         self.network().title
@@ -347,7 +351,7 @@ mod tests {
 
     #[test]
     fn networks_are_told_apart_by_their_ids() {
-        let all = || Net::ALL.into_iter().chain(Net::MLPS);
+        let all = || Net::ALL.into_iter().chain(Net::MLPS).chain([Net::HETEROGENEOUS]);
         let ids: std::collections::BTreeSet<_> = all().map(Net::id).collect();
         assert_eq!(ids.len(), all().count());
         assert_eq!((Net::LeNet.id(), Net::Transformer.phrase()), ("lenet", "a transformer"));
@@ -355,7 +359,7 @@ mod tests {
 
     #[test]
     fn every_network_can_be_trained_on_all_images() {
-        for net in Net::ALL.into_iter().chain(Net::MLPS) {
+        for net in Net::ALL.into_iter().chain(Net::MLPS).chain([Net::HETEROGENEOUS]) {
             for images in [ImageSet::Digits, ImageSet::FashionMnist] {
                 for config in [net.training(images), net.retraining(images)] {
                     assert!(config.epochs > config.warmup_epochs, "{net:?} {images:?}");

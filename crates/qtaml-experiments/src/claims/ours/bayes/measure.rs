@@ -11,9 +11,9 @@ use qtaml::fault::Ecc;
 use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
+use crate::bench::reading::Leakage;
 use crate::bench::{Bench, Level, Stored, on_bench};
 use crate::context::Context;
-use crate::stats::bootstrap;
 use crate::workloads::networks::Net;
 
 /// Codes that may keep protected bits: at one flip in ten bits, copies are what is left.
@@ -28,10 +28,13 @@ pub(super) struct Measured {
     pub(super) patterns: u32,
     pub(super) few: u32,
     pub(super) tried: Vec<Tried>,
+    /// Some of them where bits leak one way.
+    pub(super) one_way: Vec<Tried>,
     /// Where the best that is read as it is, and the best with Bayes tables are.
     raw: usize,
     best: usize,
-    /// Of the bits that the best needs, over fault patterns.
+    /// The bits that the best needs, between two budgets, and their interval over fault patterns.
+    pub(super) bits: f64,
     pub(super) interval: [f64; 2],
     /// Accuracy by stored bits per weight, of these two.
     pub(super) curves: [Vec<Level>; 2],
@@ -51,6 +54,8 @@ impl Measured {
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Tried {
     pub(super) scheme: String,
+    /// Which way bits leak.
+    pub(super) leakage: Leakage,
     /// Stored bits per weight.
     pub(super) bits: f64,
     /// Whether even these are too few.
@@ -96,23 +101,21 @@ struct Trial {
 }
 
 impl Trial {
-    fn new(bench: &Bench<'_>, scheme: &Scheme) -> Result<Self> {
-        let stored = bench.store(scheme, bench.net.flip_probability(), Accounting::AllBits)?;
+    fn new(bench: &Bench<'_>, scheme: &Scheme, leakage: Leakage) -> Result<Self> {
+        let flips = leakage.flips(bench.net.flip_probability());
+        let stored = bench.store(scheme, flips, Accounting::AllBits)?;
         let search = smallest(bench, &stored, bench.few)?;
         Ok(Self { stored, search })
     }
 
-    fn per_weight(&self, cost: u64) -> f64 {
-        cost as f64 / self.stored.model.weights() as f64
-    }
-
     fn bits(&self) -> f64 {
-        self.per_weight(self.search.cost)
+        self.stored.bits_a_weight(self.search.cost as f64)
     }
 
     fn tried(&self) -> Tried {
         Tried {
             scheme: self.stored.scheme.to_string(),
+            leakage: Leakage::of(self.stored.flips),
             bits: self.bits(),
             missed: self.search.missed,
             patterns: self.search.patterns.count,
@@ -131,7 +134,7 @@ impl Trial {
         let level = |step: usize| {
             let selection = path.at(step).selection().clone();
             let accuracy = bench.accuracies(&self.stored, &selection, 0..bench.few)?;
-            Level::new(self.per_weight(path.cost(step)), &accuracy)
+            Level::new(self.stored.bits_a_weight(path.cost(step) as f64), &accuracy)
         };
         steps.into_iter().map(level).collect()
     }
@@ -155,17 +158,15 @@ pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
 fn measured(bench: &Bench<'_>) -> Result<Measured> {
     let mut schemes = schemes(bench.net)?;
     schemes.truncate(bench.context.size(schemes.len(), 3));
-    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme));
+    let trials = schemes.iter().map(|scheme| Trial::new(bench, scheme, Leakage::Symmetric));
     let mut trials = trials.collect::<Result<Vec<_>>>()?;
     let (raw, best) = (best(&trials, Decoder::Raw)?, best(&trials, Decoder::BayesGain)?);
     // Chosen under a few patterns, judged by others.
     for i in BTreeSet::from([raw, best]) {
         trials[i].search = judge(bench, &trials[i].stored, bench.patterns)?;
     }
-    let (patterns, seed) = (bench.patterns as usize, bench.context.seed);
-    let interval = bootstrap(patterns, 2000, seed, |patterns| {
-        Ok(trials[best].per_weight(trials[best].search.cost_over(patterns)))
-    })?;
+    let Trial { search, stored, .. } = &trials[best];
+    let (bits, interval) = search.between(stored, bench.context.seed);
     Ok(Measured {
         net: bench.net,
         clean: bench.judges.clean,
@@ -173,10 +174,24 @@ fn measured(bench: &Bench<'_>) -> Result<Measured> {
         few: bench.few,
         raw,
         best,
+        bits,
         interval,
         curves: [trials[raw].curve(bench)?, trials[best].curve(bench)?],
+        one_way: one_way(bench, &schemes, [raw, best])?,
         tried: trials.iter().map(Trial::tried).collect(),
     })
+}
+
+/// What the two best, or all where a run is for all, need in memories that leak one way.
+fn one_way(bench: &Bench<'_>, schemes: &[Scheme], best: [usize; 2]) -> Result<Vec<Tried>> {
+    let is_tried = |i: &usize| bench.context.is_full() || best.contains(i);
+    let mut tried = Vec::new();
+    for &leakage in Leakage::one_way(bench.context) {
+        for i in (0..schemes.len()).filter(is_tried) {
+            tried.push(Trial::new(bench, &schemes[i], leakage)?.tried());
+        }
+    }
+    Ok(tried)
 }
 
 #[cfg(test)]

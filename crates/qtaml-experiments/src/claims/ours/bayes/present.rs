@@ -14,16 +14,20 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
              significant bits 3, 5, 7 or 9 times in the same memory, where every copy flips with \
              p = {}, and what majority votes leave comes through. All that stores the weights is \
              counted: bits, copies, one 32-bit scale a unit, and the two numbers that a Bayes table is \
-             made of. Biases and norm parameters, measured again or not, and what brings scores back \
-             (two numbers a class) are not stored as codes; they are kept reliably and not counted. \
+             made of, and what brings scores back (two numbers a class). Biases and norm parameters, measured \
+             again or not, are not stored as codes; they and the images that recalibration needs after every \
+             read are kept reliably and not counted. \
              The allocation minimises predicted output distortion per stored bit.",
             measured.net.flip_probability()
         ),
         format!(
             "Schemes are compared under {} fault patterns that find a budget and {0} that confirm it; \
              the best one read as it is and the best one with Bayes tables are then judged by {} and \
-             {1} others. The numbers of the other schemes are those of the comparison. The interval \
-             is a bootstrap over the patterns that judge; images and training are the same throughout.",
+             {1} others. The numbers of the other schemes are those of the comparison. What the claim \
+             needs lies between two budgets, on the line through them; the interval is a bootstrap over the patterns \
+             that judge; images and training are the same throughout. Where \
+             bits leak one way, the flip probability is that of the one kind of bits and 0 for the other, and \
+             schemes are tried as for a comparison.",
             measured.few, measured.patterns
         ),
         "Other codes of the fault crate do not help at such flip probabilities: SEC-DED words hold \
@@ -60,15 +64,17 @@ pub(super) fn figure(measured: &Measured) -> Figure {
 pub(super) fn table(measured: &Measured) -> Table {
     let columns = [
         "scheme",
+        "bits leak",
         "stored bits per weight",
         "accuracy, unseen patterns [% of clean]",
         "devices above 95 % [%]",
         "patterns",
     ];
     let row = |tried: &Tried| -> Vec<Value> {
-        let Tried { scheme, bits, missed, patterns, fresh, above } = tried;
+        let Tried { scheme, leakage, bits, missed, patterns, fresh, above } = tried;
         vec![
             scheme.as_str().into(),
+            leakage.label().into(),
             if *missed { format!("not reached with {bits:.1}").into() } else { (*bits).into() },
             (100.0 * fresh / measured.clean).into(),
             percent(*above),
@@ -79,7 +85,7 @@ pub(super) fn table(measured: &Measured) -> Table {
         id: format!("ours.bayes.{}.schemes", measured.net.id()),
         title: "Smallest storage that keeps 95 % of clean accuracy".into(),
         columns: columns.map(String::from).to_vec(),
-        rows: measured.tried.iter().map(row).collect(),
+        rows: measured.tried.iter().chain(&measured.one_way).map(row).collect(),
         in_report: true,
     }
 }

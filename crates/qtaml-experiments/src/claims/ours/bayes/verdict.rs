@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::measure::{Measured, Tried};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let (net, best, raw) = (measured.net, measured.best(), measured.raw());
@@ -14,6 +14,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     };
     Claim {
         id: format!("ours.bayes.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "Stored bits per weight, check bits, scales and tables included, that keep 95 % of the \
@@ -22,7 +23,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
             net.flip_probability()
         ),
         expected: "fewer than with raw decoding".into(),
-        measured: best.bits,
+        measured: measured.bits,
         unit: "bits/weight".into(),
         interval: measured.interval,
         n: u64::from(measured.patterns),
@@ -33,6 +34,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
             "raw": raw.bits,
             "raw_best": raw.scheme,
             "best": best.scheme,
+            "one_way": measured.one_way,
             "schemes": measured.tried.iter().map(scheme).collect::<serde_json::Map<_, _>>(),
         }),
     }

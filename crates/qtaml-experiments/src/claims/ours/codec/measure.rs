@@ -1,6 +1,6 @@
 //! One network and its twin that was trained with bit errors, stored in every way.
 
-use anyhow::{Context as _, Result};
+use anyhow::Result;
 use qtaml::compensation::storage::ScalePolicy;
 use qtaml::compensation::{Accounting, Decoder, Score};
 use qtaml::deploy::Recalibration;
@@ -17,9 +17,9 @@ use super::coded::Coded;
 use super::needed::{Layer, Needed, Trial};
 use super::sweep::Sweep;
 use super::{CODES, P};
-use crate::bench::Bench;
+use crate::bench::reading::Leakage;
+use crate::bench::{Bench, Flips};
 use crate::context::Context;
-use crate::stats::bootstrap;
 use crate::workloads::networks::{Net, Trained, WithNet};
 use crate::workloads::qat_nets::TRAINING_FLIPS;
 
@@ -33,10 +33,11 @@ pub(super) struct Measured {
     pub(super) few: u32,
     /// By flip probability, that of the network first, then by scheme.
     pub(super) needed: Vec<Needed>,
-    /// Where the scheme that is claimed is among them: the last one at the network's own flip
-    /// probability.
+    /// Where the scheme that is claimed is among them: mixed storage at the network's own flip
+    /// probability, both ways.
     codec: usize,
-    /// Of the bits that it needs, over fault patterns.
+    /// The bits that it needs, between two budgets, and their interval over fault patterns.
+    pub(super) bits: f64,
     pub(super) interval: [f64; 2],
     /// Where its bits go.
     pub(super) layers: Vec<Layer>,
@@ -63,11 +64,10 @@ impl Hardened {
     /// What it needs to be as accurate as the plain one has to be.
     fn new(bench: &Bench<'_>) -> Result<Self> {
         let p = bench.net.flip_probability();
-        let [raw, numbers, words, any] = schemes(bench)?;
+        let [raw, numbers, words, any] = schemes(bench, p.into())?;
         let raw = bench.store(&raw, p, Accounting::AllBits)?;
-        // Not tried on their own, so not worth a look at every layer.
-        let numbers = Scheme { allocator: Allocator::Tac(Score::Wkb), ..numbers };
-        let Coded { codebook, mixed, .. } = Coded::new(bench, [&numbers, &words, &any], p)?;
+        let numbers = linear(numbers);
+        let Coded { codebook, mixed, .. } = Coded::new(bench, [&numbers, &words, &any], p.into())?;
         let needed = [(raw, bench.few), (codebook, bench.few), (mixed, bench.patterns)]
             .into_iter()
             .map(|(stored, patterns)| Ok(Trial::new(bench, stored, patterns)?.needed()))
@@ -83,10 +83,13 @@ fn bit_errors() -> Result<BitErrors> {
 }
 
 /// What competes: numbers as they are, numbers with all that Bayes and batch norm offer, codebooks,
-/// and all of these beside sequences. The last is the claim.
-pub(super) fn schemes(bench: &Bench<'_>) -> Result<[Scheme; 4]> {
+/// and all of these beside sequences. The last is the claim. Where bits leak one way, copies are the only real
+/// codes: what the others leave is known for memories that flip both ways alike.
+pub(super) fn schemes(bench: &Bench<'_>, flips: Flips) -> Result<[Scheme; 4]> {
     let codes = &CODES[CODES.len() - bench.context.size(CODES.len(), 1)..];
-    let eccs = codes.iter().map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
+    let both_ways = Leakage::of(flips) == Leakage::Symmetric;
+    let codes = codes.iter().filter(|code| both_ways || code.starts_with("repetition"));
+    let eccs = codes.map(|code| Ok(code.parse()?)).collect::<Result<Vec<Ecc>>>()?;
     let batch_norm = bench.net.has_batch_norm();
     let recalibration = if batch_norm { Recalibration::BatchNorm } else { Recalibration::None };
     let raw = Scheme { eccs, code: CodeFamily::AnyWidth, ..Scheme::tac() };
@@ -102,6 +105,11 @@ pub(super) fn schemes(bench: &Bench<'_>) -> Result<[Scheme; 4]> {
     Ok([raw, bayes, words, any])
 }
 
+/// The same with linear scores: for what is not tried on its own, a look at every layer is not worth it.
+fn linear(scheme: Scheme) -> Scheme {
+    Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme }
+}
+
 /// Measures one network.
 pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
     net.with(context, Measure)
@@ -115,44 +123,79 @@ impl WithNet for Measure {
     fn run<M: Classifier>(self, context: &Context, trained: Trained<M>) -> Result<Measured> {
         let hardened = trained.again(context, QatMethod::BitErrors(bit_errors()?), "bit-errors")?;
         let bench = Bench::new(context, trained)?;
-        let trials = trials(&bench)?;
+        let trials = Trials::new(&bench)?;
         let hardened = Bench::new(context, hardened)?.as_accurate_as(&bench);
-        measured(&bench, &trials, Hardened::new(&hardened)?)
+        measured(&bench, trials, Hardened::new(&hardened)?)
     }
 }
 
-/// Every scheme at the network's own flip probability, and at [`P`].
-fn trials(bench: &Bench<'_>) -> Result<Vec<Trial>> {
-    let own = bench.net.flip_probability();
-    let mut trials = Vec::new();
-    for p in if own == P || bench.context.smoke { vec![own] } else { vec![own, P] } {
-        let [raw, numbers, words, any] = schemes(bench)?;
+/// All that is tried.
+struct Trials {
+    all: Vec<Trial>,
+    /// Where the claimed one is among them.
+    codec: usize,
+}
+
+impl Trials {
+    /// Every scheme at the network's own flip probability, and at [`P`]; at its own also with logits brought
+    /// back, and where bits leak one way.
+    fn new(bench: &Bench<'_>) -> Result<Self> {
+        let own = bench.net.flip_probability();
+        let (mut all, codec) = Self::at(bench, own, bench.patterns)?;
+        if own != P && !bench.context.smoke {
+            all.extend(Self::at(bench, P, bench.few)?.0);
+        }
+        for leakage in Leakage::one_way(bench.context) {
+            all.extend(Self::leaking(bench, leakage.flips(own))?);
+        }
+        Ok(Self { all, codec })
+    }
+
+    /// All schemes, and where mixed storage is among them, which so many patterns are for.
+    fn at(bench: &Bench<'_>, p: f64, patterns: u32) -> Result<(Vec<Trial>, usize)> {
+        let [raw, numbers, words, any] = schemes(bench, p.into())?;
         let raw = bench.store(&raw, p, Accounting::AllBits)?;
-        let coded = Coded::new(bench, [&numbers, &words, &any], p)?;
-        for stored in [raw, coded.quantized, coded.codebook] {
+        let coded = Coded::new(bench, [&numbers, &words, &any], p.into())?;
+        let with_logits = coded.with_logits(bench)?;
+        let Coded { quantized, codebook, mixed } = coded;
+        let mut trials = Vec::new();
+        for stored in [raw, quantized, codebook] {
             trials.push(Trial::new(bench, stored, bench.few)?);
         }
-        let patterns = if p == own { bench.patterns } else { bench.few };
-        trials.push(Trial::new(bench, coded.mixed, patterns)?);
+        trials.push(Trial::new(bench, mixed, patterns)?);
+        let codec = trials.len() - 1;
+        if p == bench.net.flip_probability() {
+            trials.push(Trial::new(bench, with_logits, bench.few)?);
+        }
+        Ok((trials, codec))
     }
-    Ok(trials)
+
+    /// Codebooks and mixed storage in such a memory, and all other schemes where a run is for all.
+    fn leaking(bench: &Bench<'_>, flips: Flips) -> Result<Vec<Trial>> {
+        let [raw, numbers, words, any] = schemes(bench, flips)?;
+        let all = bench.context.is_full();
+        let numbers = if all { numbers } else { linear(numbers) };
+        let Coded { quantized, codebook, mixed } =
+            Coded::new(bench, [&numbers, &words, &any], flips)?;
+        let mut stored = vec![codebook, mixed];
+        if all {
+            stored.extend([bench.store(&raw, flips, Accounting::AllBits)?, quantized]);
+        }
+        stored.into_iter().map(|stored| Trial::new(bench, stored, bench.few)).collect()
+    }
 }
 
-fn measured(bench: &Bench<'_>, trials: &[Trial], hardened: Hardened) -> Result<Measured> {
-    let own = bench.net.flip_probability();
-    let codec = trials.iter().rposition(|trial| trial.stored.flips.most() == own);
-    let codec = codec.context("nothing was tried")?;
+fn measured(bench: &Bench<'_>, trials: Trials, hardened: Hardened) -> Result<Measured> {
+    let Trials { all: trials, codec } = trials;
     let claimed = &trials[codec];
-    let (patterns, seed) = (claimed.search.patterns.count as usize, bench.context.seed);
-    let interval = bootstrap(patterns, 2000, seed, |patterns| {
-        Ok(claimed.per_weight(claimed.search.cost_over(patterns)))
-    })?;
+    let (bits, interval) = claimed.search.between(&claimed.stored, bench.context.seed);
     Ok(Measured {
         net: bench.net,
         clean: bench.judges.clean,
         weights: claimed.stored.model.weights(),
         few: bench.few,
         codec,
+        bits,
         interval,
         layers: claimed.layers(),
         needed: trials.iter().map(Trial::needed).collect(),

@@ -5,6 +5,7 @@ use serde::Serialize;
 
 use crate::bench::budget::{Found, judge, smallest};
 use crate::bench::code::kind;
+use crate::bench::reading::Leakage;
 use crate::bench::{Bench, Stored};
 use qtaml::deploy::scheme::Scheme;
 
@@ -25,15 +26,12 @@ impl Trial {
         Ok(Self { stored, search })
     }
 
-    pub(super) fn per_weight(&self, cost: u64) -> f64 {
-        cost as f64 / self.stored.model.weights() as f64
-    }
-
     pub(super) fn needed(&self) -> Needed {
         Needed {
             scheme: self.stored.scheme.clone(),
             p: self.stored.flips.most(),
-            bits: self.per_weight(self.search.cost),
+            leakage: Leakage::of(self.stored.flips),
+            bits: self.stored.bits_a_weight(self.search.cost as f64),
             missed: self.search.missed,
             fresh: self.search.fresh.value,
             above: self.search.devices_above(),
@@ -64,6 +62,8 @@ pub(super) struct Needed {
     pub(super) scheme: Scheme,
     /// The flip probability of the memory.
     pub(super) p: f64,
+    /// Which way its bits leak.
+    pub(super) leakage: Leakage,
     /// Stored bits per weight, everything included.
     pub(super) bits: f64,
     /// Whether even these are too few.

@@ -31,7 +31,7 @@ const WAYS: [&str; 6] = [
 /// probability would take longer than all trials.
 fn levels(bench: &Bench<'_>, p: f64) -> Result<Vec<Level>> {
     let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
-    let [_, numbers, words, any] = schemes(bench)?.map(linear);
+    let [_, numbers, words, any] = schemes(bench, p.into())?.map(linear);
     let bayes = Scheme {
         decoder: numbers.decoder,
         scale: numbers.scale,
@@ -40,7 +40,8 @@ fn levels(bench: &Bench<'_>, p: f64) -> Result<Vec<Level>> {
     };
     let raw = bench.store(&Scheme::uniform(), p, Accounting::ProtectedBits)?;
     let bayes = bench.store(&bayes, p, Accounting::ProtectedBits)?;
-    let Coded { quantized, codebook, mixed } = Coded::new(bench, [&numbers, &words, &any], p)?;
+    let Coded { quantized, codebook, mixed } =
+        Coded::new(bench, [&numbers, &words, &any], p.into())?;
     // Of numbers of eight bits only what is protected has a price: nothing, or one bit in eight.
     let bits = BITS * raw.model.weights();
     let spent = [

@@ -6,7 +6,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::needed::Needed;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::workloads::networks::Net;
 
 /// Stored bits per weight that should be enough.
@@ -22,12 +22,13 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let Measured { net, clean, needed, hardened, sweep, .. } = measured;
     let (goal, codec) = (goal(*net), measured.codec());
     let detail = |needed: &Needed| {
-        json!({ "scheme": needed.scheme.to_string(), "p": needed.p,
+        json!({ "scheme": needed.scheme.to_string(), "p": needed.p, "leakage": needed.leakage,
             "bits_per_weight": needed.bits, "missed": needed.missed,
             "fresh_accuracy": needed.fresh, "patterns": needed.patterns })
     };
     Claim {
         id: format!("ours.codec.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "{goal:.0} stored bits per weight on average, everything included, are enough for {} to \
@@ -36,7 +37,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
             codec.p
         ),
         expected: format!("at most {goal:.0} (a goal of ours)"),
-        measured: codec.bits,
+        measured: measured.bits,
         unit: "bits/weight".into(),
         interval: measured.interval,
         n: u64::from(codec.patterns),
@@ -44,7 +45,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
         details: json!({
             "clean_accuracy": clean,
             "weights": measured.weights,
-            "goal_met": !codec.missed && codec.bits <= goal,
+            "goal_met": !codec.missed && measured.bits <= goal,
             "needed": needed.iter().map(detail).collect::<Vec<_>>(),
             "trained_with_bit_errors": {
                 "clean_accuracy": hardened.clean,

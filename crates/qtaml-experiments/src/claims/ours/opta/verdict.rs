@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::measure::{Measured, decibels};
 use super::{BITS, P, WEIGHTS};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let Measured { distance, survey, .. } = measured;
     let words = survey.iter().find(|point| (point.p, point.bits) == (P, BITS));
     Claim {
         id: "ours.opta".into(),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "Normal weights can be stored in {BITS} bits each in a memory that flips one bit in \

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{KEPT, WEIGHT_BITS};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::workloads::reference_cell::SOURCE_P;
 
 pub(super) fn interval(tally: &Tally) -> [f64; 2] {
@@ -24,6 +24,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let limit = least_overhead(flips, 0.0);
     Claim {
         id: "ours.real_ecc".into(),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "Protection is not free: at p = {SOURCE_P} a bit that is to flip no more than once in \

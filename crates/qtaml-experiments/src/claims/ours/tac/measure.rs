@@ -13,6 +13,7 @@ use qtaml::train::Classifier;
 use serde::Serialize;
 
 use super::curves::{self, Curves, Layer};
+use super::statistics::Recalibrated;
 use super::{DERIVED, RESAMPLES};
 use crate::bench::budget::{Found, judge, smallest};
 use crate::bench::{Bench, Stored};
@@ -51,6 +52,7 @@ pub(super) struct Measured {
     pub(super) gain_over_plain: Gain,
     pub(super) curves: Curves,
     pub(super) layers: Vec<Layer>,
+    pub(super) recalibrated: Recalibrated,
 }
 
 impl Measured {
@@ -291,6 +293,7 @@ fn measured(bench: &Bench<'_>, all_images: usize, whole: f64) -> Result<Measured
         gain_over_plain: gain(best, 0)?,
         curves: Curves::new(bench, named)?,
         layers: curves::layers(bench, &trials[DERIVED], &trials[best])?,
+        recalibrated: Recalibrated::new(bench, &trials)?,
         tried: trials.into_iter().map(|trial| trial.tried).collect(),
     })
 }

@@ -4,6 +4,7 @@ mod curves;
 mod figures;
 mod measure;
 mod present;
+mod statistics;
 mod verdict;
 
 use anyhow::Result;

@@ -3,6 +3,7 @@
 use qtaml::deploy::budget::Gain;
 
 use super::measure::{Measured, Tried};
+use super::statistics;
 use crate::bench::PROJECTIONS;
 use crate::results::{Table, Value};
 use crate::stats::percent;
@@ -82,12 +83,13 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
              not in it.",
             measured.few, measured.patterns
         ),
+        statistics::method(measured),
     ]
 }
 
 /// All tables.
 pub(super) fn tables(measured: &Measured) -> Vec<Table> {
-    vec![ablation(measured), layers(measured), every_trial(measured)]
+    vec![ablation(measured), statistics::table(measured), layers(measured), every_trial(measured)]
 }
 
 fn ablation(measured: &Measured) -> Table {

@@ -3,12 +3,13 @@
 use serde_json::json;
 
 use super::measure::Measured;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let (net, gain) = (measured.net, &measured.gain);
     Claim {
         id: format!("ours.tac.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: format!(
             "At p = {}, the best scheme of ours keeps 95 % of the clean accuracy of this {} with less \
@@ -41,6 +42,7 @@ fn details(measured: &Measured) -> serde_json::Value {
         "over_plain_uniform": plain.interpolated,
         "over_plain_uniform_interval": plain.interpolated_interval.ends(),
         "by_steps": measured.gain.ratio,
+        "recalibration": measured.recalibrated,
         "schemes": schemes(measured),
     })
 }

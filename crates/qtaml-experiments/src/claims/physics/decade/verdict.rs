@@ -4,12 +4,13 @@ use serde_json::json;
 
 use super::ABOUT_A_FIFTH;
 use super::measure::Measured;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let Measured { cell, condition, chain, decade_nm, solved_nm, .. } = measured;
     Claim {
         id: "physics.decade".into(),
+        kind: Kind::Consistency,
         source: Source::Ours,
         statement: "Gate leakage through SiO2 falls by one decade per 0.2 nm of oxide; this is \
                     the textbook value that the tunneling model has to give."

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::measure::{Case, Measured};
 use super::{KINETIC_EV, OPAQUE, ORDER_ONE};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Result<Claim> {
     let opaque = || measured.grid.iter().filter(|case| case.exponent >= OPAQUE);
@@ -15,6 +15,7 @@ pub(super) fn claim(measured: &Measured) -> Result<Claim> {
     let range = |f: fn(f64, f64) -> f64, from| opaque().map(Case::prefactor).fold(from, f);
     Ok(Claim {
         id: "physics.wkb_exact".into(),
+        kind: Kind::Consistency,
         source: Source::Ours,
         statement: format!(
             "WKB is right in the exponent and off by a prefactor of order one, for electrons of {} to {} eV and \

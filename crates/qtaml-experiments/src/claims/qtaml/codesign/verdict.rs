@@ -4,12 +4,13 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{OXIDE_NM, PROTECTED, YEARS};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     Claim {
         id: "qtaml.codesign".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: format!(
             "Noise-resilient networks and protection where it counts allow for a thinner oxide: {YEARS} years with \

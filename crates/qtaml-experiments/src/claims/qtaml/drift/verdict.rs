@@ -4,7 +4,7 @@ use qtaml::fault::largest_z;
 use serde_json::json;
 
 use super::measure::Measured;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::workloads::sampled_channel::{FALSE_ALARM, largest, tests};
 
 /// The largest `|z|` that a correct injector may have.
@@ -16,6 +16,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let (largest, bound) = (largest(&measured.cases), bound(measured));
     Claim {
         id: "qtaml.drift".into(),
+        kind: Kind::Consistency,
         source: Source::Qtaml,
         statement: "The mean weight error under bit flips is affine in the weight: \
                     E[ΔW] = −2pW − pΔ for two's-complement codes, exactly."

@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::MARGIN;
 use super::measure::Measured;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 /// Whether the interval lies beyond the margin, within it, or across.
 fn verdict([low, high]: [f64; 2]) -> Verdict {
@@ -21,6 +21,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let interval = measured.difference.interval;
     Claim {
         id: "qtaml.gaussian".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: "Faults have a structure that Gaussian noise models fail to capture: accuracy under flipped \
                     bits differs from that under normal noise of the same mean and variance for every code."

@@ -6,7 +6,7 @@ use serde_json::json;
 use super::measure::Compared;
 use super::slopes::Slopes;
 use super::{ALONE, NEAR, SMALL};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(slopes: &Slopes, sweeps: [&[Compared]; 3]) -> Result<Claim> {
     let [rare, fine, alone] = sweeps;
@@ -22,6 +22,7 @@ pub(super) fn claim(slopes: &Slopes, sweeps: [&[Compared]; 3]) -> Result<Claim> 
     let depends = |interval: [f64; 2]| interval[0] > 0.0;
     Ok(Claim {
         id: "qtaml.layer".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: "What faults in a layer do to the output depends on its largest weight and on its Jacobian."
             .into(),

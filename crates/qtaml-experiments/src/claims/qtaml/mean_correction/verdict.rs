@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use crate::bench::reading::Reading;
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -13,6 +13,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     });
     Claim {
         id: "qtaml.mean_correction".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: "The closed-form mean correction lowers what TAC has to protect in a memory that leaks one way."
             .into(),

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::SOURCE;
 use super::measure::Measured;
 use crate::bench::reading::Reading;
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -14,6 +14,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let in_range: Vec<String> = in_range.map(|tried| tried.reading.to_string()).collect();
     Claim {
         id: "qtaml.reading".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement:
             "There is a reading of the source in which TAC as derived keeps 95 % of clean accuracy \

@@ -5,7 +5,7 @@ use serde_json::json;
 use super::forecast::{Candidate, correlation_within, of_candidate, of_constant};
 use super::measure::Measured;
 use super::{DISAGREEMENT, PATTERNS};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -23,6 +23,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let candidates: serde_json::Map<_, _> = candidates.collect();
     Claim {
         id: "qtaml.rho".into(),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: "A closed-form saturation ratio ρ*, computed before any simulation, forecasts by how much \
                     TAC needs less than Uniform-MSP, better than a constant does."

@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::BUDGETS;
 use crate::bench::{Bench, on_replicate};
 use crate::context::Context;
-use crate::stats::{Mean, mean};
+use crate::stats::{Look, Mean, mean, mean_at};
 use crate::workloads::networks::{Net, Replicate};
 
 /// Where these are among the scores.
@@ -20,6 +20,7 @@ const MAGNITUDES: [usize; 2] = [1, 2];
 #[derive(Clone, Debug, Serialize)]
 pub(super) struct Measured {
     pub(super) net: Net,
+    pub(super) look: Look,
     /// Clean accuracy of the first training.
     pub(super) clean: f64,
     /// Fault patterns behind a point of a curve.
@@ -52,7 +53,7 @@ pub(super) struct Gaps {
 
 impl Gaps {
     /// From mean accuracies, training by training: WKB's and those of the two magnitudes by budget.
-    fn new(trainings: &[[Vec<f64>; 3]]) -> Result<Self> {
+    fn new(trainings: &[[Vec<f64>; 3]], level: f64) -> Result<Self> {
         let budgets = trainings.first().context("no trainings")?[0].len();
         let mean_of = |score: usize, budget: usize| {
             let values = trainings.iter().map(|training| training[score][budget]);
@@ -72,7 +73,7 @@ impl Gaps {
             gaps.sum::<f64>() / trainings.len() as f64
         };
         Ok(Self {
-            everywhere: mean(&trainings.iter().map(mean_gap).collect::<Vec<_>>())?,
+            everywhere: mean_at(&trainings.iter().map(mean_gap).collect::<Vec<_>>(), level)?,
             along: (0..budgets).map(along).collect(),
             against: against.iter().map(|score| MAGNITUDES[score - 1]).collect(),
             trainings: trainings.len(),
@@ -129,9 +130,9 @@ impl Curve {
 }
 
 /// Measures one network.
-pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
+pub(super) fn measure(context: &Context, net: Net, look: Look) -> Result<Measured> {
     let compared = [WKB, MAGNITUDES[0], MAGNITUDES[1]];
-    let trainings = context.trainings();
+    let trainings = look.trainings;
     let task = context.progress.task(&format!("{} scores", net.id()), trainings as u64 + 1);
     let mut gaps = Vec::new();
     for replicate in Replicate::first(trainings) {
@@ -148,7 +149,7 @@ pub(super) fn measure(context: &Context, net: Net) -> Result<Measured> {
         let curves = curves.collect::<Result<_>>()?;
         task.tick(1);
         let (clean, patterns) = (bench.judges.clean, bench.few);
-        Ok(Measured { net, clean, patterns, curves, gaps: Gaps::new(&gaps)? })
+        Ok(Measured { net, clean, patterns, curves, gaps: Gaps::new(&gaps, look.level)?, look })
     })
 }
 
@@ -161,7 +162,7 @@ mod tests {
         let training = |by: f64| {
             [vec![0.5 + by, 0.75 + by, 1.0 + by], vec![0.25, 0.5, 1.0], vec![0.5, 0.0, 0.5]]
         };
-        let gaps = Gaps::new(&[training(-0.01), training(0.01)]).unwrap();
+        let gaps = Gaps::new(&[training(-0.01), training(0.01)], 0.05).unwrap();
         // 0 to the mean, 25 points to the largest, 0 to the largest.
         assert_eq!(gaps.against, [MAGNITUDES[1], MAGNITUDES[0], MAGNITUDES[0]]);
         assert_eq!((gaps.largest(), gaps.along[1].round()), (1, 25.0));
@@ -170,7 +171,7 @@ mod tests {
         let half = gaps.everywhere.interval[1] - gaps.everywhere.value;
         assert!((half - 12.706_205).abs() < 1e-4, "{half}");
         assert!(gaps.along[gaps.smallest()].abs() < 1e-9);
-        assert!(Gaps::new(&[]).is_err());
+        assert!(Gaps::new(&[], 0.05).is_err());
     }
 
     #[test]

@@ -27,13 +27,14 @@ pub(super) fn method(measured: &Measured) -> Vec<String> {
              which were named beforehand; the interval is Student's t over {} trainings, each with faults and \
              test images of its own. The source's sentence asks for the largest gap, and picking it favours WKB: \
              it is {:.1} points, at {:.0} % of all bits. The same test with roles swapped gives magnitudes {:.1} \
-             points, at {:.0} %.",
+             points, at {:.0} %.{}",
             BUDGETS.len(),
             gaps.trainings,
             gaps.along[largest],
             100.0 * BUDGETS[largest],
             -gaps.along[smallest],
             100.0 * BUDGETS[smallest],
+            measured.look,
         ),
     ]
 }

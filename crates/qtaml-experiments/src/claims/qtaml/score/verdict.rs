@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{BUDGETS, SOURCE_POINTS};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -12,6 +12,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let [largest, smallest] = [gaps.largest(), gaps.smallest()];
     Claim {
         id: format!("qtaml.score.{}", measured.net.id()),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: format!(
             "At small budgets, allocation by the WKB-derived score keeps more accuracy than allocation by \

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::measure::Measured;
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let (of_net, reading) = (&measured.of_net, measured.reading);
@@ -11,6 +11,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let [uniform, tac] = of_net.shares();
     Claim {
         id: format!("qtaml.tac.{}", net.id()),
+        kind: Kind::Claim,
         source: Source::Qtaml,
         statement: format!(
             "At p = {}, TAC keeps 95 % of the clean accuracy of a network like {} with several times less \

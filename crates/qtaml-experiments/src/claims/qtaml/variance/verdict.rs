@@ -4,7 +4,7 @@ use qtaml::fault::largest_z;
 use serde_json::json;
 
 use super::measure::Measured;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::workloads::sampled_channel::FALSE_ALARM;
 
 /// The largest `|z|` that a correct injector may have.
@@ -16,6 +16,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let (largest, bound) = (measured.largest(), bound(measured));
     Claim {
         id: "qtaml.variance".into(),
+        kind: Kind::Consistency,
         source: Source::Qtaml,
         statement: "The variance of a faulty weight is a hierarchy led by the most significant \
                     bit: bit i contributes 4ⁱ p(1−p), the top bit about three quarters of all."

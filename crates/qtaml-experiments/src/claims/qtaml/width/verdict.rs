@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use crate::bench::reading::Reading;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let nets = measured.nets.iter().map(|of_net| {
@@ -12,6 +12,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     });
     Claim {
         id: "qtaml.width".into(),
+        kind: Kind::Claim,
         source: Source::Ours,
         statement: "The gain of TAC as derived over Uniform-MSP grows with the width of a network: few weights lie \
                     in small layers, and those are what is protected."

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::FALSE_ALARM;
 use super::measure::Case;
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 pub(super) fn claim(cases: &[Case]) -> Claim {
     let bound = largest_z(cases.len(), FALSE_ALARM);
@@ -13,6 +13,7 @@ pub(super) fn claim(cases: &[Case]) -> Claim {
     let n = cases.iter().map(|case| case.n).sum::<usize>() as u64;
     Claim {
         id: "t0.drop_law".into(),
+        kind: Kind::Consistency,
         source: Source::Ours,
         statement: "For a linear layer, normal noise of standard deviation σ on weights and bias \
                     costs σ²(1 + E||x||²) in the mean, whatever its weights: no training changes it."

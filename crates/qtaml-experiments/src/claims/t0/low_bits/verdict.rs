@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::LOWER;
 use super::measure::Measured;
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 use crate::workloads::qat_nets::AS_PUBLISHED;
 
@@ -12,6 +12,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let [published, matched] = measured.ignored;
     Claim {
         id: "t0.low_bits".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: "Models trained with ξ-aware noise learn to ignore precision variations in lower bits: random \
                     bits there cost them less than plain training."

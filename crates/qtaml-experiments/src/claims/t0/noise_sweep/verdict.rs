@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{LEVEL, SCALINGS, SETTINGS, SOURCE_RATIO};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 /// Scalings whose gain in a setting is more than luck, those that help and those that hurt.
@@ -25,6 +25,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let interval = measured.over_none.interval;
     Claim {
         id: "t0.noise_sweep".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: "On the source's task, noise ξ·80000 in training is an effective \
                     regulariser: it makes a layer better under noise than none."

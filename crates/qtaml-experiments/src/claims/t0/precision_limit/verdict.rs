@@ -4,7 +4,7 @@ use serde_json::json;
 
 use super::TOLERANCE;
 use super::measure::{Measured, bits_of_xi};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 
 /// Bits that may lie between where returns end and ξ: a width is a whole number.
 const WITHIN: f64 = 1.0;
@@ -24,6 +24,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let interval = measured.enough.interval;
     Claim {
         id: "t0.precision_limit".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: "ξ is the precision limit of networks: returns of more bits end where a step is ξ of the range."
             .into(),

@@ -4,13 +4,14 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{LEVEL, SOURCE_REDUCTION};
-use crate::results::{Claim, Source, Verdict};
+use crate::results::{Claim, Kind, Source, Verdict};
 use crate::stats::Paired;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
     let Measured { paired, reduction, interval, .. } = measured;
     Claim {
         id: "t0.significance".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement:
             "The drop under noise of a layer trained with T0-QAT is smaller than that of the \

@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::measure::Measured;
 use super::{CLEAN, JUDGED};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 use crate::workloads::qat_nets::TRAINING_FLIPS;
 
@@ -19,6 +19,7 @@ pub(super) fn claim(measured: &Measured) -> Result<Claim> {
     }
     Ok(Claim {
         id: "t0.sota".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: format!(
             "Training with ξ-scaled noise makes a network more robust than standard \

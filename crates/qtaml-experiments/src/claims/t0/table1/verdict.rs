@@ -5,7 +5,7 @@ use serde_json::json;
 
 use super::measure::{Measured, Summary};
 use super::{SOURCE_BASELINE, SOURCE_T0};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 use crate::workloads::regressions::{Choices, FEATURES, XI_SCALING};
 
@@ -16,6 +16,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     let theory = f64::from(noise).powi(2) * (1.0 + FEATURES as f64);
     Claim {
         id: "t0.table1".into(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: "Training with ξ-scaled noise reduces the drop under quantization noise by \
                     51 % (Table 1: from 2.94 to 1.44)."

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use super::measure::{AGAINST, Measured};
-use crate::results::{Claim, Source};
+use crate::results::{Claim, Kind, Source};
 use crate::stats::judge;
 
 pub(super) fn claim(measured: &Measured) -> Claim {
@@ -15,6 +15,7 @@ pub(super) fn claim(measured: &Measured) -> Claim {
     });
     Claim {
         id: measured.id(),
+        kind: Kind::Claim,
         source: Source::T0,
         statement: format!(
             "With ξ-scaled noise in training, a network like {} keeps more of its accuracy at INT4, INT3 and INT2 \
