@@ -15,10 +15,13 @@ pub(crate) fn estimate(value: f64, [low, high]: [f64; 2]) -> String {
     // Six digits are enough for any reader, however narrow the interval.
     let last = (exponent(half_width) - 1).max(exponent(largest) - 5);
     let write = |x: f64| {
-        // A p-value of 1e-12 in a wide interval is not 0.00.
-        if x != 0.0 && x.abs() < 0.5 * 10f64.powi(last) {
+        let in_units = x / 10f64.powi(last);
+        if x != 0.0 && in_units.abs() < 0.005 {
+            // A p-value of 1e-12 in a wide interval is not 0.00.
             significant(x, 2)
         } else if (-4..6).contains(&exponent(largest)) {
+            // Nor is a small negative number -0.0.
+            let x = if in_units.abs() < 0.5 { 0.0 } else { x };
             format!("{x:.*}", (-last).max(0) as usize)
         } else {
             significant(x, (exponent(x) - last + 1).max(1) as usize)
@@ -67,6 +70,7 @@ mod tests {
             (1.23e-5, [1.1e-5, 1.36e-5], "1.23e-5 [1.10e-5, 1.36e-5]"),
             (3e-12, [0.0, 0.06], "3.0e-12 [0.000, 0.060]"),
             (-2.5, [-3.5, -1.5], "-2.5 [-3.5, -1.5]"),
+            (-0.04, [-3.3, 3.4], "0.0 [-3.3, 3.4]"),
             (2.0, [2.0, 2.0], "2"),
             (0.333_333, [0.333_333_1, 0.333_333_5], "0.333333 [0.333333, 0.333334]"),
         ] {

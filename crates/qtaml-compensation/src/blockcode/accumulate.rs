@@ -197,23 +197,29 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
     let may_meet_once = pairs <= parity * (parity - 1) / 2;
     let mut free: Vec<usize> = (0..edges).map(|edge| edge * parity / edges).collect();
     let mut checks = vec![Vec::new(); parity];
-    let mut met: Vec<Vec<usize>> = vec![Vec::new(); data];
+    // The last bit that each bit met, of those that were put somewhere.
+    let mut met = vec![None; data];
     let mut rng = Seed(0).rng("repeat-accumulate", (data + parity) as u64);
     // Those of few repetitions, which need it most, have the first choice.
     for bit in (0..data).rev() {
+        let mut own = Vec::with_capacity(repetitions(bit));
         for _ in 0..repetitions(bit) {
             let mut place = 0;
             for _ in 0..DRAWS {
                 place = rng.random_range(0..free.len());
                 let check = free[place];
-                let meets = || may_meet_once && meets_twice(&met[bit], &checks[check], &met);
-                if !is_near(&met[bit], check, parity) && !meets() {
+                let members: &[u32] = &checks[check];
+                let meets = || members.iter().any(|&other| met[other as usize] == Some(bit));
+                if !is_near(&own, check, parity) && !(may_meet_once && meets()) {
                     break;
                 }
             }
             let check = free.swap_remove(place);
+            for &other in &checks[check] {
+                met[other as usize] = Some(bit);
+            }
             checks[check].push(bit as u32);
-            met[bit].push(check);
+            own.push(check);
         }
     }
     checks
@@ -223,11 +229,6 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
 /// changes few parity bits.
 fn is_near(own: &[usize], check: usize, parity: usize) -> bool {
     own.iter().any(|own| own.abs_diff(check) <= 1 + parity / 64)
-}
-
-/// Whether a bit in the checks `own` would meet another of a check's `members` twice.
-fn meets_twice(own: &[usize], members: &[u32], met: &[Vec<usize>]) -> bool {
-    members.iter().any(|bit| met[*bit as usize].iter().any(|other| own.contains(other)))
 }
 
 #[cfg(test)]
