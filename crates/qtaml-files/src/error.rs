@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use safetensors::Dtype;
 
+use crate::gguf::GgufError;
 use crate::onnx::OnnxError;
 use crate::{CheckpointError, FileFormat, StoredWords, WordsError};
 
@@ -93,6 +94,14 @@ pub enum FileError {
         path: PathBuf,
         /// What is wrong with it.
         source: OnnxError,
+    },
+    /// A GGUF file that is damaged or none.
+    #[error("{} is no GGUF model that can be read", path.display())]
+    Gguf {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: GgufError,
     },
     /// Another file has come to the place of one that is being read.
     #[error("{} has changed while it was read", path.display())]

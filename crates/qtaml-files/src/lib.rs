@@ -12,6 +12,8 @@
 //!   its name ([`is_temporary`]).
 //! - [`onnx::OnnxFile`]: an ONNX model, of which only the places of its tensors are in memory, and
 //!   copies of it with other values.
+//! - [`gguf::GgufFile`]: a GGUF model of llama.cpp, read: its metadata, and its tensors as the numbers that their
+//!   blocks stand for.
 //! - [`FileFormat`]: what another file is, by its first bytes, and what to do with it.
 //! - [`read_numpy`]: arrays of `NumPy`, for the inputs of a model.
 //! - [`NamePattern`]: patterns of tensor names.
@@ -43,6 +45,7 @@ mod error;
 mod float;
 mod float8;
 mod format;
+pub mod gguf;
 mod identity;
 mod kind;
 mod names;

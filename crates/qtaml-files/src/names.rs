@@ -3,6 +3,7 @@
 use std::fmt;
 
 use crate::TensorInfo;
+use crate::gguf::GgufTensor;
 use crate::onnx::OnnxTensor;
 
 /// Names that are listed at most.
@@ -73,6 +74,12 @@ pub(crate) trait Named {
 }
 
 impl Named for TensorInfo {
+    fn name(&self) -> &str {
+        &self.name
+    }
+}
+
+impl Named for GgufTensor {
     fn name(&self) -> &str {
         &self.name
     }
