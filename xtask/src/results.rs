@@ -12,6 +12,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail, ensure};
 use clap::Args;
+use serde_json::Value;
 
 use self::run::Run;
 use crate::workspace::root;
@@ -34,8 +35,10 @@ const LARGEST: usize = 300_000;
 #[derive(Debug, Args)]
 pub(crate) struct DocsArgs {
     /// The `results.json` of a run, to be kept as docs/results.json; without it, that file is used
+    ///
+    /// Those of more runs take the place of single claims: what was done once more with more trainings.
     #[arg(value_name = "RESULTS.json")]
-    results: Option<PathBuf>,
+    results: Vec<PathBuf>,
 }
 
 /// Keeps the results of a run, if one is named, and writes all that is made of them.
@@ -43,9 +46,12 @@ pub(crate) struct DocsArgs {
 /// # Errors
 /// Results that cannot be read or are none, a page with wrong marks, or files that cannot be written.
 pub(crate) fn run(args: &DocsArgs) -> Result<()> {
-    if let Some(path) = &args.results {
-        let text =
-            fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    if let Some((path, others)) = args.results.split_first() {
+        let mut whole = results_in(path)?;
+        for other in others {
+            replace(&mut whole, results_in(other)?);
+        }
+        let text = serde_json::to_string_pretty(&whole)?;
         let kept = committed(&text).with_context(|| path.display().to_string())?;
         write(DATA, &kept)?;
         let folder = path.parent().unwrap_or_else(|| Path::new("."));
@@ -64,6 +70,41 @@ pub(crate) fn run(args: &DocsArgs) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The results of a run.
+fn results_in(path: &Path) -> Result<Value> {
+    let text =
+        fs::read_to_string(path).with_context(|| format!("cannot read {}", path.display()))?;
+    Run::parse(&text).with_context(|| path.display().to_string())?;
+    serde_json::from_str(&text).with_context(|| path.display().to_string())
+}
+
+/// Puts the claims and experiments of another run in place of those of the same name, and says so.
+fn replace(whole: &mut Value, mut other: Value) {
+    let id_of = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
+    let mut replaced = Vec::new();
+    for list in ["claims", "experiments"] {
+        let theirs = other[list].as_array_mut().map(std::mem::take).unwrap_or_default();
+        let ours = whole[list].as_array_mut();
+        for (place, item) in ours.into_iter().flatten().filter_map(|place| {
+            let item = theirs.iter().find(|item| id_of(item) == id_of(place))?;
+            Some((place, item))
+        }) {
+            *place = item.clone();
+            replaced.push(format!("`{}`", id_of(item)));
+        }
+    }
+    replaced.sort();
+    replaced.dedup();
+    let before =
+        whole["other_runs"].as_str().map(|before| format!("{before}; ")).unwrap_or_default();
+    whole["other_runs"] = format!(
+        "{before}{} of a run of their own with more trainings, of commit `{}`",
+        replaced.join(", "),
+        other["commit"].as_str().unwrap_or("unknown"),
+    )
+    .into();
 }
 
 /// The rule of `cargo xtask tidy`: all pages are what this program makes of the committed results.
@@ -179,6 +220,24 @@ mod tests {
         let text = serde_json::to_string(&results).expect("it is JSON");
         let error = committed(&text).expect_err("nothing more can be left out");
         assert!(error.to_string().contains("300000"), "{error}");
+    }
+
+    #[test]
+    fn claims_of_another_run_take_their_places_and_are_named() {
+        let parsed = || serde_json::from_str::<Value>(FIXTURE).expect("it is JSON");
+        let (mut whole, mut other) = (parsed(), parsed());
+        let id = whole["claims"][1]["id"].as_str().expect("an id").to_owned();
+        let one = other["claims"][1].take();
+        other["claims"] = serde_json::json!([one]);
+        other["claims"][0]["n"] = 33.into();
+        other["experiments"] = serde_json::json!([]);
+        replace(&mut whole, other);
+        assert_eq!(whole["claims"][1]["n"], 33);
+        assert_eq!(whole["claims"][0], parsed()["claims"][0]);
+        let told = whole["other_runs"].as_str().expect("it is said");
+        assert!(told.starts_with(&format!("`{id}` of a run of their own")), "{told}");
+        let run = Run::parse(&whole.to_string()).expect("still results");
+        assert!(page::rendered(Some(&run)).contains("Not of this run: `"));
     }
 
     #[test]

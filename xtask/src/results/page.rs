@@ -51,6 +51,9 @@ fn facts(run: &Run) -> String {
             grouped(run.taken)
         );
     }
+    if let Some(others) = &run.other_runs {
+        let _ = writeln!(facts, "- Not of this run: {others}.");
+    }
     if let Some(reduced) = &run.reduced {
         let _ = writeln!(facts, "- In docs/results.json {reduced}.");
     }

@@ -24,6 +24,8 @@ pub(super) struct Run {
     pub(super) claims: Vec<Claim>,
     #[serde(default)]
     pub(super) experiments: Vec<Experiment>,
+    /// Which claims are of other runs.
+    pub(super) other_runs: Option<String>,
     /// What was left out of the committed file, and why.
     pub(super) reduced: Option<String>,
 }
