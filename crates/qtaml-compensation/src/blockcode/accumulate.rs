@@ -210,7 +210,7 @@ fn graph(data: usize, parity: usize) -> Vec<Vec<u32>> {
                 let check = free[place];
                 let members: &[u32] = &checks[check];
                 let meets = || members.iter().any(|&other| met[other as usize] == Some(bit));
-                if !is_near(&own, check, parity) && !(may_meet_once && meets()) {
+                if !is_near(&own, check, parity) && (!may_meet_once || !meets()) {
                     break;
                 }
             }
