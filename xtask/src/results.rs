@@ -7,6 +7,7 @@ mod blocks;
 mod page;
 mod run;
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 
@@ -49,7 +50,8 @@ pub(crate) fn run(args: &DocsArgs) -> Result<()> {
     if let Some((path, others)) = args.results.split_first() {
         let mut whole = results_in(path)?;
         for other in others {
-            replace(&mut whole, results_in(other)?);
+            replace(&mut whole, &results_in(other)?)
+                .with_context(|| other.display().to_string())?;
         }
         let text = serde_json::to_string_pretty(&whole)?;
         let kept = committed(&text).with_context(|| path.display().to_string())?;
@@ -81,30 +83,30 @@ fn results_in(path: &Path) -> Result<Value> {
 }
 
 /// Puts the claims and experiments of another run in place of those of the same name, and says so.
-fn replace(whole: &mut Value, mut other: Value) {
-    let id_of = |item: &Value| item["id"].as_str().unwrap_or_default().to_owned();
-    let mut replaced = Vec::new();
+///
+/// # Errors
+/// One that has no place.
+fn replace(whole: &mut Value, other: &Value) -> Result<()> {
+    let mut replaced = BTreeSet::new();
     for list in ["claims", "experiments"] {
-        let theirs = other[list].as_array_mut().map(std::mem::take).unwrap_or_default();
-        let ours = whole[list].as_array_mut();
-        for (place, item) in ours.into_iter().flatten().filter_map(|place| {
-            let item = theirs.iter().find(|item| id_of(item) == id_of(place))?;
-            Some((place, item))
-        }) {
-            *place = item.clone();
-            replaced.push(format!("`{}`", id_of(item)));
+        for item in other[list].as_array().into_iter().flatten() {
+            let id = item["id"].as_str().context("an item without id")?;
+            let mut places = whole[list].as_array_mut().into_iter().flatten();
+            let place = places.find(|place| place["id"] == *id);
+            *place.with_context(|| format!("the first run has no {id} among its {list}"))? =
+                item.clone();
+            replaced.insert(format!("`{id}`"));
         }
     }
-    replaced.sort();
-    replaced.dedup();
     let before =
         whole["other_runs"].as_str().map(|before| format!("{before}; ")).unwrap_or_default();
     whole["other_runs"] = format!(
         "{before}{} of a run of their own with more trainings, of commit `{}`",
-        replaced.join(", "),
+        replaced.into_iter().collect::<Vec<_>>().join(", "),
         other["commit"].as_str().unwrap_or("unknown"),
     )
     .into();
+    Ok(())
 }
 
 /// The rule of `cargo xtask tidy`: all pages are what this program makes of the committed results.
@@ -231,7 +233,10 @@ mod tests {
         other["claims"] = serde_json::json!([one]);
         other["claims"][0]["n"] = 33.into();
         other["experiments"] = serde_json::json!([]);
-        replace(&mut whole, other);
+        replace(&mut whole, &other).expect("the claim has a place");
+        other["claims"][0]["id"] = "t0.none".into();
+        let error = replace(&mut parsed(), &other).expect_err("no such claim").to_string();
+        assert_eq!(error, "the first run has no t0.none among its claims");
         assert_eq!(whole["claims"][1]["n"], 33);
         assert_eq!(whole["claims"][0], parsed()["claims"][0]);
         let told = whole["other_runs"].as_str().expect("it is said");

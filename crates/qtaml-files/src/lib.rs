@@ -52,6 +52,7 @@ mod names;
 mod numpy;
 pub mod onnx;
 mod pattern;
+mod piece;
 mod safetensors;
 mod temporaries;
 mod ties;

@@ -1,8 +1,8 @@
 """The five networks of the trial benchmark in PyTorch, with weights of their own: for their time alone.
 
 A line on standard input names a network; the answer is a line of milliseconds: of copying all weights into the
-network, as a trial does with weights that were read with faults, and of running it on so many images. The last
-line of a network also has its number of weights. One thread.
+network, as a trial does with weights that were read with faults, and of running it on so many images; and the number
+of its weights. One thread.
 """
 
 import sys

@@ -128,8 +128,9 @@ fn measure<M: Classifier + 'static>(
 fn main() {
     rayon::ThreadPoolBuilder::new().num_threads(1).build_global().expect("the first pool");
     let arguments: Vec<String> = std::env::args().collect();
-    let python = arguments.windows(2).find(|pair| pair[0] == "--torch").map(|pair| &*pair[1]);
-    let torch = &mut python.map(Torch::start);
+    let flag = arguments.iter().position(|argument| argument == "--torch");
+    let python = flag.map(|at| arguments.get(at + 1).expect("--torch needs a Python"));
+    let torch = &mut python.map(|python| Torch::start(python));
     let device = Device::flex();
     let digits = Dataset::digits().expect("embedded data");
     let images = digits.test.select(&(0..IMAGES).collect::<Vec<_>>()).expect("so many images");

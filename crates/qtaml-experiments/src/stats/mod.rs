@@ -17,6 +17,9 @@ pub use paired::{Paired, holm};
 pub use rank::spearman;
 pub use sequential::{Look, until_decided};
 
+/// How often an interval misses where nothing else is said.
+pub const LEVEL: f64 = 0.05;
+
 /// A mean with its interval, of 95 % where nothing else is said.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Mean {
@@ -58,7 +61,7 @@ pub fn percent(share: Option<f64>) -> Value {
 ///
 /// Fewer than two values.
 pub fn mean(values: &[f64]) -> Result<Mean> {
-    mean_at(values, 0.05)
+    mean_at(values, LEVEL)
 }
 
 /// Mean of at least two values, with an interval that misses as often as `level` says.
@@ -83,7 +86,7 @@ pub fn mean_at(values: &[f64], level: f64) -> Result<Mean> {
 ///
 /// Fewer than two ratios, or one that is not above zero.
 pub fn geometric_mean(ratios: &[f64]) -> Result<Mean> {
-    geometric_mean_at(ratios, 0.05)
+    geometric_mean_at(ratios, LEVEL)
 }
 
 /// The same with an interval that misses as often as `level` says.

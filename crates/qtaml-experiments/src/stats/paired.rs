@@ -4,8 +4,8 @@ use anyhow::{Context, Result, ensure};
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal, StudentsT};
 
-use super::mean_at;
 use super::rank::ranks;
+use super::{LEVEL, mean_at};
 
 /// A comparison in pairs.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,7 +29,7 @@ impl Paired {
     ///
     /// Fewer than two pairs, or lists of different lengths.
     pub fn new(a: &[f64], b: &[f64]) -> Result<Self> {
-        Self::at(a, b, 0.05)
+        Self::at(a, b, LEVEL)
     }
 
     /// The same with an interval that misses as often as `level` says.

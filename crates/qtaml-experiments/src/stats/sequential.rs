@@ -5,6 +5,7 @@ use std::fmt;
 use anyhow::{Context as _, Result};
 use serde::Serialize;
 
+use super::LEVEL;
 use crate::results::Verdict;
 
 /// A look at a claim: after how many trainings, and how often its interval may miss.
@@ -28,7 +29,7 @@ const LOOKS: [(usize, f64); 4] = [(5, 0.005), (10, 0.01), (20, 0.015), (33, 0.02
 impl Look {
     /// The only look.
     pub const fn only(trainings: usize) -> Self {
-        Self { trainings, level: 0.05, is_one_of_several: false }
+        Self { trainings, level: LEVEL, is_one_of_several: false }
     }
 
     /// All looks that may be needed, the first of them first.

@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use super::networks::{self, ImageSet, Net, WithModel};
 use crate::context::Context;
 use crate::results::{Table, Value};
-use crate::stats::{Mean, Paired, mean};
+use crate::stats::{LEVEL, Mean, Paired, mean};
 use crate::stopwatch::Phase;
 
 /// How often bits flip in training, where a method trains with faults, and in the faults that the
@@ -193,7 +193,7 @@ impl Measured {
     ///
     /// As [`of`](Self::of).
     pub fn points(&self, name: &str, against: &str, setting: Setting) -> Result<Paired> {
-        self.points_at(name, against, setting, 0.05)
+        self.points_at(name, against, setting, LEVEL)
     }
 
     /// The same with an interval that misses as often as `level` says.

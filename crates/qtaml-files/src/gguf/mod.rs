@@ -8,15 +8,16 @@ mod metadata;
 mod parse;
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
+use std::io::{BufReader, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 pub use self::element_type::GgufType;
 pub use self::error::GgufError;
 pub use self::metadata::{GgufMetadata, GgufValue};
 
 use crate::names::NameIndex;
+use crate::piece::piece_at;
 use crate::{Action, FileError, FileFormat, UnknownName, open_regular};
 
 /// An open GGUF file whose header has been read and makes sense. Tensors are read when they are asked for.
@@ -95,16 +96,10 @@ impl GgufFile {
     /// # Errors
     /// [`FileError::Tensor`] if it cannot be read.
     pub fn values(&self, tensor: &GgufTensor) -> Result<Vec<f32>, FileError> {
-        let read = || -> io::Result<Vec<u8>> {
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(tensor.begin))?;
-            let mut bytes = Vec::with_capacity(tensor.bytes as usize);
-            let found = (&mut *file).take(tensor.bytes).read_to_end(&mut bytes)? as u64;
-            if found < tensor.bytes { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(bytes) }
-        };
         let (name, path) = (&tensor.name, &self.path);
         let error = |source| FileError::Tensor { tensor: name.clone(), path: path.clone(), source };
-        Ok(tensor.kind.values(&read().map_err(error)?))
+        let bytes = piece_at(&self.file, tensor.begin, tensor.bytes).map_err(error)?;
+        Ok(tensor.kind.values(&bytes))
     }
 }
 

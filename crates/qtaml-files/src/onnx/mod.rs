@@ -26,7 +26,7 @@ mod wire;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{self, Seek, SeekFrom};
 use std::path::{Path, PathBuf};
 
 pub use self::copy::{NewValues, OnnxCopy};
@@ -38,6 +38,7 @@ use self::wire::Wire;
 use crate::ahead::read_ahead;
 use crate::identity::Identity;
 use crate::names::NameIndex;
+use crate::piece::piece;
 use crate::{
     Action, FileError, FileFormat, TensorDescription, TensorKind, UnknownName, open_regular,
 };
@@ -286,11 +287,7 @@ fn pieces(
     let mut left = bytes;
     while left > 0 {
         let length = left.min(most as u64);
-        // Not filled with zeros first, as in safetensors files.
-        let mut piece = Vec::with_capacity(length as usize);
-        if (file.take(length).read_to_end(&mut piece)? as u64) < length {
-            return Err(io::ErrorKind::UnexpectedEof.into());
-        }
+        let piece = piece(file, length)?;
         left -= length;
         if !send(piece) {
             break;

@@ -5,15 +5,16 @@ mod parse;
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read, Seek, SeekFrom};
+use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
-use std::sync::{Mutex, PoisonError};
+use std::sync::Mutex;
 
 use safetensors::Dtype;
 
 use crate::ahead::read_ahead;
 use crate::identity::Identity;
 use crate::names::NameIndex;
+use crate::piece::piece_at;
 use crate::{FileError, FileFormat, HeaderError, UnknownName, open_regular};
 
 /// The longest header that the reference implementation reads.
@@ -178,18 +179,9 @@ impl ModelFile {
         most: usize,
     ) -> Result<Vec<u8>, FileError> {
         let length = (tensor.bytes - from).min(most as u64);
-        // Not filled with zeros first: that would take nearly as long as what is read from memory.
-        let mut piece = Vec::with_capacity(length as usize);
-        let mut read = || -> io::Result<()> {
-            let mut file = self.file.lock().unwrap_or_else(PoisonError::into_inner);
-            file.seek(SeekFrom::Start(tensor.begin + from))?;
-            let found = (&mut *file).take(length).read_to_end(&mut piece)? as u64;
-            if found < length { Err(io::ErrorKind::UnexpectedEof.into()) } else { Ok(()) }
-        };
         let (name, path) = (&tensor.name, &self.path);
         let error = |source| FileError::Tensor { tensor: name.clone(), path: path.clone(), source };
-        read().map_err(error)?;
-        Ok(piece)
+        piece_at(&self.file, tensor.begin + from, length).map_err(error)
     }
 }
 

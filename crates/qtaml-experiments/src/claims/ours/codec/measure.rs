@@ -106,7 +106,7 @@ pub(super) fn schemes(bench: &Bench<'_>, flips: Flips) -> Result<[Scheme; 4]> {
 }
 
 /// The same with linear scores: for what is not tried on its own, a look at every layer is not worth it.
-fn linear(scheme: Scheme) -> Scheme {
+pub(super) fn linear(scheme: Scheme) -> Scheme {
     Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme }
 }
 
@@ -156,7 +156,8 @@ impl Trials {
         let [raw, numbers, words, any] = schemes(bench, p.into())?;
         let raw = bench.store(&raw, p, Accounting::AllBits)?;
         let coded = Coded::new(bench, [&numbers, &words, &any], p.into())?;
-        let with_logits = coded.with_logits(bench)?;
+        let is_own = p == bench.net.flip_probability();
+        let with_logits = is_own.then(|| coded.with_logits(bench)).transpose()?;
         let Coded { quantized, codebook, mixed } = coded;
         let mut trials = Vec::new();
         for stored in [raw, quantized, codebook] {
@@ -164,7 +165,7 @@ impl Trials {
         }
         trials.push(Trial::new(bench, mixed, patterns)?);
         let codec = trials.len() - 1;
-        if p == bench.net.flip_probability() {
+        if let Some(with_logits) = with_logits {
             trials.push(Trial::new(bench, with_logits, bench.few)?);
         }
         Ok((trials, codec))

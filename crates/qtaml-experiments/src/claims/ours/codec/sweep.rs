@@ -1,13 +1,13 @@
 //! Accuracy with eight stored bits a weight, over the flip probability.
 
 use anyhow::Result;
-use qtaml::compensation::{Accounting, Score};
-use qtaml::deploy::scheme::{Allocator, Scheme};
+use qtaml::compensation::Accounting;
+use qtaml::deploy::scheme::Scheme;
 use serde::Serialize;
 
 use super::P;
 use super::coded::Coded;
-use super::measure::schemes;
+use super::measure::{linear, schemes};
 use crate::bench::{Bench, Level, Stored, TARGET, falls};
 
 /// Flip probabilities.
@@ -30,7 +30,6 @@ const WAYS: [&str; 6] = [
 /// Accuracy in each of these ways. Layers have their linear scores: to measure them at every flip
 /// probability would take longer than all trials.
 fn levels(bench: &Bench<'_>, p: f64) -> Result<Vec<Level>> {
-    let linear = |scheme: Scheme| Scheme { allocator: Allocator::Tac(Score::Wkb), ..scheme };
     let [_, numbers, words, any] = schemes(bench, p.into())?.map(linear);
     let bayes = Scheme {
         decoder: numbers.decoder,
